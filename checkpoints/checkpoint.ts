@@ -1,0 +1,46 @@
+/** What every source of weights offers, whatever its format: safetensors, GGUF or our packed file. */
+
+/** A JSON object, as configs and metadata are. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** One tensor as a checkpoint stores it. */
+export interface TensorInfo {
+  readonly name: string;
+  /** Stored type: F32, F16, BF16, Q4_1, …, or `PBS2P` for a packed layer. */
+  readonly dtype: string;
+  /** Hugging Face layout: [outputs, inputs] for a linear layer. */
+  readonly shape: readonly number[];
+  /** Stored bytes. */
+  readonly bytes: number;
+}
+
+/** Where a tokenizer comes from: Hugging Face files, or GGUF metadata (`tokenizer.ggml.*`). */
+export type TokenizerSource =
+  | { readonly kind: "files"; readonly tokenizer: JsonObject; readonly config: JsonObject }
+  | { readonly kind: "gguf"; readonly metadata: JsonObject };
+
+/** Weights on disk, read one tensor at a time; names and layout are always Hugging Face's. */
+export interface Checkpoint {
+  readonly format: "safetensors" | "gguf" | "packed";
+  /** For people: hub id and revision, or the folder's or file's name. Never part of a content key. */
+  readonly label: string;
+  /** config.json, or the same keys rebuilt from GGUF metadata. */
+  readonly config: JsonObject;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly tokenizer: TokenizerSource | undefined;
+  /** Bytes of all weight files. */
+  readonly bytes: number;
+  /** Whether weights are present (false when opened from a hub for planning: only headers are). */
+  readonly local: boolean;
+  /**
+   * Content hash (hex sha256) of the files that hold these tensors, combined with the tensors' names; never of paths or times.
+   * @param names tensors, as in `tensors`
+   */
+  identity(names: readonly string[]): Promise<string>;
+  /**
+   * One tensor in float32.
+   * @throws {RangeError} unknown tensor; file shorter than its header says; NaN or infinity in the values
+   */
+  read(name: string): Promise<Float32Array>;
+  close(): void;
+}

@@ -1,0 +1,87 @@
+/** What happens in a run, as one union: the journal, the terminal, the report and the API read only this. */
+
+/** Why a step runs again although something like it was cached. */
+export interface Reason {
+  /** The first field of the content key that differs, e.g. `stages.spbo.iterations`, `inputs.previous` or `first run`. */
+  readonly field: string;
+  readonly before?: unknown;
+  readonly now?: unknown;
+  /** Where the recipe says so. */
+  readonly at?: { readonly file: string; readonly line: number };
+}
+
+/** One step of a plan, as people and programs see it. */
+export interface StepSummary {
+  readonly id: string;
+  readonly stage: string;
+  readonly block?: number;
+  /** `skip`: nothing that must run needs it, so its (evicted or transient) outputs are not made again. */
+  readonly state: "cached" | "run" | "skip";
+  readonly why?: Reason;
+  readonly seconds: number;
+  /** Bytes of memory at its peak. */
+  readonly memory: number;
+  /** Bytes it writes. */
+  readonly disk: number;
+}
+
+/** One event; `at` is milliseconds since the epoch. */
+export type RunEvent =
+  & { readonly at: number }
+  & (
+    | {
+      readonly type: "run-started";
+      readonly run: string;
+      readonly recipe: string;
+      readonly method: string;
+      readonly model: string;
+      readonly device: { readonly kind: string; readonly name: string; readonly why: string };
+      readonly folder: string;
+      readonly steps: readonly StepSummary[];
+    }
+    | {
+      readonly type: "step-started";
+      readonly step: string;
+      readonly stage: string;
+      readonly block?: number;
+      readonly why?: Reason;
+    }
+    | {
+      readonly type: "step-progress";
+      readonly step: string;
+      readonly done: number;
+      readonly total: number;
+      readonly note?: string;
+    }
+    | { readonly type: "step-measured"; readonly step: string; readonly values: Readonly<Record<string, unknown>> }
+    | {
+      readonly type: "step-finished";
+      readonly step: string;
+      readonly seconds: number;
+      /** Seconds by stage, where one step does the work of several. */
+      readonly stages: Readonly<Record<string, number>>;
+      readonly bytes: number;
+    }
+    | {
+      readonly type: "step-failed";
+      readonly step: string;
+      readonly error: { readonly name: string; readonly message: string };
+    }
+    | { readonly type: "artifact-corrupt"; readonly key: string; readonly step: string; readonly detail: string }
+    | { readonly type: "artifact-evicted"; readonly key: string; readonly bytes: number }
+    | { readonly type: "warning"; readonly message: string }
+    | { readonly type: "run-interrupted"; readonly next: string }
+    | {
+      readonly type: "run-failed";
+      readonly error: { readonly name: string; readonly message: string };
+      readonly exit: number;
+    }
+    | {
+      readonly type: "run-finished";
+      readonly folder: string;
+      readonly seconds: number;
+      readonly peakMemory: number;
+      readonly run: number;
+      readonly cached: number;
+    }
+  );

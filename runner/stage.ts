@@ -1,0 +1,127 @@
+/**
+ * The contract between the runner and the stages: the runner knows a stage only through these types.
+ *
+ * A stage plans steps; a step declares what it reads and what it makes. Its content key covers exactly that.
+ */
+import type { Tensor } from "../checkpoints/safetensors.ts";
+import type { Recipe } from "./schema.ts";
+
+/** Anything JSON can say. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** One output of one step. */
+export interface OutputRef {
+  readonly step: string;
+  readonly output: string;
+}
+
+/** What a step leaves behind under one name. */
+export interface OutputSpec {
+  /** `transient` outputs (hidden states) are deleted as soon as no step of the run needs them any more. */
+  readonly retain: "keep" | "transient";
+  /** Expected bytes. */
+  readonly bytes: number;
+}
+
+/** A unit of work, of caching and of resume. */
+export interface Step {
+  /** Stage name, and block in brackets: `calibrate[3]`; a variant after a dot: `evaluate.wikitext2.original[3]`. */
+  readonly id: string;
+  readonly stage: string;
+  readonly block?: number;
+  /** Raised whenever the stage's results change for the same inputs. */
+  readonly version: number;
+  /** Recipe paths whose values enter the key and may be read, e.g. `stages.spbo.iterations`. */
+  readonly reads: readonly string[];
+  /** Whatever else enters the key: identity of weights and text, sources of kernels, device class. */
+  readonly facts: Readonly<Record<string, Json>>;
+  readonly inputs: Readonly<Record<string, OutputRef>>;
+  readonly outputs: Readonly<Record<string, OutputSpec>>;
+  readonly estimate: { readonly seconds: number; readonly memory: number };
+  /** Does the work. Everything it reads comes from `context`; anything it does not declare is refused. */
+  run(context: StepContext): Promise<void>;
+}
+
+/** What a running step may use. */
+export interface StepContext {
+  /** A declared recipe value. @throws {Error} when the step does not declare `path` in `reads` */
+  param<T>(path: string): T;
+  /** A declared input, verified against its hashes. @throws {Error} when undeclared */
+  input(name: string): Promise<ArtifactReader>;
+  /** The writer of a declared output; outputs are published together when `run` returns. */
+  output(name: string): ArtifactWriter;
+  progress(done: number, total: number, note?: string): void;
+  /** Facts for the journal, such as layer errors. */
+  measure(values: Readonly<Record<string, unknown>>): void;
+  /** Credits seconds to a stage, where one step does the work of several. */
+  spent(stage: string, seconds: number): void;
+  readonly signal: AbortSignal;
+}
+
+/** Reads a published artifact. */
+export interface ArtifactReader {
+  readonly key: string;
+  /** Small results, kept in the manifest. */
+  readonly value: Json;
+  readonly files: readonly string[];
+  /** All tensors of one file. */
+  read(file: string): Promise<Record<string, Tensor>>;
+  /** Absolute path of one file, for whoever must stream or copy it. */
+  path(file: string): string;
+}
+
+/** Writes an artifact; nothing is visible to others before the step has ended well. */
+export interface ArtifactWriter {
+  /** Sets the small result kept in the manifest. */
+  value(value: Json): void;
+  /** Writes one safetensors file, e.g. `hidden-000.safetensors`. */
+  write(
+    file: string,
+    tensors: Readonly<Record<string, Tensor>>,
+    metadata?: Readonly<Record<string, string>>,
+  ): Promise<void>;
+}
+
+/** What plans and finishes runs of one kind of subject; `stages/mod.ts` exports the one there is. */
+export interface Pipeline {
+  /** Opens model, text and device as far as planning needs them: no weights are read. */
+  open(recipe: Recipe, options: OpenOptions): Promise<Subject>;
+}
+
+/** How a subject is opened. */
+export interface OpenOptions {
+  /** `plan` only looks: nothing is downloaded beyond configs and headers. */
+  readonly purpose: "plan" | "run";
+  readonly device: "auto" | "cpu" | "webgpu";
+  /** Folder of the cache; downloads go to `downloads/` in it. */
+  readonly cache: string;
+  readonly warn: (message: string) => void;
+  readonly progress: (message: string) => void;
+}
+
+/** An opened recipe: its steps, and what to do with their results. */
+export interface Subject {
+  readonly method: string;
+  readonly model: string;
+  readonly device: { readonly kind: string; readonly name: string; readonly why: string };
+  /** In an order in which they can run. */
+  readonly steps: readonly Step[];
+  /** Steps whose outputs a run is for. */
+  readonly targets: readonly string[];
+  /** Package versions, hashes and sample facts for recipe.lock.yaml. */
+  lock(): Json;
+  /** Writes metrics.json, model/ and report.html into the run's folder. */
+  finish(context: FinishContext): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What is known at the end of a run. */
+export interface FinishContext {
+  readonly run: string;
+  readonly folder: string;
+  readonly recipe: Recipe;
+  input(ref: OutputRef): Promise<ArtifactReader>;
+  readonly seconds: { readonly total: number; readonly stages: Readonly<Record<string, number>> };
+  readonly peakMemory: number;
+  readonly steps: { readonly run: number; readonly cached: number };
+}
