@@ -74,6 +74,11 @@ export interface ArtifactReader {
 export interface ArtifactWriter {
   /** Sets the small result kept in the manifest. */
   value(value: Json): void;
+  /**
+   * Absolute path for a file that the step itself writes in full (such as the packed model); it is hashed when the step
+   * ends.
+   */
+  path(file: string): string;
   /** Writes one safetensors file, e.g. `hidden-000.safetensors`. */
   write(
     file: string,
