@@ -1,0 +1,59 @@
+/** Random access to the bytes of one file, on disk or behind HTTP range requests. */
+import { open } from "node:fs/promises";
+import { basename } from "node:path";
+import { InputError } from "./input_error.ts";
+
+/** A file of known length that is read by ranges. */
+export interface ByteSource {
+  /** For messages: the file's name. */
+  readonly label: string;
+  /** Length of the file in bytes. */
+  readonly size: number;
+  /**
+   * Bytes `begin` to `end` (exclusive), in a buffer of their own.
+   * @throws {InputError} when the file holds fewer
+   */
+  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** The largest single read handed to the operating system; some refuse 2 GiB and more. */
+const CHUNK = 1 << 28;
+
+/**
+ * Opens a local file for reading by ranges; concurrent reads are safe.
+ *
+ * @param path absolute or relative path
+ * @throws {InputError} when there is no such file or it cannot be opened
+ */
+export async function openFile(path: string): Promise<ByteSource> {
+  const label = basename(path);
+  const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+    const why = cause.code === "ENOENT" ? "there is no such file" : cause.message;
+    throw new InputError(`Cannot open ${path}: ${why}`, { cause });
+  });
+  const { size } = await file.stat();
+  return {
+    label,
+    size,
+    close: () => file.close(),
+    async read(begin, end) {
+      if (!(begin >= 0 && begin <= end && end <= size)) {
+        throw new InputError(`Cannot read bytes ${begin} to ${end} of ${label}: the file has ${size} bytes`);
+      }
+      const bytes = new Uint8Array(end - begin);
+      for (let done = 0; done < bytes.length;) {
+        const { bytesRead } = await file.read(bytes, done, Math.min(CHUNK, bytes.length - done), begin + done);
+        if (bytesRead === 0) {
+          throw new InputError(
+            `Cannot read bytes ${begin} to ${end} of ${label}: the file ends at byte ${
+              begin + done
+            }; it was cut while open`,
+          );
+        }
+        done += bytesRead;
+      }
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,14 @@
+/**
+ * What is wrong lies in the input: a checkpoint, a text, a hub id. Not a defect of the program and not of the machine.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(new InputError("Cannot read model.safetensors: the file is empty").code, "INPUT");
+ * ```
+ */
+export class InputError extends Error {
+  override readonly name = "InputError";
+  /** For exit codes. */
+  readonly code = "INPUT";
+}
