@@ -1,7 +1,7 @@
 /** Tensors in safetensors files: written as a stream, read by byte range. */
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { fromBfloat, fromHalf } from "../kernels/float16.ts";
+import { fromBfloat16, fromFloat16 } from "../kernels/float16.ts";
 import { type ByteSource, openFile } from "./byte_source.ts";
 import { InputError } from "./input_error.ts";
 import {
@@ -147,8 +147,8 @@ export async function readTensor(source: ByteSource, header: Header, name: strin
 export function toFloat32({ dtype, data }: Tensor): Float32Array {
   if (dtype === "F32" && data instanceof Float32Array) return data;
   if (dtype === "F64" && data instanceof Float64Array) return new Float32Array(data);
-  if (dtype === "F16" && data instanceof Uint16Array) return fromHalf(data);
-  if (dtype === "BF16" && data instanceof Uint16Array) return fromBfloat(data);
+  if (dtype === "F16" && data instanceof Uint16Array) return fromFloat16(data);
+  if (dtype === "BF16" && data instanceof Uint16Array) return fromBfloat16(data);
   throw new RangeError(`Cannot convert to float32: dtype must be F32, F16, BF16 or F64: current value is ${dtype}`);
 }
 

@@ -6,12 +6,12 @@
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.deepEqual([...toHalf(new Float32Array([1, -2, 65504]))], [0x3c00, 0xc000, 0x7bff]);
+ * assert.deepEqual([...toFloat16(new Float32Array([1, -2, 65504]))], [0x3c00, 0xc000, 0x7bff]);
  * ```
  * @param values any length
  * @returns bit patterns, same length
  */
-export function toHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
+export function toFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   return new Uint16Array(new Float16Array(values).buffer);
 }
 
@@ -21,12 +21,12 @@ export function toHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.deepEqual([...fromHalf(new Uint16Array([0x3c00, 0xc000, 0x0001]))], [1, -2, 2 ** -24]);
+ * assert.deepEqual([...fromFloat16(new Uint16Array([0x3c00, 0xc000, 0x0001]))], [1, -2, 2 ** -24]);
  * ```
  * @param bits bit patterns
  * @returns values, same length
  */
-export function fromHalf(bits: Uint16Array): Float32Array<ArrayBuffer> {
+export function fromFloat16(bits: Uint16Array): Float32Array<ArrayBuffer> {
   return new Float32Array(new Float16Array(bits.buffer, bits.byteOffset, bits.length));
 }
 
@@ -36,12 +36,12 @@ export function fromHalf(bits: Uint16Array): Float32Array<ArrayBuffer> {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.deepEqual([...fromBfloat(new Uint16Array([0x3f80, 0xc000]))], [1, -2]);
+ * assert.deepEqual([...fromBfloat16(new Uint16Array([0x3f80, 0xc000]))], [1, -2]);
  * ```
  * @param bits bit patterns
  * @returns values, same length
  */
-export function fromBfloat(bits: Uint16Array): Float32Array<ArrayBuffer> {
+export function fromBfloat16(bits: Uint16Array): Float32Array<ArrayBuffer> {
   const wide = new Uint32Array(bits.length);
   for (let i = 0; i < bits.length; i++) wide[i] = bits[i] << 16;
   return new Float32Array(wide.buffer);
