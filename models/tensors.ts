@@ -1,0 +1,159 @@
+/**
+ * Which tensors a model is made of: their names, shapes, and who reads them.
+ *
+ * Canonical names are those of today's Hugging Face checkpoints, with the `model.` prefix (`model.layers.0.…`,
+ * `model.decoder.layers.0.…`); `resolveTensor` also finds them in checkpoints that were saved without it.
+ */
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import type { LinearSpec, ModelSpec } from "./spec.ts";
+
+/** Shapes of tensors by canonical name. */
+export type TensorShapes = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * The compressible linear layers of one block, in the order data flows.
+ *
+ * @param block 0-based index
+ * @throws {RangeError} no such block
+ */
+export function blockLinears(spec: ModelSpec, block: number): LinearSpec[] {
+  if (!Number.isInteger(block) || block < 0 || block >= spec.blocks) {
+    throw new RangeError(`Cannot list block ${block} as the model has blocks 0 to ${spec.blocks - 1}`);
+  }
+  const { hidden, ffn, heads, kvHeads, headDim } = spec;
+  const prefix = blockPrefix(spec, block);
+  const linear = (name: string, rows: number, cols: number, input: string) => ({
+    name: `${prefix}${name}`,
+    rows,
+    cols,
+    input,
+  });
+  const attention = [
+    linear("self_attn.q_proj", heads * headDim, hidden, "attention"),
+    linear("self_attn.k_proj", kvHeads * headDim, hidden, "attention"),
+    linear("self_attn.v_proj", kvHeads * headDim, hidden, "attention"),
+  ];
+  return spec.architecture === "llama"
+    ? [
+      ...attention,
+      linear("self_attn.o_proj", hidden, heads * headDim, "output"),
+      linear("mlp.gate_proj", ffn, hidden, "mlp"),
+      linear("mlp.up_proj", ffn, hidden, "mlp"),
+      linear("mlp.down_proj", hidden, ffn, "down"),
+    ]
+    : [
+      ...attention,
+      linear("self_attn.out_proj", hidden, heads * headDim, "output"),
+      linear("fc1", ffn, hidden, "mlp"),
+      linear("fc2", hidden, ffn, "down"),
+    ];
+}
+
+/** Names of all tensors that one block reads. @throws {RangeError} no such block */
+export function blockTensors(spec: ModelSpec, block: number): string[] {
+  return [...blockShapes(spec, block).keys()];
+}
+
+/** Names of the tensors that turn token ids into the first hidden states. */
+export function embeddingTensors(spec: ModelSpec): string[] {
+  return [...embeddingShapes(spec).keys()];
+}
+
+/** Names of the tensors that turn the last hidden states into logits; a tied head is the token embedding. */
+export function headTensors(spec: ModelSpec): string[] {
+  return [...headShapes(spec).keys()];
+}
+
+/** Shapes of all tensors that one block reads. @throws {RangeError} no such block */
+export function blockShapes(spec: ModelSpec, block: number): TensorShapes {
+  const shapes = new Map<string, readonly number[]>();
+  const prefix = blockPrefix(spec, block);
+  for (const { name, rows, cols } of blockLinears(spec, block)) {
+    shapes.set(`${name}.weight`, [rows, cols]);
+    const biased = name.includes("self_attn") ? spec.attentionBias : spec.mlpBias;
+    if (biased) shapes.set(`${name}.bias`, [rows]);
+  }
+  const norms = spec.architecture === "llama"
+    ? ["input_layernorm.weight", "post_attention_layernorm.weight"]
+    : ["self_attn_layer_norm", "final_layer_norm"].flatMap((norm) => [`${norm}.weight`, `${norm}.bias`]);
+  for (const norm of norms) shapes.set(`${prefix}${norm}`, [spec.hidden]);
+  return shapes;
+}
+
+/** Shapes of the tensors of the embedding. */
+export function embeddingShapes(spec: ModelSpec): TensorShapes {
+  const { vocab, hidden, embedding, maxPositions } = spec;
+  if (spec.architecture === "llama") return new Map([["model.embed_tokens.weight", [vocab, hidden]]]);
+  const shapes = new Map<string, readonly number[]>([
+    ["model.decoder.embed_tokens.weight", [vocab, embedding]],
+    ["model.decoder.embed_positions.weight", [maxPositions + OPT_OFFSET, hidden]],
+  ]);
+  if (embedding !== hidden) shapes.set("model.decoder.project_in.weight", [hidden, embedding]);
+  return shapes;
+}
+
+/** Shapes of the tensors of the head: final norm, projection (OPT-350M), vocabulary. */
+export function headShapes(spec: ModelSpec): TensorShapes {
+  const { vocab, hidden, embedding } = spec;
+  const shapes = new Map<string, readonly number[]>();
+  if (spec.architecture === "llama") shapes.set("model.norm.weight", [hidden]);
+  else {
+    if (spec.preNorm) {
+      shapes.set("model.decoder.final_layer_norm.weight", [hidden]);
+      shapes.set("model.decoder.final_layer_norm.bias", [hidden]);
+    }
+    if (embedding !== hidden) shapes.set("model.decoder.project_out.weight", [embedding, hidden]);
+  }
+  return shapes.set(headName(spec), [vocab, embedding]);
+}
+
+/** OPT's learned positions start at row 2 of their table. */
+export const OPT_OFFSET = 2;
+
+/** Name of the matrix that makes logits: `lm_head.weight`, or the token embedding where it is tied. */
+export function headName(spec: ModelSpec): string {
+  if (!spec.tied) return "lm_head.weight";
+  return spec.architecture === "llama" ? "model.embed_tokens.weight" : "model.decoder.embed_tokens.weight";
+}
+
+/** Common start of the names of a block's tensors, with the dot. */
+export function blockPrefix(spec: ModelSpec, block: number): string {
+  return spec.architecture === "llama" ? `model.layers.${block}.` : `model.decoder.layers.${block}.`;
+}
+
+/**
+ * The name under which a checkpoint holds a tensor.
+ *
+ * @param name canonical name
+ * @throws {RangeError} the checkpoint has it under no known name
+ */
+export function resolveTensor(checkpoint: Pick<Checkpoint, "tensors" | "label">, name: string): string {
+  for (const candidate of [name, name.replace(/^model\./, "")]) {
+    if (checkpoint.tensors.has(candidate)) return candidate;
+  }
+  throw new RangeError(`Cannot read tensor "${name}" as checkpoint "${checkpoint.label}" does not hold it`);
+}
+
+/**
+ * Reads tensors by canonical name, after checking their shapes, so that no wrong file leads to wrong numbers.
+ *
+ * @param shapes what is wanted, e.g. `blockShapes(spec, 0)`
+ * @returns float32 values by canonical name
+ * @throws {RangeError} missing tensor or another shape than the config says; what `Checkpoint.read` throws
+ */
+export async function readTensors(
+  checkpoint: Pick<Checkpoint, "tensors" | "label" | "read">,
+  shapes: TensorShapes,
+): Promise<Record<string, Float32Array>> {
+  const names = [...shapes].map(([name, shape]) => {
+    const resolved = resolveTensor(checkpoint, name);
+    const found = checkpoint.tensors.get(resolved)?.shape ?? [];
+    if (found.length === shape.length && found.every((size, i) => size === shape[i])) return [name, resolved];
+    throw new RangeError(
+      `Cannot read tensor "${resolved}" of "${checkpoint.label}" as its shape must be [${shape}]: current value is [${found}]`,
+    );
+  });
+  const weights: Record<string, Float32Array> = {};
+  for (const [name, resolved] of names) weights[name] = await checkpoint.read(resolved);
+  return weights;
+}
