@@ -1,6 +1,7 @@
 /** Random access to the bytes of one file, on disk or behind HTTP range requests. */
-import { open } from "node:fs/promises";
+import { closeSync, fstatSync, open, read } from "node:fs";
 import { basename } from "node:path";
+import { promisify } from "node:util";
 import { InputError } from "./input_error.ts";
 
 /** A file of known length that is read by ranges. */
@@ -14,7 +15,7 @@ export interface ByteSource {
    * @throws {InputError} when the file holds fewer
    */
   read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /** The largest single read handed to the operating system; some refuse 2 GiB and more. */
@@ -28,27 +29,26 @@ const CHUNK = 1 << 28;
  */
 export async function openFile(path: string): Promise<ByteSource> {
   const label = basename(path);
-  const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+  const file = await promisify(open)(path, "r").catch((cause: NodeJS.ErrnoException) => {
     const why = cause.code === "ENOENT" ? "there is no such file" : cause.message;
     throw new InputError(`Cannot open ${path}: ${why}`, { cause });
   });
-  const { size } = await file.stat();
+  const { size } = fstatSync(file);
   return {
     label,
     size,
-    close: () => file.close(),
+    close: () => closeSync(file),
     async read(begin, end) {
-      if (!(begin >= 0 && begin <= end && end <= size)) {
-        throw new InputError(`Cannot read bytes ${begin} to ${end} of ${label}: the file has ${size} bytes`);
-      }
+      checkRange(label, size, begin, end);
       const bytes = new Uint8Array(end - begin);
       for (let done = 0; done < bytes.length;) {
-        const { bytesRead } = await file.read(bytes, done, Math.min(CHUNK, bytes.length - done), begin + done);
+        const length = Math.min(CHUNK, bytes.length - done);
+        const { bytesRead } = await promisify(read)(file, bytes, done, length, begin + done);
         if (bytesRead === 0) {
           throw new InputError(
             `Cannot read bytes ${begin} to ${end} of ${label}: the file ends at byte ${
               begin + done
-            }; it was cut while open`,
+            } since it was opened`,
           );
         }
         done += bytesRead;
@@ -56,4 +56,10 @@ export async function openFile(path: string): Promise<ByteSource> {
       return bytes;
     },
   };
+}
+
+/** @throws {InputError} unless 0 ≤ begin ≤ end ≤ size */
+export function checkRange(label: string, size: number, begin: number, end: number): void {
+  if (begin >= 0 && begin <= end && end <= size) return;
+  throw new InputError(`Cannot read bytes ${begin} to ${end} of ${label}: the file has ${size} bytes`);
 }

@@ -39,7 +39,7 @@ export interface Checkpoint {
   identity(names: readonly string[]): Promise<string>;
   /**
    * One tensor in float32.
-   * @throws {RangeError} unknown tensor; file shorter than its header says; NaN or infinity in the values
+   * @throws {InputError} unknown tensor; file shorter than its header says; NaN or infinity in the values
    */
   read(name: string): Promise<Float32Array>;
   close(): void;

@@ -114,7 +114,7 @@ export async function readSafetensors(
     for (const name of header.tensors.keys()) tensors.push([name, await readTensor(source, header, name)]);
     return { tensors: Object.fromEntries(tensors), metadata: header.metadata };
   } finally {
-    await source.close();
+    source.close();
   }
 }
 

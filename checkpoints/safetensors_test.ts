@@ -62,7 +62,7 @@ Deno.test("writeSafetensors() gives the same bytes whatever the order of its arg
     assert.equal(first.sha256, second.sha256);
     const source = await openFile(path);
     const header = await parseHeader(source);
-    await source.close();
+    source.close();
     assert.equal(header.dataBegin % 8, 0);
     for (const { dtype, begin } of header.tensors.values()) {
       assert.equal(begin % ({ F64: 8, I64: 8, F32: 4, I32: 4, U32: 4 }[dtype] ?? 1), 0);
@@ -189,7 +189,7 @@ Deno.test("readTensor() names what is missing and what cannot be read", () =>
     const header = await parseHeader(source);
     await assert.rejects(readTensor(source, header, "w"), /"w" of x\.safetensors.*F8_E4M3/);
     await assert.rejects(readTensor(source, header, "v"), /"v" of x\.safetensors.*no such tensor/);
-    await source.close();
+    source.close();
     await assert.rejects(openFile(path + "x"), /no such file/);
   }));
 
@@ -210,6 +210,6 @@ Deno.test("readTensor() reads a real model, side by side", async () => {
     const alone = await readTensor(source, header, name);
     assert.deepEqual(together[index], alone);
   }
-  await source.close();
+  source.close();
   assert.ok(names.includes("model.layers.5.mlp.down_proj.weight"));
 });

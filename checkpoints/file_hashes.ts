@@ -1,0 +1,64 @@
+/** Content hashes of local files, remembered so that large weights are hashed once. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { realpath, stat } from "node:fs/promises";
+import { InputError } from "./input_error.ts";
+
+/** What tells one state of a file from another; never part of a content key. */
+export interface FileStat {
+  /** Real path: links are resolved. */
+  readonly path: string;
+  readonly size: number;
+  /** Nanoseconds since the epoch, in decimal: more digits than a number holds. */
+  readonly mtime: string;
+  /** In decimal; up to 64 bits. */
+  readonly inode: string;
+}
+
+/** A memo from the state of a file to its sha256 (hex). */
+export interface FileHashes {
+  get(file: FileStat): string | undefined;
+  set(file: FileStat, sha256: string): void;
+}
+
+/** A change within this time might not move the modification time on every file system. */
+const SETTLED_NS = 2_000_000_000n;
+
+/** A memo that lives as long as the process. */
+export function inMemoryHashes(): FileHashes {
+  const known = new Map<string, string>();
+  const key = ({ path, size, mtime, inode }: FileStat) => JSON.stringify([path, size, mtime, inode]);
+  return { get: (file) => known.get(key(file)), set: (file, sha256) => void known.set(key(file), sha256) };
+}
+
+/**
+ * The sha256 of a file's bytes, streamed, or from the memo when the file has not changed.
+ *
+ * @param hashes remembered only for files whose last change is some seconds old
+ * @returns hex
+ * @throws {InputError} when the file cannot be read or changes meanwhile
+ */
+export async function hashFile(path: string, hashes: FileHashes): Promise<string> {
+  const before = await fileStat(path);
+  const known = hashes.get(before);
+  if (known !== undefined) return known;
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(before.path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  const sha256 = hash.digest("hex");
+  const after = await fileStat(path);
+  if (after.size !== before.size || after.mtime !== before.mtime || after.inode !== before.inode) {
+    throw new InputError(`Cannot hash ${path}: the file changed while it was read; try again when it is complete`);
+  }
+  if (BigInt(Date.now()) * 1_000_000n - BigInt(after.mtime) > SETTLED_NS) hashes.set(after, sha256);
+  return sha256;
+}
+
+async function fileStat(path: string): Promise<FileStat> {
+  try {
+    const real = await realpath(path);
+    const { size, mtimeNs, ino } = await stat(real, { bigint: true });
+    return { path: real, size: Number(size), mtime: String(mtimeNs), inode: String(ino) };
+  } catch (cause) {
+    throw new InputError(`Cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}

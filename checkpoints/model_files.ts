@@ -1,0 +1,90 @@
+/** The files of one model, wherever they lie: a folder here, or a hub repository at one commit. */
+import { readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type ByteSource, openFile } from "./byte_source.ts";
+import type { JsonObject, TokenizerSource } from "./checkpoint.ts";
+import { type FileHashes, hashFile } from "./file_hashes.ts";
+import { InputError } from "./input_error.ts";
+
+/** A file of weights and the hash of its content. */
+export interface WeightFile {
+  readonly source: ByteSource;
+  /** Hex; of the whole file. */
+  sha256(): Promise<string>;
+}
+
+/** Files that belong together, by name. */
+export interface ModelFiles {
+  /** For messages. */
+  readonly label: string;
+  readonly names: ReadonlySet<string>;
+  /** @throws {InputError} when there is no such file */
+  text(name: string): Promise<string>;
+  /** @throws {InputError} when there is no such file */
+  open(name: string): Promise<WeightFile>;
+}
+
+/**
+ * The files that lie directly in a local folder.
+ *
+ * @param hashes memo of content hashes
+ * @throws {InputError} when there is no such folder
+ */
+export async function folderFiles(folder: string, hashes: FileHashes): Promise<ModelFiles> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: NodeJS.ErrnoException) => {
+    const why = cause.code === "ENOENT" ? "there is no such folder" : cause.message;
+    throw new InputError(`Cannot open model folder ${folder}: ${why}`, { cause });
+  });
+  const names = new Set(entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name));
+  return {
+    label: basename(folder),
+    names,
+    text: (name) =>
+      readFile(join(folder, name), "utf8").catch((cause: Error) => {
+        throw new InputError(`Cannot read ${join(folder, name)}: ${cause.message}`, { cause });
+      }),
+    open: (name) => openWeightFile(join(folder, name), hashes),
+  };
+}
+
+/** Opens one local file of weights. @throws {InputError} when there is no such file */
+export async function openWeightFile(path: string, hashes: FileHashes): Promise<WeightFile> {
+  return { source: await openFile(path), sha256: () => hashFile(path, hashes) };
+}
+
+/**
+ * Reads a JSON object.
+ *
+ * @throws {InputError} when the file is missing or is not a JSON object
+ */
+export async function readJson(files: ModelFiles, name: string): Promise<JsonObject> {
+  if (!files.names.has(name)) throw new InputError(`Cannot read ${name} of ${files.label}: there is no such file`);
+  let value: unknown;
+  try {
+    value = JSON.parse(await files.text(name));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new InputError(`Cannot read ${name} of ${files.label}: ${cause.message}`, { cause });
+  }
+  if (!isObject(value)) throw new InputError(`Cannot read ${name} of ${files.label}: it is not a JSON object`);
+  return value;
+}
+
+/**
+ * The tokenizer that lies beside a model, or undefined when there is none.
+ *
+ * @throws {InputError} when its files are not JSON
+ */
+export async function readTokenizer(files: ModelFiles): Promise<TokenizerSource | undefined> {
+  if (!files.names.has("tokenizer.json")) return undefined;
+  return {
+    kind: "files",
+    tokenizer: await readJson(files, "tokenizer.json"),
+    config: files.names.has("tokenizer_config.json") ? await readJson(files, "tokenizer_config.json") : {},
+  };
+}
+
+/** Whether a value is a JSON object. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
