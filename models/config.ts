@@ -5,6 +5,7 @@
  * included). Sizes are bounded here, before anything is allocated for them.
  */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { InputError } from "../checkpoints/input_error.ts";
 import type { ModelSpec, RopeScaling } from "./spec.ts";
 
 const SUPPORTED = 'LLaMA ("model_type": "llama") and OPT ("model_type": "opt")';
@@ -26,7 +27,7 @@ const LIMITS = {
  *
  * @param config parsed `config.json`
  * @returns the shape; every size is a positive integer within bounds
- * @throws {RangeError} unsupported architecture or option, missing or unreasonable size
+ * @throws {InputError} unsupported architecture or option, missing or unreasonable size
  * @example
  * ```ts
  * import assert from "node:assert/strict";
@@ -44,7 +45,7 @@ export function modelSpec(config: JsonObject): ModelSpec {
   if (type === "llama" || (type === undefined && names.includes("LlamaForCausalLM"))) return llamaSpec(config);
   if (type === "opt" || (type === undefined && names.includes("OPTForCausalLM"))) return optSpec(config);
   const found = `model_type ${JSON.stringify(type)}, architectures ${JSON.stringify(names)}`;
-  throw new RangeError(`Cannot read the model as only ${SUPPORTED} are supported: found ${found}`);
+  throw new InputError(`Cannot read the model as only ${SUPPORTED} are supported: found ${found}`);
 }
 
 function llamaSpec(config: JsonObject): ModelSpec {
@@ -58,12 +59,12 @@ function llamaSpec(config: JsonObject): ModelSpec {
   only(config, "sliding_window", [null], null);
   only({ ...config, ...rope }, "partial_rotary_factor", [1], 1);
   if (heads % kvHeads !== 0) {
-    throw new RangeError(
+    throw new InputError(
       `Cannot read the model as num_attention_heads must be a multiple of num_key_value_heads: current values are ${heads} and ${kvHeads}`,
     );
   }
   if (headDim % 2 !== 0) {
-    throw new RangeError(
+    throw new InputError(
       `Cannot read the model as head_dim must be even for rotary positions: current value is ${headDim}`,
     );
   }
@@ -124,21 +125,21 @@ function ropeScaling(rope: JsonObject, maxPositions: number): RopeScaling {
   const original = (fallback?: number) => size(rope, "original_max_position_embeddings", LIMITS.maxPositions, fallback);
   switch (type) {
     case "default":
-      return { type };
+      return { type: "default" };
     case "linear":
-      return { type, factor: factor() };
+      return { type: "linear", factor: factor() };
     case "dynamic":
-      return { type, factor: factor(), originalMaxPositions: original(maxPositions) };
+      return { type: "dynamic", factor: factor(), originalMaxPositions: original(maxPositions) };
     case "llama3":
       return {
-        type,
+        type: "llama3",
         factor: factor(),
         lowFrequencyFactor: real(rope, "low_freq_factor"),
         highFrequencyFactor: real(rope, "high_freq_factor"),
         originalMaxPositions: original(),
       };
     default:
-      throw new RangeError(
+      throw new InputError(
         `Cannot read the model as only ${SUPPORTED_ROPE} rotary scalings are supported: found ${JSON.stringify(type)}`,
       );
   }
@@ -155,7 +156,7 @@ function specialTokens(config: JsonObject): Pick<ModelSpec, "bos" | "eos"> {
 function size(config: JsonObject, key: string, limit: number, fallback?: number): number {
   const value = config[key] ?? fallback;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= limit) return value;
-  throw new RangeError(
+  throw new InputError(
     `Cannot read the model as ${key} must be an integer from 1 to ${limit}: current value is ${JSON.stringify(value)}`,
   );
 }
@@ -163,7 +164,7 @@ function size(config: JsonObject, key: string, limit: number, fallback?: number)
 function real(config: JsonObject, key: string, fallback?: number): number {
   const value = config[key] ?? fallback;
   if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
-  throw new RangeError(
+  throw new InputError(
     `Cannot read the model as ${key} must be a positive number: current value is ${JSON.stringify(value)}`,
   );
 }
@@ -171,7 +172,7 @@ function real(config: JsonObject, key: string, fallback?: number): number {
 function flag(config: JsonObject, key: string, fallback: boolean): boolean {
   const value = config[key] ?? fallback;
   if (typeof value === "boolean") return value;
-  throw new RangeError(
+  throw new InputError(
     `Cannot read the model as ${key} must be true or false: current value is ${JSON.stringify(value)}`,
   );
 }
@@ -185,5 +186,5 @@ function only(config: JsonObject, key: string, allowed: readonly unknown[], fall
   const value = config[key] ?? fallback;
   if (allowed.includes(value)) return;
   const list = allowed.map((item) => JSON.stringify(item)).join(" or ");
-  throw new RangeError(`Cannot read the model as ${key} must be ${list}: current value is ${JSON.stringify(value)}`);
+  throw new InputError(`Cannot read the model as ${key} must be ${list}: current value is ${JSON.stringify(value)}`);
 }

@@ -5,6 +5,7 @@
  * `model.decoder.layers.0.…`); `resolveTensor` also finds them in checkpoints that were saved without it.
  */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { InputError } from "../checkpoints/input_error.ts";
 import type { LinearSpec, ModelSpec } from "./spec.ts";
 
 /** Shapes of tensors by canonical name. */
@@ -125,13 +126,13 @@ export function blockPrefix(spec: ModelSpec, block: number): string {
  * The name under which a checkpoint holds a tensor.
  *
  * @param name canonical name
- * @throws {RangeError} the checkpoint has it under no known name
+ * @throws {InputError} the checkpoint has it under no known name
  */
 export function resolveTensor(checkpoint: Pick<Checkpoint, "tensors" | "label">, name: string): string {
   for (const candidate of [name, name.replace(/^model\./, "")]) {
     if (checkpoint.tensors.has(candidate)) return candidate;
   }
-  throw new RangeError(`Cannot read tensor "${name}" as checkpoint "${checkpoint.label}" does not hold it`);
+  throw new InputError(`Cannot read tensor "${name}" as checkpoint "${checkpoint.label}" does not hold it`);
 }
 
 /**
@@ -139,7 +140,7 @@ export function resolveTensor(checkpoint: Pick<Checkpoint, "tensors" | "label">,
  *
  * @param shapes what is wanted, e.g. `blockShapes(spec, 0)`
  * @returns float32 values by canonical name
- * @throws {RangeError} missing tensor or another shape than the config says; what `Checkpoint.read` throws
+ * @throws {InputError} missing tensor or another shape than the config says; what `Checkpoint.read` throws
  */
 export async function readTensors(
   checkpoint: Pick<Checkpoint, "tensors" | "label" | "read">,
@@ -149,7 +150,7 @@ export async function readTensors(
     const resolved = resolveTensor(checkpoint, name);
     const found = checkpoint.tensors.get(resolved)?.shape ?? [];
     if (found.length === shape.length && found.every((size, i) => size === shape[i])) return [name, resolved];
-    throw new RangeError(
+    throw new InputError(
       `Cannot read tensor "${resolved}" of "${checkpoint.label}" as its shape must be [${shape}]: current value is [${found}]`,
     );
   });
