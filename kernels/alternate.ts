@@ -1,0 +1,195 @@
+/**
+ * Stepwise pruning with binarization optimisation (PBS²P, Eqs. 6–8): S-weighted rounds over mean and scales of each group, while the
+ * least important weights leave step by step.
+ *
+ * A round is scalar work per row once the quadratic forms of the group's mask m, signs b and weights x under S are known. These
+ * are summed pair by pair over the group's members only, the latest kept first: at the moment when the weights of a step are all in,
+ * the running forms are that step's. So all steps together cost one pass over the pairs of a group, without cancellation.
+ */
+
+import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+
+/** Input of `alternateRounds`. */
+export interface AlternateOptions {
+  /** rows × cols */
+  readonly w: Float32Array;
+  /** cols × cols: S, symmetric; its scale does not matter. */
+  readonly gram: Float32Array;
+  /** rows × cols: groups and signs (`startScales`); not changed, see `pruneCodes`. */
+  readonly codes: Uint8Array;
+  /** rows × cols, from `rankNM` */
+  readonly rank: Uint8Array;
+  readonly rows: number;
+  readonly cols: number;
+  readonly segments: number;
+  readonly salient: boolean;
+  /** How many of each M are pruned in the end, M − N. */
+  readonly pruned: number;
+  /** `stepwise`: rounds after each of the prunings 1..M−N; `oneshot`: only after the last. */
+  readonly schedule: "stepwise" | "oneshot";
+  /** Rounds in each step (paper: T = 15). */
+  readonly iterations: number;
+  /** Filled, if given, with Σ_rows Σ_groups ‖x − x̂‖²_S before and after each step: 2 × steps values. */
+  readonly errors?: Float64Array;
+}
+
+// Forms under S of mask m, signs b, second signs c and masked weights x.
+const MM = 0, MX = 1, XX = 2, MB = 3, BX = 4, BB = 5, MC = 6, CX = 7, BC = 8, CC = 9, FORMS = 10;
+const EPSILON = 1e-10;
+
+/** Number of steps of a schedule. */
+export function scheduleSteps(options: Pick<AlternateOptions, "schedule" | "pruned">): number {
+  return options.schedule === "oneshot" ? 1 : Math.max(options.pruned, 1);
+}
+
+/**
+ * Optimises the scales of one column block, each row and group by itself, with the signs fixed.
+ *
+ * @param scales rows × scales of a row: the start on entry, the optimised ones on return
+ */
+export function alternateRounds(scales: Float32Array, options: AlternateOptions): void {
+  const { w, codes, rank, rows, cols, segments, salient, pruned, iterations, errors } = options;
+  const stride = scalesPerBlock(options), steps = scheduleSteps(options);
+  const gram = Float64Array.from(options.gram);
+  const first = pruned - steps + 1;
+  const lists = (segments + 1) * steps;
+  const ends = new Int32Array(lists + 1), next = new Int32Array(lists);
+  const index = new Int32Array(cols),
+    x = new Float64Array(cols),
+    b = new Float64Array(cols),
+    c = new Float64Array(cols);
+  const forms = new Float64Array(steps * FORMS), theta = new Float64Array(3);
+  errors?.fill(0);
+  for (let r = 0; r < rows; r++) {
+    const row = r * cols;
+    ends.fill(0);
+    for (let at = row; at < row + cols; at++) {
+      if ((codes[at] & KEPT) === 0 || rank[at] < first) continue;
+      ends[(codes[at] >> GROUP_SHIFT) * steps + Math.max(pruned - rank[at], 0) + 1]++;
+    }
+    for (let i = 0; i < lists; i++) {
+      next[i] = ends[i];
+      ends[i + 1] += ends[i];
+    }
+    for (let at = row; at < row + cols; at++) {
+      const code = codes[at];
+      if ((code & KEPT) === 0 || rank[at] < first) continue;
+      const i = next[(code >> GROUP_SHIFT) * steps + Math.max(pruned - rank[at], 0)]++;
+      index[i] = at - row;
+      x[i] = w[at];
+      b[i] = (code & SIGN) !== 0 ? 1 : -1;
+      c[i] = (code & SECOND_SIGN) !== 0 ? 1 : -1;
+    }
+    for (let g = salient ? 0 : 1; g <= segments; g++) {
+      accumulate(forms, { gram, cols, index, x, b, c, ends, list: g * steps, steps, second: g === 0 });
+      const base = r * stride + (g === 0 ? 0 : (salient ? 3 : 0) + 2 * (g - 1));
+      const orders = g === 0 ? 2 : 1;
+      for (let i = 0; i <= orders; i++) theta[i] = scales[base + i];
+      if (orders === 1) theta[2] = 0;
+      for (let step = 0; step < steps; step++) {
+        const form = (steps - 1 - step) * FORMS;
+        if (errors !== undefined) errors[2 * step] += objective(forms, form, theta);
+        if (orders === 1) rounds(forms, form, theta, iterations);
+        else roundsSecond(forms, form, theta, iterations);
+        if (errors !== undefined) errors[2 * step + 1] += objective(forms, form, theta);
+      }
+      for (let i = 0; i <= orders; i++) scales[base + i] = theta[i];
+    }
+  }
+}
+
+/** Members of one row's groups, list by list: of a group first those that stay to the end, then those that leave last, … */
+interface Members {
+  readonly gram: Float64Array;
+  readonly cols: number;
+  readonly index: Int32Array;
+  readonly x: Float64Array;
+  readonly b: Float64Array;
+  readonly c: Float64Array;
+  readonly ends: Int32Array;
+  readonly list: number;
+  readonly steps: number;
+  readonly second: boolean;
+}
+
+/** Fills forms[level × FORMS…] with the forms of all members up to that level. */
+function accumulate(forms: Float64Array, members: Members): void {
+  const { gram, cols, index, x, b, c, ends, list, steps, second } = members;
+  const start = ends[list];
+  let mm = 0, mx = 0, xx = 0, mb = 0, bx = 0, bb = 0, mc = 0, cx = 0, bc = 0, cc = 0;
+  for (let level = 0, i = start; level < steps; level++) {
+    for (const end = ends[list + level + 1]; i < end; i++) {
+      const line = index[i] * cols;
+      let dm = 0, db = 0, dx = 0, dc = 0;
+      for (let j = start; j < i; j++) {
+        const s = gram[line + index[j]];
+        dm += s;
+        db += s * b[j];
+        dx += s * x[j];
+      }
+      const s = gram[line + index[i]], xi = x[i], bi = b[i];
+      mm += 2 * dm + s;
+      mx += dm * xi + dx + s * xi;
+      xx += (2 * dx + s * xi) * xi;
+      mb += dm * bi + db + s * bi;
+      bx += db * xi + (dx + s * xi) * bi;
+      bb += 2 * db * bi + s;
+      if (!second) continue;
+      for (let j = start; j < i; j++) dc += gram[line + index[j]] * c[j];
+      const ci = c[i];
+      mc += dm * ci + dc + s * ci;
+      cx += dc * xi + (dx + s * xi) * ci;
+      bc += dc * bi + (db + s * bi) * ci;
+      cc += 2 * dc * ci + s;
+    }
+    const at = level * FORMS;
+    forms[at + MM] = mm;
+    forms[at + MX] = mx;
+    forms[at + XX] = xx;
+    forms[at + MB] = mb;
+    forms[at + BX] = bx;
+    forms[at + BB] = bb;
+    forms[at + MC] = mc;
+    forms[at + CX] = cx;
+    forms[at + BC] = bc;
+    forms[at + CC] = cc;
+  }
+}
+
+/** μ, then α, `iterations` times (order 1). */
+function rounds(forms: Float64Array, at: number, theta: Float64Array, iterations: number): void {
+  const mx = forms[at + MX], mb = forms[at + MB], bx = forms[at + BX];
+  const byM = 1 / (forms[at + MM] + EPSILON), byB = 1 / (forms[at + BB] + EPSILON);
+  let mean = theta[0], one = theta[1];
+  for (let t = 0; t < iterations; t++) {
+    mean = (mx - one * mb) * byM;
+    one = (bx - mean * mb) * byB;
+  }
+  theta[0] = mean;
+  theta[1] = one;
+}
+
+/** μ, then α, then α2, `iterations` times (order 2). */
+function roundsSecond(forms: Float64Array, at: number, theta: Float64Array, iterations: number): void {
+  const mx = forms[at + MX], mb = forms[at + MB], bx = forms[at + BX];
+  const mc = forms[at + MC], cx = forms[at + CX], bc = forms[at + BC];
+  const byM = 1 / (forms[at + MM] + EPSILON), byB = 1 / (forms[at + BB] + EPSILON);
+  const byC = 1 / (forms[at + CC] + EPSILON);
+  let mean = theta[0], one = theta[1], two = theta[2];
+  for (let t = 0; t < iterations; t++) {
+    mean = (mx - one * mb - two * mc) * byM;
+    one = (bx - mean * mb - two * bc) * byB;
+    two = (cx - mean * mc - one * bc) * byC;
+  }
+  theta[0] = mean;
+  theta[1] = one;
+  theta[2] = two;
+}
+
+/** ‖x − μm − α1·b − α2·c‖²_S. */
+function objective(forms: Float64Array, at: number, theta: Float64Array): number {
+  const mean = theta[0], one = theta[1], two = theta[2];
+  return forms[at + XX] - 2 * (mean * forms[at + MX] + one * forms[at + BX] + two * forms[at + CX]) +
+    mean * mean * forms[at + MM] + one * one * forms[at + BB] + two * two * forms[at + CC] +
+    2 * (mean * one * forms[at + MB] + mean * two * forms[at + MC] + one * two * forms[at + BC]);
+}

@@ -1,0 +1,62 @@
+/** Coordinate descent over the signs: each kept weight in turn takes the level of its group that lowers its row's error most. */
+
+import { fillLevels } from "./decode.ts";
+import { KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+
+/** Input of `resignSweep`. */
+export interface ResignOptions {
+  /** rows × cols: (w − ŵ)·S with ŵ decoded from `codes` and `scales`. */
+  readonly residual: Float32Array;
+  /** cols × cols: S, symmetric. */
+  readonly gram: Float32Array;
+  /** rows × scales of a row */
+  readonly scales: Float32Array;
+  readonly rows: number;
+  readonly cols: number;
+  readonly segments: number;
+  readonly salient: boolean;
+}
+
+/**
+ * One sweep over the columns. Changing a weight by δ changes (w − ŵ)S(w − ŵ)ᵀ by −2δ·[(w − ŵ)S]_j + δ²·S_jj; the level with the least of
+ * these is taken, the first of equal ones in the order ++, +−, −+, −−.
+ *
+ * @param codes rows × cols: signs of the kept weights are changed, groups and masks are not
+ */
+export function resignSweep(codes: Uint8Array, options: ResignOptions): void {
+  const { residual, gram, scales, rows, cols, segments, salient } = options;
+  const stride = scalesPerBlock(options);
+  const levels = new Float64Array(8 * (segments + 1));
+  const rest = new Float64Array(cols);
+  for (let r = 0; r < rows; r++) {
+    const row = r * cols;
+    fillLevels(levels, scales, r * stride, { segments, salient });
+    for (let j = 0; j < cols; j++) rest[j] = residual[row + j];
+    for (let j = 0; j < cols; j++) {
+      const code = codes[row + j];
+      if ((code & KEPT) === 0) continue;
+      const old = levels[code], pull = 2 * rest[j], line = j * cols, curve = gram[line + j];
+      const group = code & ~(SIGN | SECOND_SIGN);
+      // Segments have one sign, salient columns two.
+      const low = group === KEPT ? 0 : SECOND_SIGN;
+      let best = code, least = Infinity;
+      for (let signs = SIGN | SECOND_SIGN; signs >= low; signs -= SIGN) {
+        const candidate = group | (low === 0 ? order(signs) : signs & SIGN);
+        const delta = levels[candidate] - old, change = delta * (delta * curve - pull);
+        if (change < least) {
+          least = change;
+          best = candidate;
+        }
+      }
+      if (best === code) continue;
+      codes[row + j] = best;
+      const delta = levels[best] - old;
+      for (let k = j + 1; k < cols; k++) rest[k] -= delta * gram[line + k];
+    }
+  }
+}
+
+/** Exchanges the two sign bits, so that counting down from 6 to 0 by 2 gives ++, +−, −+, −−. */
+function order(signs: number): number {
+  return (signs & SIGN) << 1 | (signs & SECOND_SIGN) >> 1;
+}

@@ -1,0 +1,207 @@
+/**
+ * The search for the salient columns of a column block: how many of the columns with the largest scores are worth a second sign.
+ *
+ * Every count is tried exactly. Each row is sorted once; from one count to the next one weight changes sides, so the four
+ * levels' thresholds move a little and their sums are kept up to date instead of being made anew.
+ */
+
+/** Input of `searchSalient`. */
+export interface SalientOptions {
+  /** rows × cols: columns are ordered by Σ_rows |score|. */
+  readonly score: Float32Array;
+  /** rows × cols: what is binarized when a count is judged (weights, or scores in the official lineage). */
+  readonly values: Float32Array;
+  /** cols: factor of each column's squared error; default 1. */
+  readonly columnWeight?: Float32Array;
+  /** rows × cols, from `rankNM`; only weights of rank ≥ pruned are seen. */
+  readonly rank: Uint8Array;
+  readonly pruned: number;
+  readonly rows: number;
+  readonly cols: number;
+  /** Largest count that is tried (paper's lineage: 49); at least one column stays on the other side. */
+  readonly most: number;
+}
+
+/** Bounds of the four levels: between them count, sum, Σweight and Σweight·value of the weights below. */
+const BOUNDS = 3;
+
+/**
+ * Chooses the salient columns: the count k in 1..min(most, cols − 1) of leading columns with the least squared error when these and the rest
+ * are each binarized per row with an order-2 residual (BiLLM's structural search).
+ *
+ * @param salient cols, overwritten: 1 where salient
+ */
+export function searchSalient(salient: Uint8Array, options: SalientOptions): void {
+  const { cols, most } = options;
+  salient.fill(0, 0, cols);
+  const limit = Math.min(most, cols - 1);
+  if (limit < 1) return;
+  const order = orderColumns(options);
+  const errors = salientErrors(options, order.subarray(0, limit));
+  let best = 0;
+  for (let k = 1; k < limit; k++) if (errors[k] < errors[best]) best = k;
+  for (let k = 0; k <= best; k++) salient[order[k]] = 1;
+}
+
+/** Columns by Σ_rows |score|, largest first, equal ones by index. */
+export function orderColumns({ score, rows, cols }: Pick<SalientOptions, "score" | "rows" | "cols">): Uint32Array {
+  const total = new Float64Array(cols);
+  for (let r = 0, at = 0; r < rows; r++) {
+    for (let c = 0; c < cols; c++, at++) total[c] += Math.abs(score[at]);
+  }
+  return Uint32Array.from({ length: cols }, (_, c) => c).sort((a, b) => total[b] - total[a] || a - b);
+}
+
+/**
+ * Squared error of the block for each number of salient columns.
+ *
+ * @param leading columns in the order in which they become salient
+ * @returns for each k in 1..leading.length, at k − 1: Σ over rows and seen weights of weight_j·(value − level)²
+ */
+export function salientErrors(options: Omit<SalientOptions, "score" | "most">, leading: Uint32Array): Float64Array {
+  const { values, columnWeight, rank, pruned, rows, cols } = options;
+  const errors = new Float64Array(leading.length);
+  const sorted = new Float64Array(cols), x = new Float64Array(cols), weight = new Float64Array(cols);
+  const place = new Int32Array(cols), moves = new Int32Array(leading.length), inside = new Uint8Array(cols);
+  const bounds = new Float64Array(4 * BOUNDS);
+  for (let r = 0; r < rows; r++) {
+    const row = r * cols;
+    const seen = sortRow(sorted, values, rank, row, cols, pruned);
+    place.fill(-1);
+    for (let i = 0; i < seen; i++) {
+      const c = sorted[i] % INDEX;
+      x[i] = values[row + c];
+      weight[i] = columnWeight === undefined ? 1 : columnWeight[c];
+      place[c] = i;
+    }
+    for (let k = 0; k < leading.length; k++) moves[k] = place[leading[k]];
+    inside.fill(1, 0, seen);
+    sweep(errors, bounds, { x, weight, inside, seen, moves, full: true });
+    inside.fill(0, 0, seen);
+    sweep(errors, bounds, { x, weight, inside, seen, moves, full: false });
+  }
+  return errors;
+}
+
+/** Column indices ride in the low bits of the sort keys. */
+const INDEX = 2 ** 16;
+
+/** Sorts the seen values of a row; keys hold the float's bits in sortable order and the column. Returns how many are seen. */
+function sortRow(
+  keys: Float64Array,
+  values: Float32Array,
+  rank: Uint8Array,
+  row: number,
+  cols: number,
+  pruned: number,
+): number {
+  let seen = 0;
+  for (let c = 0; c < cols; c++) {
+    if (rank[row + c] < pruned) continue;
+    scratch[0] = values[row + c];
+    const b = scratchBits[0];
+    keys[seen++] = ((b ^ ((b >> 31) | -0x80000000)) >>> 0) * INDEX + c;
+  }
+  keys.subarray(0, seen).sort();
+  return seen;
+}
+
+const scratch = new Float32Array(1);
+const scratchBits = new Int32Array(scratch.buffer);
+
+interface Side {
+  /** Sorted values, of which those with inside = 1 belong to this side. */
+  readonly x: Float64Array;
+  readonly weight: Float64Array;
+  readonly inside: Uint8Array;
+  readonly seen: number;
+  /** For each step the sorted place of the weight that changes sides, or −1. */
+  readonly moves: Int32Array;
+  /** Whether the side starts with everything and loses, or starts empty and gains. */
+  readonly full: boolean;
+}
+
+/** Adds one side's error after every step to `errors`. */
+function sweep(errors: Float64Array, bounds: Float64Array, side: Side): void {
+  const { x, weight, inside, seen, moves, full } = side;
+  const at = new Int32Array(BOUNDS);
+  bounds.fill(0);
+  let n = 0, s = 0, c = 0, cx = 0, cxx = 0;
+  if (full) {
+    for (let i = 0; i < seen; i++) {
+      n++;
+      s += x[i];
+      c += weight[i];
+      cx += weight[i] * x[i];
+      cxx += weight[i] * x[i] * x[i];
+    }
+  }
+  const sign = full ? -1 : 1;
+  for (let k = 0; k < moves.length; k++) {
+    const i = moves[k];
+    if (i >= 0) {
+      const v = x[i], u = sign * weight[i];
+      inside[i] = full ? 0 : 1;
+      n += sign;
+      s += sign * v;
+      c += u;
+      cx += u * v;
+      cxx += u * v * v;
+      for (let t = 0; t < BOUNDS; t++) {
+        if (i >= at[t]) continue;
+        bounds[4 * t] += sign;
+        bounds[4 * t + 1] += sign * v;
+        bounds[4 * t + 2] += u;
+        bounds[4 * t + 3] += u * v;
+      }
+    }
+    if (n === 0) continue;
+    const mean = s / n;
+    moveBound(bounds, at, 1, mean, side);
+    const nLow = bounds[4], sLow = bounds[5];
+    const scale = (s - 2 * sLow - (n - 2 * nLow) * mean) / n;
+    const shift = -scale * (n - 2 * nLow) / n;
+    const low = mean - scale + shift, high = mean + scale + shift;
+    moveBound(bounds, at, 0, Math.min(low, mean), side);
+    moveBound(bounds, at, 2, Math.max(high, mean), side);
+    // Σ|value − level of its side|: each quarter's sum against the threshold in its middle.
+    const n0 = bounds[0], n1 = nLow - n0, n2 = bounds[8] - nLow, n3 = n - bounds[8];
+    const s0 = bounds[1], s1 = sLow - s0, s2 = bounds[9] - sLow, s3 = s - bounds[9];
+    const second = (s1 - s0 - (n1 - n0) * low + s3 - s2 - (n3 - n2) * high) / n;
+    const a = low - second, b = low + second, d = high - second, e = high + second;
+    const c0 = bounds[2], c1 = bounds[6] - c0, c2 = bounds[10] - bounds[6], c3 = c - bounds[10];
+    const y0 = bounds[3], y1 = bounds[7] - y0, y2 = bounds[11] - bounds[7], y3 = cx - bounds[11];
+    const error = cxx + a * (a * c0 - 2 * y0) + b * (b * c1 - 2 * y1) + d * (d * c2 - 2 * y2) + e * (e * c3 - 2 * y3);
+    if (error > 0) errors[k] += error;
+  }
+}
+
+/** Moves threshold t to the first sorted place whose value is ≥ the threshold, keeping the sums of the weights below it. */
+function moveBound(bounds: Float64Array, at: Int32Array, t: number, threshold: number, side: Side): void {
+  const { x, weight, inside, seen } = side;
+  let i = at[t];
+  let n = bounds[4 * t], s = bounds[4 * t + 1], c = bounds[4 * t + 2], y = bounds[4 * t + 3];
+  while (i < seen && x[i] < threshold) {
+    if (inside[i] === 1) {
+      n++;
+      s += x[i];
+      c += weight[i];
+      y += weight[i] * x[i];
+    }
+    i++;
+  }
+  while (i > 0 && x[i - 1] >= threshold) {
+    i--;
+    if (inside[i] === 1) {
+      n--;
+      s -= x[i];
+      c -= weight[i];
+      y -= weight[i] * x[i];
+    }
+  }
+  at[t] = i;
+  bounds[4 * t] = n;
+  bounds[4 * t + 1] = s;
+  bounds[4 * t + 2] = c;
+  bounds[4 * t + 3] = y;
+}
