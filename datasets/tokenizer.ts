@@ -1,0 +1,98 @@
+/** Text to token ids and back, for a model's own tokenizer: from Hugging Face files or from GGUF metadata. */
+import { createHash } from "node:crypto";
+import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import type { JsonObject, TokenizerSource } from "../checkpoints/checkpoint.ts";
+import { InputError } from "../checkpoints/input_error.ts";
+import { ggufTokenizer } from "./gguf_tokenizer.ts";
+import { type StreamDecoder, streamDecoder } from "./stream_decoder.ts";
+import { exactDefinition, tokenContent, type TokenizerDefinition } from "./tokenizer_definition.ts";
+
+/** A tokenizer. */
+export interface Tokenizer {
+  /**
+   * Token ids of a text.
+   *
+   * `special` (default true) adds what the model's tokenizer adds by itself, such as LLaMA's bos before the text;
+   * special tokens that are spelled out in the text (`<s>`) are recognised either way.
+   */
+  encode(text: string, options?: { readonly special?: boolean }): Int32Array;
+  /** Text of token ids, special tokens spelled out. @throws {RangeError} for an id outside the vocabulary */
+  decode(ids: ArrayLike<number>): string;
+  /** Id of the token that begins a text, where the model has one. */
+  readonly bos: number | undefined;
+  /** Id of the token that ends a text, where the model has one. */
+  readonly eos: number | undefined;
+  /** Number of ids: the greatest plus one. */
+  readonly size: number;
+  /** Content hash (hex sha256) of everything that decides ids; for content keys. */
+  fingerprint(): string;
+  /** A decoder for tokens that come one by one. */
+  streamDecoder(): StreamDecoder;
+}
+
+/** Raised whenever the same definition would give other ids. */
+const VERSION = 1;
+
+/**
+ * Opens a tokenizer.
+ *
+ * @throws {InputError} when the definition is incomplete, or of a kind that cannot be reproduced exactly
+ */
+export function openTokenizer(source: TokenizerSource): Tokenizer {
+  const definition = source.kind === "gguf"
+    ? ggufTokenizer(source.metadata)
+    : { tokenizer: source.tokenizer, config: source.config };
+  return build(exactDefinition(definition));
+}
+
+function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {
+  let inner: HuggingFaceTokenizer;
+  try {
+    inner = new HuggingFaceTokenizer(tokenizer, config);
+  } catch (cause) {
+    throw new InputError(`Cannot open the tokenizer: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+  const size = vocabularySize(inner);
+  const special = (name: string) => {
+    const token = tokenContent(config[name]);
+    return token === undefined ? undefined : inner.token_to_id(token);
+  };
+  const decode = (ids: ArrayLike<number>) => {
+    const list = Array.from(ids);
+    for (const id of list) {
+      if (!(Number.isInteger(id) && id >= 0 && id < size)) {
+        throw new RangeError(`Cannot decode as token ids must be below ${size}: current value is ${id}`);
+      }
+    }
+    return list.length === 0 ? "" : inner.decode(list, { clean_up_tokenization_spaces: false });
+  };
+  let hash: string | undefined;
+  return {
+    size,
+    bos: special("bos_token"),
+    eos: special("eos_token"),
+    encode: (text, { special = true } = {}) => Int32Array.from(inner.encode(text, { add_special_tokens: special }).ids),
+    decode,
+    streamDecoder: () => streamDecoder(decode),
+    fingerprint: () => hash ??= fingerprint({ tokenizer, config }),
+  };
+}
+
+function vocabularySize(inner: HuggingFaceTokenizer): number {
+  let size = 0;
+  for (const id of inner.get_vocab().values()) size = Math.max(size, id + 1);
+  return size;
+}
+
+function fingerprint({ tokenizer, config }: TokenizerDefinition): string {
+  const { normalizer, pre_tokenizer, model, post_processor, decoder, added_tokens } = tokenizer;
+  const parts = { normalizer, pre_tokenizer, model, post_processor, decoder, added_tokens };
+  return createHash("sha256").update(JSON.stringify(sorted({ VERSION, parts, config }))).digest("hex");
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value as JsonObject).sort(([a], [b]) => (a < b ? -1 : 1));
+  return entries.map(([key, item]) => [key, sorted(item)]);
+}
