@@ -1,0 +1,180 @@
+/** A model stored as GGUF, read in Hugging Face's names and layout. LLaMA-shaped models only. */
+import type { Checkpoint, JsonObject, TokenizerSource } from "./checkpoint.ts";
+import { assertFinite } from "./finite.ts";
+import { checkArchitecture, configFromGguf, metadataNumber } from "./gguf_config.ts";
+import { type GgufEntry, parseGguf } from "./gguf_header.ts";
+import { identityOf, infos, type Placed, placed } from "./identity.ts";
+import { InputError } from "./input_error.ts";
+import type { WeightFile } from "./model_files.ts";
+
+/** What may come from elsewhere instead of the file's metadata. */
+export interface GgufParts {
+  readonly label: string;
+  /** config.json of the original model. */
+  readonly config?: JsonObject;
+  readonly tokenizer?: TokenizerSource;
+  /** Whether the weights' bytes are here, not only their header. */
+  readonly local: boolean;
+}
+
+interface Stored extends Placed {
+  readonly entry: GgufEntry;
+  /** Heads whose rows are interleaved; 0 where rows lie in Hugging Face's order. */
+  readonly heads: number;
+}
+
+const OUTSIDE: Readonly<Record<string, string>> = {
+  "token_embd.weight": "model.embed_tokens.weight",
+  "output_norm.weight": "model.norm.weight",
+  "output.weight": "lm_head.weight",
+};
+
+const IN_BLOCK: Readonly<Record<string, string>> = {
+  attn_norm: "input_layernorm",
+  attn_q: "self_attn.q_proj",
+  attn_k: "self_attn.k_proj",
+  attn_v: "self_attn.v_proj",
+  attn_output: "self_attn.o_proj",
+  ffn_norm: "post_attention_layernorm",
+  ffn_gate: "mlp.gate_proj",
+  ffn_up: "mlp.up_proj",
+  ffn_down: "mlp.down_proj",
+};
+
+const ROPE_FACTORS = "rope_freqs.weight";
+
+/**
+ * Hugging Face's name of a GGUF tensor, or undefined when there is none.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(huggingFaceName("blk.3.attn_q.weight"), "model.layers.3.self_attn.q_proj.weight");
+ * ```
+ */
+export function huggingFaceName(name: string): string | undefined {
+  if (Object.hasOwn(OUTSIDE, name)) return OUTSIDE[name];
+  const [, block, part, kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
+  if (part === undefined || !Object.hasOwn(IN_BLOCK, part)) return undefined;
+  return `model.layers.${block}.${IN_BLOCK[part]}.${kind}`;
+}
+
+/**
+ * Puts the rows of q or k back into Hugging Face's order: within each head, llama.cpp stores the two halves of the rotary
+ * dimensions interleaved (row 2j + p here is row p·d/2 + j there).
+ *
+ * @param values [rows, cols], rows = heads × d
+ * @returns a copy in the other order
+ */
+export function undoRotaryPermutation(values: Float32Array, rows: number, heads: number): Float32Array {
+  const cols = values.length / rows;
+  const half = rows / heads / 2;
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    const within = row % (2 * half);
+    const to = row - within + (within & 1) * half + (within >> 1);
+    out.set(values.subarray(row * cols, (row + 1) * cols), to * cols);
+  }
+  return out;
+}
+
+/**
+ * Opens a model stored as GGUF; only headers are read.
+ *
+ * @param files the file, or the shards of one model in their order; closed with the checkpoint, or when this throws
+ * @throws {InputError} when a file is truncated or malformed, or its architecture is not supported
+ */
+export async function openGguf(files: readonly WeightFile[], parts: GgufParts): Promise<Checkpoint> {
+  const close = () => files.forEach(({ source }) => source.close());
+  try {
+    const headers = await Promise.all(files.map(({ source }) => parseGguf(source)));
+    const { metadata } = headers[0];
+    const { label } = parts;
+    checkArchitecture(label, metadata);
+    const stored = new Map<string, Stored>();
+    let ropeFactors: Float32Array | undefined;
+    for (const [index, { tensors }] of headers.entries()) {
+      const file = files[index];
+      for (const entry of tensors) {
+        if (entry.name === ROPE_FACTORS) ropeFactors = await readEntry(file, entry);
+        else store(stored, label, metadata, file, entry);
+      }
+    }
+    checkShards(label, metadata, files.length);
+    const embedding = placed(label, stored, "model.embed_tokens.weight");
+    const has = (suffix: string) => [...stored.keys()].some((name) => name.endsWith(suffix));
+    const config = parts.config ?? configFromGguf(metadata, {
+      label,
+      vocab: embedding.info.shape[0],
+      tied: !stored.has("lm_head.weight"),
+      attentionBias: has("self_attn.q_proj.bias"),
+      mlpBias: has("mlp.up_proj.bias"),
+      ropeFactors,
+    });
+    return {
+      format: "gguf",
+      label,
+      config,
+      tensors: infos(stored),
+      tokenizer: parts.tokenizer ?? tokenizerOf(metadata),
+      bytes: files.reduce((sum, { source }) => sum + source.size, 0),
+      local: parts.local,
+      identity: (names) => identityOf(label, stored, names),
+      async read(name) {
+        const { file, entry, info, heads } = placed(label, stored, name);
+        if (!parts.local) {
+          throw new InputError(`Cannot read tensor "${name}" of ${label}: it was opened for planning only`);
+        }
+        const values = assertFinite(await readEntry(file, entry), name, file.source.label);
+        return heads === 0 ? values : undoRotaryPermutation(values, info.shape[0], heads);
+      },
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function store(
+  stored: Map<string, Stored>,
+  label: string,
+  metadata: JsonObject,
+  file: WeightFile,
+  entry: GgufEntry,
+): void {
+  const name = huggingFaceName(entry.name);
+  if (name === undefined) {
+    throw new InputError(`Cannot open ${label}: tensor "${entry.name}" is not part of a LLaMA model`);
+  }
+  const { shape, begin, end, type } = entry;
+  const heads = rotaryHeads(label, metadata, name);
+  if (heads !== 0 && shape[0] % (2 * heads) !== 0) {
+    throw new InputError(`Cannot open ${label}: ${shape[0]} rows of "${entry.name}" do not divide into ${heads} heads`);
+  }
+  stored.set(name, { info: { name, dtype: type.name, shape, bytes: end - begin }, file, entry, heads });
+}
+
+async function readEntry({ source }: WeightFile, { type, begin, end }: GgufEntry): Promise<Float32Array> {
+  return type.dequantize(await source.read(begin, end));
+}
+
+function rotaryHeads(label: string, metadata: JsonObject, name: string): number {
+  const heads = () => metadataNumber(label, metadata, "llama.attention.head_count");
+  if (/\.q_proj\.(weight|bias)$/.test(name)) return heads();
+  if (/\.k_proj\.(weight|bias)$/.test(name)) {
+    return metadataNumber(label, metadata, "llama.attention.head_count_kv", heads());
+  }
+  return 0;
+}
+
+function checkShards(label: string, metadata: JsonObject, shards: number): void {
+  const expected = metadataNumber(label, metadata, "split.count", 1);
+  if (expected <= 1 || expected === shards) return;
+  throw new InputError(`Cannot open ${label}: the model has ${expected} shards: found ${shards}`);
+}
+
+function tokenizerOf(metadata: JsonObject): TokenizerSource | undefined {
+  const entries = Object.entries(metadata).filter(([key]) => key.startsWith("tokenizer."));
+  return entries.length === 0 ? undefined : { kind: "gguf", metadata: Object.fromEntries(entries) };
+}
