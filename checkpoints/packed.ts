@@ -26,6 +26,10 @@ export interface PackedCheckpoint extends Checkpoint {
   layer(name: string): Promise<QuantizedLayer>;
   /** Stored bytes of one component of a layer; 0 where it needs none. */
   componentBytes(name: string, component: Component): number;
+  /** One component of a layer as it is stored; undefined where it needs none. */
+  component(name: string, component: Component): Promise<Tensor | undefined>;
+  /** Bytes before the tensors: names, shapes and layer headers. */
+  readonly headerBytes: number;
   /**
    * Hashes all tensors and compares with what was written.
    * @throws {InputError} when a byte has changed
@@ -67,14 +71,15 @@ function makeCheckpoint(
 ): PackedCheckpoint {
   const layers = readLayers(source, header);
   const tensors = describeTensors(source, header, layers);
+  const readComponent = async (name: string, component: Component) => {
+    const full = `${name}.${component}`;
+    return header.tensors.has(full) ? await readTensor(source, header, full) : undefined;
+  };
   const readLayer = async (name: string) => {
     const layer = layers.get(name);
     if (layer === undefined) throw new InputError(`Cannot read layer "${name}" of ${label}: it is not a packed layer`);
     const components: Partial<Record<Component, Tensor>> = {};
-    for (const component of COMPONENTS) {
-      const full = `${name}.${component}`;
-      if (header.tensors.has(full)) components[component] = await readTensor(source, header, full);
-    }
+    for (const component of COMPONENTS) components[component] = await readComponent(name, component);
     try {
       return restoreLayer({ header: layer, tensors: components });
     } catch (cause) {
@@ -101,6 +106,8 @@ function makeCheckpoint(
     layers,
     source: Json.parse(JSON.parse(header.metadata.source ?? "{}")),
     layer: readLayer,
+    component: readComponent,
+    headerBytes: header.dataBegin,
     componentBytes(name, component) {
       const entry = header.tensors.get(`${name}.${component}`);
       return entry === undefined ? 0 : entry.end - entry.begin;
