@@ -168,9 +168,10 @@ async function storedWindows(
   }
 }
 
+/** Line ends are read as Python's text mode does, so that a checkout with CRLF gives the same tokens. */
 async function readText(path: string): Promise<string> {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(await readFile(path));
+    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path)).replaceAll(/\r\n?/g, "\n");
   } catch (cause) {
     const why = cause instanceof TypeError ? "it is not UTF-8" : cause instanceof Error ? cause.message : String(cause);
     throw new InputError(`Cannot read ${path} as text: ${why}`, { cause });
