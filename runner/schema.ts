@@ -74,7 +74,7 @@ const Calibrate = z.strictObject({
   target: words(["layer"], {
     original: "`original` is not available in this version; `layer`, the lineage's, is the only one",
   }).default("layer").describe("What a layer is to match: its own output on the inputs that it now sees"),
-}).describe("Runs text through the model and gathers, per block, the second moments S of each linear layer's inputs");
+});
 
 const CoarseSearch = z.strictObject({
   metric: z.enum(["lr", "ri", "none"]).default("lr").describe(
@@ -89,7 +89,7 @@ const CoarseSearch = z.strictObject({
   spread: count(0, 255).default(1).describe(
     "Weights: N is keep + spread in the most important block, keep − spread in the least, clamped to 1..of",
   ),
-}).describe("Chooses how many weights each block keeps");
+});
 
 const FineSearch = z.strictObject({
   metric: z.enum(["hessian", "hessian-squared", "magnitude", "wanda", "ria", "si", "random"]).default("hessian")
@@ -104,7 +104,7 @@ const FineSearch = z.strictObject({
     "N of every M inputs; the same share anywhere in a row; whole inputs; or nothing pruned",
   ),
   seed: count(0, 4_294_967_295).default(0).describe("Of metric random"),
-}).describe("Chooses which weights are kept");
+});
 
 const Spbo = z.strictObject({
   group_size: count(8, 65_536).default(128).describe("Consecutive inputs (columns) that share scales (PBS²P: 128)"),
@@ -134,7 +134,7 @@ const Spbo = z.strictObject({
   ),
   iterations: count(0, 10_000).default(15).describe("Rounds per step, T in PBS²P (solver alternate)"),
   resign: count(0, 100).default(0).describe("Sweeps that choose signs again, each followed by a solve"),
-}).describe("Stepwise pruning with binarization optimisation, on one group of columns at a time");
+});
 
 const Compensate = z.strictObject({
   mode: z.enum(["diagonal", "exact", "columnwise", "none"]).default("diagonal").describe(
@@ -142,31 +142,35 @@ const Compensate = z.strictObject({
       "columnwise (GPTQ's order), none",
   ),
   damping: z.number().min(0).max(1).default(0.01).describe("Times the mean of diag(H), added to the diagonal"),
-}).describe("Feeds the error of each column block to the columns after it");
+});
 
 const Pack = z.strictObject({
   scales: z.enum(["f16", "f32"]).default("f16").describe("Type of the stored scales"),
   mask: z.enum(["enumerative", "bitmask"]).default("enumerative").describe(
     "Keep masks as the index of the pattern (log2 C(M,N) bits), or one bit a weight",
   ),
-}).describe("Writes the compressed model; its bytes are the claim");
+});
 
 const Evaluate = z.strictObject({
   perplexity: z.array(Evaluation).default(["wikitext2"]).describe("Texts to measure, on the packed model"),
   tasks: z.array(z.string()).max(0, "Tasks are not available in this version: leave the list empty").default([])
     .describe("Zero-shot tasks; none in this version"),
-}).describe("Measures the original and the packed model");
+});
 
 /** Settings of every stage, by the stage's name. */
 export const Stages = z.strictObject({
-  calibrate: Calibrate.prefault({}),
-  "coarse-search": CoarseSearch.prefault({}),
-  "fine-search": FineSearch.prefault({}),
-  spbo: Spbo.prefault({}),
-  compensate: Compensate.prefault({}),
-  pack: Pack.prefault({}),
-  evaluate: Evaluate.prefault({}),
-}).describe("What is done, in this order");
+  calibrate: Calibrate.prefault({}).describe(
+    "Runs text through the model and gathers, per block, the second moments S of each linear layer's inputs",
+  ),
+  "coarse-search": CoarseSearch.prefault({}).describe("Chooses how many weights each block keeps"),
+  "fine-search": FineSearch.prefault({}).describe("Chooses which weights are kept"),
+  spbo: Spbo.prefault({}).describe(
+    "Stepwise pruning with binarization optimisation, on one group of columns at a time",
+  ),
+  compensate: Compensate.prefault({}).describe("Feeds the error of each column block to the columns after it"),
+  pack: Pack.prefault({}).describe("Writes the compressed model; its bytes are the claim"),
+  evaluate: Evaluate.prefault({}).describe("Measures the original and the packed model"),
+});
 
 /** The whole recipe. */
 export const RecipeSchema = z.strictObject({
@@ -176,7 +180,7 @@ export const RecipeSchema = z.strictObject({
   name: z.string().min(1).optional().describe("For people and run folders; default: the file's name"),
   description: z.string().optional().describe("For people"),
   model: Model,
-  stages: Stages.prefault({}),
+  stages: Stages.prefault({}).describe("What is done, in this order"),
   expect: z.record(
     z.string(),
     z.strictObject({
