@@ -1,9 +1,15 @@
 /** What happens in a run, as one union: the journal, the terminal, the report and the API read only this. */
 
-/** Why a step runs again although something like it was cached. */
+/** Why a step runs although something like it may have been cached. */
 export interface Reason {
-  /** The first field of the content key that differs, e.g. `stages.spbo.iterations`, `inputs.previous` or `first run`. */
+  /**
+   * The first field of the content key that differs: a recipe path (`stages.spbo.iterations`), `facts.…`, `version` or
+   * `inputs.…`. Where nothing differs: `first run`; `evicted`, its results are gone from the cache; `transient`, it was
+   * cached, but what it hands on was deleted after use and is needed again; `forced`, the user asks for it.
+   */
   readonly field: string;
+  /** The step whose field it is, where that is not the step itself but one before it. */
+  readonly step?: string;
   readonly before?: unknown;
   readonly now?: unknown;
   /** Where the recipe says so. */
@@ -61,6 +67,8 @@ export type RunEvent =
       /** Seconds by stage, where one step does the work of several. */
       readonly stages: Readonly<Record<string, number>>;
       readonly bytes: number;
+      /** Another run made the results meanwhile; the seconds are those of waiting. */
+      readonly reused?: boolean;
     }
     | {
       readonly type: "step-failed";

@@ -1,0 +1,91 @@
+/**
+ * Content keys: what identifies a step's results. Two steps with one key make the same bytes, whoever runs them and when.
+ *
+ * Not what is stored under a key (`artifact.ts`) nor why two keys differ (`explain.ts`).
+ */
+import { createHash } from "node:crypto";
+import type { Recipe } from "./schema.ts";
+import type { Json, Step } from "./stage.ts";
+
+/** Everything that enters a step's key, and nothing else. */
+export interface KeyComponents {
+  readonly stage: string;
+  readonly version: number;
+  /** Recipe values by path. */
+  readonly reads: Readonly<Record<string, Json>>;
+  readonly facts: Readonly<Record<string, Json>>;
+  /** Output keys by the step's own names for its inputs. */
+  readonly inputs: Readonly<Record<string, string>>;
+}
+
+/**
+ * JSON with sorted keys and no spaces, so that equal values have equal texts.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(canonicalJson({ b: [1, "x"], a: null }), '{"a":null,"b":[1,"x"]}');
+ * ```
+ * @param value absent (undefined) members of objects are left out
+ * @throws {TypeError} for NaN, infinities and whatever JSON cannot say
+ */
+export function canonicalJson(value: Json): string {
+  if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number") {
+    if (!Number.isFinite(value)) throw new TypeError(`Cannot make a content key: numbers must be finite: got ${value}`);
+    return JSON.stringify(value);
+  }
+  if (Array.isArray(value)) return `[${value.map((item: Json) => canonicalJson(item)).join(",")}]`;
+  if (typeof value !== "object" || ![Object.prototype, null].includes(Object.getPrototypeOf(value))) {
+    throw new TypeError(`Cannot make a content key: values must be plain JSON: got ${typeof value} ${String(value)}`);
+  }
+  const members = Object.entries(value as Readonly<Record<string, Json>>)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => a < b ? -1 : 1);
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+}
+
+/** Hex sha256 of a text in UTF-8. */
+export function sha256(text: string): string {
+  return createHash("sha256").update(text, "utf8").digest("hex");
+}
+
+/**
+ * One value of a recipe.
+ *
+ * @param path names joined by dots, list items by index: `stages.evaluate.perplexity.0`
+ * @returns the value; undefined when the last name is an optional key that the recipe leaves out
+ * @throws {RangeError} when the path leads through something that does not exist
+ */
+export function readPath(recipe: Recipe, path: string): Json | undefined {
+  const names = path.split(".");
+  let value: unknown = recipe;
+  for (const [depth, name] of names.entries()) {
+    if (typeof value !== "object" || value === null) {
+      const parent = names.slice(0, depth).join(".");
+      throw new RangeError(`Cannot read "${path}" of the recipe: "${parent}" is not a map or a list`);
+    }
+    value = Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
+  }
+  return value as Json | undefined;
+}
+
+/**
+ * What enters the key of a step.
+ *
+ * @param inputs output keys of the step's inputs, by the step's names for them
+ */
+export function componentsOf(step: Step, recipe: Recipe, inputs: Readonly<Record<string, string>>): KeyComponents {
+  const reads = Object.fromEntries(step.reads.map((path) => [path, readPath(recipe, path) ?? null]));
+  return { stage: step.stage, version: step.version, reads, facts: step.facts, inputs };
+}
+
+/** The key of a step: hex sha256 of its components. */
+export function stepKey({ stage, version, reads, facts, inputs }: KeyComponents): string {
+  return sha256(canonicalJson({ stage, version, reads, facts, inputs }));
+}
+
+/** The key of one output of a step. */
+export function outputKey(step: string, output: string): string {
+  return sha256(canonicalJson({ output, step }));
+}

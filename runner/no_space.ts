@@ -1,0 +1,59 @@
+/** A full disk, told apart from every other failure to write. */
+import { statfsSync } from "node:fs";
+
+/** There is no room left where something must be written. */
+export class NoSpaceError extends Error {
+  override readonly name = "NoSpaceError";
+  /** For exit codes. */
+  readonly code = "NO_SPACE";
+}
+
+/**
+ * Turns whatever a full disk or quota makes the system, SQLite or a library throw into one clear error.
+ *
+ * @param error anything thrown, also with the system's error as a cause
+ * @param needed bytes that were to be written, as far as known
+ * @returns a `NoSpaceError`, or undefined when the error has another reason
+ */
+export function asNoSpace(error: unknown, folder: string, needed: number): NoSpaceError | undefined {
+  if (error instanceof NoSpaceError) return error;
+  if (!isFull(error)) return undefined;
+  const free = freeBytes(folder);
+  const now = free === undefined ? "" : `: ${size(free)} are free`;
+  return new NoSpaceError(
+    `Cannot write to ${folder} as the disk is full: about ${size(needed)} more are needed${now}. ` +
+      "Free some space, run `cache gc`, or choose another disk with --cache or --runs",
+    { cause: error },
+  );
+}
+
+/** Bytes that can be written to the disk of a folder; undefined where the system does not say. */
+export function freeBytes(folder: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Bytes for people: `1.5 GiB`. */
+export function size(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
+}
+
+function isFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
+  const system = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
+  // Deno names the system's number where it knows no code: Linux 28, 122; macOS 69; Windows 39 and 112. SQLite: 13.
+  const numbered = /\(os error (28|122|69|39|112)\)/.test(error.message) &&
+    /space|quota|disk/i.test(error.message);
+  return system || numbered || errcode === 13 || isFull(error.cause);
+}

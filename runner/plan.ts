@@ -1,0 +1,228 @@
+/**
+ * The plan of a run: every step as cached, to run or not needed; why, and what it will cost. It is exact and free: nothing
+ * is computed and no weights are read.
+ */
+import type { ArtifactCache } from "./cache.ts";
+import type { Reason, StepSummary } from "./events.ts";
+import { makeExplainer, type Sources } from "./explain.ts";
+import { buildGraph, descendants, type Graph, type Node, resolve, resultKeys, type State } from "./graph.ts";
+import type { Recipe } from "./schema.ts";
+import type { Step, Subject } from "./stage.ts";
+
+/** How a plan is made. */
+export interface PlanOptions {
+  readonly recipe: Recipe;
+  /** Where the recipe states its values, for naming lines. */
+  readonly sources?: Sources;
+  /** The stage after which the run stops. */
+  readonly until?: string;
+  /** The stage that is made again although it is cached, with everything that depends on it. */
+  readonly from?: string;
+}
+
+/** One step of a plan. */
+export interface PlannedStep extends StepSummary {
+  readonly step: Step;
+  /** Content key of the step. */
+  readonly key: string;
+  /** Content keys of its outputs, by name. */
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
+/** What a run will do. */
+export interface Plan {
+  readonly model: string;
+  readonly method: string;
+  readonly graph: Graph;
+  readonly steps: readonly PlannedStep[];
+  /** Output keys that must exist in the end. */
+  readonly required: ReadonlySet<string>;
+  /** Steps that run although they are cached. */
+  readonly forced: ReadonlySet<string>;
+  /** Steps left out by `until`; what they will read is not deleted. */
+  readonly later: ReadonlySet<string>;
+  readonly until?: string;
+  readonly totals: {
+    readonly run: number;
+    readonly cached: number;
+    readonly skip: number;
+    /** Seconds of the steps that run, one after another. */
+    readonly seconds: number;
+    /** Bytes of memory at the peak. */
+    readonly memory: number;
+    /** Bytes on the disk at the peak, beyond what is there. */
+    readonly disk: number;
+  };
+}
+
+/** The steps of one stage of a plan. */
+export interface StageSummary {
+  readonly stage: string;
+  /** `partly`: some of its blocks are cached. */
+  readonly state: State | "partly";
+  readonly run: number;
+  readonly cached: number;
+  readonly skip: number;
+  /** Of the steps that run. */
+  readonly seconds: number;
+  /** Of the first step that runs. */
+  readonly why?: Reason;
+}
+
+/**
+ * Plans a run.
+ *
+ * @throws {RangeError} when `until` or `from` is not a stage of the subject
+ * @throws {Error} when the subject's steps do not fit together
+ */
+export function makePlan(
+  subject: Subject,
+  cache: ArtifactCache,
+  { recipe, sources, until, from }: PlanOptions,
+): Promise<Plan> {
+  const graph = buildGraph(subject.steps, recipe);
+  const forced = from === undefined ? new Set<string>() : descendants(graph, idsOf(graph, from, "--from"));
+  const all = subject.targets.flatMap((id) => resultKeys(nodeOf(graph, id)));
+  const has = memo((key: string) => cache.has(key));
+  const complete = resolve(graph, { has, required: all, forced });
+  const required = new Set(
+    until === undefined ? all : idsOf(graph, until, "--until").flatMap((id) => resultKeys(nodeOf(graph, id))),
+  );
+  const states = until === undefined ? complete : resolve(graph, { has, required, forced });
+  const later = new Set(
+    [...complete].filter(([id, state]) => state === "run" && states.get(id) !== "run").map(([id]) => id),
+  );
+
+  const explain = makeExplainer({ graph, cache, model: subject.model, sources });
+  const secondsOf = makeEstimator(cache, subject.model);
+  const steps = [...graph].map(([id, node]): PlannedStep => {
+    const { step, key, outputs } = node;
+    const state = states.get(id) ?? "skip";
+    const why = state !== "run" ? undefined : forcedOnly(node, forced, has) ? { field: "forced" } : explain(node);
+    const disk = Object.values(step.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+    return {
+      ...{ id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }), state },
+      ...(why === undefined ? {} : { why }),
+      ...{ seconds: secondsOf(step), memory: step.estimate.memory, disk, step, key, outputs },
+    };
+  });
+  const run = steps.filter(({ state }) => state === "run");
+  const count = (wanted: State) => steps.filter(({ state }) => state === wanted).length;
+  const totals = {
+    ...{ run: run.length, cached: count("cached"), skip: count("skip") },
+    seconds: run.reduce((sum, { seconds }) => sum + seconds, 0),
+    memory: run.reduce((most, { memory }) => Math.max(most, memory), 0),
+    disk: peakDisk(run, { later, graph, has }),
+  };
+  const { model, method } = subject;
+  return Promise.resolve({
+    ...{ model, method, graph, steps, required, forced, later, totals },
+    ...(until === undefined ? {} : { until }),
+  });
+}
+
+/** A plan by stages, in the order of their first steps. */
+export function summarizeStages(plan: Plan): StageSummary[] {
+  const stages = new Map<string, PlannedStep[]>();
+  for (const step of plan.steps) stages.set(step.stage, [...stages.get(step.stage) ?? [], step]);
+  return [...stages].map(([stage, steps]) => {
+    const of = (wanted: State) => steps.filter(({ state }) => state === wanted);
+    const [run, cached, skip] = [of("run"), of("cached"), of("skip")];
+    const state = run.length > 0 ? (cached.length > 0 ? "partly" : "run") : cached.length > 0 ? "cached" : "skip";
+    const why = run[0]?.why;
+    return {
+      ...{ stage, state, run: run.length, cached: cached.length, skip: skip.length },
+      seconds: run.reduce((sum, { seconds }) => sum + seconds, 0),
+      ...(why === undefined ? {} : { why }),
+    };
+  });
+}
+
+/** What the journal and other programs see of a planned step. */
+export function summaryOf({ step: _step, key: _key, outputs: _outputs, ...summary }: PlannedStep): StepSummary {
+  return summary;
+}
+
+function nodeOf(graph: Graph, id: string): Node {
+  const node = graph.get(id);
+  if (node === undefined) throw new Error(`Cannot plan: target "${id}" is not a step`);
+  return node;
+}
+
+function idsOf(graph: Graph, stage: string, option: string): string[] {
+  const ids = [...graph].filter(([, { step }]) => step.stage === stage).map(([id]) => id);
+  if (ids.length > 0) return ids;
+  const stages = [...new Set([...graph.values()].map(({ step }) => step.stage))].join(", ");
+  throw new RangeError(`Cannot plan with ${option} ${stage}: the stages are ${stages}`);
+}
+
+/** Whether a step would not run if it were not forced. */
+function forcedOnly({ step, outputs }: Node, forced: ReadonlySet<string>, has: (key: string) => boolean): boolean {
+  return forced.has(step.id) && Object.values(outputs).every((key) => has(key));
+}
+
+/**
+ * Seconds by what was measured: the step itself, else its stage, each relative to what had been expected, so that a step of
+ * another size is expected to be as much off; else what the stage expects.
+ */
+function makeEstimator(cache: ArtifactCache, model: string): (step: Step) => number {
+  const byStage = memo((stage: string) => {
+    const ratios = cache.recordsOfStage(stage).filter(({ estimate }) => estimate > 0)
+      .map(({ seconds, estimate }) => seconds / estimate).sort((a, b) => a - b);
+    return ratios.length > 0 ? ratios[ratios.length >> 1] : 1;
+  });
+  return (step) => {
+    const expected = step.estimate.seconds;
+    const [latest] = cache.records(model, step.id);
+    if (latest === undefined) return expected * byStage(step.stage);
+    return latest.estimate > 0 && expected > 0 ? expected * latest.seconds / latest.estimate : latest.seconds;
+  };
+}
+
+/** Bytes at the peak, when transient outputs go as soon as nothing reads them any more. */
+function peakDisk(
+  run: readonly PlannedStep[],
+  { graph, later, has }: {
+    readonly graph: Graph;
+    readonly later: ReadonlySet<string>;
+    readonly has: (key: string) => boolean;
+  },
+): number {
+  const readers = new Map<string, number>();
+  for (const id of [...run.map(({ id }) => id), ...later]) {
+    for (const key of new Set(Object.values(graph.get(id)?.inputs ?? {}))) {
+      readers.set(key, (readers.get(key) ?? 0) + 1);
+    }
+  }
+  const transient = new Map<string, number>();
+  let now = 0;
+  let peak = 0;
+  for (const { id, step, outputs } of run) {
+    for (const [name, { retain, bytes }] of Object.entries(step.outputs)) {
+      if (has(outputs[name])) continue;
+      now += bytes;
+      if (retain === "transient") transient.set(outputs[name], bytes);
+    }
+    peak = Math.max(peak, now);
+    for (const key of new Set(Object.values(graph.get(id)?.inputs ?? {}))) {
+      readers.set(key, (readers.get(key) ?? 0) - 1);
+    }
+    for (const [key, bytes] of [...transient]) {
+      if ((readers.get(key) ?? 0) > 0) continue;
+      now -= bytes;
+      transient.delete(key);
+    }
+  }
+  return peak;
+}
+
+function memo<K, V>(compute: (key: K) => V): (key: K) => V {
+  const known = new Map<K, V>();
+  return (key) => {
+    const value = known.get(key);
+    if (value !== undefined) return value;
+    const fresh = compute(key);
+    known.set(key, fresh);
+    return fresh;
+  };
+}
