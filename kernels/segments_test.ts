@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { GROUP_SHIFT } from "./quantized_layer.ts";
+import { percentiles, searchSegments, type SegmentOptions } from "./segments.ts";
+import { KINDS, uniform, weights } from "./row_kernels_test_support.ts";
+
+/** Prototype's error of one segment of one row: order 1 with signs about zero. */
+function segmentError(x: readonly number[]): number {
+  const n = Math.max(x.length, 1), mean = x.reduce((a, b) => a + b, 0) / n;
+  const scale = (x.reduce((a, b) => a + Math.abs(b), 0) - mean * x.reduce((a, b) => a + (b >= 0 ? 1 : -1), 0)) / n;
+  return x.reduce((a, b) => a + b * b, 0) - x.length * (mean * mean + scale * scale);
+}
+
+function blockError(options: SegmentOptions, cuts: readonly number[]): number {
+  const { w, values = w, salient, rank, pruned, rows, cols } = options;
+  let error = 0;
+  for (let r = 0; r < rows; r++) {
+    const parts: number[][] = Array.from({ length: cuts.length + 1 }, () => []);
+    for (let c = 0, at = r * cols; c < cols; c++, at++) {
+      if (salient[c] === 1 || rank[at] < pruned) continue;
+      parts[cuts.filter((p) => Math.abs(w[at]) >= p).length].push(values[at]);
+    }
+    for (const part of parts) error += segmentError(part);
+  }
+  return error;
+}
+
+/** All choices of `count` cuts from the candidates, ascending. */
+function choices(levels: readonly number[], count: number): number[][] {
+  if (count === 0) return [[]];
+  return levels.flatMap((p, i) => choices(levels.slice(i + 1), count - 1).map((rest) => [p, ...rest]));
+}
+
+/** Groups that `cuts` make. */
+function groupsOf({ w, salient, cols }: SegmentOptions, cuts: readonly number[]): Uint8Array {
+  return Uint8Array.from(
+    w,
+    (v, at) => salient[at % cols] === 1 ? 0 : (1 + cuts.filter((p) => Math.abs(v) >= p).length) << GROUP_SHIFT,
+  );
+}
+
+/** Cuts between the groups of a result, as a candidate. */
+function cutsOf(options: SegmentOptions, codes: Uint8Array, levels: Float32Array): number[] {
+  const cuts: number[] = [];
+  for (let k = 2; k <= options.splitPoints + 1; k++) {
+    const inside = Array.from(options.w, Math.abs).filter((_, i) => codes[i] >> GROUP_SHIFT >= k);
+    const least = Math.min(...inside);
+    cuts.push(Math.max(...levels.filter((p) => p <= least)));
+  }
+  return cuts;
+}
+
+function block(kind: typeof KINDS[number], splitPoints: SegmentOptions["splitPoints"], pruned: number): SegmentOptions {
+  const rows = 12, cols = 32, next = uniform(7), w = weights(kind, rows, cols, 11);
+  const rank = Uint8Array.from(w, () => Math.floor(8 * next()));
+  const salient = Uint8Array.from({ length: cols }, () => next() < 0.2 ? 1 : 0);
+  return { w, salient, rank, pruned, rows, cols, splitPoints, search: "free", candidates: 12 };
+}
+
+function seenMagnitudes({ w, salient, rank, pruned, cols }: SegmentOptions): Float32Array {
+  return w.map(Math.abs).filter((_, at) => salient[at % cols] === 0 && rank[at] >= pruned);
+}
+
+for (const kind of KINDS) {
+  for (const splitPoints of [1, 2, 3] as const) {
+    for (const pruned of [0, 4]) {
+      Deno.test(`searchSegments() with ${splitPoints} cuts on ${kind} weights, ${pruned} of 8 pruned, has the least error of all cuts`, () => {
+        const options = block(kind, splitPoints, pruned), codes = new Uint8Array(options.w.length).fill(255);
+        searchSegments(codes, options);
+        const levels = percentiles(seenMagnitudes(options), options.candidates);
+        const all = choices(Array.from(levels), splitPoints).map((cuts) => ({
+          cuts,
+          error: blockError(options, cuts),
+        }));
+        const least = Math.min(...all.map(({ error }) => error));
+        const energy = options.w.reduce((a, b) => a + b * b, 0);
+        const same = all.filter(({ cuts }) => groupsOf(options, cuts).every((g, i) => g === codes[i]));
+        assert.ok(same.length > 0, "groups come from cuts at candidates");
+        assert.ok(same.some(({ error }) => error <= least + 1e-9 * energy));
+      });
+    }
+  }
+}
+
+Deno.test("searchSegments() doubled takes the best p1 with p2 = 2·p1", () => {
+  const options: SegmentOptions = { ...block("heavy", 2, 4), search: "doubled" };
+  const codes = new Uint8Array(options.w.length);
+  searchSegments(codes, options);
+  const levels = Array.from(percentiles(seenMagnitudes(options), options.candidates));
+  const errors = levels.map((p) => blockError(options, [p, Math.fround(2 * p)]));
+  const best = levels[errors.indexOf(Math.min(...errors))];
+  assert.deepEqual(codes, groupsOf(options, [best, Math.fround(2 * best)]));
+});
+
+Deno.test("searchSegments() judges other values than those it cuts, and weighs columns", () => {
+  const base = block("normal", 1, 0);
+  const values = base.w.map((v, at) => v * v * (1 + at % base.cols));
+  const plain = new Uint8Array(values.length), scored = new Uint8Array(values.length);
+  searchSegments(plain, base);
+  searchSegments(scored, { ...base, values });
+  const levels = percentiles(seenMagnitudes(base), base.candidates);
+  const errors = Array.from(levels, (p) => blockError({ ...base, values }, [p]));
+  const [cut] = cutsOf({ ...base, values }, scored, levels);
+  assert.equal(errors[levels.indexOf(cut)], Math.min(...errors));
+  assert.notDeepEqual(plain, scored);
+});
+
+Deno.test("searchSegments() without cuts makes one segment, and an empty rest is fine", () => {
+  const options = block("normal", 0, 0), codes = new Uint8Array(options.w.length);
+  searchSegments(codes, options);
+  assert.deepEqual(codes, groupsOf(options, []));
+  searchSegments(codes, { ...options, splitPoints: 2, salient: new Uint8Array(options.cols).fill(1) });
+  assert.ok(codes.every((c) => c === 0));
+  searchSegments(codes, { ...options, splitPoints: 2, pruned: 9 });
+  assert.deepEqual(codes, groupsOf(options, []));
+});
+
+Deno.test("percentiles() interpolate between neighbours in order", () => {
+  fc.assert(fc.property(
+    fc.array(fc.float({ min: 0, max: 100, noNaN: true }), { minLength: 1, maxLength: 200 }),
+    fc.integer({ min: 2, max: 50 }),
+    (list, count) => {
+      const x = Float32Array.from(list), sorted = x.slice().sort();
+      percentiles(x, count).forEach((p, i) => {
+        const at = (sorted.length - 1) * (0.1 + 0.8 * i / (count - 1)), low = Math.floor(at);
+        const wanted = sorted[low] + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
+        assert.ok(Math.abs(p - wanted) <= 1e-6 * Math.max(1, wanted));
+      });
+    },
+  ));
+});
