@@ -6,6 +6,7 @@ import { InputError } from "../checkpoints/input_error.ts";
 import { ggufTokenizer } from "./gguf_tokenizer.ts";
 import { type StreamDecoder, streamDecoder } from "./stream_decoder.ts";
 import { exactDefinition, tokenContent, type TokenizerDefinition } from "./tokenizer_definition.ts";
+import { rememberWords } from "./word_memo.ts";
 
 /** A tokenizer. */
 export interface Tokenizer {
@@ -52,6 +53,7 @@ function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {
   } catch (cause) {
     throw new InputError(`Cannot open the tokenizer: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
+  rememberWords(inner);
   const size = vocabularySize(inner);
   const special = (name: string) => {
     const token = tokenContent(config[name]);

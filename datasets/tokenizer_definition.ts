@@ -30,9 +30,9 @@ export function exactDefinition({ tokenizer, config }: TokenizerDefinition): Tok
   if (!isObject(model) || !Array.isArray(tokenizer.added_tokens ?? [])) {
     throw new InputError("Cannot open the tokenizer: tokenizer.json must have a model and a list of added tokens");
   }
-  if (model.type !== "BPE" && model.type !== "Unigram") {
+  if (model.type !== "BPE") {
     throw new InputError(
-      `Cannot open the tokenizer: its model must be BPE or Unigram: current value is ${JSON.stringify(model.type)}`,
+      `Cannot open the tokenizer: its model must be BPE: current value is ${JSON.stringify(model.type)}`,
     );
   }
   return {
@@ -117,7 +117,7 @@ function templateItems(part: unknown): TemplateItem[] {
  * a right part that begins with "▁" after a left part that does not end with it. Pieces then merge independently.
  */
 function wordsWhereSafe(part: unknown, model: JsonObject): unknown {
-  if (model.type !== "BPE" || !Array.isArray(model.merges) || part !== null && !isObject(part)) return part;
+  if (!Array.isArray(model.merges) || part !== null && !isObject(part)) return part;
   if (part !== null && part.type !== "Metaspace") return part;
   const safe = model.merges.every((merge: unknown) => {
     const [left, right] = Array.isArray(merge) ? merge : String(merge).split(" ", 2);
