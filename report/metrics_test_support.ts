@@ -1,0 +1,56 @@
+/** A result to render: the layer errors and perplexities of a real run on the embedded model, rounded. */
+import type { ResultFacts } from "./metrics.ts";
+
+const KINDS = [
+  "self_attn.q_proj",
+  "self_attn.k_proj",
+  "self_attn.v_proj",
+  "self_attn.o_proj",
+  "mlp.gate_proj",
+  "mlp.up_proj",
+  "mlp.down_proj",
+];
+
+/** [block][kind] */
+const ERRORS = [
+  [0.0203, 0.026, 0.0951, 0.0845, 0.0551, 0.0616, 0.0299],
+  [0.0372, 0.0245, 0.0821, 0.0827, 0.0581, 0.0899, 0.0916],
+  [0.0744, 0.0591, 0.1361, 0.1408, 0.1074, 0.1627, 0.1596],
+  [0.0779, 0.0485, 0.1508, 0.1408, 0.1074, 0.1565, 0.1706],
+  [0.0435, 0.022, 0.0867, 0.0714, 0.0591, 0.0839, 0.1091],
+  [0.0329, 0.0208, 0.0625, 0.0428, 0.0381, 0.0507, 0.0572],
+];
+
+/** Facts of one run. */
+export const FACTS: ResultFacts = {
+  run: "20250102-030405-ab12-quickstart",
+  method: "pbs2p",
+  model: "tiny-llama",
+  device: { kind: "cpu", name: "2 cores" },
+  perplexity: { heldout: { original: 24.898, compressed: 37.161, tokens: 51_200 } },
+  keep: [5, 4, 3, 3, 4, 5],
+  layerErrors: ERRORS.flatMap((row, block) =>
+    row.map((error, i) => ({ name: `model.layers.${block}.${KINDS[i]}`, error }))
+  ),
+  packed: {
+    nominal: 0.5532,
+    stored: { mask: 0.7571, signs: 0.5533, segments: 0.7107, scales: 1.125, total: 3.1461 },
+    model: 4.6421,
+    bytes: 3_045_812,
+  },
+  originalBytes: 10_498_408,
+  seconds: {
+    total: 41.23,
+    stages: {
+      calibrate: 9.41,
+      "coarse-search": 1.32,
+      "fine-search": 3.02,
+      spbo: 14.6,
+      compensate: 4.2,
+      pack: 1.1,
+      evaluate: 7.4,
+    },
+  },
+  peakMemory: 812_345_678,
+  steps: { run: 30, cached: 4 },
+};
