@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { RecipeSchema } from "../runner/schema.ts";
+import { buildMetrics } from "./metrics.ts";
+import { FACTS } from "./metrics_test_support.ts";
+import { renderResultTable } from "./result_table.ts";
+
+const RECIPE = RecipeSchema.parse({
+  model: { path: "model" },
+  expect: { heldout: { value: 36.5, within: 0.03 } },
+});
+
+Deno.test("renderResultTable() shows before and after, both counts of bits, and where time went", () => {
+  assert.deepEqual(renderResultTable(buildMetrics(FACTS), RECIPE), [
+    "perplexity         before      after     tokens",
+    "  heldout           24.90      37.16     51,200   +1.8 % of 36.50: met",
+    "bits          nominal 0.55 (+ 2.01 for storing, as papers count)",
+    "              stored 3.15 = mask 0.76 + signs 0.55 + segments 0.71 + scales 1.13",
+    "              whole model 4.64",
+    "size          3.05 MB, was 10.5 MB (3.45 times as much)",
+    "kept of 8     5 4 3 3 4 5",
+    "layer error   mean 0.0789, worst 0.171 at model.layers.3.mlp.down_proj",
+    "time          41.2 s, calibrate 9.41 s, coarse-search 1.32 s,",
+    "              fine-search 3.02 s, spbo 14.6 s, compensate 4.20 s, pack 1.10 s,",
+    "              evaluate 7.40 s",
+    "memory        812 MB at its peak",
+    "steps         30 run, 4 from the cache",
+  ]);
+});
+
+Deno.test("renderResultTable() stays within 80 columns for large models and long names", () => {
+  const metrics = buildMetrics({
+    ...FACTS,
+    keep: Array<number>(80).fill(12),
+    perplexity: { ["a-very-long-name-".repeat(6)]: { original: 1e7, compressed: 1e9, tokens: 1e9 } },
+    layerErrors: [{ name: "model.decoder.layers.0.".repeat(5), error: 0.5 }],
+    seconds: { total: 86_400, stages: { "coarse-search": 0.001, spbo: 86_000 } },
+    tasks: { arc_easy: { acc: 0.5, acc_norm: 0.5, original: { acc: 0.6, acc_norm: 0.6 } } },
+  });
+  const lines = renderResultTable(metrics, RECIPE);
+  for (const line of lines) assert.ok(line.length <= 80, line);
+  assert.ok(!lines.join("\n").includes("coarse-search"), "stages that took nothing are left out");
+  assert.ok(lines.join("\n").includes("arc_easy      acc 0.500, was 0.600"));
+});
+
+Deno.test("renderResultTable() says when an expectation is not met", () => {
+  const facts = { ...FACTS, perplexity: { heldout: { original: 20, compressed: 40, tokens: 100 } } };
+  assert.match(renderResultTable(buildMetrics(facts), RECIPE)[1], /\+9\.6 % of 36\.50: NOT met$/);
+});
