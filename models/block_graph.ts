@@ -1,0 +1,205 @@
+/**
+ * One transformer block, and the head, as ONNX graphs whose weights are inputs: one session serves all blocks.
+ *
+ * Maths: Touvron et al. 2302.13971 (LLaMA), Su et al. 2104.09864 (rotary), Ainslie et al. 2305.13245 (grouped queries),
+ * Zhang et al. 2205.01068 (OPT); layout and rotary order are Hugging Face's.
+ */
+import { Graph, type Value } from "./onnx.ts";
+import type { ModelSpec } from "./spec.ts";
+import { blockLinears, blockPrefix, blockShapes, headName, headShapes } from "./tensors.ts";
+
+/** What is gathered about the inputs of the linears: nothing, Σx² per input, or the whole XᵀX. */
+export type Gather = "none" | "diagonal" | "full";
+
+/** A variant of a block's graph. */
+export interface BlockVariant {
+  readonly gather: Gather;
+  /** Whether the block's output is computed; without it the last linear is left out. */
+  readonly output: boolean;
+  /** Whether past keys and values come in and go out, for generation. */
+  readonly cache: boolean;
+}
+
+/** A strip of XᵀX: rows `start` to `end`, columns `start` to the last. */
+export interface Panel {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Strips that cover the upper triangle of a size × size matrix. More strips mean fewer products computed twice, and
+ * more copies of X: from 1,024 inputs up a third to two fifths of the work is saved.
+ */
+export function panels(size: number): Panel[] {
+  const count = Math.max(1, Math.min(8, Math.round(size / 512)));
+  const width = Math.ceil(size / count);
+  return Array.from({ length: Math.ceil(size / width) }, (_, i) => ({
+    start: i * width,
+    end: Math.min(size, (i + 1) * width),
+  }));
+}
+
+/** Names and widths of the distinct inputs of a block's linears, in order. */
+export function linearInputs(spec: ModelSpec): Map<string, number> {
+  return new Map(blockLinears(spec, 0).map(({ input, cols }) => [input, cols]));
+}
+
+/** Name of a running sum that enters the graph, and (with `.out`) leaves it. */
+export function sumName(input: string, panel: number): string {
+  return `sum.${input}.${panel}`;
+}
+
+/**
+ * The graph of a block.
+ *
+ * Inputs: `hidden` [windows, length, hidden]; the block's tensors, named without the block's prefix; `last` [windows]
+ * (index of the last key) and `total` (number of keys); LLaMA: `positions` [windows, length], `cos` and `sin`
+ * [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
+ * Outputs: `output` like `hidden`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
+ *
+ * @returns the serialised model
+ */
+export function blockGraph(spec: ModelSpec, variant: BlockVariant): Uint8Array {
+  const { hidden, heads, kvHeads, headDim } = spec;
+  const graph = new Graph("block");
+  const prefix = blockPrefix(spec, 0);
+  const shapes = new Map([...blockShapes(spec, 0)].map(([name, shape]) => [name.slice(prefix.length), shape]));
+  for (const [name, shape] of shapes) graph.input(name, shape);
+  const stream = graph.input("hidden", ["windows", "length", hidden]);
+  const flat = graph.op("Reshape", [stream, graph.integers([-1, hidden])]);
+  const size = graph.op("Concat", [graph.op("Shape", [stream], { end: 2 }), graph.integers([-1])], { axis: 0 });
+  const linear = (name: string, x: Value) => {
+    const bias = shapes.has(`${name}.bias`) ? [`${name}.bias`] : [];
+    return graph.op("Gemm", [x, `${name}.weight`, ...bias], { transB: 1 });
+  };
+  const gather = (input: string, x: Value) =>
+    gatherInput(graph, { input, x, width: linearInputs(spec).get(input) ?? 0 }, variant);
+  const attend = (x: Value, out: string) => {
+    gather("attention", x);
+    const [q, k, v] = ["q", "k", "v"].map((name) => graph.op("Reshape", [linear(`self_attn.${name}_proj`, x), size]));
+    const mixed = attention(graph, spec, { q, k, v, cache: variant.cache });
+    const rows = graph.op("Reshape", [mixed, graph.integers([-1, heads * headDim])]);
+    gather("output", rows);
+    return linear(out, rows);
+  };
+  const finish = (value: Value) => {
+    if (!variant.output) return;
+    graph.output("output", graph.op("Reshape", [value, size]), ["windows", "length", hidden]);
+  };
+  if (variant.cache) {
+    for (const name of ["past.key", "past.value"]) graph.input(name, ["windows", kvHeads, "past", headDim]);
+  }
+
+  if (spec.architecture === "llama") {
+    const norm = (x: Value, name: string) => rmsNorm(graph, x, `${name}.weight`, spec.eps);
+    const middle = graph.op("Add", [flat, attend(norm(flat, "input_layernorm"), "self_attn.o_proj")]);
+    const x = norm(middle, "post_attention_layernorm");
+    gather("mlp", x);
+    const gate = graph.op("com.microsoft:QuickGelu", [linear("mlp.gate_proj", x)], { alpha: { float: 1 } });
+    const inner = graph.op("Mul", [gate, linear("mlp.up_proj", x)]);
+    gather("down", inner);
+    if (variant.output) finish(graph.op("Add", [middle, linear("mlp.down_proj", inner)]));
+    return graph.bytes();
+  }
+
+  const norm = (x: Value, name: string) => layerNorm(graph, x, name, spec.eps);
+  const before = (x: Value, name: string) => spec.preNorm ? norm(x, name) : x;
+  const after = (x: Value, name: string) => spec.preNorm ? x : norm(x, name);
+  const attended = attend(before(flat, "self_attn_layer_norm"), "self_attn.out_proj");
+  const middle = after(graph.op("Add", [flat, attended]), "self_attn_layer_norm");
+  const x = before(middle, "final_layer_norm");
+  gather("mlp", x);
+  const inner = graph.op("Relu", [linear("fc1", x)]);
+  gather("down", inner);
+  if (variant.output) finish(after(graph.op("Add", [middle, linear("fc2", inner)]), "final_layer_norm"));
+  return graph.bytes();
+}
+
+/**
+ * The graph from hidden states to logits, or to the negative log-likelihood of given tokens.
+ *
+ * Inputs: `hidden` [tokens, hidden]; the head's tensors under their canonical names; `targets` [tokens, 1] (loss).
+ * Outputs: `logits` [tokens, vocab], or `loss` [tokens, 1].
+ */
+export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Array {
+  const graph = new Graph("head");
+  const shapes = headShapes(spec);
+  for (const [name, shape] of shapes) graph.input(name, shape);
+  let x = graph.input("hidden", ["tokens", spec.hidden]);
+  if (spec.architecture === "llama") x = rmsNorm(graph, x, "model.norm.weight", spec.eps);
+  else if (spec.preNorm) x = layerNorm(graph, x, "model.decoder.final_layer_norm", spec.eps);
+  const project = "model.decoder.project_out.weight";
+  if (shapes.has(project)) x = graph.op("Gemm", [x, project], { transB: 1 });
+  const logits = graph.op("Gemm", [x, headName(spec)], { transB: 1 });
+  if (output === "logits") graph.output("logits", logits, ["tokens", spec.vocab]);
+  else {
+    const targets = graph.input("targets", ["tokens", 1], "int64");
+    const chosen = graph.op("GatherElements", [graph.op("LogSoftmax", [logits], { axis: 1 }), targets], { axis: 1 });
+    graph.output("loss", graph.op("Neg", [chosen]), ["tokens", 1]);
+  }
+  return graph.bytes();
+}
+
+/** Causal attention of q [windows, length, heads·headDim] over k and v, rotated first where the model says so. */
+function attention(
+  graph: Graph,
+  spec: ModelSpec,
+  { q, k, v, cache }: { readonly q: Value; readonly k: Value; readonly v: Value; readonly cache: boolean },
+): Value {
+  const { heads, kvHeads, headDim } = spec;
+  const last = graph.input("last", ["windows"], "int32");
+  const total = graph.input("total", [], "int32");
+  if (spec.architecture === "llama") {
+    const tables = [
+      graph.input("cos", ["positions", headDim / 2]),
+      graph.input("sin", ["positions", headDim / 2]),
+      graph.input("positions", ["windows", "length"], "int64"),
+    ];
+    q = graph.op("RotaryEmbedding", [q, ...tables], { num_heads: heads });
+    k = graph.op("RotaryEmbedding", [k, ...tables], { num_heads: kvHeads });
+  }
+  const past = cache ? ["past.key", "past.value"] : ["", ""];
+  const [mixed, key, value] = graph.ops(
+    "com.microsoft:GroupQueryAttention",
+    [q, k, v, ...past, last, total],
+    3,
+    { num_heads: heads, kv_num_heads: kvHeads },
+  );
+  if (cache) {
+    graph.output("present.key", key, ["windows", kvHeads, "keys", headDim]);
+    graph.output("present.value", value, ["windows", kvHeads, "keys", headDim]);
+  }
+  return mixed;
+}
+
+/** Adds what is gathered about one input x [tokens, width] to the graph. */
+function gatherInput(
+  graph: Graph,
+  { input, x, width }: { readonly input: string; readonly x: Value; readonly width: number },
+  { gather }: BlockVariant,
+): void {
+  if (gather === "none") return;
+  if (gather === "diagonal") {
+    graph.output(`diagonal.${input}`, graph.op("ReduceSumSquare", [x, graph.integers([0])], { keepdims: 0 }), [width]);
+    return;
+  }
+  const strips = panels(width);
+  for (const [index, { start, end }] of strips.entries()) {
+    const columns = (from: number, to: number) =>
+      from === 0 && to === width
+        ? x
+        : graph.op("Slice", [x, graph.integers([from]), graph.integers([to]), graph.integers([1])]);
+    const shape = [end - start, width - start];
+    const sum = graph.input(sumName(input, index), shape);
+    const next = graph.op("Gemm", [columns(start, end), columns(start, width), sum], { transA: 1 });
+    graph.output(`${sum}.out`, next, shape);
+  }
+}
+
+function rmsNorm(graph: Graph, x: Value, weight: Value, eps: number): Value {
+  return graph.op("RMSNormalization", [x, weight], { axis: -1, epsilon: { float: eps } });
+}
+
+function layerNorm(graph: Graph, x: Value, name: string, eps: number): Value {
+  return graph.op("LayerNormalization", [x, `${name}.weight`, `${name}.bias`], { axis: -1, epsilon: { float: eps } });
+}

@@ -1,0 +1,71 @@
+/** From token ids to the first hidden states: table look-ups, so no graph is needed. */
+import type { Windows } from "./forward_protocol.ts";
+import type { ModelSpec } from "./spec.ts";
+import { embeddingShapes, OPT_OFFSET } from "./tensors.ts";
+
+/**
+ * Hidden states that enter the first block: token embedding, plus OPT's learned positions.
+ *
+ * @param weights the embedding's tensors by canonical name
+ * @param ids token ids, windows × length
+ * @param options `start`: position of each window's first token (default 0)
+ * @returns windows × length × hidden
+ * @throws {RangeError} an id outside the vocabulary, a position outside OPT's table, tensors of another size
+ */
+export function embed(
+  spec: ModelSpec,
+  weights: Readonly<Record<string, Float32Array>>,
+  { ids, windows, length, start = 0 }: { readonly ids: Int32Array; readonly start?: number } & Windows,
+): Float32Array {
+  const { hidden, embedding, vocab, maxPositions } = spec;
+  if (ids.length !== windows * length) {
+    throw new RangeError(
+      `Cannot embed tokens as their number must be ${windows} × ${length}: current value is ${ids.length}`,
+    );
+  }
+  const bad = ids.find((id) => id < 0 || id >= vocab);
+  if (bad !== undefined) {
+    throw new RangeError(`Cannot embed tokens as ids must be from 0 to ${vocab - 1}: current value is ${bad}`);
+  }
+  const [tokens, positions, project] = [...embeddingShapes(spec)].map(([name, shape]) => {
+    const values = weights[name];
+    if (values?.length === shape.reduce((a, b) => a * b, 1)) return values;
+    throw new RangeError(`Cannot embed tokens as "${name}" must hold [${shape}] values: found ${values?.length}`);
+  });
+  const output = new Float32Array(ids.length * hidden);
+  const firstAt = new Map<number, number>();
+  for (const [at, id] of ids.entries()) {
+    const seen = firstAt.get(id);
+    const to = output.subarray(at * hidden, (at + 1) * hidden);
+    if (seen !== undefined) to.set(output.subarray(seen * hidden, (seen + 1) * hidden));
+    else {
+      firstAt.set(id, at);
+      const row = tokens.subarray(id * embedding, (id + 1) * embedding);
+      to.set(project ? product(project, row) : row);
+    }
+  }
+  if (spec.architecture === "llama") return output;
+  if (start + length > maxPositions) {
+    throw new RangeError(
+      `Cannot embed tokens as the model has ${maxPositions} positions: windows must not be longer, current length is ${
+        start + length
+      }`,
+    );
+  }
+  for (let at = 0; at < ids.length; at++) {
+    const row = (start + (at % length) + OPT_OFFSET) * hidden;
+    for (let i = 0; i < hidden; i++) output[at * hidden + i] += positions[row + i];
+  }
+  return output;
+}
+
+/** matrix [rows, x.length] times x. */
+function product(matrix: Float32Array, x: Float32Array): Float32Array {
+  const y = new Float32Array(matrix.length / x.length);
+  for (let row = 0; row < y.length; row++) {
+    let sum = 0;
+    for (let i = 0; i < x.length; i++) sum += matrix[row * x.length + i] * x[i];
+    y[row] = sum;
+  }
+  return y;
+}

@@ -1,0 +1,314 @@
+/**
+ * Runs blocks and heads with onnxruntime, in batches of windows that fit a memory budget.
+ *
+ * Meant for a worker: `run()` of onnxruntime blocks its thread. Results depend on the batches only through the order of
+ * float32 sums, and the batches only on the model, the length and the budget.
+ */
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { blockGraph, type BlockVariant, headGraph, linearInputs, panels, sumName } from "./block_graph.ts";
+import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Similarity, Windows } from "./forward_protocol.ts";
+import { rotaryTables } from "./rotary.ts";
+import type { ModelSpec } from "./spec.ts";
+import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
+
+type Tensors = Record<string, Tensor>;
+type Weights = Readonly<Record<string, Float32Array>>;
+
+/** A block between its first run and its last. */
+interface OpenBlock {
+  readonly variant: BlockVariant;
+  weights: Tensors;
+  /** Running sums by input and panel (full), or one array per input (diagonal, float64). */
+  readonly sums: Map<string, Float32Array[]>;
+  readonly diagonals: Map<string, Float64Array>;
+  tokens: number;
+  windows: number;
+  past: { readonly key: Tensor; readonly value: Tensor; readonly length: number } | undefined;
+}
+
+/** Rotary tables (none for OPT), and the position of a run's first token. */
+interface Positions {
+  readonly tables: Tensors;
+  readonly start: number;
+}
+
+/** Tokens per call of the head, at most: beyond it the matrix product gets no faster. */
+const HEAD_TOKENS = 1024;
+
+/** The engine of one model. */
+export class Engine {
+  readonly #spec: ModelSpec;
+  readonly #options: EngineOptions;
+  readonly #sessions = new Map<string, Promise<InferenceSession>>();
+  readonly #blocks = new Map<number, OpenBlock>();
+  readonly #heads = new Map<number, Tensors>();
+
+  constructor(spec: ModelSpec, options: EngineOptions) {
+    this.#spec = spec;
+    this.#options = options;
+  }
+
+  /** Takes a block's weights, under the names of block 0 without prefix. */
+  openBlock(id: number, weights: Weights, options: BlockOptions): void {
+    const variant = { gather: options.gather, output: options.output, cache: options.cache ?? false };
+    const sums = new Map<string, Float32Array[]>();
+    const diagonals = new Map<string, Float64Array>();
+    for (const [input, width] of linearInputs(this.#spec)) {
+      if (variant.gather === "diagonal") diagonals.set(input, new Float64Array(width));
+      if (variant.gather !== "full") continue;
+      sums.set(input, panels(width).map(({ start, end }) => new Float32Array((end - start) * (width - start))));
+    }
+    const past = undefined;
+    this.#blocks.set(id, {
+      variant,
+      weights: this.#blockTensors(weights),
+      sums,
+      diagonals,
+      tokens: 0,
+      windows: 0,
+      past,
+    });
+  }
+
+  /** Replaces a block's weights, or drops them while its keys and values stay. */
+  setWeights(id: number, weights: Weights | undefined): void {
+    this.#block(id).weights = weights ? this.#blockTensors(weights) : {};
+  }
+
+  /** Runs a block on hidden states [windows, length, hidden]. */
+  async runBlock(id: number, hidden: Float32Array, { windows, length }: Windows): Promise<BlockOutput> {
+    const block = this.#block(id);
+    const { variant } = block;
+    const session = await this.#session(`block ${JSON.stringify(variant)}`, () => blockGraph(this.#spec, variant));
+    const output = variant.output ? new Float32Array(hidden.length) : undefined;
+    const start = block.past?.length ?? 0;
+    const positions = this.#positions(start, length);
+    const batch = variant.cache ? windows : this.#batch(length);
+    const width = length * this.#spec.hidden;
+    for (let first = 0; first < windows; first += batch) {
+      const count = Math.min(batch, windows - first);
+      const span = [first * width, (first + count) * width] as const;
+      const shape = [count, length, this.#spec.hidden];
+      const feeds: Tensors = {
+        ...block.weights,
+        hidden: new Tensor("float32", hidden.subarray(...span), shape),
+        last: new Tensor("int32", new Int32Array(count).fill(start + length - 1), [count]),
+        total: new Tensor("int32", Int32Array.of(start + length), []),
+        ...this.#rotary(positions, { windows: count, length }),
+      };
+      const fetches: Record<string, Tensor | null> = {};
+      if (output) fetches.output = new Tensor("float32", output.subarray(...span), shape);
+      this.#addGathered(block, feeds, fetches);
+      if (variant.cache) {
+        const { kvHeads, headDim } = this.#spec;
+        const empty = () => new Tensor("float32", new Float32Array(0), [windows, kvHeads, 0, headDim]);
+        feeds["past.key"] = block.past?.key ?? empty();
+        feeds["past.value"] = block.past?.value ?? empty();
+        fetches["present.key"] = fetches["present.value"] = null;
+      }
+      const results = await session.run(feeds, fetches);
+      for (const [input, sum] of block.diagonals) {
+        const batchSum = floats(results[`diagonal.${input}`]);
+        for (let i = 0; i < sum.length; i++) sum[i] += batchSum[i];
+      }
+      if (variant.cache) {
+        block.past = { key: results["present.key"], value: results["present.value"], length: start + length };
+      }
+    }
+    block.tokens += windows * length;
+    block.windows += windows;
+    if (!output) return { input: hidden };
+    return { input: hidden, hidden: output, similarity: similarity(hidden, output, this.#spec.hidden) };
+  }
+
+  /** Hands out what a block gathered, and forgets the block. */
+  finishBlock(id: number): Record<string, InputSums> {
+    const { variant, sums, diagonals, tokens, windows } = this.#block(id);
+    const gathered: Record<string, InputSums> = {};
+    for (const [input, size] of linearInputs(this.#spec)) {
+      const common = { size, tokens, windows };
+      if (variant.gather === "full") gathered[input] = { ...common, upper: packUpper(sums.get(input) ?? [], size) };
+      if (variant.gather === "diagonal") {
+        gathered[input] = { ...common, diagonal: Float32Array.from(diagonals.get(input) ?? []) };
+      }
+    }
+    this.#blocks.delete(id);
+    return gathered;
+  }
+
+  /** Takes the head's weights, under their canonical names. */
+  openHead(id: number, weights: Weights): void {
+    const tensors: Tensors = {};
+    for (const [name, shape] of headShapes(this.#spec)) tensors[name] = new Tensor("float32", weights[name], shape);
+    this.#heads.set(id, tensors);
+  }
+
+  /** Mean negative log-likelihood of the next token, per window. */
+  async loss(id: number, hidden: Float32Array, ids: Int32Array, { windows, length }: Windows): Promise<Float64Array> {
+    const session = await this.#session("loss", () => headGraph(this.#spec, "loss"));
+    const sums = new Float64Array(windows);
+    for (const { start, end, states } of this.#headChunks(hidden)) {
+      // The last token of a window has no next one: it is computed with token 0 as target, and left out of the sum.
+      const targets = BigInt64Array.from(
+        { length: end - start },
+        (_, i) => (start + i + 1) % length === 0 ? 0n : BigInt(ids[start + i + 1]),
+      );
+      const feeds = { ...this.#head(id), hidden: states, targets: new Tensor("int64", targets, [end - start, 1]) };
+      const loss = floats((await session.run(feeds)).loss);
+      for (let token = start; token < end; token++) {
+        if ((token + 1) % length !== 0) sums[Math.floor(token / length)] += loss[token - start];
+      }
+    }
+    return sums.map((sum) => sum / (length - 1));
+  }
+
+  /** Logits [tokens, vocab] of hidden states [tokens, hidden]. */
+  async logits(id: number, hidden: Float32Array): Promise<Float32Array> {
+    const { vocab, hidden: width } = this.#spec;
+    const session = await this.#session("logits", () => headGraph(this.#spec, "logits"));
+    const logits = new Float32Array((hidden.length / width) * vocab);
+    for (const { start, end, states } of this.#headChunks(hidden)) {
+      const fetches = {
+        logits: new Tensor("float32", logits.subarray(start * vocab, end * vocab), [end - start, vocab]),
+      };
+      await session.run({ ...this.#head(id), hidden: states }, fetches);
+    }
+    return logits;
+  }
+
+  /** Forgets a head's weights. */
+  closeHead(id: number): void {
+    this.#heads.delete(id);
+  }
+
+  /** Ends all sessions. */
+  async close(): Promise<void> {
+    this.#blocks.clear();
+    this.#heads.clear();
+    for (const session of this.#sessions.values()) await (await session).release();
+    this.#sessions.clear();
+  }
+
+  #block(id: number): OpenBlock {
+    const block = this.#blocks.get(id);
+    if (!block) throw new Error(`Cannot run block ${id} as it is not open: it was finished before`);
+    return block;
+  }
+
+  #head(id: number): Tensors {
+    const head = this.#heads.get(id);
+    if (!head) throw new Error(`Cannot run head ${id} as it is not open: it was closed before`);
+    return head;
+  }
+
+  #session(key: string, build: () => Uint8Array): Promise<InferenceSession> {
+    const known = this.#sessions.get(key);
+    if (known) return known;
+    const session = InferenceSession.create(build(), {
+      executionProviders: [this.#options.provider],
+      intraOpNumThreads: this.#options.threads,
+      interOpNumThreads: 1,
+      enableCpuMemArena: false,
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
+    });
+    this.#sessions.set(key, session);
+    return session;
+  }
+
+  #blockTensors(weights: Weights): Tensors {
+    const prefix = blockPrefix(this.#spec, 0);
+    const tensors: Tensors = {};
+    for (const [canonical, shape] of blockShapes(this.#spec, 0)) {
+      const name = canonical.slice(prefix.length);
+      tensors[name] = new Tensor("float32", weights[name], shape);
+    }
+    return tensors;
+  }
+
+  /** Windows per batch: activations beside the residual stream, and one set of attention scores. */
+  #batch(length: number): number {
+    const { hidden, ffn, heads, headDim } = this.#spec;
+    const perToken = 4 * (6 * hidden + 3 * heads * headDim + 4 * ffn);
+    const perWindow = length * (perToken + 4 * heads * length);
+    return Math.max(1, Math.floor(this.#options.memoryBudget / perWindow));
+  }
+
+  /** Rotary tables and positions `start` to `start + length` − 1. */
+  #positions(start: number, length: number): Positions {
+    if (this.#spec.architecture !== "llama") return { tables: {}, start };
+    const { cos, sin } = rotaryTables(this.#spec, start + length);
+    const shape = [start + length, this.#spec.headDim / 2];
+    return { tables: { cos: new Tensor("float32", cos, shape), sin: new Tensor("float32", sin, shape) }, start };
+  }
+
+  #rotary({ tables, start }: Positions, { windows, length }: Windows): Tensors {
+    if (this.#spec.architecture !== "llama") return {};
+    const positions = BigInt64Array.from({ length: windows * length }, (_, i) => BigInt(start + (i % length)));
+    return { ...tables, positions: new Tensor("int64", positions, [windows, length]) };
+  }
+
+  #addGathered(block: OpenBlock, feeds: Tensors, fetches: Record<string, Tensor | null>): void {
+    for (const input of block.diagonals.keys()) fetches[`diagonal.${input}`] = null;
+    for (const [input, strips] of block.sums) {
+      const width = linearInputs(this.#spec).get(input) ?? 0;
+      for (const [index, { start, end }] of panels(width).entries()) {
+        const name = sumName(input, index);
+        const sum = new Tensor("float32", strips[index], [end - start, width - start]);
+        feeds[name] = sum;
+        fetches[`${name}.out`] = sum;
+      }
+    }
+  }
+
+  /** Hidden states in chunks whose logits fit the budget. */
+  *#headChunks(hidden: Float32Array): Generator<{ start: number; end: number; states: Tensor }> {
+    const { vocab, hidden: width } = this.#spec;
+    const tokens = hidden.length / width;
+    const step = Math.max(1, Math.min(HEAD_TOKENS, Math.floor(this.#options.memoryBudget / (8 * vocab))));
+    for (let start = 0; start < tokens; start += step) {
+      const end = Math.min(tokens, start + step);
+      const states = new Tensor("float32", hidden.subarray(start * width, end * width), [end - start, width]);
+      yield { start, end, states };
+    }
+  }
+}
+
+/** The upper triangle of a size × size matrix by rows, from its strips. */
+function packUpper(strips: readonly Float32Array[], size: number): Float32Array {
+  const upper = new Float32Array((size * (size + 1)) / 2);
+  let to = 0;
+  for (const [index, { start, end }] of panels(size).entries()) {
+    const width = size - start;
+    for (let row = 0; row < end - start; row++) {
+      upper.set(strips[index].subarray(row * width + row, (row + 1) * width), to);
+      to += width - row;
+    }
+  }
+  return upper;
+}
+
+/** Cosine sums of two arrays of tokens × width, in float64. */
+function similarity(input: Float32Array, output: Float32Array, width: number): Similarity {
+  let [tokenSum, dot, inNorm, outNorm] = [0, 0, 0, 0];
+  for (let at = 0; at < input.length; at += width) {
+    let [product, before, after] = [0, 0, 0];
+    for (let i = at; i < at + width; i++) {
+      const [x, y] = [input[i], output[i]];
+      product += x * y;
+      before += x * x;
+      after += y * y;
+    }
+    tokenSum += product / Math.max(Math.sqrt(before * after), Number.MIN_VALUE);
+    dot += product;
+    inNorm += before;
+    outNorm += after;
+  }
+  return { tokenSum, tokens: input.length / width, dot, inNorm, outNorm };
+}
+
+function floats(tensor: Tensor): Float32Array {
+  if (tensor.data instanceof Float32Array) return tensor.data;
+  throw new TypeError(`Cannot read a result as it must be float32: current type is ${tensor.type}`);
+}

@@ -1,0 +1,251 @@
+/**
+ * The forward pass of a model, block by block, in a worker: the caller's thread stays free for events and I/O.
+ *
+ * The caller brings the weights of one block at a time, so that a model larger than memory works.
+ */
+import { embed } from "./embed.ts";
+import type {
+  BlockOptions,
+  BlockOutput,
+  CallName,
+  Calls,
+  EngineOptions,
+  InputSums,
+  Response,
+  Windows,
+} from "./forward_protocol.ts";
+import type { ModelSpec } from "./spec.ts";
+import { blockPrefix, blockShapes, headShapes, type TensorShapes } from "./tensors.ts";
+
+export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward_protocol.ts";
+
+/** Tensors by canonical name. */
+export type Weights = Readonly<Record<string, Float32Array>>;
+
+const MEBIBYTE = 1024 * 1024;
+
+/** An opened model. All methods may be called without waiting; calls are answered in order. */
+export interface Forward {
+  readonly spec: ModelSpec;
+  /** onnxruntime's execution provider, for the run's record. */
+  readonly provider: EngineOptions["provider"];
+  /**
+   * Hidden states of token ids.
+   * @param ids windows × length
+   * @returns windows × length × hidden
+   * @throws {RangeError} ids or weights that do not fit the model
+   */
+  embed(weights: Weights, ids: Int32Array, windows: Windows): Promise<Float32Array>;
+  /**
+   * Opens one block.
+   * @param block 0-based index
+   * @param weights its tensors, copied to the worker (moved there with `move`: the arrays are then unusable here)
+   * @throws {RangeError} weights that do not fit the model
+   */
+  openBlock(
+    block: number,
+    weights: Weights,
+    options: BlockOptions & { readonly move?: boolean },
+  ): Promise<BlockRun>;
+  /** Opens the head; what `loss` and `logits` do in one call, for more calls than one. */
+  openHead(weights: Weights): Promise<HeadRun>;
+  /** `openHead`, `HeadRun.loss`, `HeadRun.close`. */
+  loss(weights: Weights, hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
+  /** `openHead`, `HeadRun.logits`, `HeadRun.close`. */
+  logits(weights: Weights, hidden: Float32Array): Promise<Float32Array>;
+  /** Ends the worker; calls that still wait are rejected. */
+  close(): Promise<void>;
+}
+
+/** One opened block. */
+export interface BlockRun {
+  /**
+   * Runs the block, and adds to what is gathered.
+   * @param hidden windows × length × hidden; moved to the worker, and handed back as `input`
+   */
+  run(hidden: Float32Array, windows: Windows): Promise<BlockOutput>;
+  /** Replaces the weights (moved); without weights drops them, while cached keys and values stay. */
+  setWeights(weights?: Weights): Promise<void>;
+  /** Closes the block and hands out what was gathered, by `LinearSpec.input`. */
+  finish(): Promise<Record<string, InputSums>>;
+}
+
+/** The opened head. */
+export interface HeadRun {
+  /**
+   * Mean negative log-likelihood of the next token, in nats, per window (over length − 1 tokens).
+   * @param hidden output of the last block; moved to the worker
+   * @param ids windows × length
+   */
+  loss(hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
+  /**
+   * @param hidden tokens × hidden; moved to the worker
+   * @returns tokens × vocab
+   */
+  logits(hidden: Float32Array): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the worker of a model.
+ *
+ * @param options `threads` of onnxruntime (0: its own choice), `memoryBudget` in bytes for the activations of a batch
+ * @returns the model, without any weights
+ */
+export async function openForward(
+  spec: ModelSpec,
+  { threads = 0, provider = "cpu", memoryBudget = 256 * MEBIBYTE }: Partial<EngineOptions> = {},
+): Promise<Forward> {
+  const channel = new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
+  await channel.call("open", { spec, options: { threads, provider, memoryBudget } });
+  let count = 0;
+
+  const openHead = async (weights: Weights): Promise<HeadRun> => {
+    const id = count++;
+    await channel.call("openHead", { id, weights: pick(headShapes(spec), weights) });
+    return {
+      loss(hidden, ids, windows) {
+        checkHidden(spec, hidden, windows);
+        checkIds(spec, ids, windows);
+        return channel.call("loss", { id, hidden, ids, ...windows }, [hidden.buffer]);
+      },
+      logits(hidden) {
+        checkHidden(spec, hidden, { windows: 1, length: hidden.length / spec.hidden });
+        return channel.call("logits", { id, hidden }, [hidden.buffer]);
+      },
+      async close() {
+        await channel.call("closeHead", { id });
+      },
+    };
+  };
+
+  return {
+    spec,
+    provider,
+    openHead,
+    async embed(weights, ids, windows) {
+      return await Promise.resolve(embed(spec, weights, { ids, ...windows }));
+    },
+    async openBlock(block, weights, { move = false, ...options }) {
+      const id = count++;
+      const local = blockWeights(spec, block, weights);
+      await channel.call("openBlock", { id, weights: local, options }, move ? buffersOf(local) : []);
+      return {
+        run(hidden, windows) {
+          checkHidden(spec, hidden, windows);
+          return channel.call("runBlock", { id, hidden, ...windows }, [hidden.buffer]);
+        },
+        async setWeights(weights) {
+          const local = weights && blockWeights(spec, block, weights);
+          await channel.call("setWeights", { id, weights: local }, local ? buffersOf(local) : []);
+        },
+        finish: () => channel.call("finishBlock", { id }),
+      };
+    },
+    async loss(weights, hidden, ids, windows) {
+      const head = await openHead(weights);
+      const loss = await head.loss(hidden, ids, windows);
+      await head.close();
+      return loss;
+    },
+    async logits(weights, hidden) {
+      const head = await openHead(weights);
+      const logits = await head.logits(hidden);
+      await head.close();
+      return logits;
+    },
+    close: () => channel.close(),
+  };
+}
+
+/** Calls to the worker, and their answers. */
+class Channel {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
+  #count = 0;
+  #ended: Error | undefined;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.addEventListener("message", ({ data }: MessageEvent<Response>) => {
+      const pending = this.#pending.get(data.call);
+      this.#pending.delete(data.call);
+      if ("error" in data) pending?.reject(new Error(`Cannot run the model: ${data.error}`));
+      else pending?.resolve(data.result);
+    });
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.#end(new Error(`Cannot run the model as its worker failed: ${event.message}`));
+    });
+    worker.addEventListener("messageerror", () => {
+      this.#end(new Error("Cannot run the model as its worker sent a message that cannot be read"));
+    });
+  }
+
+  call<Name extends CallName>(
+    name: Name,
+    params: Calls[Name]["params"],
+    transfer: readonly ArrayBufferLike[] = [],
+  ): Promise<Calls[Name]["result"]> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const call = this.#count++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(call, { resolve: (result) => resolve(result as Calls[Name]["result"]), reject });
+      const buffers = transfer.filter((buffer) => buffer instanceof ArrayBuffer);
+      this.#worker.postMessage({ call, name, params }, buffers);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    await this.call("close", {});
+    this.#end(new Error("Cannot run the model as it was closed"));
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    this.#worker.terminate();
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}
+
+/** A block's weights under names without its prefix. */
+function blockWeights(spec: ModelSpec, block: number, weights: Weights): Record<string, Float32Array> {
+  const prefix = blockPrefix(spec, block);
+  const picked = Object.entries(pick(blockShapes(spec, block), weights));
+  return Object.fromEntries(picked.map(([name, values]) => [name.slice(prefix.length), values]));
+}
+
+/** The wanted tensors, checked for their size. */
+function pick(shapes: TensorShapes, weights: Weights): Record<string, Float32Array> {
+  return Object.fromEntries([...shapes].map(([name, shape]) => {
+    const values = weights[name];
+    if (values?.length === shape.reduce((a, b) => a * b, 1)) return [name, values];
+    throw new RangeError(`Cannot run the model as "${name}" must hold [${shape}] values: found ${values?.length}`);
+  }));
+}
+
+function checkHidden(spec: ModelSpec, hidden: Float32Array, { windows, length }: Windows): void {
+  const tokens = windows * length;
+  if (Number.isInteger(tokens) && tokens > 0 && hidden.length === tokens * spec.hidden) return;
+  throw new RangeError(
+    `Cannot run the model as hidden states must be ${windows} × ${length} × ${spec.hidden}: current length is ${hidden.length}`,
+  );
+}
+
+function checkIds(spec: ModelSpec, ids: Int32Array, { windows, length }: Windows): void {
+  if (ids.length !== windows * length || length < 2) {
+    throw new RangeError(
+      `Cannot measure the loss as there must be ${windows} × ${length} token ids, at least 2 a window: found ${ids.length}`,
+    );
+  }
+  const bad = ids.find((id) => id < 0 || id >= spec.vocab);
+  if (bad === undefined) return;
+  throw new RangeError(`Cannot measure the loss as ids must be from 0 to ${spec.vocab - 1}: current value is ${bad}`);
+}
+
+/** Buffers that may be moved: those of arrays that own them whole. */
+function buffersOf(weights: Weights): ArrayBufferLike[] {
+  return [...new Set(Object.values(weights).map((values) => values.buffer))];
+}

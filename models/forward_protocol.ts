@@ -1,0 +1,108 @@
+/** What the forward pass and its worker say to each other. */
+import type { Gather } from "./block_graph.ts";
+import type { ModelSpec } from "./spec.ts";
+
+/** Sequences of equal length; hidden states are windows × length × hidden, row-major. */
+export interface Windows {
+  readonly windows: number;
+  readonly length: number;
+}
+
+/** What a block is opened for. */
+export interface BlockOptions {
+  /** What is gathered about the inputs of the linears. */
+  readonly gather: Gather;
+  /** Whether hidden states come out; without them the block's last linear is not computed. */
+  readonly output: boolean;
+  /** Whether keys and values are kept, so that each run continues the windows of the runs before. Default: no. */
+  readonly cache?: boolean;
+}
+
+/** Sums from which the cosine similarity of a block's input and output follows. */
+export interface Similarity {
+  /** Σ over tokens of cos(input, output); divided by `tokens` it is the mean per token. */
+  readonly tokenSum: number;
+  readonly tokens: number;
+  /** Σ input·output over all elements; dot / √(inNorm · outNorm) is the cosine of the flattened states. */
+  readonly dot: number;
+  /** Σ input². */
+  readonly inNorm: number;
+  /** Σ output². */
+  readonly outNorm: number;
+}
+
+/** What a run of a block gives back. */
+export interface BlockOutput {
+  /** The array that was passed in, handed back. */
+  readonly input: Float32Array;
+  /** The block's output, when it was opened with `output`. */
+  readonly hidden?: Float32Array;
+  readonly similarity?: Similarity;
+}
+
+/** What was gathered about one distinct input X [tokens, size], summed over all runs. */
+export interface InputSums {
+  readonly size: number;
+  readonly tokens: number;
+  /** Windows seen; H = (2 / windows)·XᵀX. */
+  readonly windows: number;
+  /** Upper triangle of XᵀX by rows, size·(size + 1) / 2 (`gather: "full"`). */
+  readonly upper?: Float32Array;
+  /** Σx² per column (`gather: "diagonal"`). */
+  readonly diagonal?: Float32Array;
+}
+
+/** How the worker's engine is set up. */
+export interface EngineOptions {
+  /** Threads of onnxruntime; 0 lets it choose (physical cores). */
+  readonly threads: number;
+  readonly provider: "cpu";
+  /** Bytes that activations of one batch may take, roughly; one window is always run. */
+  readonly memoryBudget: number;
+}
+
+/** Calls that the worker answers: parameters and results. `id` names an opened block or head. */
+export interface Calls {
+  open: { readonly params: { readonly spec: ModelSpec; readonly options: EngineOptions }; readonly result: null };
+  openBlock: {
+    readonly params: {
+      readonly id: number;
+      readonly weights: Readonly<Record<string, Float32Array>>;
+      readonly options: BlockOptions;
+    };
+    readonly result: null;
+  };
+  setWeights: {
+    readonly params: { readonly id: number; readonly weights?: Readonly<Record<string, Float32Array>> };
+    readonly result: null;
+  };
+  runBlock: {
+    readonly params: { readonly id: number; readonly hidden: Float32Array } & Windows;
+    readonly result: BlockOutput;
+  };
+  finishBlock: { readonly params: { readonly id: number }; readonly result: Record<string, InputSums> };
+  openHead: {
+    readonly params: { readonly id: number; readonly weights: Readonly<Record<string, Float32Array>> };
+    readonly result: null;
+  };
+  loss: {
+    readonly params: { readonly id: number; readonly hidden: Float32Array; readonly ids: Int32Array } & Windows;
+    readonly result: Float64Array;
+  };
+  logits: { readonly params: { readonly id: number; readonly hidden: Float32Array }; readonly result: Float32Array };
+  closeHead: { readonly params: { readonly id: number }; readonly result: null };
+  close: { readonly params: Record<never, never>; readonly result: null };
+}
+
+/** Name of a call. */
+export type CallName = keyof Calls;
+
+/** A call on its way to the worker. */
+export type Request = {
+  readonly [Name in CallName]: { readonly call: number; readonly name: Name; readonly params: Calls[Name]["params"] };
+}[CallName];
+
+/** An answer on its way back. */
+export type Response =
+  | { readonly call: number; readonly result: Calls[CallName]["result"] }
+  | { readonly call: number; readonly error: string };

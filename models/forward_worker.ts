@@ -1,0 +1,71 @@
+/** The worker's side of the forward pass: answers calls one after the other with an `Engine`. */
+/// <reference no-default-lib="true" />
+/// <reference lib="deno.worker" />
+import { Engine } from "./engine.ts";
+import type { BlockOutput, Request, Response } from "./forward_protocol.ts";
+
+let engine: Engine | undefined;
+let queue: Promise<void> = Promise.resolve();
+
+self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
+  queue = queue.then(() => respond(data));
+});
+
+async function respond(request: Request): Promise<void> {
+  let response: Response;
+  let transfer: Transferable[] = [];
+  try {
+    const result = await answer(request);
+    response = { call: request.call, result };
+    transfer = buffers(result);
+  } catch (error) {
+    response = { call: request.call, error: error instanceof Error ? error.message : String(error) };
+  }
+  self.postMessage(response, transfer);
+}
+
+async function answer(request: Request): Promise<Extract<Response, { result: unknown }>["result"]> {
+  const { name, params } = request;
+  if (name === "open") {
+    engine = new Engine(params.spec, params.options);
+    return null;
+  }
+  if (!engine) throw new Error("Cannot run the model as its worker was not opened");
+  switch (name) {
+    case "openBlock":
+      return engine.openBlock(params.id, params.weights, params.options), null;
+    case "setWeights":
+      return engine.setWeights(params.id, params.weights), null;
+    case "runBlock":
+      return await engine.runBlock(params.id, params.hidden, params);
+    case "finishBlock":
+      return engine.finishBlock(params.id);
+    case "openHead":
+      return engine.openHead(params.id, params.weights), null;
+    case "loss":
+      return await engine.loss(params.id, params.hidden, params.ids, params);
+    case "logits":
+      return await engine.logits(params.id, params.hidden);
+    case "closeHead":
+      return engine.closeHead(params.id), null;
+    case "close":
+      return await engine.close(), null;
+    default:
+      return request satisfies never;
+  }
+}
+
+/** Buffers of a result, to be moved rather than copied. */
+function buffers(result: Extract<Response, { result: unknown }>["result"]): ArrayBuffer[] {
+  if (result === null) return [];
+  const arrays = ArrayBuffer.isView(result)
+    ? [result]
+    : isBlockOutput(result)
+    ? [result.input, result.hidden]
+    : Object.values(result).flatMap(({ upper, diagonal }) => [upper, diagonal]);
+  return arrays.flatMap((array) => array?.buffer instanceof ArrayBuffer ? [array.buffer] : []);
+}
+
+function isBlockOutput(result: object): result is BlockOutput {
+  return "input" in result && result.input instanceof Float32Array;
+}

@@ -1,0 +1,16 @@
+/** Models: shapes from configs, the forward pass by blocks, generation. */
+export * from "./spec.ts";
+export { modelSpec } from "./config.ts";
+export {
+  blockLinears,
+  blockShapes,
+  blockTensors,
+  embeddingShapes,
+  embeddingTensors,
+  headShapes,
+  headTensors,
+  readTensors,
+  resolveTensor,
+} from "./tensors.ts";
+export { type BlockRun, type Forward, type HeadRun, openForward, type Weights } from "./forward.ts";
+export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward.ts";
