@@ -3,6 +3,7 @@
  *
  * A stage plans steps; a step declares what it reads and what it makes. Its content key covers exactly that.
  */
+import type { FileHashes } from "../checkpoints/file_hashes.ts";
 import type { Tensor } from "../checkpoints/safetensors.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -100,6 +101,8 @@ export interface OpenOptions {
   readonly device: "auto" | "cpu" | "webgpu";
   /** Folder of the cache; downloads go to `downloads/` in it. */
   readonly cache: string;
+  /** Memo of the content hashes of local files (`ArtifactCache.fileHashes`). */
+  readonly hashes?: FileHashes;
   readonly warn: (message: string) => void;
   readonly progress: (message: string) => void;
 }
@@ -126,7 +129,10 @@ export interface FinishContext {
   readonly folder: string;
   readonly recipe: Recipe;
   input(ref: OutputRef): Promise<ArtifactReader>;
+  /** Of this run; cached steps took none of it. */
   readonly seconds: { readonly total: number; readonly stages: Readonly<Record<string, number>> };
+  /** Of every step when it was made, whichever run that was. */
+  readonly recorded: { readonly total: number; readonly stages: Readonly<Record<string, number>> };
   readonly peakMemory: number;
   readonly steps: { readonly run: number; readonly cached: number };
 }
