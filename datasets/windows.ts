@@ -1,28 +1,14 @@
 /** Token windows for calibration and evaluation, from stored ids, text files, or the hub's datasets. */
-import { basename } from "node:path";
 import { readFile } from "node:fs/promises";
 import { openFile } from "../checkpoints/byte_source.ts";
-import { type FileHashes, hashFile, inMemoryHashes } from "../checkpoints/file_hashes.ts";
 import { InputError } from "../checkpoints/input_error.ts";
 import { parseHeader, readTensor } from "../checkpoints/safetensors.ts";
+import { downloadFile } from "../hub/mod.ts";
+import { type Dataset, type DatasetAccess, describeDataset, describeText, type Facts, requireHub } from "./dataset.ts";
+import { drawDocuments } from "./documents.ts";
+import { findText, type HubDataset, joinRows } from "./hub_text.ts";
 import { seededRandom } from "./random.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** A recipe's dataset; paths are absolute. */
-export type Dataset =
-  | "wikitext2"
-  | "ptb"
-  | "c4"
-  | { readonly text: string }
-  | { readonly windows: string; readonly tensor: string };
-
-/** Facts, as JSON can say them. */
-export interface Facts {
-  readonly [name: string]: string | number | readonly (string | number)[] | Facts;
-}
-
-/** What the windows are for: random ones to calibrate with, or all in order to measure perplexity on. */
-export type Split = "calibration" | "evaluation";
 
 /** Token windows of equal length. */
 export interface Windows {
@@ -36,31 +22,16 @@ export interface Windows {
   readonly facts: Facts;
 }
 
-/** What a dataset is, as far as it can be told without loading it. */
-export interface DatasetDescription {
-  /** For people: the dataset's name, or its file's. */
-  readonly source: string;
-  /** Decides the content of the windows, together with tokenizer, samples, length and seed; for content keys. */
-  readonly identity: Facts;
-  /** Where it comes from; for the lock file. */
-  readonly facts: Facts;
-}
-
-/** How datasets are reached. */
-export interface DatasetAccess {
-  readonly split: Split;
-  /** Memo of the content hashes of local files. */
-  readonly hashes?: FileHashes;
-  readonly signal?: AbortSignal;
-}
-
 /** How windows are made. */
 export interface WindowOptions extends DatasetAccess {
   /** Not needed for stored ids. */
   readonly tokenizer: Tokenizer | undefined;
   /** Ids must be below this. */
   readonly vocab: number;
-  /** Calibration: exactly so many windows. Evaluation: at most so many; all there are without it. */
+  /**
+   * Calibration: exactly so many windows, 128 without it, or all of a windows file.
+   * Evaluation: at most so many, all there are without it, or the first 256 of C4.
+   */
   readonly samples?: number;
   /** Tokens per window. Without it: a windows file's own length; for text 2048, or `maxLength` if that is less. */
   readonly length?: number;
@@ -68,43 +39,23 @@ export interface WindowOptions extends DatasetAccess {
   readonly maxLength?: number;
   /** Of the random draws (calibration on text), 0 to 2^32 − 1. */
   readonly seed: number;
+  readonly progress?: (done: number, total: number) => void;
 }
 
-/** Raised whenever the same dataset, tokenizer and options would give other windows. */
-const PROTOCOL = 1;
+/** Calibration on text draws so many windows where the recipe does not say. */
+const DEFAULT_SAMPLES = 128;
+
+/** C4 is measured on so many windows. */
+const C4_WINDOWS = 256;
 
 /** Windows of text without a length of their own have this many tokens. */
 const DEFAULT_LENGTH = 2048;
 
 /**
- * What a dataset is: hashes of its files, and the protocol by which windows are made of them.
- *
- * @throws {InputError} when it cannot be found or read
- */
-export async function describeDataset(dataset: Dataset, access: DatasetAccess): Promise<DatasetDescription> {
-  const { hashes = inMemoryHashes(), split } = access;
-  if (typeof dataset === "string") throw new InputError(`Cannot describe dataset "${dataset}": hub`);
-  if ("windows" in dataset) {
-    const sha256 = await hashFile(dataset.windows, hashes);
-    return {
-      source: `${basename(dataset.windows)} ${dataset.tensor}`,
-      identity: { kind: "windows", sha256, tensor: dataset.tensor, protocol: PROTOCOL },
-      facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
-    };
-  }
-  const sha256 = await hashFile(dataset.text, hashes);
-  return {
-    source: basename(dataset.text),
-    identity: { kind: "text", sha256, split, protocol: PROTOCOL },
-    facts: { file: basename(dataset.text), sha256 },
-  };
-}
-
-/**
  * Makes token windows.
  *
  * - Stored ids: the first `samples` windows, each cut to its first `length` ids.
- * - Calibration on text: the whole text is tokenized once; windows begin at random tokens.
+ * - Calibration on text: the whole text is tokenized once; windows begin at random tokens. On C4: `drawDocuments`.
  * - Evaluation on text: the whole text is tokenized once and cut into windows one after the other; the tail is dropped.
  *
  * A text is tokenized as the tokenizer does by itself: where it adds bos, one bos stands before the whole text, not
@@ -112,13 +63,28 @@ export async function describeDataset(dataset: Dataset, access: DatasetAccess): 
  * @throws {InputError} when the dataset is missing, malformed, or too short for what is asked
  */
 export async function loadWindows(dataset: Dataset, options: WindowOptions): Promise<Windows> {
+  if (typeof dataset === "string") return await hubWindows(dataset, options);
   const { source, facts } = await describeDataset(dataset, options);
-  if (typeof dataset !== "string" && "windows" in dataset) {
-    return { ...await storedWindows(dataset, options), source, facts };
+  if ("windows" in dataset) return { ...await storedWindows(dataset, options), source, facts };
+  return cut(encoder(source, options)(await readText(dataset.text)), { source, facts }, options);
+}
+
+async function hubWindows(name: HubDataset, options: WindowOptions): Promise<Windows> {
+  const { split, seed, signal, progress } = options;
+  const hub = requireHub(name, options);
+  const found = await findText(name, split, hub);
+  const description = describeText(name, found, split);
+  const encode = encoder(description.source, options);
+  const paths: string[] = [];
+  for (const { path } of found.files) paths.push(await downloadFile(found.repo, path, hub));
+  if (name !== "c4") return cut(encode(await joinRows(name, paths, { split, signal })), description, options);
+  if (split === "evaluation") {
+    const { samples = C4_WINDOWS } = options;
+    return cut(encode(await joinRows(name, paths, { split, signal })), description, { ...options, samples });
   }
-  if (typeof dataset === "string") throw new InputError(`Cannot load dataset "${dataset}": hub`);
-  const ids = encode(await readText(dataset.text), source, options);
-  return { ...cut(ids, source, options, facts), source };
+  const { windows, length } = wanted(options);
+  const { ids, ...drawn } = await drawDocuments(paths[0], { encode, windows, length, seed, signal, progress });
+  return { ids, windows, length, source: description.source, facts: { ...description.facts, ...drawn } };
 }
 
 async function storedWindows(
@@ -178,41 +144,49 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-function encode(text: string, source: string, { tokenizer, vocab }: WindowOptions): Int32Array {
+function encoder(source: string, { tokenizer, vocab }: WindowOptions): (text: string) => Int32Array {
   if (tokenizer === undefined) {
     throw new InputError(`Cannot tokenize ${source} as the model has no tokenizer; add tokenizer.json to its folder`);
   }
-  const ids = tokenizer.encode(text);
-  const wrong = ids.findIndex((id) => !(id >= 0 && id < vocab));
-  if (wrong >= 0) {
-    throw new InputError(
-      `Cannot use the tokenizer with this model: token ids must be below its vocabulary of ${vocab}: ` +
-        `current value is ${ids[wrong]} at token ${wrong} of ${source}`,
-    );
-  }
-  return ids;
+  return (text) => {
+    const ids = tokenizer.encode(text);
+    const wrong = ids.findIndex((id) => !(id >= 0 && id < vocab));
+    if (wrong >= 0) {
+      throw new InputError(
+        `Cannot use the tokenizer with this model: token ids must be below its vocabulary of ${vocab}: ` +
+          `current value is ${ids[wrong]} at token ${wrong} of ${source}`,
+      );
+    }
+    return ids;
+  };
+}
+
+function wanted(options: WindowOptions): { readonly windows: number; readonly length: number } {
+  const { samples = DEFAULT_SAMPLES, maxLength = DEFAULT_LENGTH, length = Math.min(DEFAULT_LENGTH, maxLength) } =
+    options;
+  return { windows: samples, length };
 }
 
 function cut(
   tokens: Int32Array,
-  source: string,
-  { split, samples, maxLength = DEFAULT_LENGTH, length = Math.min(DEFAULT_LENGTH, maxLength), seed }: WindowOptions,
-  facts: Facts,
-): Omit<Windows, "source"> {
+  { source, facts }: Pick<Windows, "source" | "facts">,
+  options: WindowOptions,
+): Windows {
+  const { windows: samples, length } = wanted(options);
   const whole = Math.floor(tokens.length / length);
   if (whole === 0) {
     throw new InputError(
       `Cannot cut ${source} into windows of ${length} tokens: it has ${tokens.length}; lower length or use more text`,
     );
   }
-  if (split === "evaluation") {
-    const windows = Math.min(samples ?? whole, whole);
-    return { ids: tokens.slice(0, windows * length), windows, length, facts: { ...facts, tokens: tokens.length } };
+  if (options.split === "evaluation") {
+    const windows = Math.min(options.samples ?? whole, whole);
+    const ids = tokens.slice(0, windows * length);
+    return { ids, windows, length, source, facts: { ...facts, tokens: tokens.length } };
   }
-  const windows = samples ?? whole;
-  const random = seededRandom(seed, "windows");
-  const starts = Array.from({ length: windows }, () => random.below(Math.max(1, tokens.length - length)));
-  const ids = new Int32Array(windows * length);
+  const random = seededRandom(options.seed, "windows");
+  const starts = Array.from({ length: samples }, () => random.below(Math.max(1, tokens.length - length)));
+  const ids = new Int32Array(samples * length);
   starts.forEach((start, window) => ids.set(tokens.subarray(start, start + length), window * length));
-  return { ids, windows, length, facts: { ...facts, tokens: tokens.length, starts } };
+  return { ids, windows: samples, length, source, facts: { ...facts, tokens: tokens.length, starts } };
 }

@@ -1,0 +1,82 @@
+/** The datasets a recipe can name, and what identifies each. */
+import { basename } from "node:path";
+import { type FileHashes, hashFile, inMemoryHashes } from "../checkpoints/file_hashes.ts";
+import { InputError } from "../checkpoints/input_error.ts";
+import type { HubAccess } from "../hub/mod.ts";
+import { findText, type HubDataset, type HubText, type Split } from "./hub_text.ts";
+
+/** A recipe's dataset; paths are absolute. */
+export type Dataset =
+  | HubDataset
+  | { readonly text: string }
+  | { readonly windows: string; readonly tensor: string };
+
+/** Facts, as JSON can say them. */
+export interface Facts {
+  readonly [name: string]: string | number | readonly (string | number)[] | Facts;
+}
+
+/** What a dataset is, as far as it can be told without loading it. */
+export interface DatasetDescription {
+  /** For people: the dataset's name, or its file's. */
+  readonly source: string;
+  /** Decides the content of the windows, together with tokenizer, samples, length and seed; for content keys. */
+  readonly identity: Facts;
+  /** Where it comes from; for the lock file. */
+  readonly facts: Facts;
+}
+
+/** How datasets are reached. */
+export interface DatasetAccess {
+  readonly split: Split;
+  /** Memo of the content hashes of local files. */
+  readonly hashes?: FileHashes;
+  /** Needed for the datasets that are known by name. */
+  readonly hub?: HubAccess;
+  readonly signal?: AbortSignal;
+}
+
+/** Raised whenever the same dataset, tokenizer and options would give other windows. */
+const PROTOCOL = 1;
+
+/**
+ * What a dataset is: hashes of its files, and the protocol by which windows are made of them.
+ *
+ * @throws {InputError} when it cannot be found or read
+ */
+export async function describeDataset(dataset: Dataset, access: DatasetAccess): Promise<DatasetDescription> {
+  const { hashes = inMemoryHashes(), split } = access;
+  if (typeof dataset === "string") {
+    return describeText(dataset, await findText(dataset, split, requireHub(dataset, access)), split);
+  }
+  if ("windows" in dataset) {
+    const sha256 = await hashFile(dataset.windows, hashes);
+    return {
+      source: `${basename(dataset.windows)} ${dataset.tensor}`,
+      identity: { kind: "windows", sha256, tensor: dataset.tensor, protocol: PROTOCOL },
+      facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
+    };
+  }
+  const sha256 = await hashFile(dataset.text, hashes);
+  return {
+    source: basename(dataset.text),
+    identity: { kind: "text", sha256, split, protocol: PROTOCOL },
+    facts: { file: basename(dataset.text), sha256 },
+  };
+}
+
+/** As `describeDataset`, for files that were found on the hub. The commit is a fact but not an identity. */
+export function describeText(name: HubDataset, { repo, files }: HubText, split: Split): DatasetDescription {
+  const hashes = Object.fromEntries(files.map(({ path, oid, sha256 = oid }) => [path, sha256]));
+  return {
+    source: name,
+    identity: { kind: name, files: hashes, split, protocol: PROTOCOL },
+    facts: { dataset: repo.id, commit: repo.commit, files: hashes },
+  };
+}
+
+/** The hub, for a dataset that needs it. @throws {InputError} when none is given */
+export function requireHub(name: HubDataset, { hub, signal }: DatasetAccess): HubAccess {
+  if (hub === undefined) throw new InputError(`Cannot load dataset ${name} without access to a hub`);
+  return { signal, ...hub };
+}
