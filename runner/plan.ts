@@ -157,8 +157,8 @@ function idsOf(graph: Graph, stage: string, option: string): string[] {
 }
 
 /** Whether a step would not run if it were not forced. */
-function forcedOnly({ step, outputs }: Node, forced: ReadonlySet<string>, has: (key: string) => boolean): boolean {
-  return forced.has(step.id) && Object.values(outputs).every((key) => has(key));
+function forcedOnly(node: Node, forced: ReadonlySet<string>, has: (key: string) => boolean): boolean {
+  return forced.has(node.step.id) && resultKeys(node).every((key) => has(key));
 }
 
 /**

@@ -1,0 +1,179 @@
+/** Past runs, read from their folders: what they were, how they ended, and how two of them differ. */
+import { join } from "node:path";
+import { parse } from "yaml";
+import type { RunEvent } from "./events.ts";
+import { type Difference, firstDifference } from "./explain.ts";
+import { JOURNAL, readJournal } from "./journal.ts";
+import type { Json } from "./stage.ts";
+
+/** A run in a list. */
+export interface RunInfo {
+  readonly run: string;
+  /** Absolute path. */
+  readonly folder: string;
+  readonly recipe: string;
+  readonly model: string;
+  readonly method: string;
+  /** `unfinished`: it runs still, or was killed. */
+  readonly outcome: "finished" | "interrupted" | "failed" | "unfinished";
+  /** Milliseconds since the epoch. */
+  readonly started: number;
+  /** From the first event to the last. */
+  readonly seconds: number;
+  readonly steps: { readonly run: number; readonly cached: number };
+  /** What went wrong, if it failed. */
+  readonly error?: string;
+}
+
+/** All that a run left behind, but its model. */
+export interface RunRecord extends RunInfo {
+  readonly events: readonly RunEvent[];
+  /** The complete recipe. */
+  readonly settings?: Json;
+  readonly lock?: Json;
+  /** metrics.json. */
+  readonly metrics?: Json;
+}
+
+/** Two runs side by side. */
+export interface RunComparison {
+  readonly a: RunInfo;
+  readonly b: RunInfo;
+  /** Recipe values that differ; `before` is run a's. */
+  readonly recipe: readonly Difference[];
+  /** Numbers of metrics.json by path, but not those per layer. */
+  readonly metrics: readonly { readonly path: string; readonly a?: number; readonly b?: number }[];
+}
+
+/** Runs, the newest first. @param runsDir a folder that does not exist has none */
+export function listRuns(runsDir: string): RunInfo[] {
+  return idsOf(runsDir).map((id) => infoOf(runsDir, id)).filter((info) => info !== undefined).reverse();
+}
+
+/**
+ * Reads one run.
+ *
+ * @param id the run's id, the beginning of it, or `last`
+ * @throws {RangeError} when there is no such run, or several
+ */
+export function readRun(runsDir: string, id: string): RunRecord {
+  const run = findRun(runsDir, id);
+  const folder = join(runsDir, run);
+  const events = readJournal(join(folder, JOURNAL));
+  const info = summarize(run, folder, events);
+  if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
+  const locked = readText(join(folder, "recipe.lock.yaml"));
+  const metrics = readText(join(folder, "metrics.json"));
+  const { recipe, lock } = locked === undefined ? {} : parse(locked) as { recipe?: Json; lock?: Json };
+  return {
+    ...info,
+    events,
+    ...(recipe === undefined ? {} : { settings: recipe }),
+    ...(lock === undefined ? {} : { lock }),
+    ...(metrics === undefined ? {} : { metrics: JSON.parse(metrics) as Json }),
+  };
+}
+
+/** Compares two runs. */
+export function compareRuns(a: RunRecord, b: RunRecord): RunComparison {
+  const [before, now] = [numbersOf(a.metrics), numbersOf(b.metrics)];
+  const paths = [...new Set([...before.keys(), ...now.keys()])];
+  return {
+    a: infoOnly(a),
+    b: infoOnly(b),
+    recipe: allDifferences(a.settings, b.settings),
+    metrics: paths.map((path) => ({
+      path,
+      ...(before.has(path) ? { a: before.get(path) } : {}),
+      ...(now.has(path) ? { b: now.get(path) } : {}),
+    })),
+  };
+}
+
+function idsOf(runsDir: string): string[] {
+  try {
+    return [...Deno.readDirSync(runsDir)].filter(({ isDirectory }) => isDirectory).map(({ name }) => name).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+function findRun(runsDir: string, id: string): string {
+  const ids = idsOf(runsDir).filter((run) => readText(join(runsDir, run, JOURNAL)) !== undefined);
+  if (ids.length === 0) throw new RangeError(`Cannot find run "${id}": there are no runs in ${runsDir}`);
+  if (id === "last") return ids[ids.length - 1];
+  if (ids.includes(id)) return id;
+  const found = ids.filter((run) => run.startsWith(id));
+  if (found.length === 1) return found[0];
+  const what = found.length === 0
+    ? `the newest in ${runsDir} is ${ids[ids.length - 1]}`
+    : `it may be ${found.join(" or ")}`;
+  throw new RangeError(`Cannot find run "${id}": ${what}`);
+}
+
+function infoOf(runsDir: string, run: string): RunInfo | undefined {
+  const folder = join(runsDir, run);
+  if (readText(join(folder, JOURNAL)) === undefined) return undefined;
+  return summarize(run, folder, readJournal(join(folder, JOURNAL)));
+}
+
+function summarize(run: string, folder: string, events: readonly RunEvent[]): RunInfo | undefined {
+  const [first] = events;
+  if (first?.type !== "run-started") return undefined;
+  const last = events[events.length - 1];
+  const done = events.filter((event) => event.type === "step-finished" && event.reused !== true).length;
+  const cached = first.steps.filter(({ state }) => state !== "run").length;
+  return {
+    ...{ run, folder, recipe: first.recipe, model: first.model, method: first.method, started: first.at },
+    outcome: outcomeOf(last),
+    seconds: (last.at - first.at) / 1000,
+    steps: last.type === "run-finished" ? { run: last.run, cached: last.cached } : { run: done, cached },
+    ...(last.type === "run-failed" ? { error: last.error.message } : {}),
+  };
+}
+
+function outcomeOf(last: RunEvent): RunInfo["outcome"] {
+  if (last.type === "run-finished") return "finished";
+  if (last.type === "run-interrupted") return "interrupted";
+  return last.type === "run-failed" ? "failed" : "unfinished";
+}
+
+function infoOnly(
+  { events: _events, settings: _settings, lock: _lock, metrics: _metrics, ...info }: RunRecord,
+): RunInfo {
+  return info;
+}
+
+/** All innermost values that differ. */
+function allDifferences(before: Json | undefined, now: Json | undefined, path = ""): Difference[] {
+  const first = firstDifference(before, now, path);
+  if (first === undefined) return [];
+  if (!isTree(before) || !isTree(now) || Array.isArray(before) !== Array.isArray(now)) {
+    return [{ field: path, before, now }];
+  }
+  return Object.keys({ ...before, ...now })
+    .flatMap((name) => allDifferences(before[name], now[name], path === "" ? name : `${path}.${name}`));
+}
+
+/** Numbers by path; lists, which are per layer or block, are left out. */
+function numbersOf(value: Json | undefined, path = ""): Map<string, number> {
+  if (typeof value === "number") return new Map([[path, value]]);
+  if (!isTree(value) || Array.isArray(value)) return new Map();
+  return new Map(
+    Object.entries(value).flatMap(([name, inner]) => [...numbersOf(inner, path === "" ? name : `${path}.${name}`)]),
+  );
+}
+
+function isTree(value: Json | undefined): value is { readonly [key: string]: Json } {
+  return typeof value === "object" && value !== null;
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,18 @@
+/** Recipe → plan → run: the runner's public parts, in the order data flows. It knows stages only through `stage.ts`. */
+export * from "./stage.ts";
+export * from "./events.ts";
+export {
+  type ArtifactInfo,
+  type CacheOptions,
+  type Collected,
+  type Damage,
+  DEFAULT_CACHE_SIZE,
+  openCache,
+  type Usage,
+} from "./cache.ts";
+export type { ArtifactCache } from "./cache.ts";
+export { CorruptArtifactError } from "./artifact.ts";
+export { freeBytes, NoSpaceError } from "./no_space.ts";
+export { makePlan, type Plan, type PlannedStep, type PlanOptions, type StageSummary, summarizeStages } from "./plan.ts";
+export { executeRun, exitCodeOf, type RunOptions, type RunResult, StepError } from "./run.ts";
+export { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "./history.ts";

@@ -1,0 +1,555 @@
+/**
+ * Runs a plan: step after step, each published before the next begins, every event in the journal. It can be stopped or
+ * killed at any moment; the same command then goes on where it ended and comes to the same bytes.
+ */
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { CorruptArtifactError, type Draft } from "./artifact.ts";
+import type { ArtifactCache } from "./cache.ts";
+import { openSession, type Session, type Undated } from "./context.ts";
+import type { RunEvent } from "./events.ts";
+import { type Graph, type Node, resolve, type State } from "./graph.ts";
+import { JOURNAL, type Journal, openJournal } from "./journal.ts";
+import { type MemoryWatch, watchMemory } from "./memory.ts";
+import { asNoSpace } from "./no_space.ts";
+import { type Plan, summaryOf } from "./plan.ts";
+import { renderRecipe } from "./recipe.ts";
+import type { Recipe } from "./schema.ts";
+import type { FinishContext, Subject } from "./stage.ts";
+
+/** How a plan is run. */
+export interface RunOptions {
+  readonly cache: ArtifactCache;
+  /** Folder of all runs; absolute. */
+  readonly runsDir: string;
+  readonly recipe: Recipe;
+  /** The recipe's name, for the journal and the run's folder. */
+  readonly name?: string;
+  /** The command that goes on after an interruption. */
+  readonly next?: string;
+  readonly onEvent?: (event: RunEvent) => void;
+  /** Stops the run cleanly. */
+  readonly signal?: AbortSignal;
+  /** Goes on with what does not depend on a failed step. */
+  readonly keepGoing?: boolean;
+  /** Steps that run side by side; each already uses all cores. */
+  readonly concurrency?: number;
+}
+
+/** How a run ended. */
+export interface RunResult {
+  readonly run: string;
+  /** Absolute path of its folder. */
+  readonly folder: string;
+  readonly outcome: "finished" | "interrupted" | "failed";
+  /** For the process: 0, 1, 3, 4, 5, 6 or 130, as `exitCodeOf` says. */
+  readonly exit: number;
+  readonly error?: Error;
+  readonly seconds: number;
+  readonly stages: Readonly<Record<string, number>>;
+  /** Bytes. */
+  readonly peakMemory: number;
+  /** `cached` are all that did not have to run. */
+  readonly steps: { readonly run: number; readonly cached: number };
+}
+
+/** A step did not end well. */
+export class StepError extends Error {
+  override readonly name = "StepError";
+  /** For exit codes. */
+  readonly code = "STEP";
+}
+
+/** The run was asked to stop. */
+class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+  readonly code = "INTERRUPTED";
+}
+
+/** Exit codes by the `code` of the error; the command line documents them. */
+const EXITS: Readonly<Record<string, number>> = { INPUT: 3, NO_SPACE: 4, STEP: 5, CACHE: 6, INTERRUPTED: 130 };
+
+/** How often an artifact is made anew before its disk is given up. */
+const MOST_HEALS = 3;
+
+/** Milliseconds a step may take to stop when asked to; then it is left alone, and what it still does is refused. */
+const GRACE = 10_000;
+
+/** Milliseconds between looks at what another process is making. */
+const POLL = 100;
+
+/** The exit code of a process that ends with an error: 1 for what is not foreseen. */
+export function exitCodeOf(error: unknown): number {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === "string" && Object.hasOwn(EXITS, code) ? EXITS[code] : 1;
+}
+
+/**
+ * Runs a plan. Failures and interruptions are results, not exceptions; they are in the journal too.
+ *
+ * @returns when the run's folder is complete, or says why it is not
+ * @throws {Error} when not even the run's folder can be made
+ */
+export async function executeRun(plan: Plan, subject: Subject, options: RunOptions): Promise<RunResult> {
+  const name = options.name ?? options.recipe.name ?? "run";
+  const run = runId(new Date(), name);
+  const folder = join(options.runsDir, run);
+  let journal: Journal;
+  try {
+    Deno.mkdirSync(folder, { recursive: true });
+    journal = openJournal(join(folder, JOURNAL));
+  } catch (error) {
+    throw asNoSpace(error, options.runsDir, 0) ?? error;
+  }
+  try {
+    return await new Run(plan, subject, { ...options, name, run, folder, journal }).execute();
+  } finally {
+    options.cache.unpin(run);
+    journal.close();
+  }
+}
+
+interface Settings extends RunOptions {
+  readonly name: string;
+  readonly run: string;
+  readonly folder: string;
+  readonly journal: Journal;
+}
+
+type Outcome =
+  | { readonly kind: "done"; readonly id: string }
+  | { readonly kind: "corrupt"; readonly id: string; readonly error: CorruptArtifactError }
+  | { readonly kind: "failed"; readonly id: string; readonly error: Error };
+
+class Run {
+  readonly #plan: Plan;
+  readonly #graph: Graph;
+  readonly #subject: Subject;
+  readonly #settings: Settings;
+  readonly #cache: ArtifactCache;
+  readonly #signal: AbortSignal;
+  readonly #memory: MemoryWatch = watchMemory();
+  readonly #began = performance.now();
+  /** Output keys that must exist in the end. */
+  readonly #required: Set<string>;
+  readonly #forced: Set<string>;
+  #pending = new Set<string>();
+  readonly #running = new Map<string, Promise<Outcome>>();
+  readonly #failed = new Map<string, Error>();
+  readonly #executed = new Set<string>();
+  readonly #heals = new Map<string, number>();
+  readonly #stages = new Map<string, number>();
+  #overLimit = false;
+
+  constructor(plan: Plan, subject: Subject, settings: Settings) {
+    this.#plan = plan;
+    this.#graph = plan.graph;
+    this.#subject = subject;
+    this.#settings = settings;
+    this.#cache = settings.cache;
+    this.#signal = settings.signal ?? new AbortController().signal;
+    this.#required = new Set(plan.required);
+    this.#forced = new Set(plan.forced);
+  }
+
+  async execute(): Promise<RunResult> {
+    try {
+      this.#start();
+      await this.#runSteps();
+      if (this.#plan.until === undefined) await this.#finish();
+      this.#dropUnneeded(this.#graph.values());
+    } catch (error) {
+      return this.#stopped(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#memory.stop();
+    }
+    const result = this.#result("finished", 0);
+    const { folder, seconds, peakMemory, steps } = result;
+    this.#emit({ type: "run-finished", folder, seconds, peakMemory, ...steps });
+    return result;
+  }
+
+  #start(): void {
+    const { run, folder, recipe, name } = this.#settings;
+    const { method, model, device } = this.#subject;
+    // Pinned before looking, so that nothing that is seen goes away; and seen again, as other runs may have gone on.
+    const all = [...this.#graph.values()].flatMap(({ outputs }) => Object.values(outputs));
+    this.#cache.pin(run, all);
+    const states = this.#resolve();
+    this.#pending = idsInState(states, "run");
+    const needed = this.#needed();
+    this.#cache.unpin(run, all.filter((key) => !needed.has(key)));
+    const steps = this.#plan.steps.map((planned) => {
+      const { why, ...rest } = summaryOf(planned);
+      const state = states.get(planned.id) ?? "skip";
+      return { ...rest, state, ...(state === "run" ? { why: why ?? { field: "evicted" } } : {}) };
+    });
+    this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
+    this.#guard(() =>
+      Deno.writeTextFileSync(
+        join(folder, "recipe.lock.yaml"),
+        `recipe:\n${indent(renderRecipe(recipe))}${stringify({ lock: this.#subject.lock() }, { lineWidth: 120 })}`,
+      )
+    );
+  }
+
+  /** Schedules until nothing is left that can run. @throws {Error} when a step failed or the run is to stop */
+  async #runSteps(): Promise<void> {
+    const { concurrency = 1, keepGoing = false } = this.#settings;
+    while (this.#pending.size + this.#running.size > 0) {
+      const stop = this.#signal.aborted || (this.#failed.size > 0 && !keepGoing);
+      while (!stop && this.#running.size < concurrency) {
+        const node = this.#nextReady();
+        if (node === undefined) break;
+        this.#pending.delete(node.step.id);
+        this.#running.set(node.step.id, this.#runStep(node));
+      }
+      if (this.#running.size === 0) break;
+      const outcome = await Promise.race(this.#running.values());
+      this.#running.delete(outcome.id);
+      if (outcome.kind === "done") this.#dropUnneeded([this.#nodeOf(outcome.id)]);
+      else if (outcome.kind === "corrupt" && this.#heal(outcome.error)) continue;
+      else this.#failed.set(outcome.id, outcome.error);
+    }
+    if (this.#signal.aborted) throw new InterruptedError("Cannot go on: the run was interrupted");
+    for (const error of this.#failed.values()) throw error;
+  }
+
+  /** The first pending step whose inputs are all there, or on their way by nobody. */
+  #nextReady(): Node | undefined {
+    for (const id of this.#pending) {
+      const node = this.#nodeOf(id);
+      const waiting = Object.values(node.step.inputs)
+        .some(({ step }) => this.#pending.has(step) || this.#running.has(step) || this.#failed.has(step));
+      if (!waiting) return node;
+    }
+    return undefined;
+  }
+
+  async #runStep(node: Node): Promise<Outcome> {
+    const { step } = node;
+    const { id } = step;
+    try {
+      const waited = await this.#lease(node);
+      if (waited !== undefined) {
+        this.#emit({ type: "step-finished", step: id, seconds: waited, stages: {}, bytes: 0, reused: true });
+        return { kind: "done", id };
+      }
+      try {
+        return await this.#work(node);
+      } finally {
+        this.#cache.release(node.key);
+      }
+    } catch (error) {
+      return { kind: "failed", id, error: error instanceof Error ? error : new Error(String(error)) };
+    }
+  }
+
+  /** Becomes the maker of a step. @returns seconds waited if another run made what is needed; else undefined */
+  async #lease(node: Node): Promise<number | undefined> {
+    const { step, key, outputs } = node;
+    const began = performance.now();
+    const there = () => {
+      const needed = this.#needed();
+      return !this.#forced.has(step.id) &&
+        Object.values(outputs).every((key) => !needed.has(key) || this.#cache.has(key));
+    };
+    const about = { step: step.id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }) };
+    const why = this.#plan.steps.find(({ id }) => id === step.id)?.why;
+    this.#emit({ type: "step-started", ...about, ...(why === undefined ? {} : { why }) });
+    for (let told = false; !this.#cache.tryLease(key); told = true) {
+      if (!told) {
+        this.#emit({ type: "step-progress", step: step.id, done: 0, total: 1, note: "another run is making it" });
+      }
+      await sleep(POLL, this.#signal);
+      if (this.#signal.aborted) throw new InterruptedError("Cannot go on: the run was interrupted");
+      if (there()) return (performance.now() - began) / 1000;
+    }
+    if (!there()) return undefined;
+    this.#cache.release(key);
+    return (performance.now() - began) / 1000;
+  }
+
+  async #work(node: Node): Promise<Outcome> {
+    const { step } = node;
+    const { id } = step;
+    const session = openSession(node, {
+      cache: this.#cache,
+      recipe: this.#settings.recipe,
+      signal: this.#signal,
+      emit: (event) => this.#emit(event),
+    });
+    const began = performance.now();
+    let published = false;
+    try {
+      await untilStopped(step.run(session.context), this.#signal);
+      session.end();
+      const damage = session.damage();
+      if (damage !== undefined) return { kind: "corrupt", id, error: damage };
+      // A step that was asked to stop may have returned early with half of its results.
+      if (this.#signal.aborted) throw new InterruptedError("Cannot go on: the run was interrupted");
+      await this.#publish(node, session, (performance.now() - began) / 1000);
+      published = true;
+      return { kind: "done", id };
+    } catch (error) {
+      session.end();
+      const damage = session.damage();
+      if (damage !== undefined) return { kind: "corrupt", id, error: damage };
+      if (this.#signal.aborted) {
+        return { kind: "failed", id, error: new InterruptedError("Cannot go on: the run was interrupted") };
+      }
+      const known = asNoSpace(error, this.#cache.folder, outputBytes(node)) ??
+        (exitCodeOf(error) === 1 ? asStepError(error, id) : error as Error);
+      this.#emit({ type: "step-failed", step: id, error: { name: known.name, message: known.message } });
+      return { kind: "failed", id, error: known };
+    } finally {
+      if (!published) { for (const draft of session.drafts.values()) this.#abandon(draft); }
+    }
+  }
+
+  async #publish(node: Node, session: Session, seconds: number): Promise<void> {
+    const { step, key, components } = node;
+    const drafts = Object.fromEntries(
+      Object.entries(step.outputs).map(([name, { retain }]) => {
+        const draft = session.drafts.get(name);
+        if (draft === undefined) throw new Error(`Cannot publish step "${step.id}": it left out its output "${name}"`);
+        return [name, { draft, retain }];
+      }),
+    );
+    const stages = Object.fromEntries(session.spent);
+    const own = seconds - [...session.spent.values()].reduce((sum, spent) => sum + spent, 0);
+    stages[step.stage] = (stages[step.stage] ?? 0) + Math.max(0, own);
+    const replace = this.#forced.has(step.id);
+    const { bytes, different } = await this.#cache.publish({
+      ...{ stepKey: key, components, step: step.id, stage: step.stage, model: this.#subject.model },
+      ...{ seconds, stages, estimate: step.estimate.seconds, drafts, replace },
+    });
+    this.#executed.add(step.id);
+    this.#forced.delete(step.id);
+    for (const [stage, spent] of Object.entries(stages)) {
+      this.#stages.set(stage, (this.#stages.get(stage) ?? 0) + spent);
+    }
+    this.#emit({ type: "step-finished", step: step.id, seconds, stages, bytes });
+    for (const output of different) {
+      const message =
+        `Output "${output}" of ${step.id} differs from what the same inputs gave before: it is not reproducible`;
+      this.#emit({ type: "warning", message });
+    }
+    this.#keepToLimit();
+  }
+
+  #keepToLimit(): void {
+    const collected = this.#cache.keepToLimit();
+    if (collected === undefined) return;
+    for (const { key, bytes } of collected.evicted) this.#emit({ type: "artifact-evicted", key, bytes });
+    if (collected.kept <= this.#cache.limit || this.#overLimit) return;
+    this.#overLimit = true;
+    const message =
+      `The cache holds ${collected.kept} bytes, more than its ${this.#cache.limit}: runs in progress need them`;
+    this.#emit({ type: "warning", message });
+  }
+
+  /** Removes a damaged artifact and finds anew what must run. @returns false when that was done too often */
+  #heal(error: CorruptArtifactError): boolean {
+    const { key, detail } = error;
+    const step = [...this.#graph].find(([, { outputs }]) => Object.values(outputs).includes(key))?.[0] ?? "unknown";
+    this.#emit({ type: "artifact-corrupt", key, step, detail });
+    const times = (this.#heals.get(key) ?? 0) + 1;
+    this.#heals.set(key, times);
+    if (times > MOST_HEALS) return false;
+    this.#cache.discard(key);
+    this.#pending = idsInState(this.#resolve(), "run");
+    for (const id of [...this.#running.keys(), ...this.#failed.keys()]) this.#pending.delete(id);
+    this.#cache.pin(this.#settings.run, this.#needed());
+    return true;
+  }
+
+  async #finish(): Promise<void> {
+    const { run, folder, recipe } = this.#settings;
+    for (;;) {
+      let damage: CorruptArtifactError | undefined;
+      const { seconds, stages, peakMemory, steps } = this.#result("finished", 0);
+      const context: FinishContext = {
+        ...{ run, folder, recipe, peakMemory, steps },
+        seconds: { total: seconds, stages },
+        recorded: this.#recorded(),
+        input: async (ref) => {
+          const key = this.#graph.get(ref.step)?.outputs[ref.output];
+          if (key === undefined) {
+            throw new Error(`Cannot finish with output "${ref.output}" of "${ref.step}": there is no such output`);
+          }
+          return await Promise.resolve(this.#cache.read(key, (error) => damage ??= error));
+        },
+      };
+      try {
+        await this.#subject.finish(context);
+        if (damage === undefined) return;
+      } catch (error) {
+        if (damage === undefined) throw asNoSpace(error, folder, 0) ?? error;
+      }
+      this.#required.add(damage.key);
+      if (!this.#heal(damage)) throw damage;
+      await this.#runSteps();
+    }
+  }
+
+  /** Seconds of all steps as their records say. */
+  #recorded(): FinishContext["recorded"] {
+    const sums = new Map<string, number>();
+    let total = 0;
+    for (const { key } of this.#graph.values()) {
+      const record = this.#cache.record(key);
+      total += record?.seconds ?? 0;
+      for (const [stage, seconds] of Object.entries(record?.stages ?? {})) {
+        sums.set(stage, (sums.get(stage) ?? 0) + seconds);
+      }
+    }
+    return { total, stages: Object.fromEntries(sums) };
+  }
+
+  #resolve(): Map<string, State> {
+    return resolve(this.#graph, {
+      has: (key) => this.#cache.has(key),
+      required: this.#required,
+      forced: this.#forced,
+    });
+  }
+
+  /** Output keys that must be there now, or must come to be. */
+  #needed(): Set<string> {
+    const needed = new Set(this.#required);
+    for (const id of [...this.#pending, ...this.#running.keys(), ...this.#failed.keys(), ...this.#plan.later]) {
+      for (const key of Object.values(this.#nodeOf(id).inputs)) needed.add(key);
+    }
+    return needed;
+  }
+
+  /** Lets go of what nothing of this run reads any more, and deletes what was only meant to be handed on. */
+  #dropUnneeded(nodes: Iterable<Node>): void {
+    const needed = this.#needed();
+    const keys = new Set<string>();
+    for (const { inputs, outputs } of nodes) {
+      for (const key of [...Object.values(inputs), ...Object.values(outputs)]) if (!needed.has(key)) keys.add(key);
+    }
+    this.#cache.unpin(this.#settings.run, keys);
+    for (const { step, outputs } of this.#graph.values()) {
+      for (const [name, { retain }] of Object.entries(step.outputs)) {
+        const key = outputs[name];
+        if (retain === "transient" && keys.has(key) && this.#cache.has(key)) this.#cache.drop(key);
+      }
+    }
+  }
+
+  #abandon(draft: Draft): void {
+    try {
+      this.#cache.abandon(draft);
+    } catch {
+      // A step that was given up may still be writing there; the folder is swept when this process is gone.
+    }
+  }
+
+  /** Ends a run that cannot go on. */
+  #stopped(error: Error): RunResult {
+    const exit = exitCodeOf(error);
+    const outcome = exit === 130 ? "interrupted" : "failed";
+    const event: Undated = exit === 130
+      ? { type: "run-interrupted", next: this.#settings.next ?? "the same command" }
+      : { type: "run-failed", error: { name: error.name, message: error.message }, exit };
+    try {
+      this.#emit(event);
+    } catch {
+      // The disk is full: the result still says what happened.
+    }
+    return { ...this.#result(outcome, exit), error };
+  }
+
+  #result(outcome: RunResult["outcome"], exit: number): RunResult {
+    const { run, folder } = this.#settings;
+    const executed = this.#executed.size;
+    return {
+      ...{ run, folder, outcome, exit, stages: Object.fromEntries(this.#stages) },
+      seconds: (performance.now() - this.#began) / 1000,
+      peakMemory: this.#memory.peak(),
+      steps: { run: executed, cached: this.#graph.size - executed - this.#plan.later.size },
+    };
+  }
+
+  #emit(event: Undated): void {
+    const dated: RunEvent = { at: Date.now(), ...event };
+    this.#guard(() => this.#settings.journal.append(dated));
+    this.#settings.onEvent?.(dated);
+  }
+
+  #guard(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      throw asNoSpace(error, this.#settings.folder, 0) ?? error;
+    }
+  }
+
+  #nodeOf(id: string): Node {
+    const node = this.#graph.get(id);
+    if (node === undefined) throw new Error(`Cannot run step "${id}": it is not part of the plan`);
+    return node;
+  }
+}
+
+/** A run's id: time in UTC so that ids sort, a little chance, and the recipe's name. */
+function runId(now: Date, name: string): string {
+  const time = now.toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
+  const chance = [...crypto.getRandomValues(new Uint8Array(3))].map((byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
+  const safe = name.replace(/[^A-Za-z0-9.-]+/g, "-").replace(/^[.-]+|[.-]+$/g, "").slice(0, 48) || "run";
+  return `${time}-${chance}-${safe}`;
+}
+
+function idsInState(states: ReadonlyMap<string, State>, wanted: State): Set<string> {
+  return new Set([...states].filter(([, state]) => state === wanted).map(([id]) => id));
+}
+
+function outputBytes({ step }: Node): number {
+  return Object.values(step.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function asStepError(error: unknown, id: string): StepError {
+  return new StepError(`Cannot complete step ${id}: ${error instanceof Error ? error.message : error}`, {
+    cause: error,
+  });
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, "  ");
+}
+
+/** Waits for a step, and once it is asked to stop not much longer. */
+async function untilStopped(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const given = Promise.withResolvers<void>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stop = () => {
+    timer = setTimeout(given.resolve, GRACE);
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  try {
+    await Promise.race([work, given.promise]);
+    work.catch(() => {});
+  } finally {
+    signal.removeEventListener("abort", stop);
+    clearTimeout(timer);
+  }
+}
+
+/** Waits, but not beyond an abort. */
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      done();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener("abort", end, { once: true });
+  });
+}
