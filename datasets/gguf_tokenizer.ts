@@ -46,6 +46,8 @@ export function ggufTokenizer(metadata: JsonObject): TokenizerDefinition {
   switch (model) {
     case "gpt2":
       return bytePairs(metadata);
+    case "llama":
+      return sentencePieces(metadata);
     default:
       throw new InputError(
         `Cannot rebuild the tokenizer from GGUF metadata: tokenizer.ggml.model must be gpt2 or llama: ` +
@@ -80,6 +82,62 @@ function bytePairs(metadata: JsonObject): TokenizerDefinition {
   });
 }
 
+/**
+ * SentencePiece's BPE, of LLaMA 1 and 2: it joins the neighbours whose joined piece has the greatest score. As merges,
+ * ranked by that score, this is what Hugging Face's conversion of such models makes of it.
+ */
+function sentencePieces(metadata: JsonObject): TokenizerDefinition {
+  const tokens = strings(metadata, "tokenizer.ggml.tokens");
+  const scores = numbers(metadata, "tokenizer.ggml.scores", tokens.length);
+  const kinds = numbers(metadata, "tokenizer.ggml.token_type", tokens.length);
+  const joinable = new Map<string, number>();
+  tokens.forEach((token, id) => {
+    if (kinds[id] !== KIND.control && kinds[id] !== KIND.unknown && kinds[id] !== KIND.byte) joinable.set(token, id);
+  });
+  const spaces = [{ type: "Replace", pattern: { String: " " }, content: "▁" }];
+  const prefix = metadata["tokenizer.ggml.add_space_prefix"] !== false;
+  return finish(metadata, tokens, {
+    bos: true,
+    normalizer: { type: "Sequence", normalizers: prefix ? [{ type: "Prepend", prepend: "▁" }, ...spaces] : spaces },
+    pre_tokenizer: null,
+    model: {
+      type: "BPE",
+      vocab: vocabulary(tokens),
+      merges: mergesByScore(joinable, scores),
+      byte_fallback: true,
+      fuse_unk: true,
+      unk_token: token(metadata, tokens, "unknown"),
+    },
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        ...(prefix ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : []),
+      ],
+    },
+  });
+}
+
+/** Every way to cut a piece into two pieces, pieces of greater score first. */
+function mergesByScore(pieces: ReadonlyMap<string, number>, scores: readonly number[]): readonly [string, string][] {
+  const merges: { readonly score: number; readonly pair: [string, string]; readonly ids: [number, number] }[] = [];
+  for (const [piece, id] of pieces) {
+    let left = "";
+    for (const character of piece) {
+      const right = piece.slice(left.length);
+      const ids = [pieces.get(left), pieces.get(right)];
+      if (ids[0] !== undefined && ids[1] !== undefined) {
+        merges.push({ score: scores[id], pair: [left, right], ids: [ids[0], ids[1]] });
+      }
+      left += character;
+    }
+  }
+  merges.sort((a, b) => b.score - a.score || a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1]);
+  return merges.map(({ pair }) => pair);
+}
+
 interface Parts {
   /** Whether bos comes first where the file does not say. */
   readonly bos: boolean;
@@ -95,18 +153,20 @@ function finish(metadata: JsonObject, tokens: readonly string[], { bos, ...parts
     if (kinds[id] === KIND.userDefined) return [{ id, content, special: false, normalized: false }];
     return kinds[id] === KIND.control || kinds[id] === KIND.unknown ? [{ id, content, special: true }] : [];
   });
-  const token = (name: string) => {
-    const id = metadata[`tokenizer.ggml.${name}_token_id`];
-    return id === undefined ? undefined : tokens[Number(id)];
-  };
   return {
     tokenizer: { ...parts, post_processor: null, added_tokens: added },
     config: {
-      bos_token: token("bos"),
-      eos_token: token("eos"),
+      bos_token: token(metadata, tokens, "bos"),
+      eos_token: token(metadata, tokens, "eos"),
       add_bos_token: metadata["tokenizer.ggml.add_bos_token"] ?? bos,
+      add_eos_token: metadata["tokenizer.ggml.add_eos_token"] ?? false,
     },
   };
+}
+
+function token(metadata: JsonObject, tokens: readonly string[], name: string): string | undefined {
+  const id = metadata[`tokenizer.ggml.${name}_token_id`];
+  return id === undefined ? undefined : tokens[Number(id)];
 }
 
 function vocabulary(tokens: readonly string[]): JsonObject {
