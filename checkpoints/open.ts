@@ -2,78 +2,124 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { parseGgufShardFilename } from "@huggingface/gguf";
+import { type HubAccess, type HubRepo, resolveModel } from "../hub/mod.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { type FileHashes, inMemoryHashes } from "./file_hashes.ts";
+import { inMemoryHashes } from "./file_hashes.ts";
 import { openGguf } from "./gguf.ts";
+import { hubFiles } from "./hub_files.ts";
 import { InputError } from "./input_error.ts";
 import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
 import { openPacked } from "./packed.ts";
-import { openSafetensors } from "./safetensors_checkpoint.ts";
+import { locateWeights, openSafetensors } from "./safetensors_checkpoint.ts";
 
 /** Where weights come from: the recipe's `model`, with absolute paths. */
 export type ModelSource =
   | { readonly path: string; readonly config?: string }
   | { readonly hub: string; readonly revision: string; readonly file?: string };
 
-/** How a model is opened. */
-export interface OpenCheckpointOptions {
-  /** Memo of file hashes; default: forgotten when the process ends. */
-  readonly hashes?: FileHashes;
+/** How a model is opened. `cache` is where downloads go; it is needed for models of the hub only. */
+export interface OpenCheckpointOptions extends Partial<HubAccess> {
+  /** `plan` downloads configs only and reads the headers of weights by range; default `run`. */
+  readonly purpose?: "plan" | "run";
+}
+
+/** Files that a checkpoint's weights and its description are taken from. */
+interface Place {
+  readonly weights: ModelFiles;
+  /** Where config.json and the tokenizer lie, if not beside the weights. */
+  readonly described?: ModelFiles;
+  readonly label: string;
+  readonly local: boolean;
 }
 
 /**
  * Opens a checkpoint: a folder with safetensors, a GGUF file, a packed model, or a model of the hub.
- * Only headers and configs are read.
+ * Of weights that are here, only headers are read; a model of the hub is downloaded first, unless `purpose` is `plan`.
  *
  * @param source the recipe's `model`, its paths absolute
  * @throws {InputError} when the model is missing, truncated, malformed or not of a kind that can be read
  */
 export async function openCheckpoint(source: ModelSource, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
-  const { hashes = inMemoryHashes() } = options;
-  if (!("path" in source)) throw new InputError(`Cannot open ${source.hub}: the hub is not reachable`);
+  return "path" in source ? await openPath(source, options) : await openHub(source, options);
+}
+
+/**
+ * The repository that `openCheckpoint` reads, for lock files: a branch or tag becomes a commit.
+ *
+ * @throws {InputError} when there is no such model or revision, no access, or no network
+ */
+export function resolveSource(
+  source: Extract<ModelSource, { hub: string }>,
+  options: OpenCheckpointOptions,
+): Promise<HubRepo> {
+  return resolveModel(source.hub, source.revision, accessOf(source.hub, options));
+}
+
+async function openPath(
+  source: Extract<ModelSource, { path: string }>,
+  { hashes = inMemoryHashes() }: OpenCheckpointOptions,
+): Promise<Checkpoint> {
   const path = resolve(source.path);
   const kind = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     const why = cause.code === "ENOENT" ? "there is no such file or folder" : cause.message;
     throw new InputError(`Cannot open model ${path}: ${why}`, { cause });
   });
-  const beside = source.config === undefined ? undefined : await folderFiles(resolve(source.config), hashes);
+  const described = source.config === undefined ? undefined : await folderFiles(resolve(source.config), hashes);
   const label = basename(path);
   if (kind.isDirectory()) {
-    const files = await folderFiles(path, hashes);
-    return await openFolder(path, files, beside ?? files);
+    return await openFolder({ weights: await folderFiles(path, hashes), described, label, local: true }, path);
   }
   if (!path.endsWith(".gguf")) {
     throw new InputError(`Cannot open model ${path}: a model must be a folder with safetensors, or a .gguf file`);
   }
-  return await openGgufFile(await folderFiles(dirname(path), hashes), beside, label);
+  return await openGgufFile(
+    { weights: await folderFiles(dirname(path), hashes), described, label, local: true },
+    label,
+  );
 }
 
-async function openFolder(path: string, files: ModelFiles, described: ModelFiles): Promise<Checkpoint> {
+async function openHub(
+  { hub, revision, file }: Extract<ModelSource, { hub: string }>,
+  options: OpenCheckpointOptions,
+): Promise<Checkpoint> {
+  if (file !== undefined && !/^[^/]+\.gguf$/.test(file)) {
+    throw new InputError(`Cannot open ${file} of ${hub}: a single file must be a .gguf at the top of the repository`);
+  }
+  const access = accessOf(hub, options);
+  const repo = await resolveModel(hub, revision, access);
+  const local = options.purpose !== "plan";
+  const label = `${hub}@${repo.commit.slice(0, 8)}${file === undefined ? "" : ` ${file}`}`;
+  const place = { weights: hubFiles(repo, label, access, local), label, local };
+  return file === undefined ? await openFolder(place) : await openGgufFile(place, file);
+}
+
+/** @param path folder, where it is a local one and so may hold a packed model */
+async function openFolder({ weights, described = weights, label, local }: Place, path?: string): Promise<Checkpoint> {
+  await locateWeights(weights);
   const config = await readJson(described, "config.json");
-  const { label } = files;
   const { quantization_config: quantized } = config;
   if (isObject(quantized)) {
-    if (quantized.quant_method === "pbs2p") return await openPacked(path);
+    if (quantized.quant_method === "pbs2p" && path !== undefined) return await openPacked(path);
     throw new InputError(
-      `Cannot open model ${path}: its weights are quantized already (${quantized.quant_method}); give the original model`,
+      `Cannot open model ${label}: its weights are quantized already (${quantized.quant_method}); give the original model`,
     );
   }
-  return await openSafetensors(files, { label, config, tokenizer: await readTokenizer(described), local: true });
+  return await openSafetensors(weights, { label, config, tokenizer: await readTokenizer(described), local });
 }
 
-async function openGgufFile(files: ModelFiles, beside: ModelFiles | undefined, name: string): Promise<Checkpoint> {
-  const described = beside === undefined ? {} : {
-    config: beside.names.has("config.json") ? await readJson(beside, "config.json") : undefined,
-    tokenizer: await readTokenizer(beside),
+async function openGgufFile({ weights, described, label, local }: Place, name: string): Promise<Checkpoint> {
+  const beside = described === undefined ? {} : {
+    config: described.names.has("config.json") ? await readJson(described, "config.json") : undefined,
+    tokenizer: await readTokenizer(described),
   };
   const opened: WeightFile[] = [];
   try {
-    for (const shard of shardsOf(name)) opened.push(await files.open(shard));
+    for (const shard of shardsOf(name)) opened.push(await weights.open(shard));
   } catch (error) {
     for (const { source } of opened) source.close();
     throw error;
   }
-  return await openGguf(opened, { label: name, local: true, ...described });
+  return await openGguf(opened, { label, local, ...beside });
 }
 
 /** All shards of a GGUF model, given any of them; the file itself when it is not sharded. */
@@ -82,4 +128,9 @@ function shardsOf(name: string): string[] {
   if (shard === null) return [name];
   const part = (index: number) => `${shard.prefix}-${String(index).padStart(5, "0")}-of-${shard.total}.gguf`;
   return Array.from({ length: Number(shard.total) }, (_, index) => part(index + 1));
+}
+
+function accessOf(hub: string, { cache, ...rest }: OpenCheckpointOptions): HubAccess {
+  if (cache === undefined) throw new RangeError(`Cannot open ${hub} without a folder for downloads: give \`cache\``);
+  return { cache, ...rest };
 }
