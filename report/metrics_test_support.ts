@@ -1,4 +1,6 @@
 /** A result to render: the layer errors and perplexities of a real run on the embedded model, rounded. */
+import type { RunEvent } from "../runner/events.ts";
+import { type Recipe, RecipeSchema } from "../runner/schema.ts";
 import type { ResultFacts } from "./metrics.ts";
 
 const KINDS = [
@@ -54,3 +56,40 @@ export const FACTS: ResultFacts = {
   peakMemory: 812_345_678,
   steps: { run: 30, cached: 4 },
 };
+
+/** A recipe that fits `FACTS`. */
+export const RECIPE: Recipe = RecipeSchema.parse({
+  name: "quickstart",
+  description: "Tiny LLaMA, four of eight.",
+  model: { path: "models/tiny-llama" },
+  expect: { heldout: { value: 36.5, within: 0.03 } },
+});
+
+/** A journal that fits `FACTS`, with trouble and with markup in its texts. */
+export const EVENTS: readonly RunEvent[] = [
+  {
+    at: Date.UTC(2025, 0, 2, 3, 4, 5),
+    type: "run-started",
+    run: FACTS.run,
+    recipe: "configs/quickstart.yaml",
+    method: FACTS.method,
+    model: FACTS.model,
+    device: { ...FACTS.device, why: "default" },
+    folder: "runs/x",
+    steps: [
+      { id: "calibrate[0]", stage: "calibrate", block: 0, state: "cached", seconds: 1, memory: 1, disk: 1 },
+      {
+        id: "spbo[0]",
+        stage: "spbo",
+        block: 0,
+        state: "run",
+        why: { field: "stages.spbo.iterations", before: 15, now: 20, at: { file: "a.yaml", line: 7 } },
+        seconds: 1,
+        memory: 1,
+        disk: 1,
+      },
+    ],
+  },
+  { at: 1, type: "step-finished", step: "spbo[0]", seconds: 2.5, stages: { spbo: 2.5 }, bytes: 1 },
+  { at: 2, type: "warning", message: "Stored as F16: <script>alert(1)</script>" },
+];

@@ -1,0 +1,212 @@
+/**
+ * The report's charts as SVG text. Colours are CSS variables of the page, so that one picture serves light and dark; a chart is as wide as
+ * a phone and the page sets several side by side on larger screens.
+ */
+import * as Plot from "@observablehq/plot";
+import { DOMParser } from "linkedom";
+import { type Html, trusted } from "./html.ts";
+import { placeOf } from "./layer_names.ts";
+import type { Metrics } from "./metrics.ts";
+import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
+
+/** Pixels; as wide as a phone's column. */
+const WIDTH = 360;
+const FONT = 12;
+const MARGIN_LEFT = 96;
+
+/** Components of the stored bits in the order in which they are stacked, with their colours. */
+export const COMPONENT_COLOURS = {
+  mask: "var(--mask)",
+  signs: "var(--signs)",
+  segments: "var(--segments)",
+  scales: "var(--scales)",
+} as const;
+
+/** Perplexity of the original and the compressed model, by evaluation. */
+export function perplexityChart({ perplexity }: Metrics): Html {
+  const bars = Object.entries(perplexity).flatMap(([name, { original, compressed }]) => [
+    { name, which: "original", value: original },
+    { name, which: "compressed", value: compressed },
+  ]);
+  const names = Object.keys(perplexity);
+  const fills: Record<string, string> = { original: "var(--quiet)", compressed: "var(--accent)" };
+  return draw(
+    {
+      height: 24 + names.length * 78,
+      marginLeft: MARGIN_LEFT,
+      marginTop: 20,
+      marginBottom: 4,
+      x: { axis: null, domain: [0, 1.22 * most(bars.map(({ value }) => value))] },
+      y: { label: null, domain: ["original", "compressed"], tickSize: 0 },
+      fy: { label: null, domain: names, axis: null, padding: 0.35 },
+      marks: [
+        Plot.text(names, { fy: (name: string) => name, text: (name: string) => name, ...FACET_TITLE }),
+        Plot.barX(bars, {
+          fy: "name",
+          y: "which",
+          x: "value",
+          fill: ({ which }) => fills[which],
+          insetTop: 2,
+          insetBottom: 2,
+        }),
+        Plot.text(bars, { fy: "name", y: "which", x: "value", text: ({ value }) => formatNumber(value), ...END_LABEL }),
+      ],
+      color: { type: "identity" },
+    },
+    "Perplexity",
+    bars.map(({ name, which, value }) => `${name}, ${which}: ${formatNumber(value)}`).join("; "),
+  );
+}
+
+/** Nominal bits beside stored bits by component. */
+export function bitsChart({ bits }: Metrics): Html {
+  const stored = (["mask", "signs", "segments", "scales"] as const).map((component) => ({
+    row: "stored",
+    component,
+    value: bits.stored[component],
+    fill: COMPONENT_COLOURS[component],
+  }));
+  const bars = [{ row: "nominal", component: "nominal", value: bits.nominal, fill: "var(--quiet)" }, ...stored];
+  const totals = [{ row: "nominal", value: bits.nominal }, { row: "stored", value: bits.stored.total }];
+  const end = 1.2 * Math.max(bits.stored.total, bits.nominal);
+  return draw(
+    {
+      height: 132,
+      marginLeft: MARGIN_LEFT,
+      marginTop: 6,
+      x: { label: "bits per weight", domain: [0, end], ticks: 5 },
+      y: { label: null, domain: ["nominal", "stored"], tickSize: 0 },
+      marks: [
+        Plot.barX(
+          bars,
+          Plot.stackX({ y: "row", x: "value", fill: "fill", insetTop: 4, insetBottom: 4, insetRight: 1 }),
+        ),
+        Plot.text(totals, { y: "row", x: "value", text: ({ value }) => formatBits(value), ...END_LABEL }),
+      ],
+      color: { type: "identity" },
+    },
+    "Bits per weight",
+    bars.map(({ row, component, value }) =>
+      row === component ? `${row}: ${formatBits(value)}` : `${row}, ${component}: ${formatBits(value)}`
+    ).join("; "),
+  );
+}
+
+/** Error of each layer: one cell a layer, one column a block; the stronger the colour, the larger the error. */
+export function errorChart({ layer_error: { layers } }: Metrics): Html {
+  const cells = layers.flatMap(({ name, error }) => {
+    const place = placeOf(name);
+    return place === undefined ? [] : [{ name, error, ...place }];
+  });
+  const kinds = [...new Set(cells.map(({ kind }) => kind))];
+  const blocks = [...new Set(cells.map(({ block }) => block))];
+  const largest = most(cells.map(({ error }) => error));
+  return draw(
+    {
+      height: 44 + kinds.length * 24,
+      marginLeft: MARGIN_LEFT,
+      marginTop: 4,
+      x: { label: "transformer block", domain: blocks, ticks: sparse(blocks), tickSize: 0, padding: 0.06 },
+      y: { label: null, domain: kinds, tickSize: 0, padding: 0.06 },
+      opacity: { type: "identity" },
+      marks: [
+        Plot.cell(cells, {
+          x: "block",
+          y: "kind",
+          fill: "var(--accent)",
+          fillOpacity: ({ error }) => 0.06 + 0.94 * error / largest,
+          title: ({ name, error }) => `${name}: ${formatNumber(error)}`,
+        }),
+      ],
+    },
+    "Error per layer",
+    `${cells.length} layers in ${blocks.length} blocks; the largest error is ${formatNumber(largest)}`,
+  );
+}
+
+/** N of M per transformer block. */
+export function keepChart({ keep }: Metrics, of: number): Html {
+  const bars = keep.map((kept, block) => ({ block, kept }));
+  const blocks = bars.map(({ block }) => block);
+  return draw(
+    {
+      height: 170,
+      marginTop: 22,
+      marginLeft: 32,
+      x: { label: "transformer block", domain: blocks, ticks: sparse(blocks), tickSize: 0, padding: 0.15 },
+      y: {
+        label: `weights kept of ${of}`,
+        domain: [0, of],
+        ticks: Math.min(of, 8),
+        tickFormat: "d",
+        labelArrow: "none",
+      },
+      marks: [
+        Plot.barY(bars, {
+          x: "block",
+          y: "kept",
+          fill: "var(--accent)",
+          title: ({ block, kept }) => `block ${block}: ${kept}`,
+        }),
+        Plot.ruleY([0]),
+        Plot.ruleY([of], { strokeDasharray: "3,3", strokeOpacity: 0.6 }),
+      ],
+    },
+    "Weights kept per block",
+    `of ${of}, by block: ${keep.join(", ")}`,
+  );
+}
+
+/** Seconds by stage. */
+export function timeChart({ seconds }: Metrics): Html {
+  const bars = Object.entries(seconds.stages).map(([stage, spent]) => ({ stage, spent }));
+  return draw(
+    {
+      height: 10 + bars.length * 26,
+      marginLeft: MARGIN_LEFT,
+      marginTop: 4,
+      marginBottom: 4,
+      x: { axis: null, domain: [0, 1.3 * most(bars.map(({ spent }) => spent))] },
+      y: { label: null, domain: bars.map(({ stage }) => stage), tickSize: 0 },
+      marks: [
+        Plot.barX(bars, { y: "stage", x: "spent", fill: "var(--accent)", insetTop: 3, insetBottom: 3 }),
+        Plot.text(bars, { y: "stage", x: "spent", text: ({ spent }) => formatSeconds(spent), ...END_LABEL }),
+      ],
+    },
+    "Time by stage",
+    bars.map(({ stage, spent }) => `${stage}: ${formatSeconds(spent)}`).join("; "),
+  );
+}
+
+const END_LABEL = { textAnchor: "start", dx: 5, fill: "currentColor", fontVariant: "tabular-nums" } as const;
+const FACET_TITLE = { frameAnchor: "top-left", dy: -14, dx: -MARGIN_LEFT, fontWeight: "600" } as const;
+
+/** The plot as SVG with a title and a description for those who do not see it. */
+function draw(options: Plot.PlotOptions, title: string, description: string): Html {
+  const document = new DOMParser().parseFromString("<!doctype html><html><body></body></html>", "text/html");
+  const svg = Plot.plot({ width: WIDTH, style: { fontSize: `${FONT}px` }, className: "plot", document, ...options });
+  svg.querySelector("style")?.remove();
+  svg.removeAttribute("width");
+  svg.removeAttribute("height");
+  svg.removeAttribute("font-family");
+  svg.setAttribute("role", "img");
+  const id = title.toLowerCase().replaceAll(/[^a-z]+/g, "-");
+  svg.setAttribute("aria-labelledby", `${id}-title ${id}-text`);
+  for (const [tag, name, text] of [["desc", "text", description], ["title", "title", title]]) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag, {});
+    element.setAttribute("id", `${id}-${name}`);
+    element.textContent = text;
+    svg.prepend(element);
+  }
+  return trusted(svg.outerHTML);
+}
+
+/** At most about a dozen of the blocks, evenly. */
+function sparse(blocks: readonly number[]): number[] {
+  const step = Math.ceil(blocks.length / 12);
+  return blocks.filter((_, i) => i % step === 0);
+}
+
+function most(values: readonly number[]): number {
+  return values.reduce((a, b) => Math.max(a, b), 0) || 1;
+}

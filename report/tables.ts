@@ -1,0 +1,155 @@
+/** The report's tables: every number of metrics.json, and what each step did. */
+import type { Reason, RunEvent, StepSummary } from "../runner/events.ts";
+import type { Recipe } from "../runner/schema.ts";
+import { type Content, type Html, html } from "./html.ts";
+import { placeOf } from "./layer_names.ts";
+import type { Metrics } from "./metrics.ts";
+import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
+
+/**
+ * A number that is also readable by programs.
+ *
+ * @param value as in metrics.json
+ * @param text as people read it
+ */
+export function datum(value: number, text: string): Html {
+  return html`<data value="${value}">${text}</data>`;
+}
+
+/** Perplexity of each evaluation, with the recipe's expectation where it states one. */
+export function perplexityTable({ perplexity }: Metrics, expected: Recipe["expect"]): Html {
+  const rows = Object.entries(perplexity).map(([name, { original, compressed, tokens }]) => [
+    name,
+    datum(original, formatNumber(original)),
+    datum(compressed, formatNumber(compressed)),
+    datum(tokens, formatNumber(tokens)),
+    ...(expected === undefined ? [] : [expectation(compressed, expected[name])]),
+  ]);
+  const columns = ["Text", "Original", "Compressed", "Tokens", ...(expected === undefined ? [] : ["Expected"])];
+  return table("Perplexity", columns, rows);
+}
+
+/** Zero-shot accuracies. */
+export function taskTable({ tasks }: Metrics): Html {
+  const share = (value: number) => datum(value, value.toFixed(3));
+  return table(
+    "Tasks",
+    ["Task", "Original", "Compressed", "Original, norm.", "Compressed, norm."],
+    Object.entries(tasks).map(([name, { acc, acc_norm, original }]) => [
+      name,
+      share(original.acc),
+      share(acc),
+      share(original.acc_norm),
+      share(acc_norm),
+    ]),
+  );
+}
+
+/** Stored bits by component. */
+export function bitsTable({ bits: { nominal, stored, model } }: Metrics, groupSize: number): Html {
+  const bits = (value: number) => datum(value, formatBits(value));
+  return table("Bits per weight", ["What is counted", "Bits"], [
+    ["Mask of kept weights", bits(stored.mask)],
+    ["Signs, first and second", bits(stored.signs)],
+    ["Segment and salient marks", bits(stored.segments)],
+    ["Scales", bits(stored.scales)],
+    ["Stored, compressed layers", bits(stored.total)],
+    ["Stored, whole model", bits(model)],
+    ["Nominal, (1 + r)·N/M", bits(nominal)],
+    [`Beside it in papers, 2 + 1/${groupSize}`, formatBits(2 + 1 / groupSize)],
+  ]);
+}
+
+/** Error of every layer: a row a block, a column a kind; layers outside blocks are listed by name. */
+export function errorTable({ layer_error: { layers }, keep }: Metrics): Html {
+  const kinds = new Set<string>();
+  const blocks = new Map<number, Map<string, number>>();
+  const others: Content[][] = [];
+  for (const { name, error } of layers) {
+    const place = placeOf(name);
+    if (place === undefined) others.push([name, datum(error, formatNumber(error))]);
+    else {
+      kinds.add(place.kind);
+      blocks.set(place.block, (blocks.get(place.block) ?? new Map()).set(place.kind, error));
+    }
+  }
+  const cell = (value: number | undefined) => value === undefined ? "" : datum(value, formatNumber(value));
+  const rows = [...blocks].map(([block, errors]) => [
+    `${block}`,
+    cell(keep[block]),
+    ...[...kinds].map((kind) => cell(errors.get(kind))),
+  ]);
+  return html`${table("Error by block and kind", ["Block", "Kept", ...kinds], rows)}${
+    others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)
+  }`;
+}
+
+/** What each step did, why it ran and how long it took, from the journal. */
+export function stepTable(events: readonly RunEvent[]): Html | undefined {
+  let planned: readonly StepSummary[] = [];
+  const seconds = new Map<string, number>();
+  for (const event of events) {
+    if (event.type === "run-started") planned = event.steps;
+    else if (event.type === "step-finished") seconds.set(event.step, event.seconds);
+  }
+  if (planned.length === 0) return undefined;
+  const words = { cached: "from the cache", run: "run", skip: "not needed" };
+  const rows = planned.map(({ id, state, why }) => [
+    id,
+    { words: seconds.has(id) ? words.run : words[state] },
+    formatOptional(seconds.get(id)),
+    { words: why === undefined ? "" : formatReason(why) },
+  ]);
+  return table("Steps", ["Step", { words: "State" }, "Time", { words: "Why" }], rows);
+}
+
+/** What went wrong without ending the run. */
+export function warnings(events: readonly RunEvent[]): string[] {
+  return events.flatMap((event) => {
+    if (event.type === "warning") return [event.message];
+    if (event.type === "artifact-corrupt") return [`${event.step} was corrupt in the cache: ${event.detail}`];
+    return [];
+  });
+}
+
+function formatReason({ field, before, now, at }: Reason): string {
+  const value = (of: unknown) => typeof of === "string" ? of : JSON.stringify(of);
+  const change = before === undefined && now === undefined ? "" : `: ${value(before)} → ${value(now)}`;
+  return `${field}${change}${at === undefined ? "" : ` (line ${at.line})`}`;
+}
+
+function formatOptional(seconds: number | undefined): string {
+  return seconds === undefined ? "" : formatSeconds(seconds);
+}
+
+function expectation(value: number, expected: { value: number; within: number } | undefined): Content {
+  if (expected === undefined) return "";
+  const met = Math.abs(value / expected.value - 1) <= expected.within;
+  const text = `${formatNumber(expected.value)} ± ${formatNumber(100 * expected.within)} %`;
+  return met ? html`${text}, met` : html`${text}, <strong class="bad">not met</strong>`;
+}
+
+type Cell = Content | { readonly words: string };
+
+function table(caption: string, columns: readonly Cell[], rows: readonly (readonly Cell[])[]): Html {
+  const heading = (cell: Cell) =>
+    isWords(cell) ? html`<th scope="col" class="words">${cell.words}</th>` : html`<th scope="col">${cell}</th>`;
+  const entry = (cell: Cell, i: number) => {
+    if (isWords(cell)) return html`<td class="words">${cell.words}</td>`;
+    return i === 0 ? html`<th scope="row">${cell}</th>` : html`<td>${cell}</td>`;
+  };
+  return html`
+    <div class="scroll" role="region" aria-label="${caption}" tabindex="0">
+      <table>
+        <thead>
+          <tr>${columns.map(heading)}</tr>
+        </thead>
+        <tbody>${rows.map((row) => html`<tr>${row.map(entry)}</tr>\n`)}</tbody>
+      </table>
+    </div>
+  `;
+}
+
+function isWords(cell: Cell): cell is { readonly words: string } {
+  return typeof cell === "object" && "words" in cell;
+}
