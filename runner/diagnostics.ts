@@ -124,10 +124,12 @@ function placeOf(at: Span) {
 
 /** The part of a line around [start, end), with nothing in it that would move the caret or the terminal's. */
 function excerpt(line: string, start: number, end: number, width: number) {
-  const letters = [...line].map((letter) => /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(letter) ? " " : letter);
+  const letters = [...printable(line)];
   if (letters.length <= width) return { text: letters.join("").trimEnd(), start, end };
-  const from = Math.max(0, Math.min(start - Math.floor(width / 3), letters.length - width + 1));
-  const cut = letters.slice(from, from + width - 2);
+  // The line's start is shown where the caret allows it, else its end, else the middle.
+  const last = letters.length - (width - 1);
+  const from = end <= width - 2 ? 0 : Math.min(Math.max(1, start - Math.floor(width / 3)), last);
+  const cut = letters.slice(from, from + width - (from > 0 && from < last ? 2 : 1));
   const [before, after] = [from > 0 ? "…" : "", from + cut.length < letters.length ? "…" : ""];
   const shift = before.length - from;
   return {
@@ -137,10 +139,15 @@ function excerpt(line: string, start: number, end: number, width: number) {
   };
 }
 
+/** Text with a space for every character that would not show, or would steer a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ");
+}
+
 function wrap(text: string, width: number, indent: string): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(/(?<=\S) /)) {
+  for (const word of printable(text).split(/(?<=\S) /)) {
     if (line !== "" && line.trim() !== "" && line.length + 1 + word.length > width) {
       lines.push(line);
       line = indent + word;

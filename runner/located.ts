@@ -59,11 +59,14 @@ export function readYaml(source: Source, offset = 0, yaml = source.text): { tree
   const faults: Fault[] = [];
   const document = parseDocument(yaml, { prettyErrors: false, logLevel: "silent" });
   for (const error of [...document.errors, ...document.warnings]) {
-    faults.push({ at: span(source, offset, error.pos), ...explain(error.code, error.message) });
+    const [start, end] = error.pos;
+    const word = /^[^\s:,[\]{}]*/.exec(yaml.slice(start))?.[0].length ?? 0;
+    const at = span(source, offset, [start, error.code === "DUPLICATE_KEY" ? start + word : end]);
+    faults.push({ at, ...explain(error.code, error.message) });
   }
   if (document.errors.length > 0) return { faults };
   const state = { source, offset, document, faults, nodes: 0, open: new Set<unknown>() };
-  return { tree: convert(document.contents, state, [0, yaml.length]), faults };
+  return { tree: convert(document.contents, state, [0, 0]), faults };
 }
 
 /**
@@ -76,7 +79,9 @@ export function readYaml(source: Source, offset = 0, yaml = source.text): { tree
  */
 export function overlay(under: Located, over: Located, path: readonly string[] = []): Located {
   if (under.kind === "list" && over.kind === "map") return overlayItems(under, over, path);
-  if (under.kind !== "map" || over.kind !== "map" || startsAnew(under.entries, over.entries, path)) return over;
+  if (under.kind !== "map" || over.kind !== "map") return over;
+  // Arguments complete one another in any order.
+  if (under.at.source.kind === "file" && startsAnew(under.entries, over.entries, path)) return over;
   const entries = new Map(under.entries);
   for (const [key, entry] of over.entries) {
     const before = entries.get(key);

@@ -41,11 +41,14 @@ export function validate(
     at: placeOf(tree, kind === "missing" ? path.slice(0, -1) : path, kind),
     ...rest,
   }));
-  const bad = findings.map(({ path }) => path.join("."));
+  // Where a key is misspelt, the one that was meant is not known either.
+  const bad = findings.flatMap(({ path, kind, suggestion }) =>
+    (kind === "key" ? [path, [...path.slice(0, -1), suggestion ?? ""]] : [path]).map((each) => each.join("."))
+  );
   const recipe = parseRest(value, findings);
   if (recipe) {
-    for (const { path, ...rest } of checkRules(recipe, (at) => find(tree, at) !== undefined, bad)) {
-      problems.push({ at: placeOf(tree, path, "value"), ...rest });
+    for (const { path, isKey, ...rest } of checkRules(recipe, (at) => find(tree, at) !== undefined, bad)) {
+      problems.push({ at: placeOf(tree, path, isKey ? "key" : "value"), ...rest });
     }
   }
   return { recipe: findings.length === 0 ? recipe : undefined, problems };
@@ -78,7 +81,6 @@ function explain(
     ? [reached.schema, reached.form]
     : resolve(reached.schema, value, reached.form);
   const path = [...base, ...issue.path];
-  const name = path.join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => explainKey(key, here, value, path, form));
   }
@@ -107,8 +109,8 @@ function explain(
   return [{
     path,
     kind: "value",
-    message: `${name} cannot be ${describeValue(value)}`,
-    allowed: describe(here),
+    message: `${path.length > 0 ? path.join(".") : "the recipe"} cannot be ${describeValue(value)}`,
+    allowed: issue.code === "too_big" && issue.maximum === 0 ? "an empty list" : describe(here),
     suggestion: note === undefined && typeof value === "string" ? nearest(value, words) : undefined,
     note,
   }];

@@ -6,6 +6,8 @@ import { nearest } from "./suggest.ts";
 export interface Broken {
   readonly severity: "error" | "warning";
   readonly path: readonly string[];
+  /** Whether the key itself is wrong, rather than its value. */
+  readonly isKey?: boolean;
   readonly message: string;
   readonly allowed?: string;
   readonly suggestion?: string;
@@ -128,7 +130,10 @@ const rules: readonly Rule[] = [
       const names = evaluate.perplexity.map(nameOf);
       return Object.keys(expect).filter((name) => !names.includes(name)).map((name) =>
         error(["expect", name], `nothing named \`${name}\` is evaluated`, {
-          allowed: names.length > 0 ? names.join(", ") : "nothing, as stages.evaluate.perplexity is empty",
+          isKey: true,
+          allowed: names.length > 0
+            ? [...new Set(names)].join(", ")
+            : "nothing, as stages.evaluate.perplexity is empty",
           suggestion: nearest(name, names),
         })
       );

@@ -27,7 +27,7 @@ export const Model = z.union([
     ),
   }),
   z.strictObject({
-    hub: z.string().regex(/^[\w.-]+\/[\w.-]+$/, "A hub id is written owner/name").describe(
+    hub: z.string().regex(/^[\w.-]+\/[\w.-]+$/, "a hub id is written owner/name").describe(
       "Hugging Face id, owner/name",
     ),
     revision: z.string().min(1).default("main").describe(
@@ -51,7 +51,7 @@ export const Dataset = z.union([
 export const Evaluation = z.union([
   z.enum(texts),
   z.strictObject({
-    name: z.string().regex(/^[a-z0-9-]+$/, "Small letters, digits and hyphens only").describe("Name in metrics.json"),
+    name: z.string().regex(/^[a-z0-9-]+$/, "small letters, digits and hyphens only").describe("Name in metrics.json"),
     dataset: Dataset.describe("Text or token windows to measure on"),
     samples: count(1, 1_000_000).optional().describe("At most so many windows; default: all the protocol has"),
     length: count(2, 1_048_576).optional().describe("Tokens per window; default 2048 or the model's maximum"),
@@ -153,7 +153,7 @@ const Pack = z.strictObject({
 
 const Evaluate = z.strictObject({
   perplexity: z.array(Evaluation).default(["wikitext2"]).describe("Texts to measure, on the packed model"),
-  tasks: z.array(z.string()).max(0, "Tasks are not available in this version: leave the list empty").default([])
+  tasks: z.array(z.string()).max(0, "tasks are not available in this version").default([])
     .describe("Zero-shot tasks; none in this version"),
 });
 

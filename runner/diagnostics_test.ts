@@ -1,0 +1,331 @@
+import assert from "node:assert/strict";
+import { type Diagnostic, renderDiagnostic, renderDiagnostics, toDiagnostics } from "./diagnostics.ts";
+import { overlay, readYaml, type Source } from "./located.ts";
+import { validate } from "./problems.ts";
+import { readSettings } from "./settings.ts";
+
+/** What is said about a recipe's text and `--set` arguments. */
+function diagnose(text: string, set: readonly string[] = []): Diagnostic[] {
+  const source: Source = { kind: "file", name: "my.yaml", folder: "/", text };
+  const { tree, faults } = readYaml(source);
+  const settings = readSettings(set, "/");
+  const problems = [...faults.map((fault) => ({ severity: "error" as const, ...fault })), ...settings.problems];
+  const incomplete = problems.length > 0;
+  if (tree) problems.push(...validate(settings.tree ? overlay(tree, settings.tree) : tree, { incomplete }).problems);
+  return toDiagnostics(problems);
+}
+
+const model = "model: { path: w }\n";
+
+const cases: readonly { name: string; text: string; set?: string[]; wanted: string }[] = [
+  {
+    name: "an unknown key",
+    text: `${model}stages:\n  spbo:\n    iteratons: 20\n`,
+    wanted: `
+error: unknown key \`iteratons\` in stages.spbo
+ --> my.yaml:4:5
+  |
+4 |     iteratons: 20
+  |     ^^^^^^^^^ did you mean \`iterations\`?
+  = allowed: group_size, salient, salient_max, split_points, split_search,
+             split_on, candidates, search_target, solver, schedule, iterations,
+             resign`,
+  },
+  {
+    name: "a key in the wrong place",
+    text: `${model}stages: { coarse-search: { iterations: 3 } }\n`,
+    wanted: `
+error: unknown key \`iterations\` in stages.coarse-search
+ --> my.yaml:2:28
+  |
+2 | stages: { coarse-search: { iterations: 3 } }
+  |                            ^^^^^^^^^^
+  = allowed: metric, similarity, keep, of, spread
+  = note: \`iterations\` belongs to stages.spbo`,
+  },
+  {
+    name: "a wrong word",
+    text: `${model}stages: { spbo: { solver: jont } }\n`,
+    wanted: `
+error: stages.spbo.solver cannot be "jont" (text)
+ --> my.yaml:2:27
+  |
+2 | stages: { spbo: { solver: jont } }
+  |                           ^^^^ did you mean \`joint\`?
+  = allowed: alternate, joint, none`,
+  },
+  {
+    name: "a number out of range",
+    text: `${model}stages: { calibrate: { samples: 0 } }\n`,
+    wanted: `
+error: stages.calibrate.samples cannot be 0 (a number)
+ --> my.yaml:2:33
+  |
+2 | stages: { calibrate: { samples: 0 } }
+  |                                 ^
+  = allowed: a whole number from 1 to 1000000`,
+  },
+  {
+    name: "an empty value",
+    text: `${model}stages:\n  pack:\n`,
+    wanted: `
+error: stages.pack cannot be nothing (an empty value)
+ --> my.yaml:3:3
+  |
+3 |   pack:
+  |   ^^^^
+  = allowed: a map`,
+  },
+  {
+    name: "a missing key",
+    text: "stages: {}\n",
+    wanted: `
+error: missing key \`model\`
+ --> my.yaml:1:1
+  |
+1 | stages: {}
+  | ^^^^^^
+  = allowed: a map with \`path\`, or a map with \`hub\``,
+  },
+  {
+    name: "an empty file",
+    text: "# nothing yet\n",
+    wanted: `
+error: the recipe cannot be nothing (an empty value)
+ --> my.yaml:1:1
+  |
+1 | # nothing yet
+  | ^
+  = allowed: a map with \`model\``,
+  },
+  {
+    name: "a form that comes nearest, and only that",
+    text: `${model}stages: { calibrate: { dataset: { windws: a.safetensors } } }\n`,
+    wanted: `
+error: missing key \`tensor\` in stages.calibrate.dataset
+ --> my.yaml:2:24
+  |
+2 | stages: { calibrate: { dataset: { windws: a.safetensors } } }
+  |                        ^^^^^^^
+  = allowed: text: Name of the tensor in it
+  = note: or else wikitext2, ptb, c4, or a map with \`text\`
+
+error: unknown key \`windws\` in stages.calibrate.dataset
+ --> my.yaml:2:35
+  |
+2 | stages: { calibrate: { dataset: { windws: a.safetensors } } }
+  |                                   ^^^^^^ did you mean \`windows\`?
+  = allowed: windows, tensor
+  = note: or else wikitext2, ptb, c4, or a map with \`text\`
+
+2 errors`,
+  },
+  {
+    name: "what a later version will know",
+    text: `${model}stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tasks: [boolq] } }\n`,
+    wanted: `
+error: stages.calibrate.inputs cannot be "renewed" (text)
+ --> my.yaml:2:32
+  |
+2 | stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tas…
+  |                                ^^^^^^^
+  = allowed: sequential, original
+  = note: \`renewed\` is not available in this version; \`sequential\` is the
+          nearest
+
+error: stages.calibrate.target cannot be "original" (text)
+ --> my.yaml:2:49
+  |
+2 | stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tas…
+  |                                                 ^^^^^^^^
+  = allowed: layer
+  = note: \`original\` is not available in this version; \`layer\`, the lineage's,
+          is the only one
+
+error: stages.evaluate.tasks cannot be a list
+ --> my.yaml:2:80
+  |
+2 | …rate: { inputs: renewed, target: original }, evaluate: { tasks: [boolq] } }
+  |                                                                  ^^^^^^^
+  = allowed: an empty list
+  = note: tasks are not available in this version
+
+3 errors`,
+  },
+  {
+    name: "an argument, in the argument",
+    text: model,
+    set: ["stages.spbo.itertions=20", "stages.pack.scales=f8", "stages", "a..b=1", "extends=x"],
+    wanted: `
+error: \`--set\` takes path=value
+ --> --set:1:1
+  |
+1 | stages
+  | ^^^^^^
+  = note: for example \`--set stages.spbo.iterations=20\`
+
+error: \`--set\` takes keys joined with single dots
+ --> --set:1:1
+  |
+1 | a..b=1
+  | ^^^^
+  = note: for example \`--set stages.spbo.iterations=20\`
+
+error: \`extends\` cannot be set from the command line
+ --> --set:1:1
+  |
+1 | extends=x
+  | ^^^^^^^
+
+error: unknown key \`itertions\` in stages.spbo
+ --> --set:1:13
+  |
+1 | stages.spbo.itertions=20
+  |             ^^^^^^^^^ did you mean \`iterations\`?
+  = allowed: group_size, salient, salient_max, split_points, split_search,
+             split_on, candidates, search_target, solver, schedule, iterations,
+             resign
+
+error: stages.pack.scales cannot be "f8" (text)
+ --> --set:1:20
+  |
+1 | stages.pack.scales=f8
+  |                    ^^
+  = allowed: f16, f32
+
+5 errors`,
+  },
+  {
+    name: "rules between keys",
+    text: [
+      model.trim(),
+      "stages:",
+      "  coarse-search: { keep: 9 }",
+      "  spbo: { group_size: 100, split_search: doubled, split_points: 3, solver: none, resign: 1 }",
+      "  evaluate: { perplexity: [ptb, { name: ptb, dataset: c4 }] }",
+      "expect: { ptbb: { value: 3, within: 0.1 } }",
+      "",
+    ].join("\n"),
+    wanted: `
+error: keep cannot be above of: 9 of every 8
+ --> my.yaml:3:26
+  |
+3 |   coarse-search: { keep: 9 }
+  |                          ^
+  = allowed: keep from 1 to 8
+
+error: group_size must be a multiple of of: 100 is not one of 8
+ --> my.yaml:4:23
+  |
+4 |   spbo: { group_size: 100, split_search: doubled, split_points: 3, solver: …
+  |                       ^^^
+  = allowed: group_size 96 or 104, or an of that divides 100
+
+error: split_search doubled needs split_points 2: it is 3
+ --> my.yaml:4:65
+  |
+4 |   spbo: { group_size: 100, split_search: doubled, split_points: 3, solver: …
+  |                                                                 ^
+  = note: it sets the second threshold to twice the first
+
+error: resign needs a solver, and solver is none
+ --> my.yaml:4:90
+  |
+4 | …ize: 100, split_search: doubled, split_points: 3, solver: none, resign: 1 }
+  |                                                                          ^
+  = allowed: resign 0, or solver alternate or joint
+
+error: evaluation \`ptb\` is listed twice
+ --> my.yaml:5:41
+  |
+5 |   evaluate: { perplexity: [ptb, { name: ptb, dataset: c4 }] }
+  |                                         ^^^
+  = note: names are the keys of metrics.json
+
+error: nothing named \`ptbb\` is evaluated
+ --> my.yaml:6:11
+  |
+6 | expect: { ptbb: { value: 3, within: 0.1 } }
+  |           ^^^^ did you mean \`ptb\`?
+  = allowed: ptb
+
+6 errors`,
+  },
+  {
+    name: "what is allowed but surprising, as a warning",
+    text: `${model}stages: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: 40 } }\n`,
+    wanted: `
+warning: keep + spread is 9, above of (8), so that blocks are clamped
+ --> my.yaml:2:34
+  |
+2 | stages: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: …
+  |                                  ^
+  = note: the mean over blocks will not be 8; a spread of 0 keeps it
+
+warning: salient_max is clamped to 31
+ --> my.yaml:2:76
+  |
+2 | …: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: 40 } }
+  |                                                                       ^^
+  = note: a group has 32 columns, and one at least is not salient`,
+  },
+  {
+    name: "a key given twice",
+    text: `${model}stages: { pack: { scales: f16, scales: f32 } }\n`,
+    wanted: `
+error: this key is given twice in one map
+ --> my.yaml:2:32
+  |
+2 | stages: { pack: { scales: f16, scales: f32 } }
+  |                                ^^^^^^
+  = note: keep one of them`,
+  },
+  {
+    name: "tabs",
+    text: "model:\n\tpath: w\n",
+    wanted: `
+error: YAML is indented with spaces, not with tabs
+ --> my.yaml:2:1
+  |
+2 |  path: w
+  | ^`,
+  },
+  {
+    name: "an alias without an anchor",
+    text: "model: { path: *nowhere }\n",
+    wanted: `
+error: alias \`*nowhere\` has no anchor before it
+ --> my.yaml:1:16
+  |
+1 | model: { path: *nowhere }
+  |                ^^^^^^^^`,
+  },
+];
+
+for (const { name, text, set, wanted } of cases) {
+  Deno.test(`renderDiagnostics() shows ${name}`, () => {
+    assert.equal(`\n${renderDiagnostics(diagnose(text, set))}`, wanted);
+  });
+}
+
+Deno.test("renderDiagnostic() stays within the width, and the caret under its text", () => {
+  const long = `${model}stages: { ${" ".repeat(300)}spboo: {}${" ".repeat(300)} }\n`;
+  const [diagnostic] = diagnose(long);
+  for (const width of [40, 60, 80, 120]) {
+    const lines = renderDiagnostic(diagnostic, { width }).split("\n");
+    assert.ok(lines.every((line) => [...line].length <= width), `${width}`);
+    const caret = lines.findIndex((line) => line.includes("^"));
+    assert.equal(lines[caret].indexOf("^"), lines[caret - 1].indexOf("spboo"));
+  }
+});
+
+Deno.test("renderDiagnostic() lets nothing in the recipe steer the terminal", () => {
+  const text = renderDiagnostics(diagnose('model: { path: w, "\\x1b[31m": 1 }\nstages: "\x1b[2J"\n'));
+  assert.ok([...text].every((letter) => letter === "\n" || letter >= " "), JSON.stringify(text));
+});
+
+Deno.test("renderDiagnostic() uses colours only when asked", () => {
+  const [diagnostic] = diagnose("model: 3\n");
+  assert.ok(!renderDiagnostic(diagnostic).includes("\x1b"));
+  assert.ok(renderDiagnostic(diagnostic, { colour: true }).startsWith("\x1b[1;31merror\x1b[0m"));
+});

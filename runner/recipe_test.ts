@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { RecipeError } from "./diagnostics.ts";
+import { recipeJsonSchema } from "./json_schema.ts";
+import { loadRecipe, renderRecipe } from "./recipe.ts";
+
+const configs = fileURLToPath(new URL("../configs/", import.meta.url));
+
+/** Runs a test in a folder that holds some files. */
+async function withFiles(files: Readonly<Record<string, string>>, test: (folder: string) => Promise<void>) {
+  const folder = await mkdtemp(join(tmpdir(), "recipe-"));
+  try {
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), text);
+    }
+    await test(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const model = "model: { path: weights }\n";
+
+Deno.test("loadRecipe() fills in every default and leaves what is stated", async () => {
+  await withFiles({ "a.yaml": `${model}stages: { spbo: { iterations: 20 } }\n` }, async (folder) => {
+    const { recipe, name, warnings } = await loadRecipe("a.yaml", { cwd: folder });
+    assert.deepEqual(recipe.model, { path: join(folder, "weights") });
+    assert.equal(recipe.stages.spbo.iterations, 20);
+    assert.equal(recipe.stages.spbo.group_size, 128);
+    assert.deepEqual(recipe.stages.evaluate.perplexity, ["wikitext2"]);
+    assert.equal(name, "a");
+    assert.deepEqual(warnings, []);
+  });
+});
+
+Deno.test("loadRecipe() merges maps along extends, replaces lists, and resolves paths where they are stated", async () => {
+  const files = {
+    "base/deep.yaml": "stages: { spbo: { resign: 3, solver: joint }, evaluate: { perplexity: [ptb, c4] } }\n",
+    "base/base.yaml": "extends: deep.yaml\nmodel: { path: w, config: c }\nstages: { spbo: { resign: 1 } }\n",
+    "top.yaml": [
+      "extends: base/base.yaml",
+      "model: { path: other }",
+      "stages:",
+      "  calibrate: { dataset: { text: t.txt } }",
+      "  evaluate: { perplexity: [{ name: x, dataset: { windows: w.safetensors, tensor: t } }] }",
+      "",
+    ].join("\n"),
+  };
+  await withFiles(files, async (folder) => {
+    const { recipe, sources } = await loadRecipe(join(folder, "top.yaml"), { cwd: folder });
+    assert.equal(recipe.extends, undefined);
+    assert.deepEqual(recipe.model, { path: join(folder, "other"), config: join(folder, "base", "c") });
+    assert.deepEqual(recipe.stages.calibrate.dataset, { text: join(folder, "t.txt") });
+    assert.equal(recipe.stages.spbo.solver, "joint");
+    assert.equal(recipe.stages.spbo.resign, 1);
+    assert.deepEqual(recipe.stages.evaluate.perplexity, [
+      { name: "x", dataset: { windows: join(folder, "w.safetensors"), tensor: "t" } },
+    ]);
+    assert.deepEqual(sources.get("stages.spbo.resign"), { file: "base/base.yaml", line: 3, column: 19 });
+    assert.deepEqual(sources.get("stages.spbo.solver"), { file: "base/deep.yaml", line: 1, column: 30 });
+    assert.deepEqual(sources.get("stages.evaluate.perplexity.0.name"), { file: "top.yaml", line: 5, column: 30 });
+    assert.equal(sources.get("stages.spbo.iterations"), "default");
+  });
+});
+
+Deno.test("loadRecipe() lays --set over the file: scalars, flow values, list items, other forms of a map", async () => {
+  await withFiles(
+    { "a.yaml": `model: { path: w, config: c }\nstages: { evaluate: { perplexity: [ptb] } }\n` },
+    async (folder) => {
+      const set = [
+        "stages.spbo.iterations=1",
+        "stages.spbo.iterations=20",
+        "stages.spbo.search_target={salient: scores, segments: weights}",
+        "stages.evaluate.perplexity.0=c4",
+        "model.revision=v1",
+        "model.hub=owner/name",
+      ];
+      const { recipe, sources } = await loadRecipe("a.yaml", { cwd: folder, set });
+      assert.equal(recipe.stages.spbo.iterations, 20);
+      assert.deepEqual(recipe.stages.spbo.search_target, { salient: "scores", segments: "weights" });
+      assert.deepEqual(recipe.stages.evaluate.perplexity, ["c4"]);
+      assert.deepEqual(recipe.model, { hub: "owner/name", revision: "v1" });
+      assert.equal(sources.get("stages.spbo.iterations"), "--set");
+      assert.equal(sources.get("stages.spbo.search_target.salient"), "--set");
+    },
+  );
+});
+
+Deno.test("loadRecipe() expands aliases", async () => {
+  const text = `${model}stages:\n  calibrate: { dataset: &text c4 }\n  evaluate: { perplexity: [*text] }\n`;
+  await withFiles({ "a.yaml": text }, async (folder) => {
+    const { recipe } = await loadRecipe("a.yaml", { cwd: folder });
+    assert.deepEqual(recipe.stages.evaluate.perplexity, ["c4"]);
+  });
+});
+
+Deno.test("loadRecipe() refuses aliases that expand without end", async () => {
+  const rows = Array.from({ length: 8 }, (_, i) => `x${i + 1}: &a${i + 1} [${Array(10).fill(`*a${i}`).join(", ")}]`);
+  await withFiles({ "a.yaml": `x0: &a0 [1]\n${rows.join("\n")}\n` }, async (folder) => {
+    await assert.rejects(loadRecipe("a.yaml", { cwd: folder }), /expands to more than 100000 values/);
+  });
+});
+
+Deno.test("renderRecipe() reads back as the same recipe", async () => {
+  await withFiles({ "a.yaml": `${model}stages: { calibrate: { dataset: { text: t.txt } } }\n` }, async (folder) => {
+    const { recipe } = await loadRecipe("a.yaml", { cwd: folder });
+    const lock = renderRecipe(recipe, { relativeTo: join(folder, "runs", "one") });
+    assert.match(lock, /path: \.\.\/\.\.\/weights\n/);
+    assert.match(lock, /iterations: 15\n/);
+    await mkdir(join(folder, "runs", "one"), { recursive: true });
+    await writeFile(join(folder, "runs", "one", "lock.yaml"), lock);
+    assert.deepEqual((await loadRecipe("runs/one/lock.yaml", { cwd: folder })).recipe, recipe);
+  });
+});
+
+Deno.test("Every shipped recipe loads without a warning, and names its schema and its command", async () => {
+  const names = (await readdir(configs, { recursive: true })).map((name) => name.replaceAll("\\", "/"))
+    .filter((name) => name.endsWith(".yaml"));
+  for (const wanted of ["quickstart", "smollm2-135m-5of8", "llama7b-6of8", "llama3-8b-4of8", "opt-1.3b-4of8"]) {
+    assert.ok(names.includes(`${wanted}.yaml`), wanted);
+  }
+  for (const name of names) {
+    const text = await readFile(join(configs, name), "utf8");
+    const schema = `${"../".repeat(name.split("/").length - 1)}recipe.schema.json`;
+    assert.ok(text.startsWith(`# yaml-language-server: $schema=${schema}\n`), name);
+    if (name.startsWith("bases/")) continue;
+    assert.ok(text.includes(`\n# deno task run configs/${name}\n`), name);
+    const { warnings, recipe } = await loadRecipe(name, { cwd: configs });
+    assert.deepEqual(warnings, [], name);
+    assert.ok(recipe.name, name);
+  }
+});
+
+Deno.test("configs/recipe.schema.json is current; `deno task schema --write` makes it so", async () => {
+  assert.equal(await readFile(join(configs, "recipe.schema.json"), "utf8"), recipeJsonSchema());
+});
+
+Deno.test("recipeJsonSchema() describes every key", () => {
+  type Node = { description?: string; properties?: Record<string, Node>; anyOf?: Node[] };
+  const visit = (node: Node, path: string) => {
+    for (const [key, inner] of Object.entries(node.properties ?? {})) {
+      assert.ok(inner.description, `${path}.${key} has no description`);
+      visit(inner, `${path}.${key}`);
+    }
+    node.anyOf?.forEach((form) => visit(form, path));
+  };
+  visit(JSON.parse(recipeJsonSchema()), "");
+});
+
+Deno.test("loadRecipe() reports a circle of extends, and a missing file with one like it", async () => {
+  await withFiles(
+    { "a.yaml": "extends: b.yaml\n", "b.yaml": "extends: ./a.yaml\n", "quick.yaml": model },
+    async (folder) => {
+      await assert.rejects(loadRecipe("a.yaml", { cwd: folder }), (error) => {
+        assert.ok(error instanceof RecipeError);
+        assert.equal(
+          error.message,
+          [
+            "error: recipes extend one another in a circle",
+            " --> b.yaml:1:10",
+            "  |",
+            "1 | extends: ./a.yaml",
+            "  |          ^^^^^^^^",
+            "  = note: a.yaml → b.yaml → a.yaml",
+          ].join("\n"),
+        );
+        return true;
+      });
+      await assert.rejects(
+        loadRecipe("quik.yaml", { cwd: folder }),
+        { message: "error: cannot read recipe `quik.yaml`: there is no such file\n = did you mean `quick.yaml`?" },
+      );
+    },
+  );
+});
