@@ -61,70 +61,134 @@ export function orderColumns({ score, rows, cols }: Pick<SalientOptions, "score"
 export function salientErrors(options: Omit<SalientOptions, "score" | "most">, leading: Uint32Array): Float64Array {
   const { values, columnWeight, rank, pruned, rows, cols } = options;
   const errors = new Float64Array(leading.length);
-  const sorted = new Float64Array(cols), x = new Float64Array(cols), weight = new Float64Array(cols);
-  const place = new Int32Array(cols), moves = new Int32Array(leading.length), inside = new Uint8Array(cols);
-  const bounds = new Float64Array(4 * BOUNDS);
+  const step = new Int32Array(cols).fill(-1);
+  for (let k = 0; k < leading.length; k++) step[leading[k]] = k;
+  const sorter = makeSorter(cols), bounds = new Float64Array(4 * BOUNDS);
+  const all = makeSide(cols, leading.length, true), leaders = makeSide(leading.length, leading.length, false);
   for (let r = 0; r < rows; r++) {
-    const row = r * cols;
-    const seen = sortRow(sorted, values, rank, row, cols, pruned);
-    place.fill(-1);
+    const row = r * cols, seen = sortRow(sorter, values, rank, row, pruned);
+    all.moves.fill(-1);
+    leaders.moves.fill(-1);
+    let leading = 0;
     for (let i = 0; i < seen; i++) {
-      const c = sorted[i] % INDEX;
-      x[i] = values[row + c];
-      weight[i] = columnWeight === undefined ? 1 : columnWeight[c];
-      place[c] = i;
+      const c = sorter.column[i], k = step[c];
+      const x = values[row + c], weight = columnWeight === undefined ? 1 : columnWeight[c];
+      all.x[i] = x;
+      all.weight[i] = weight;
+      if (k < 0) continue;
+      all.moves[k] = i;
+      leaders.x[leading] = x;
+      leaders.weight[leading] = weight;
+      leaders.moves[k] = leading++;
     }
-    for (let k = 0; k < leading.length; k++) moves[k] = place[leading[k]];
-    inside.fill(1, 0, seen);
-    sweep(errors, bounds, { x, weight, inside, seen, moves, full: true });
-    inside.fill(0, 0, seen);
-    sweep(errors, bounds, { x, weight, inside, seen, moves, full: false });
+    sweep(errors, bounds, all, seen);
+    sweep(errors, bounds, leaders, leading);
   }
   return errors;
 }
 
-/** Column indices ride in the low bits of the sort keys. */
-const INDEX = 2 ** 16;
-
-/** Sorts the seen values of a row; keys hold the float's bits in sortable order and the column. Returns how many are seen. */
-function sortRow(
-  keys: Float64Array,
-  values: Float32Array,
-  rank: Uint8Array,
-  row: number,
-  cols: number,
-  pruned: number,
-): number {
-  let seen = 0;
-  for (let c = 0; c < cols; c++) {
-    if (rank[row + c] < pruned) continue;
-    scratch[0] = values[row + c];
-    const b = scratchBits[0];
-    keys[seen++] = ((b ^ ((b >> 31) | -0x80000000)) >>> 0) * INDEX + c;
-  }
-  keys.subarray(0, seen).sort();
-  return seen;
+interface Sorter {
+  readonly key: Uint32Array;
+  readonly column: Uint16Array;
+  readonly otherKey: Uint32Array;
+  readonly otherColumn: Uint16Array;
+  /** Two digits of 8 bits. */
+  readonly counts: Int32Array;
+  readonly bits: Uint32Array;
+  readonly float: Float32Array;
 }
 
-const scratch = new Float32Array(1);
-const scratchBits = new Int32Array(scratch.buffer);
+function makeSorter(cols: number): Sorter {
+  const float = new Float32Array(1);
+  return {
+    key: new Uint32Array(cols),
+    column: new Uint16Array(cols),
+    otherKey: new Uint32Array(cols),
+    otherColumn: new Uint16Array(cols),
+    counts: new Int32Array(512),
+    bits: new Uint32Array(float.buffer),
+    float,
+  };
+}
+
+/**
+ * Sorts the seen values of a row upwards: by counting over the leading 16 bits, which hardly branches, then by insertion.
+ *
+ * @returns how many are seen; their columns stand in `sorter.column`
+ */
+function sortRow(sorter: Sorter, values: Float32Array, rank: Uint8Array, row: number, pruned: number): number {
+  const { key, column, otherKey, otherColumn, counts, bits, float } = sorter;
+  const cols = key.length;
+  let seen = 0;
+  counts.fill(0);
+  for (let c = 0; c < cols; c++) {
+    if (rank[row + c] < pruned) continue;
+    float[0] = values[row + c];
+    const b = bits[0] | 0, k = (b ^ ((b >> 31) | -0x80000000)) >>> 0;
+    key[seen] = k;
+    column[seen++] = c;
+    counts[k >>> 16 & 255]++;
+    counts[256 + (k >>> 24)]++;
+  }
+  for (let d = 0, low = 0, high = 0; d < 256; d++) {
+    const a = counts[d], b = counts[256 + d];
+    counts[d] = low;
+    counts[256 + d] = high;
+    low += a;
+    high += b;
+  }
+  for (let i = 0; i < seen; i++) {
+    const to = counts[key[i] >>> 16 & 255]++;
+    otherKey[to] = key[i];
+    otherColumn[to] = column[i];
+  }
+  for (let i = 0; i < seen; i++) {
+    const to = counts[256 + (otherKey[i] >>> 24)]++;
+    key[to] = otherKey[i];
+    column[to] = otherColumn[i];
+  }
+  for (let i = 1; i < seen; i++) {
+    const k = key[i], c = column[i];
+    let j = i;
+    for (; j > 0 && key[j - 1] > k; j--) {
+      key[j] = key[j - 1];
+      column[j] = column[j - 1];
+    }
+    key[j] = k;
+    column[j] = c;
+  }
+  return seen;
+}
 
 interface Side {
   /** Sorted values, of which those with inside = 1 belong to this side. */
   readonly x: Float64Array;
   readonly weight: Float64Array;
   readonly inside: Uint8Array;
-  readonly seen: number;
   /** For each step the sorted place of the weight that changes sides, or −1. */
   readonly moves: Int32Array;
+  /** For each bound the sorted place of the first value that is not below it. */
+  readonly at: Int32Array;
   /** Whether the side starts with everything and loses, or starts empty and gains. */
   readonly full: boolean;
 }
 
-/** Adds one side's error after every step to `errors`. */
-function sweep(errors: Float64Array, bounds: Float64Array, side: Side): void {
-  const { x, weight, inside, seen, moves, full } = side;
-  const at = new Int32Array(BOUNDS);
+function makeSide(size: number, steps: number, full: boolean): Side {
+  return {
+    x: new Float64Array(size),
+    weight: new Float64Array(size),
+    inside: new Uint8Array(size),
+    moves: new Int32Array(steps),
+    at: new Int32Array(BOUNDS),
+    full,
+  };
+}
+
+/** Adds one side's error after every step to `errors`; `seen` of its places are filled. */
+function sweep(errors: Float64Array, bounds: Float64Array, side: Side, seen: number): void {
+  const { x, weight, inside, moves, at, full } = side;
+  inside.fill(full ? 1 : 0, 0, seen);
+  at.fill(0);
   bounds.fill(0);
   let n = 0, s = 0, c = 0, cx = 0, cxx = 0;
   if (full) {
@@ -157,13 +221,13 @@ function sweep(errors: Float64Array, bounds: Float64Array, side: Side): void {
     }
     if (n === 0) continue;
     const mean = s / n;
-    moveBound(bounds, at, 1, mean, side);
+    moveBound(bounds, 1, mean, side, seen);
     const nLow = bounds[4], sLow = bounds[5];
     const scale = (s - 2 * sLow - (n - 2 * nLow) * mean) / n;
     const shift = -scale * (n - 2 * nLow) / n;
     const low = mean - scale + shift, high = mean + scale + shift;
-    moveBound(bounds, at, 0, Math.min(low, mean), side);
-    moveBound(bounds, at, 2, Math.max(high, mean), side);
+    moveBound(bounds, 0, Math.min(low, mean), side, seen);
+    moveBound(bounds, 2, Math.max(high, mean), side, seen);
     // Σ|value − level of its side|: each quarter's sum against the threshold in its middle.
     const n0 = bounds[0], n1 = nLow - n0, n2 = bounds[8] - nLow, n3 = n - bounds[8];
     const s0 = bounds[1], s1 = sLow - s0, s2 = bounds[9] - sLow, s3 = s - bounds[9];
@@ -177,8 +241,8 @@ function sweep(errors: Float64Array, bounds: Float64Array, side: Side): void {
 }
 
 /** Moves threshold t to the first sorted place whose value is ≥ the threshold, keeping the sums of the weights below it. */
-function moveBound(bounds: Float64Array, at: Int32Array, t: number, threshold: number, side: Side): void {
-  const { x, weight, inside, seen } = side;
+function moveBound(bounds: Float64Array, t: number, threshold: number, side: Side, seen: number): void {
+  const { x, weight, inside, at } = side;
   let i = at[t];
   let n = bounds[4 * t], s = bounds[4 * t + 1], c = bounds[4 * t + 2], y = bounds[4 * t + 3];
   while (i < seen && x[i] < threshold) {

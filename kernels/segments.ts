@@ -152,8 +152,12 @@ function segmentGains(options: SegmentOptions, levels: Float32Array): Gains {
   const values = options.values ?? w;
   const bins = levels.length + 1, width = bins + 1;
   const gain = new Float64Array(width * width);
-  const n = new Float64Array(width), s = new Float64Array(width);
+  // Prefix sums over the bins of one row: count, Σv, Σ|v|, Σsign v.
+  const n = new Int32Array(width), s = new Float64Array(width);
   const absolute = new Float64Array(width), signs = new Float64Array(width);
+  const reciprocal = Float64Array.from({ length: cols + 1 }, (_, count) => count === 0 ? 0 : 1 / count);
+  const firstBin = binTable(levels), edges = Float32Array.of(...levels, Infinity);
+  const magnitude = new Float32Array(1), bits = new Uint32Array(magnitude.buffer);
   for (let r = 0; r < rows; r++) {
     n.fill(0);
     s.fill(0);
@@ -162,16 +166,14 @@ function segmentGains(options: SegmentOptions, levels: Float32Array): Gains {
     for (let c = 0, at = r * cols; c < cols; c++, at++) {
       if (salient[c] !== 0 || rank[at] < pruned) continue;
       const a = Math.abs(w[at]), v = values[at];
-      let low = 0, high = bins - 1;
-      while (low < high) {
-        const middle = (low + high) >> 1;
-        if (levels[middle] <= a) low = middle + 1;
-        else high = middle;
-      }
-      n[low + 1]++;
-      s[low + 1] += v;
-      absolute[low + 1] += Math.abs(v);
-      signs[low + 1] += v >= 0 ? 1 : -1;
+      magnitude[0] = a;
+      let bin = firstBin[bits[0] >>> TABLE_SHIFT];
+      while (edges[bin] <= a) bin++;
+      bin++;
+      n[bin]++;
+      s[bin] += v;
+      absolute[bin] += Math.abs(v);
+      signs[bin] += v >= 0 ? 1 : -1;
     }
     for (let i = 1; i < width; i++) {
       n[i] += n[i - 1];
@@ -180,14 +182,27 @@ function segmentGains(options: SegmentOptions, levels: Float32Array): Gains {
       signs[i] += signs[i - 1];
     }
     for (let i = 0; i < bins; i++) {
-      for (let j = i + 1; j <= bins; j++) {
-        const count = n[j] - n[i];
-        if (count === 0) continue;
-        const sum = s[j] - s[i], mean = sum / count;
-        const scale = absolute[j] - absolute[i] - mean * (signs[j] - signs[i]);
-        gain[i * width + j] += (sum * sum + scale * scale) / count;
+      const line = i * width, ni = n[i], si = s[i], ai = absolute[i], gi = signs[i];
+      for (let j = i + 1; j < width; j++) {
+        const by = reciprocal[n[j] - ni], sum = s[j] - si;
+        const scale = absolute[j] - ai - sum * by * (signs[j] - gi);
+        gain[line + j] += (sum * sum + scale * scale) * by;
       }
     }
   }
   return { gain, bins };
+}
+
+const TABLE_SHIFT = 19;
+
+/** For the leading bits of a magnitude, the bin of the smallest value that has them. */
+function binTable(levels: Float32Array): Uint16Array {
+  const table = new Uint16Array(1 << (32 - TABLE_SHIFT - 1));
+  const least = new Float32Array(1), bits = new Uint32Array(least.buffer);
+  for (let t = 0, bin = 0; t < table.length; t++) {
+    bits[0] = t << TABLE_SHIFT;
+    while (bin < levels.length && levels[bin] <= least[0]) bin++;
+    table[t] = bin;
+  }
+  return table;
 }

@@ -69,19 +69,22 @@ export function pruneCodes(codes: Uint8Array, rank: Uint8Array, pruned: number):
 }
 
 function rankRuns(out: Uint8Array, score: Float32Array, count: number, of: number): void {
+  const run = new Float64Array(of), losses = new Int32Array(of);
   for (let start = 0; start < count; start += of) {
-    for (let j = 0; j < of; j++) out[start + j] = 0;
-    // Each pair gives one point to its more important member; points are the rank.
-    for (let j = 1; j < of; j++) {
-      const s = score[start + j];
-      let points = 0;
+    for (let j = 0; j < of; j++) run[j] = score[start + j];
+    losses.fill(0);
+    // Each pair has one winner, so a rank is the wins against the earlier ones and what was not lost to the later ones. No branches: scores are in no order.
+    for (let j = 0; j < of; j++) {
+      const s = run[j];
+      let wins = 0;
       for (let i = 0; i < j; i++) {
-        const wins = s > score[start + i] ? 1 : 0;
-        points += wins;
-        out[start + i] += 1 - wins;
+        const won = Number(s > run[i]);
+        wins += won;
+        losses[i] += won;
       }
-      out[start + j] += points;
+      out[start + j] = wins;
     }
+    for (let j = 0; j < of; j++) out[start + j] += of - 1 - j - losses[j];
   }
 }
 
