@@ -83,9 +83,7 @@ export class Gemm {
     for (let row = 0; row < out.rows; row += chunk) {
       const rows = Math.min(chunk, out.rows - row);
       const start = out.offset + row * out.stride;
-      const target = contiguous
-        ? out.data.subarray(start, start + rows * out.cols)
-        : this.#buffer(2, rows * out.cols);
+      const target = contiguous ? out.data.subarray(start, start + rows * out.cols) : this.#buffer(2, rows * out.cols);
       if (!contiguous && beta !== 0) gather(target, out, row, rows);
       const y = new Tensor("float32", target, [rows, out.cols]);
       const feeds: Record<string, Tensor> = {

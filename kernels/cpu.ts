@@ -1,0 +1,450 @@
+/**
+ * The embedded device: kernels on typed arrays, matrix products through onnxruntime. Operations run one after the other
+ * on the thread that owns the device; several workers with a device each use several cores.
+ */
+import { alternateRounds } from "./alternate.ts";
+import { startScales } from "./binarize.ts";
+import { choleskyUpper } from "./cholesky.ts";
+import { columnwiseSweep } from "./columnwise.ts";
+import { decodeBlock } from "./decode.ts";
+import type { Device, DeviceBuffer, Downloaded, ElementArrays, ElementType, Matrix, ScoreOptions } from "./device.ts";
+import {
+  type ArrayWindow,
+  clearColumnsOf,
+  columnSquaresOf,
+  copyWindow,
+  dampDiagonal,
+  diagonalOf,
+  dotWindows,
+  powerWindow,
+  roundHalfWindow,
+  subtractWindow,
+  transposeWindow,
+} from "./elementwise.ts";
+import { Gemm, type GemmOptions } from "./gemm.ts";
+import { absoluteSums, importance, relativeMoments } from "./importance.ts";
+import { solveJoint } from "./joint.ts";
+import { resignSweep } from "./resign.ts";
+import { searchSalient } from "./salient.ts";
+import { searchSegments } from "./segments.ts";
+import { pruneCodes, rankNM } from "./select.ts";
+import { unpackPart } from "./triangle.ts";
+import { invertUpper } from "./triangular.ts";
+
+/**
+ * Opens the CPU device.
+ *
+ * @param options.threads threads of one matrix product; results do not depend on it
+ */
+export function openCpuDevice({ threads = 1 }: { readonly threads?: number } = {}): Device {
+  return new CpuDevice(threads);
+}
+
+/** A buffer whose array is made when it is first used. */
+class CpuBuffer<T extends ElementType> implements DeviceBuffer<T> {
+  readonly type: T;
+  readonly length: number;
+  #array: ElementArrays[T] | undefined;
+  #released = false;
+
+  constructor(type: T, length: number, array?: ElementArrays[T]) {
+    this.type = type;
+    this.length = length;
+    this.#array = array;
+  }
+
+  get array(): ElementArrays[T] {
+    if (this.#released) throw new Error(`A ${this.type} buffer of ${this.length} was used after its release`);
+    return this.#array ??= makeArray(this.type, this.length);
+  }
+
+  release(): void {
+    this.#array = undefined;
+    this.#released = true;
+  }
+}
+
+interface Job {
+  readonly name: string;
+  readonly section: string;
+  readonly run: () => void | Promise<void>;
+}
+
+class CpuDevice implements Device {
+  readonly kind = "cpu";
+  readonly name: string;
+  readonly #gemm: Gemm;
+  readonly #jobs: Job[] = [];
+  #draining: Promise<void> | undefined;
+  #failure: Error | undefined;
+  #section = "";
+  #spent: Record<string, number> = {};
+
+  constructor(threads: number) {
+    this.name = `CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+    this.#gemm = new Gemm(threads);
+  }
+
+  alloc<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
+    return new CpuBuffer(type, length);
+  }
+
+  upload<T extends ElementType>(type: T, data: ElementArrays[T]): DeviceBuffer<T> {
+    return new CpuBuffer(type, data.length, data);
+  }
+
+  release(buffer: DeviceBuffer): void {
+    // Also after a failure: memory must not wait for it.
+    this.#enqueue("release", () => owned(buffer).release());
+  }
+
+  async download<const B extends readonly DeviceBuffer[]>(
+    buffers: B,
+  ): Promise<{ -readonly [I in keyof B]: Downloaded<B[I]> }> {
+    await this.#draining;
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
+    return buffers.map((buffer) => {
+      const { array } = owned(buffer);
+      owned(buffer).release();
+      return array;
+    }) as { -readonly [I in keyof B]: Downloaded<B[I]> };
+  }
+
+  section(name: string): void {
+    this.#section = name;
+  }
+
+  spent(): Readonly<Record<string, number>> {
+    const spent = this.#spent;
+    this.#spent = {};
+    return spent;
+  }
+
+  async destroy(): Promise<void> {
+    await this.#draining;
+    await this.#gemm.close();
+  }
+
+  copy<T extends ElementType>(out: Matrix<T>, from: Matrix<T>, { transposed = false } = {}): void {
+    expectShape("copy", out, transposed ? from.cols : from.rows, transposed ? from.rows : from.cols);
+    this.#enqueue("copy", () => (transposed ? transposeWindow : copyWindow)(view(out), view(from)));
+  }
+
+  subtract(
+    out: Matrix,
+    a: Matrix,
+    b: Matrix,
+    { scale, transposed = false }: { readonly scale?: Matrix; readonly transposed?: boolean } = {},
+  ): void {
+    expectShape("subtract", b, a.rows, a.cols);
+    expectShape("subtract", out, transposed ? a.cols : a.rows, transposed ? a.rows : a.cols);
+    if (scale) expectShape("subtract", scale, 1, a.cols);
+    this.#enqueue(
+      "subtract",
+      () => subtractWindow(view(out), view(a), view(b), { scale: scale && view(scale), transposed }),
+    );
+  }
+
+  power(out: Matrix, from: Matrix, exponent: number): void {
+    expectShape("power", out, from.rows, from.cols);
+    this.#enqueue("power", () => powerWindow(view(out), view(from), exponent));
+  }
+
+  diagonal(out: Matrix, from: Matrix): void {
+    expectShape("diagonal", out, 1, from.cols);
+    this.#enqueue("diagonal", () => diagonalOf(view(out), view(from)));
+  }
+
+  columnSquares(out: Matrix, from: Matrix): void {
+    expectShape("columnSquares", out, 1, from.cols);
+    this.#enqueue("columnSquares", () => columnSquaresOf(view(out), view(from)));
+  }
+
+  addDot(out: Matrix, a: Matrix, b: Matrix, factor: number): void {
+    expectShape("addDot", b, a.rows, a.cols);
+    this.#enqueue("addDot", () => {
+      view(out).data[out.offset] += factor * dotWindows(view(a), view(b));
+    });
+  }
+
+  clearColumns(w: Matrix, live: Matrix): void {
+    expectShape("clearColumns", live, 1, w.cols);
+    this.#enqueue("clearColumns", () => clearColumnsOf(view(w), view(live)));
+  }
+
+  roundHalf(x: Matrix): void {
+    this.#enqueue("roundHalf", () => roundHalfWindow(view(x)));
+  }
+
+  gemm(out: Matrix, a: Matrix, b: Matrix, options: GemmOptions = {}): void {
+    this.#enqueue("gemm", () => this.#gemm.run(view(out), view(a), view(b), options));
+  }
+
+  unpack(
+    out: Matrix,
+    packed: DeviceBuffer<"f32">,
+    { size, row, col, added }: {
+      readonly size: number;
+      readonly row: number;
+      readonly col: number;
+      readonly added?: Matrix;
+    },
+  ): void {
+    this.#enqueue("unpack", () => {
+      const { data, rows, cols, offset, stride } = view(out);
+      unpackPart(data, owned(packed).array, { size, row, col, rows, cols, offset, stride });
+      if (!added) return;
+      const extra = dense(added);
+      for (let j = Math.max(row, col); j < Math.min(row + rows, col + cols); j++) {
+        data[offset + (j - row) * stride + j - col] += extra[j];
+      }
+    });
+  }
+
+  damp(
+    diagonal: Matrix,
+    added: Matrix,
+    packed: DeviceBuffer<"f32">,
+    { size, damping }: { readonly size: number; readonly damping: number },
+  ): void {
+    expectShape("damp", diagonal, 1, size);
+    expectShape("damp", added, 1, size);
+    this.#enqueue("damp", () => dampDiagonal(dense(diagonal), dense(added), owned(packed).array, damping));
+  }
+
+  cholesky(h: Matrix, status: Matrix<"u32">, { first }: { readonly first: number }): void {
+    this.#enqueue("cholesky", () => {
+      const bad = choleskyUpper(view(h).data, h.rows, h), state = dense(status);
+      if (bad >= 0 && state[0] === 0) state[0] = first + bad + 1;
+    });
+  }
+
+  invertUpper(out: Matrix, r: Matrix): void {
+    expectShape("invertUpper", out, r.rows, r.cols);
+    this.#enqueue("invertUpper", () => invertUpper(view(out).data, view(r).data, { size: r.rows, to: out, from: r }));
+  }
+
+  absoluteSums(rowSums: Matrix, columnSums: Matrix, moments: Matrix, w: Matrix): void {
+    this.#enqueue("absoluteSums", () => {
+      const sums = absoluteSums(dense(w), w.rows, w.cols);
+      dense(rowSums).set(sums.rowSums);
+      dense(columnSums).set(sums.columnSums);
+      const { mean, deviation } = relativeMoments(dense(w), sums.rowSums, sums.columnSums);
+      dense(moments).set([mean, deviation]);
+    });
+  }
+
+  importance(out: Matrix, w: Matrix, options: ScoreOptions): void {
+    const { metric, seed, firstColumn } = options;
+    this.#enqueue("importance", () => {
+      const vector = (m: Matrix | undefined) => m && dense(m);
+      const moments = vector(options.moments);
+      importance(dense(out), dense(w), {
+        rows: w.rows,
+        cols: w.cols,
+        metric,
+        diagonalU: vector(options.diagonalU),
+        inverseDiagonal: vector(options.inverseDiagonal),
+        inputNorm: vector(options.inputNorm),
+        rowSums: vector(options.rowSums),
+        columnSums: vector(options.columnSums),
+        moments: moments && { mean: moments[0], deviation: moments[1] },
+        seed,
+        firstColumn,
+      });
+    });
+  }
+
+  rank(out: Matrix<"u8">, score: Matrix, options: Parameters<Device["rank"]>[2]): void {
+    const { rows, cols } = score;
+    this.#enqueue("rank", () => rankNM(dense(out), dense(score), { rows, cols, ...options }));
+  }
+
+  searchSalient(salient: Matrix<"u8">, options: Parameters<Device["searchSalient"]>[1]): void {
+    const { score, values, columnWeight, rank, pruned, most } = options;
+    const { rows, cols } = score;
+    this.#enqueue("searchSalient", () =>
+      searchSalient(dense(salient), {
+        score: dense(score),
+        values: dense(values),
+        columnWeight: columnWeight && dense(columnWeight),
+        rank: dense(rank),
+        pruned,
+        rows,
+        cols,
+        most,
+      }));
+  }
+
+  searchSegments(codes: Matrix<"u8">, options: Parameters<Device["searchSegments"]>[1]): void {
+    const { w, values, columnWeight, salient, rank, pruned, splitPoints, search, candidates } = options;
+    const { rows, cols } = w;
+    this.#enqueue("searchSegments", () =>
+      searchSegments(dense(codes), {
+        w: dense(w),
+        values: values && dense(values),
+        columnWeight: columnWeight && dense(columnWeight),
+        salient: dense(salient),
+        rank: dense(rank),
+        pruned,
+        rows,
+        cols,
+        splitPoints,
+        search,
+        candidates,
+      }));
+  }
+
+  startScales(codes: Matrix<"u8">, scales: Matrix, options: Parameters<Device["startScales"]>[2]): void {
+    const { w, rank, pruned, salientPruned, segments, salient } = options;
+    const { rows, cols } = w;
+    this.#enqueue("startScales", () =>
+      startScales(dense(codes), dense(scales), {
+        w: dense(w),
+        rank: dense(rank),
+        rows,
+        cols,
+        segments,
+        salient,
+        pruned,
+        salientPruned,
+      }));
+  }
+
+  alternate(scales: Matrix, options: Parameters<Device["alternate"]>[1]): void {
+    const { w, gram, codes, rank, ...rest } = options;
+    const { rows, cols } = w;
+    this.#enqueue("alternate", () =>
+      alternateRounds(dense(scales), {
+        ...rest,
+        w: dense(w),
+        gram: dense(gram),
+        codes: dense(codes),
+        rank: dense(rank),
+        rows,
+        cols,
+      }));
+  }
+
+  prune(codes: Matrix<"u8">, { rank, pruned }: Parameters<Device["prune"]>[1]): void {
+    this.#enqueue("prune", () => pruneCodes(dense(codes), dense(rank), pruned));
+  }
+
+  solveJoint(scales: Matrix, options: Parameters<Device["solveJoint"]>[1]): void {
+    const { target, gram, codes, segments, salient } = options;
+    const { rows, cols } = target;
+    this.#enqueue("solveJoint", () =>
+      solveJoint(dense(scales), {
+        target: dense(target),
+        gram: dense(gram),
+        codes: dense(codes),
+        rows,
+        cols,
+        segments,
+        salient,
+      }));
+  }
+
+  resign(codes: Matrix<"u8">, options: Parameters<Device["resign"]>[1]): void {
+    const { residual, gram, scales, segments, salient } = options;
+    const { rows, cols } = residual;
+    this.#enqueue("resign", () =>
+      resignSweep(dense(codes), {
+        residual: dense(residual),
+        gram: dense(gram),
+        scales: dense(scales),
+        rows,
+        cols,
+        segments,
+        salient,
+      }));
+  }
+
+  columnwise(codes: Matrix<"u8">, errors: Matrix, options: Parameters<Device["columnwise"]>[2]): void {
+    const { w, factor, scales, segments, salient } = options;
+    const { rows, cols } = w;
+    this.#enqueue("columnwise", () =>
+      columnwiseSweep(dense(codes), dense(errors), {
+        w: dense(w),
+        factor: dense(factor),
+        scales: dense(scales),
+        rows,
+        cols,
+        segments,
+        salient,
+      }));
+  }
+
+  decode(out: Matrix, options: Parameters<Device["decode"]>[1]): void {
+    const { codes, scales, segments, salient } = options;
+    const { rows, cols } = out;
+    this.#enqueue(
+      "decode",
+      () => decodeBlock(dense(out), { codes: dense(codes), scales: dense(scales), rows, cols, segments, salient }),
+    );
+  }
+
+  #enqueue(name: string, run: () => void | Promise<void>): void {
+    this.#jobs.push({ name, section: this.#section, run });
+    this.#draining ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.resolve();
+    const jobs = this.#jobs;
+    for (let i = 0; i < jobs.length; i++) {
+      const { name, section, run } = jobs[i];
+      if (this.#failure && name !== "release") continue;
+      const start = performance.now();
+      try {
+        const pending = run();
+        if (pending) await pending;
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        this.#failure ??= new Error(`Device operation "${name}" failed: ${reason}`, { cause });
+      }
+      this.#spent[section] = (this.#spent[section] ?? 0) + (performance.now() - start) / 1000;
+    }
+    jobs.length = 0;
+    this.#draining = undefined;
+  }
+}
+
+function makeArray<T extends ElementType>(type: T, length: number): ElementArrays[T] {
+  const arrays: { readonly [K in ElementType]: () => ElementArrays[K] } = {
+    f32: () => new Float32Array(length),
+    u8: () => new Uint8Array(length),
+    u32: () => new Uint32Array(length),
+  };
+  return arrays[type]();
+}
+
+function owned<T extends ElementType>(buffer: DeviceBuffer<T>): CpuBuffer<T> {
+  if (!(buffer instanceof CpuBuffer)) throw new TypeError("Cannot use a buffer of another device");
+  return buffer;
+}
+
+function view<T extends ElementType>(m: Matrix<T>): ArrayWindow<ElementArrays[T]> {
+  const { rows, cols, offset, stride } = m;
+  const end = offset + (rows - 1) * stride + cols;
+  if (rows > 0 && cols > 0 && end > m.buffer.length) {
+    throw new RangeError(`Cannot use ${rows}×${cols} at ${offset} of a buffer of ${m.buffer.length}`);
+  }
+  return { data: owned(m.buffer).array, rows, cols, offset, stride };
+}
+
+/** The elements of a matrix without gaps. */
+function dense<T extends ElementType>(m: Matrix<T>): ElementArrays[T] {
+  const { data, rows, cols, offset, stride } = view(m);
+  if (rows > 1 && stride !== cols) throw new RangeError(`Cannot use a ${rows}×${cols} window of stride ${stride} here`);
+  return data.subarray(offset, offset + rows * cols) as ElementArrays[T];
+}
+
+function expectShape(name: string, m: Matrix<ElementType>, rows: number, cols: number): void {
+  if (m.rows === rows && m.cols === cols) return;
+  throw new RangeError(
+    `Cannot enqueue "${name}" as its operand must be ${rows}×${cols}: current value is ${m.rows}×${m.cols}`,
+  );
+}
