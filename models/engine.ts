@@ -32,8 +32,8 @@ interface Positions {
   readonly start: number;
 }
 
-/** Tokens per call of the head, at most: beyond it the matrix product gets no faster. */
-const HEAD_TOKENS = 1024;
+/** Bytes of logits per call of the head, at most: more fall out of the processor's caches. */
+const LOGITS_BYTES = 32 * 1024 * 1024;
 
 /** The engine of one model. */
 export class Engine {
@@ -266,7 +266,7 @@ export class Engine {
   *#headChunks(hidden: Float32Array): Generator<{ start: number; end: number; states: Tensor }> {
     const { vocab, hidden: width } = this.#spec;
     const tokens = hidden.length / width;
-    const step = Math.max(1, Math.min(HEAD_TOKENS, Math.floor(this.#options.memoryBudget / (8 * vocab))));
+    const step = Math.max(1, Math.floor(Math.min(LOGITS_BYTES, this.#options.memoryBudget) / (4 * vocab)));
     for (let start = 0; start < tokens; start += step) {
       const end = Math.min(tokens, start + step);
       const states = new Tensor("float32", hidden.subarray(start * width, end * width), [end - start, width]);

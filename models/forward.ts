@@ -94,7 +94,7 @@ export interface HeadRun {
  */
 export async function openForward(
   spec: ModelSpec,
-  { threads = 0, provider = "cpu", memoryBudget = 256 * MEBIBYTE }: Partial<EngineOptions> = {},
+  { threads = 0, provider = "cpu", memoryBudget = 128 * MEBIBYTE }: Partial<EngineOptions> = {},
 ): Promise<Forward> {
   const channel = new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
   await channel.call("open", { spec, options: { threads, provider, memoryBudget } });
@@ -127,6 +127,11 @@ export async function openForward(
       return await Promise.resolve(embed(spec, weights, { ids, ...windows }));
     },
     async openBlock(block, weights, { move = false, ...options }) {
+      if (options.gather === "none" && !options.output) {
+        throw new RangeError(
+          `Cannot open block ${block} as there is nothing to compute: ask for output or a gather mode`,
+        );
+      }
       const id = count++;
       const local = blockWeights(spec, block, weights);
       await channel.call("openBlock", { id, weights: local, options }, move ? buffersOf(local) : []);
