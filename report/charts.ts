@@ -4,7 +4,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { DOMParser } from "linkedom";
-import { type Html, trusted } from "./html.ts";
+import { type Html, trusted } from "./markup.ts";
 import { placeOf } from "./layer_names.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
@@ -71,10 +71,11 @@ export function bitsChart({ bits }: Metrics): Html {
   const end = 1.2 * Math.max(bits.stored.total, bits.nominal);
   return draw(
     {
-      height: 132,
+      height: 144,
       marginLeft: MARGIN_LEFT,
       marginTop: 6,
-      x: { label: "bits per weight", domain: [0, end], ticks: 5 },
+      marginBottom: 46,
+      x: { label: "bits per weight", labelOffset: 40, labelArrow: "none", domain: [0, end], ticks: 5 },
       y: { label: null, domain: ["nominal", "stored"], tickSize: 0 },
       marks: [
         Plot.barX(
@@ -103,10 +104,11 @@ export function errorChart({ layer_error: { layers } }: Metrics): Html {
   const largest = most(cells.map(({ error }) => error));
   return draw(
     {
-      height: 44 + kinds.length * 24,
+      height: 46 + kinds.length * 24,
       marginLeft: MARGIN_LEFT,
       marginTop: 4,
-      x: { label: "transformer block", domain: blocks, ticks: sparse(blocks), tickSize: 0, padding: 0.06 },
+      marginBottom: 42,
+      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks), padding: 0.06 },
       y: { label: null, domain: kinds, tickSize: 0, padding: 0.06 },
       opacity: { type: "identity" },
       marks: [
@@ -130,10 +132,11 @@ export function keepChart({ keep }: Metrics, of: number): Html {
   const blocks = bars.map(({ block }) => block);
   return draw(
     {
-      height: 170,
-      marginTop: 22,
+      height: 190,
+      marginTop: 24,
+      marginBottom: 42,
       marginLeft: 32,
-      x: { label: "transformer block", domain: blocks, ticks: sparse(blocks), tickSize: 0, padding: 0.15 },
+      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks), padding: 0.15 },
       y: {
         label: `weights kept of ${of}`,
         domain: [0, of],
@@ -178,6 +181,7 @@ export function timeChart({ seconds }: Metrics): Html {
   );
 }
 
+const BLOCK_AXIS = { label: "transformer block", labelOffset: 36, tickSize: 0 } as const;
 const END_LABEL = { textAnchor: "start", dx: 5, fill: "currentColor", fontVariant: "tabular-nums" } as const;
 const FACET_TITLE = { frameAnchor: "top-left", dy: -14, dx: -MARGIN_LEFT, fontWeight: "600" } as const;
 

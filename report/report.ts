@@ -2,11 +2,11 @@
 import type { RunEvent } from "../runner/events.ts";
 import type { Recipe } from "../runner/schema.ts";
 import { bitsChart, COMPONENT_COLOURS, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
-import { type Content, type Html, html, trusted } from "./html.ts";
+import { type Content, type Html, markup, trusted } from "./markup.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import css from "./report.css" with { type: "text" };
-import { bitsTable, datum, errorTable, perplexityTable, stepTable, taskTable, warnings } from "./tables.ts";
+import { bitsTable, datum, errorTable, perplexityTable, stepTable, table, taskTable, warnings } from "./tables.ts";
 
 /** What a report is made of. */
 export interface ReportContent {
@@ -25,164 +25,145 @@ export interface ReportContent {
  *
  * @returns a complete HTML document
  */
-export function renderReport({ metrics, recipe, lock, events, environment }: ReportContent): string {
-  const { method, model, device, run } = metrics;
-  const of = recipe.stages["coarse-search"].of;
-  const groupSize = recipe.stages.spbo.group_size;
-  const started = events.find((event) => event.type === "run-started");
-  const steps = stepTable(events);
+export function renderReport(content: ReportContent): string {
+  const { metrics, recipe, lock, events, environment } = content;
+  const { "coarse-search": { of }, spbo: { group_size: groupSize } } = recipe.stages;
   const troubles = warnings(events);
-  const page = html`
-    <!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-        <link rel="icon" href="data:,">
-        <title>${model} · ${method} · ${run}</title>
-        <style>
-    ${trusted(css)}</style>
-      </head>
-      <body>
-        <header>
-    <h1>${model}</h1>
-    <p class="soft">${recipe.name !== undefined && `${recipe.name}: `}compressed with ${method} on ${device
-      .kind} (${device.name})${started !== undefined &&
-      html`, <time datetime="${new Date(started.at).toISOString()}">${
-        new Date(started.at).toISOString().slice(0, 16).replace("T", " ")
-      } UTC</time>`}. Run ${run}.</p>
-    ${recipe.description !== undefined && html`<p>${recipe.description}</p>`}
-        </header>
-        <main>
-    ${tiles(metrics)}
-    ${troubles.length > 0 &&
-      html`
-        <section>
-          <h2>Warnings</h2>
-          <ul>${troubles.map((trouble) => html`<li>${trouble}</li>`)}</ul>
-        </section>
-      `}
-    <div class="charts">
-    ${charts(metrics, of)}
-    </div>
-    <section>
-    <h2>Perplexity</h2>
-    ${perplexityTable(metrics, recipe.expect)}
-    </section>
-    ${Object.keys(metrics.tasks).length > 0 && html`<section><h2>Tasks</h2>${taskTable(metrics)}</section>`}
-    <section>
-    <h2>Bits per weight</h2>
-    <p>Stored bits are counted on the bytes of the packed file. The nominal number is the one that papers print for this setting; it
-    leaves out where the kept weights are, the marks and the scales.</p>
-    ${bitsTable(metrics, groupSize)}
-    </section>
-    <section>
-    <h2>Layers</h2>
-    <p>Error is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), with Ŵ decoded from the packed file and H from the calibration inputs.
-    Mean ${datum(metrics.layer_error.mean, formatNumber(metrics.layer_error.mean))} over ${metrics.layer_error.layers
-      .length} layers.</p>
-    <details><summary>Error of every layer</summary>${errorTable(metrics)}</details>
-    </section>
-    ${steps !== undefined && html`
-      <section>
-        <h2>Steps</h2>
-        <p>${datum(metrics.steps.run, `${metrics.steps.run}`)} run, ${datum(
-          metrics.steps.cached,
-          `${metrics.steps.cached}`,
-        )} from the cache.</p>
-        <details><summary>Every step, and why it ran</summary>${steps}</details>
-      </section>
-    `}
-    <section>
-    <h2>Recipe and lock</h2>
-    <details><summary>recipe.lock.yaml</summary><pre tabindex="0">${lock}</pre></details>
-    </section>
-    <section>
-    <h2>Environment</h2>
-    <div class="scroll" role="region" aria-label="Environment" tabindex="0"><table><tbody>${Object.entries(environment)
-      .map(([name, value]) =>
-        html`
-          <tr>
-            <th scope="row">${name}</th>
-            <td class="words">${value}</td>
-          </tr>\\n
-        `
-      )}</tbody></table></div>
-    </section>
-        </main>
-      </body>
-    </html>
-  `;
-  return page.html;
+  const steps = stepTable(events);
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>${metrics.model} · ${metrics.method} · ${metrics.run}</title>
+<style>
+${trusted(css)}</style>
+</head>
+<body>
+${header(content)}
+<main>
+${tiles(metrics)}
+${troubles.length > 0 && section("Warnings", markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>`)}
+<div class="charts">
+${charts(metrics, of)}</div>
+${section("Perplexity", perplexityTable(metrics, recipe.expect))}
+${Object.keys(metrics.tasks).length > 0 && section("Tasks", taskTable(metrics))}
+${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics, groupSize)}`)}
+${section("Layers", layers(metrics))}
+${
+    section(
+      "Steps",
+      markup`<p>${tally(metrics.steps.run)} run, ${tally(metrics.steps.cached)} from the cache.</p>${
+        steps && fold("Every step, and why it ran", steps)
+      }`,
+    )
+  }
+${section("Recipe and lock", fold("recipe.lock.yaml", markup`<pre tabindex="0">${lock}</pre>`))}
+${
+    section(
+      "Environment",
+      table(
+        "Environment",
+        ["Part", { words: "Value" }],
+        Object.entries(environment).map(([part, words]) => [part, { words }]),
+      ),
+    )
+  }
+</main>
+</body>
+</html>
+`.html;
+}
+
+const BITS_NOTE =
+  "Stored bits are counted on the bytes of the packed file. The nominal number is the one that papers print for such a " +
+  "setting; it leaves out where the kept weights are, the marks and the scales.";
+const ERROR_NOTE =
+  "Error is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), with Ŵ decoded from the packed file and H from the calibration inputs.";
+
+function header({ metrics: { method, device, model, run }, recipe, events }: ReportContent): Html {
+  const started = events.find((event) => event.type === "run-started");
+  const time = started === undefined ? "" : new Date(started.at).toISOString();
+  return markup`<header>
+<h1>${model}</h1>
+<p class="soft">${
+    recipe.name !== undefined && `${recipe.name}: `
+  }compressed with ${method} on ${device.kind} (${device.name})${
+    time !== "" && markup`, <time datetime="${time}">${time.slice(0, 16).replace("T", " ")} UTC</time>`
+  }. Run ${run}.</p>
+${recipe.description !== undefined && markup`<p>${recipe.description}</p>`}
+</header>`;
+}
+
+function section(title: string, content: Content): Html {
+  return markup`<section>
+<h2>${title}</h2>
+${content}
+</section>`;
+}
+
+function fold(summary: string, content: Content): Html {
+  return markup`<details><summary>${summary}</summary>${content}</details>`;
+}
+
+function tally(count: number): Html {
+  return datum(count, `${count}`);
+}
+
+function layers(metrics: Metrics): Html {
+  const { mean, layers } = metrics.layer_error;
+  return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))} over ${layers.length} layers.</p>
+${fold("Error of every layer", errorTable(metrics))}`;
 }
 
 function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, steps }: Metrics): Html {
-  const first = Object.entries(perplexity)[0];
-  const tile = (label: string, value: Content, note: Content) =>
-    html`
-      <div>
-        <dt>${label}</dt>
-        <dd>${value}</dd>
-        <dd>${note}</dd>
-      </div>\\n
-    `;
-  return html`<dl class="tiles">
-${
-    first !== undefined && tile(
-      `Perplexity, ${first[0]}`,
-      datum(first[1].compressed, formatNumber(first[1].compressed)),
-      html`original ${datum(first[1].original, formatNumber(first[1].original))}`,
-    )
-  }${
-    tile(
+  const bit = (value: number) => datum(value, formatBits(value));
+  const size = (value: number) => datum(value, formatBytes(value));
+  const number = (value: number) => datum(value, formatNumber(value));
+  const tiles: [string, Content, Content][] = Object.entries(perplexity).slice(0, 1).map(
+    (
+      [name, { original, compressed }],
+    ) => [`Perplexity, ${name}`, number(compressed), markup`original ${number(original)}`],
+  );
+  tiles.push(
+    [
       "Stored bits per weight",
-      datum(bits.stored.total, formatBits(bits.stored.total)),
-      html`nominal ${datum(bits.nominal, formatBits(bits.nominal))}, whole model ${
-        datum(bits.model, formatBits(bits.model))
-      }`,
-    )
-  }${
-    tile(
-      "Packed file",
-      datum(bytes.packed, formatBytes(bytes.packed)),
-      html`original ${datum(bytes.original, formatBytes(bytes.original))}`,
-    )
-  }${
-    tile(
+      bit(bits.stored.total),
+      markup`nominal ${bit(bits.nominal)}, whole model ${bit(bits.model)}`,
+    ],
+    ["Packed file", size(bytes.packed), markup`original ${size(bytes.original)}`],
+    [
       "Time",
       datum(seconds.total, formatSeconds(seconds.total)),
-      html`${datum(steps.run, `${steps.run}`)} steps run, ${datum(steps.cached, `${steps.cached}`)} cached`,
-    )
-  }${tile("Peak memory", datum(memory, formatBytes(memory)), "whole process")}</dl>`;
+      markup`${tally(steps.run)} steps run, ${tally(steps.cached)} cached`,
+    ],
+    ["Peak memory", size(memory), "whole process"],
+  );
+  return markup`<dl class="tiles">
+${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}</dd><dd>${note}</dd></div>\n`)}</dl>`;
 }
 
 function charts(metrics: Metrics, of: number): Html[] {
-  const { bits, keep, layer_error: { layers }, seconds } = metrics;
-  const errors = layers.map(({ error }) => error);
+  const { bits, keep, layer_error: { layers }, perplexity, seconds } = metrics;
   const list: Html[] = [];
-  if (Object.keys(metrics.perplexity).length > 0) {
+  if (Object.keys(perplexity).length > 0) {
     list.push(figure("Perplexity", perplexityChart(metrics), "Lower is better. Measured on the decoded packed model."));
   }
   const swatches = (["mask", "signs", "segments", "scales"] as const).map((component) =>
-    html`
-      <span class="swatch" style="--swatch: ${COMPONENT_COLOURS[component]}">${component} ${datum(
-        bits.stored[component],
-        formatBits(bits.stored[component]),
-      )}</span>
-    `
+    markup`<span class="swatch" style="--swatch: ${COMPONENT_COLOURS[component]}">${component} ${
+      datum(bits.stored[component], formatBits(bits.stored[component]))
+    }</span> `
   );
   list.push(figure("Bits per weight", bitsChart(metrics), swatches));
   if (layers.length > 0) {
-    const low = Math.min(...errors);
-    const high = Math.max(...errors);
-    list.push(figure(
-      "Error per layer",
-      errorChart(metrics),
-      html`The stronger the colour, the larger the error: ${datum(low, formatNumber(low))} to ${
-        datum(high, formatNumber(high))
-      }.`,
-    ));
+    const errors = layers.map(({ error }) => error).toSorted((a, b) => a - b);
+    const [low, high] = [errors[0], errors[errors.length - 1]];
+    const range = markup`${datum(low, formatNumber(low))} to ${datum(high, formatNumber(high))}`;
+    list.push(
+      figure("Error per layer", errorChart(metrics), markup`The stronger the colour, the larger the error: ${range}.`),
+    );
   }
   if (keep.length > 0) {
     list.push(figure("Weights kept per block", keepChart(metrics, of), `Of every ${of} consecutive weights.`));
@@ -194,5 +175,5 @@ function charts(metrics: Metrics, of: number): Html[] {
 }
 
 function figure(title: string, chart: Html, caption: Content): Html {
-  return html`<figure><h3>${title}</h3>${chart}<figcaption>${caption}</figcaption></figure>\n`;
+  return markup`<figure><h3>${title}</h3>${chart}<figcaption>${caption}</figcaption></figure>\n`;
 }

@@ -1,8 +1,8 @@
 /** The report's tables: every number of metrics.json, and what each step did. */
 import type { Reason, RunEvent, StepSummary } from "../runner/events.ts";
 import type { Recipe } from "../runner/schema.ts";
-import { type Content, type Html, html } from "./html.ts";
 import { placeOf } from "./layer_names.ts";
+import { type Content, type Html, markup } from "./markup.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 
@@ -13,7 +13,7 @@ import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
  * @param text as people read it
  */
 export function datum(value: number, text: string): Html {
-  return html`<data value="${value}">${text}</data>`;
+  return markup`<data value="${value}">${text}</data>`;
 }
 
 /** Perplexity of each evaluation, with the recipe's expectation where it states one. */
@@ -79,7 +79,7 @@ export function errorTable({ layer_error: { layers }, keep }: Metrics): Html {
     cell(keep[block]),
     ...[...kinds].map((kind) => cell(errors.get(kind))),
   ]);
-  return html`${table("Error by block and kind", ["Block", "Kept", ...kinds], rows)}${
+  return markup`${table("Error by block and kind", ["Block", "Kept", ...kinds], rows)}${
     others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)
   }`;
 }
@@ -126,28 +126,29 @@ function expectation(value: number, expected: { value: number; within: number } 
   if (expected === undefined) return "";
   const met = Math.abs(value / expected.value - 1) <= expected.within;
   const text = `${formatNumber(expected.value)} ± ${formatNumber(100 * expected.within)} %`;
-  return met ? html`${text}, met` : html`${text}, <strong class="bad">not met</strong>`;
+  return met ? markup`${text}, met` : markup`${text}, <strong class="bad">not met</strong>`;
 }
 
-type Cell = Content | { readonly words: string };
+/** What stands in a cell. */
+export type Cell = Content | { readonly words: string };
 
-function table(caption: string, columns: readonly Cell[], rows: readonly (readonly Cell[])[]): Html {
+/**
+ * A table that scrolls sideways where the page is narrow.
+ *
+ * @param caption for those who do not see it
+ * @param columns headings; `words` columns are set left and may wrap
+ */
+export function table(caption: string, columns: readonly Cell[], rows: readonly (readonly Cell[])[]): Html {
   const heading = (cell: Cell) =>
-    isWords(cell) ? html`<th scope="col" class="words">${cell.words}</th>` : html`<th scope="col">${cell}</th>`;
+    isWords(cell) ? markup`<th scope="col" class="words">${cell.words}</th>` : markup`<th scope="col">${cell}</th>`;
   const entry = (cell: Cell, i: number) => {
-    if (isWords(cell)) return html`<td class="words">${cell.words}</td>`;
-    return i === 0 ? html`<th scope="row">${cell}</th>` : html`<td>${cell}</td>`;
+    if (isWords(cell)) return markup`<td class="words">${cell.words}</td>`;
+    return i === 0 ? markup`<th scope="row">${cell}</th>` : markup`<td>${cell}</td>`;
   };
-  return html`
-    <div class="scroll" role="region" aria-label="${caption}" tabindex="0">
-      <table>
-        <thead>
-          <tr>${columns.map(heading)}</tr>
-        </thead>
-        <tbody>${rows.map((row) => html`<tr>${row.map(entry)}</tr>\n`)}</tbody>
-      </table>
-    </div>
-  `;
+  return markup`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table>
+<thead><tr>${columns.map(heading)}</tr></thead>
+<tbody>${rows.map((row) => markup`<tr>${row.map(entry)}</tr>\n`)}</tbody>
+</table></div>`;
 }
 
 function isWords(cell: Cell): cell is { readonly words: string } {

@@ -1,6 +1,9 @@
-/** HTML as a tagged template: every value is escaped unless it is HTML already. */
+/**
+ * HTML as a tagged template: every value is escaped unless it is HTML already. Not called `html`, which formatters take as leave to
+ * change the white space of the page.
+ */
 
-/** Text that is HTML, made by `html` or vouched for by `trusted`. */
+/** Text that is HTML, made by `markup` or vouched for by `trusted`. */
 export interface Html {
   readonly html: string;
 }
@@ -14,10 +17,10 @@ export type Content = Html | string | number | readonly Content[] | undefined | 
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.equal(html`<b title="${'"'}">${"<&>"}${[html`<i></i>`, 1]}</b>`.html, '<b title="&quot;">&lt;&amp;&gt;<i></i>1</b>');
+ * assert.equal(markup`<b title="${'"'}">${"<&>"}${[markup`<i></i>`, 1]}</b>`.html, '<b title="&quot;">&lt;&amp;&gt;<i></i>1</b>');
  * ```
  */
-export function html(parts: TemplateStringsArray, ...values: readonly Content[]): Html {
+export function markup(parts: TemplateStringsArray, ...values: readonly Content[]): Html {
   return { html: parts.map((part, i) => part + (i < values.length ? render(values[i]) : "")).join("") };
 }
 
