@@ -49,7 +49,7 @@ export class Engine {
   }
 
   /** Takes a block's weights, under the names of block 0 without prefix. */
-  openBlock(id: number, weights: Weights, options: BlockOptions): void {
+  openBlock(id: number, weights: Weights | undefined, options: BlockOptions): void {
     const variant = { gather: options.gather, output: options.output, cache: options.cache ?? false };
     const sums = new Map<string, Float32Array[]>();
     const diagonals = new Map<string, Float64Array>();
@@ -61,7 +61,7 @@ export class Engine {
     const past = undefined;
     this.#blocks.set(id, {
       variant,
-      weights: this.#blockTensors(weights),
+      weights: weights ? this.#blockTensors(weights) : {},
       sums,
       diagonals,
       tokens: 0,

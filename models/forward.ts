@@ -39,12 +39,13 @@ export interface Forward {
   /**
    * Opens one block.
    * @param block 0-based index
-   * @param weights its tensors, copied to the worker (moved there with `move`: the arrays are then unusable here)
+   * @param weights its tensors, copied to the worker (moved there with `move`: the arrays are then unusable here);
+   *   undefined when `setWeights` brings them later
    * @throws {RangeError} weights that do not fit the model
    */
   openBlock(
     block: number,
-    weights: Weights,
+    weights: Weights | undefined,
     options: BlockOptions & { readonly move?: boolean },
   ): Promise<BlockRun>;
   /** Opens the head; what `loss` and `logits` do in one call, for more calls than one. */
@@ -107,11 +108,13 @@ export async function openForward(
       loss(hidden, ids, windows) {
         checkHidden(spec, hidden, windows);
         checkIds(spec, ids, windows);
-        return channel.call("loss", { id, hidden, ids, ...windows }, [hidden.buffer]);
+        const states = own(hidden);
+        return channel.call("loss", { id, hidden: states, ids: ids.slice(), ...windows }, [states.buffer]);
       },
       logits(hidden) {
         checkHidden(spec, hidden, { windows: 1, length: hidden.length / spec.hidden });
-        return channel.call("logits", { id, hidden }, [hidden.buffer]);
+        const states = own(hidden);
+        return channel.call("logits", { id, hidden: states }, [states.buffer]);
       },
       async close() {
         await channel.call("closeHead", { id });
@@ -133,12 +136,13 @@ export async function openForward(
         );
       }
       const id = count++;
-      const local = blockWeights(spec, block, weights);
-      await channel.call("openBlock", { id, weights: local, options }, move ? buffersOf(local) : []);
+      const local = weights && blockWeights(spec, block, weights);
+      await channel.call("openBlock", { id, weights: local, options }, local && move ? buffersOf(local) : []);
       return {
         run(hidden, windows) {
           checkHidden(spec, hidden, windows);
-          return channel.call("runBlock", { id, hidden, ...windows }, [hidden.buffer]);
+          const states = own(hidden);
+          return channel.call("runBlock", { id, hidden: states, ...windows }, [states.buffer]);
         },
         async setWeights(weights) {
           const local = weights && blockWeights(spec, block, weights);
@@ -226,7 +230,7 @@ function blockWeights(spec: ModelSpec, block: number, weights: Weights): Record<
 function pick(shapes: TensorShapes, weights: Weights): Record<string, Float32Array> {
   return Object.fromEntries([...shapes].map(([name, shape]) => {
     const values = weights[name];
-    if (values?.length === shape.reduce((a, b) => a * b, 1)) return [name, values];
+    if (values?.length === shape.reduce((a, b) => a * b, 1)) return [name, own(values)];
     throw new RangeError(`Cannot run the model as "${name}" must hold [${shape}] values: found ${values?.length}`);
   }));
 }
@@ -250,7 +254,11 @@ function checkIds(spec: ModelSpec, ids: Int32Array, { windows, length }: Windows
   throw new RangeError(`Cannot measure the loss as ids must be from 0 to ${spec.vocab - 1}: current value is ${bad}`);
 }
 
-/** Buffers that may be moved: those of arrays that own them whole. */
+/** An array whose buffer holds nothing else, so that it can be moved without taking others' values away. */
+function own(values: Float32Array): Float32Array {
+  return values.byteLength === values.buffer.byteLength ? values : values.slice();
+}
+
 function buffersOf(weights: Weights): ArrayBufferLike[] {
   return [...new Set(Object.values(weights).map((values) => values.buffer))];
 }

@@ -67,7 +67,7 @@ export interface Calls {
   openBlock: {
     readonly params: {
       readonly id: number;
-      readonly weights: Readonly<Record<string, Float32Array>>;
+      readonly weights?: Readonly<Record<string, Float32Array>>;
       readonly options: BlockOptions;
     };
     readonly result: null;

@@ -14,3 +14,5 @@ export {
 } from "./tensors.ts";
 export { type BlockRun, type Forward, type HeadRun, openForward, type Weights } from "./forward.ts";
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward.ts";
+export { generate, type GenerateOptions } from "./generate.ts";
+export { type SampleOptions, sampler } from "./sample.ts";
