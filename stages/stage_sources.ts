@@ -1,8 +1,26 @@
 /** Hashes of the code that a stage's numbers come from, so that a changed kernel never meets an old artifact. */
 import { createHash } from "node:crypto";
 
+/** What of this package makes hidden states and S. */
+export const FORWARD_SOURCES = (): readonly URL[] => sourcesIn("../models/");
+
+/** What makes codes and scales of a layer. */
+export const QUANTIZE_SOURCES = (): readonly URL[] => [
+  ...sourcesIn("../kernels/").filter(({ pathname }) => !PACKING.test(pathname)),
+  new URL("./layer.ts", import.meta.url),
+];
+
+/** What turns them into bits. */
+export const PACK_SOURCES = (): readonly URL[] => [
+  ...sourcesIn("../kernels/").filter(({ pathname }) => PACKING.test(pathname)),
+  new URL("../checkpoints/packed_layer.ts", import.meta.url),
+];
+
+const PACKING = /\/(pack|combinations|radix|float16|quantized_layer)\.ts$/;
+
 /**
  * Hash of source files as code: comments and white space do not count, so that prose may change without a re-run.
+ *
  * @param urls files of this package
  * @returns hex sha256
  */
@@ -16,4 +34,14 @@ export function sourceHash(urls: readonly URL[]): string {
     hash.update(`${url.pathname.split("/").pop()}\0${code}\0`);
   }
   return hash.digest("hex");
+}
+
+/** Code and shaders of a folder, without what only tests or benchmarks use. */
+function sourcesIn(folder: string): URL[] {
+  const base = new URL(folder, import.meta.url);
+  return [...Deno.readDirSync(base)]
+    .map(({ name }) => name)
+    .filter((name) => /\.(ts|wgsl)$/.test(name) && !/_(test|bench|test_support)\.ts$/.test(name))
+    .sort()
+    .map((name) => new URL(name, base));
 }

@@ -1,0 +1,51 @@
+/** One transformer block applied to a whole stream of hidden states, batch by batch. */
+import type { BlockOptions, Forward, InputSums, Weights } from "../models/forward.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import type { ArtifactWriter, StepContext } from "../runner/stage.ts";
+import { type Batch, batches, type HiddenSource, storeHidden, type Windows } from "./hidden_states.ts";
+import { addSimilarity, NO_SIMILARITY, type Similarity } from "./similarity.ts";
+
+/** What is done with a block. */
+export interface BlockPass {
+  readonly forward: Forward;
+  readonly spec: ModelSpec;
+  readonly text: Windows;
+  readonly source: HiddenSource;
+  readonly block: number;
+  /** The block's tensors by canonical name; given away. */
+  readonly weights: Weights;
+  readonly gather?: BlockOptions["gather"];
+  /** Where the outputs go; without it they are not computed, unless `each` wants them. */
+  readonly output?: ArtifactWriter;
+  /** Sees the outputs of each batch before they are given away. */
+  readonly each?: (batch: Batch, hidden: Float32Array) => Promise<void>;
+}
+
+/** What a pass leaves besides hidden states. */
+export interface PassResult {
+  /** By `LinearSpec.input`; empty unless gathered. */
+  readonly gathered: Readonly<Record<string, InputSums>>;
+  readonly similarity: Similarity;
+}
+
+/** Runs the block over all batches, reports progress, and stops between batches when the run is aborted. */
+export async function passBlock(
+  pass: BlockPass,
+  context: Pick<StepContext, "progress" | "signal">,
+): Promise<PassResult> {
+  const { forward, spec, text, source, output, each, gather = "none" } = pass;
+  const wanted = output !== undefined || each !== undefined;
+  const run = await forward.openBlock(pass.block, pass.weights, { gather, output: wanted, move: true });
+  let similarity = NO_SIMILARITY;
+  const cut = batches(spec, text);
+  for (const batch of cut) {
+    context.signal.throwIfAborted();
+    const hidden = await source(batch);
+    const result = await run.run(hidden, { windows: batch.windows, length: text.length });
+    if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
+    if (result.hidden && output) await storeHidden(output, batch, result.hidden, { length: text.length });
+    if (result.hidden && each) await each(batch, result.hidden);
+    context.progress(batch.index + 1, cut.length);
+  }
+  return { gathered: await run.finish(), similarity };
+}

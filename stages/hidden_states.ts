@@ -1,0 +1,86 @@
+/**
+ * Hidden states on their way through the blocks, a batch of windows at a time, so that memory is bounded whatever the text.
+ *
+ * An artifact holds one stream of them as `<stream>-000.safetensors`, …; a second stream (the original model's beside the
+ * compressed one's) is more files of another name in the same artifact.
+ */
+import type { ArtifactReader, ArtifactWriter } from "../runner/stage.ts";
+import type { Forward } from "../models/forward.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import { BATCH_VALUES } from "./planning.ts";
+
+/** Token ids of some windows of equal length. */
+export interface Windows {
+  /** windows × length */
+  readonly ids: Int32Array;
+  readonly windows: number;
+  readonly length: number;
+}
+
+/** Consecutive windows that pass a block together. */
+export interface Batch {
+  readonly index: number;
+  readonly first: number;
+  readonly windows: number;
+}
+
+/** The hidden states of one batch. */
+export type HiddenSource = (batch: Batch) => Promise<Float32Array>;
+
+/** Cuts windows into batches; depends on nothing but shapes. */
+export function batches(spec: ModelSpec, { windows, length }: Windows): Batch[] {
+  const widest = Math.max(spec.hidden, spec.ffn, spec.heads * length);
+  const most = Math.max(1, Math.floor(BATCH_VALUES / (length * widest)));
+  const cut: Batch[] = [];
+  for (let first = 0; first < windows; first += most) {
+    cut.push({ index: cut.length, first, windows: Math.min(most, windows - first) });
+  }
+  return cut;
+}
+
+/** Hidden states that an artifact holds. */
+export function storedHidden(reader: ArtifactReader, stream = "current"): HiddenSource {
+  return async ({ index }) => {
+    const { hidden } = await reader.read(fileOf(stream, index));
+    return hidden.data as Float32Array;
+  };
+}
+
+/** Hidden states made from token ids by the embedding. */
+export function embeddedHidden(
+  forward: Forward,
+  weights: Readonly<Record<string, Float32Array>>,
+  text: Windows,
+): HiddenSource {
+  return ({ first, windows }) => {
+    const ids = text.ids.slice(first * text.length, (first + windows) * text.length);
+    return forward.embed(weights, ids, { windows, length: text.length });
+  };
+}
+
+/** Writes the hidden states of one batch. */
+export async function storeHidden(
+  writer: ArtifactWriter,
+  batch: Batch,
+  hidden: Float32Array,
+  { length, stream = "current" }: { readonly length: number; readonly stream?: string },
+): Promise<void> {
+  const shape = [batch.windows, length, hidden.length / (batch.windows * length)];
+  await writer.write(fileOf(stream, batch.index), { hidden: { dtype: "F32", shape, data: hidden } });
+}
+
+/** Reads the windows that a step has stored with `storeWindows`. */
+export async function storedWindows(reader: ArtifactReader): Promise<Windows> {
+  const { ids } = await reader.read("ids.safetensors");
+  const [windows, length] = ids.shape;
+  return { ids: ids.data as Int32Array, windows, length };
+}
+
+/** Writes windows of token ids. */
+export async function storeWindows(writer: ArtifactWriter, { ids, windows, length }: Windows): Promise<void> {
+  await writer.write("ids.safetensors", { ids: { dtype: "I32", shape: [windows, length], data: ids } });
+}
+
+function fileOf(stream: string, index: number): string {
+  return `${stream}-${`${index}`.padStart(3, "0")}.safetensors`;
+}

@@ -1,0 +1,59 @@
+/** What a run leaves behind besides its journal and lock: the packed model, metrics.json and the report. */
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { inspectPacked } from "../checkpoints/packed_bits.ts";
+import { buildMetrics, type Metrics } from "../report/metrics.ts";
+import type { FinishContext } from "../runner/stage.ts";
+import { type Allocation, KEEP } from "./coarse_search.ts";
+import { type Perplexity, perplexityOf } from "./evaluate.ts";
+import { PACKED_MODEL, type PackedBlock, packedLayers } from "./pack.ts";
+import type { Planning } from "./planning.ts";
+
+/**
+ * Writes `model/` and `metrics.json` into the run's folder.
+ *
+ * @throws {Error} when an artifact is gone or a number is not finite
+ */
+export async function writeResult(planning: Planning, context: FinishContext): Promise<void> {
+  const folder = join(context.folder, "model");
+  await mkdir(folder, { recursive: true });
+  const model = await context.input(PACKED_MODEL);
+  for (const file of model.files) await copyFile(model.path(file), join(folder, file));
+  const metrics = await measure(planning, context, folder);
+  await writeFile(join(context.folder, "metrics.json"), `${JSON.stringify(metrics, null, 2)}\n`);
+}
+
+async function measure(
+  { spec, checkpoint, device, evaluations }: Planning,
+  context: FinishContext,
+  folder: string,
+): Promise<Metrics> {
+  const perplexity: Record<string, Metrics["perplexity"][string]> = {};
+  for (const name of evaluations.keys()) {
+    const read = async (variant: "original" | "compressed") =>
+      (await context.input(perplexityOf(name, variant, spec))).value as unknown as Perplexity;
+    const [original, compressed] = [await read("original"), await read("compressed")];
+    const { tokens } = compressed;
+    perplexity[name] = { original: original.perplexity, compressed: compressed.perplexity, tokens };
+  }
+  const { keep } = (await context.input(KEEP)).value as unknown as Allocation;
+  const layerErrors: { name: string; error: number }[] = [];
+  for (let block = 0; block < spec.blocks; block++) {
+    const { errors } = (await context.input(packedLayers(block))).value as unknown as PackedBlock;
+    for (const [name, error] of Object.entries(errors)) layerErrors.push({ name, error });
+  }
+  return buildMetrics({
+    run: context.run,
+    method: "pbs2p",
+    model: checkpoint.label,
+    device,
+    perplexity,
+    keep,
+    layerErrors,
+    packed: await inspectPacked(folder),
+    originalBytes: checkpoint.bytes,
+    seconds: context.seconds,
+    peakMemory: context.peakMemory,
+    steps: context.steps,
+  });
+}
