@@ -65,9 +65,8 @@ export function openIndex(path: string, rebuild: (index: CacheIndex) => void): C
   try {
     return new CacheIndex(path, rebuild);
   } catch (error) {
-    // SQLite: 11 the file is malformed, 26 it is not a database.
-    const { errcode } = error as { errcode?: unknown };
-    if (errcode !== 11 && errcode !== 26) throw error;
+    // SQLite's own words; its numbers are not handed on.
+    if (!/not a database|malformed/.test(error instanceof Error ? error.message : "")) throw error;
     for (const suffix of ["", "-wal", "-shm"]) removeIfPresent(path + suffix);
     return new CacheIndex(path, rebuild);
   }

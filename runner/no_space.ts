@@ -50,10 +50,9 @@ export function size(bytes: number): string {
 
 function isFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
-  const system = code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG";
-  // Deno names the system's number where it knows no code: Linux 28, 122; macOS 69; Windows 39 and 112. SQLite: 13.
-  const numbered = /\(os error (28|122|69|39|112)\)/.test(error.message) &&
-    /space|quota|disk/i.test(error.message);
-  return system || numbered || errcode === 13 || isFull(error.cause);
+  const { code } = error as { code?: unknown };
+  // Where the system's number has no name: Windows 39 and 112. SQLite hands on words only.
+  return code === "ENOSPC" || code === "EDQUOT" ||
+    /\(os error (39|112)\)/.test(error.message) && /space|disk/i.test(error.message) ||
+    error.message.includes("database or disk is full") || isFull(error.cause);
 }
