@@ -60,6 +60,7 @@ export function configFromGguf(metadata: JsonObject, facts: GgufFacts): JsonObje
   const hidden = number("llama.embedding_length");
   const headDim = number("llama.attention.key_length", hidden / heads);
   const theta = number("llama.rope.freq_base", 10_000);
+  const rotary = number("llama.rope.dimension_count", headDim);
   return {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",
@@ -72,6 +73,7 @@ export function configFromGguf(metadata: JsonObject, facts: GgufFacts): JsonObje
     head_dim: headDim,
     max_position_embeddings: number("llama.context_length"),
     rms_norm_eps: number("llama.attention.layer_norm_rms_epsilon"),
+    ...(rotary === headDim ? {} : { partial_rotary_factor: rotary / headDim }),
     rope_theta: theta,
     rope_scaling: ropeScaling(metadata, facts, theta, headDim),
     attention_bias: attentionBias,

@@ -67,7 +67,7 @@ export async function findToken(
  * Sends a request to the hub, with the user's token, and again when it fails for the moment.
  *
  * @param url of the hub's endpoint; redirects elsewhere do not get the token
- * @param what for messages: `model owner/name`
+ * @param what for messages; ends with the repository: `config.json of model owner/name at 1234abcd`
  * @returns a response with status 2xx
  * @throws {UnreachableError} when there is no answer
  * @throws {InputError} when the hub refuses: no such repository, revision or file, or no access
@@ -153,7 +153,8 @@ async function refusal(access: HubAccess, response: Response, what: string, hasT
   const token = hasToken
     ? "the token that was sent has no access to it"
     : "give a token in HF_TOKEN or with `hf auth login`";
-  const page = `${endpointOf(access)}/${what.replace(/^model /, "").replace(/^dataset /, "datasets/").split(" ")[0]}`;
+  const [, kind, id] = /(model|dataset) (\S+\/\S+)/.exec(what) ?? [];
+  const page = `${endpointOf(access)}/${kind === "dataset" ? "datasets/" : ""}${id}`;
   if (code === "GatedRepo") return `Cannot read ${what}: access is gated; accept its terms at ${page}; ${token}`;
   if (code === "RevisionNotFound") return `Cannot read ${what}: there is no such revision`;
   if (code === "EntryNotFound") return `Cannot read ${what}: there is no such file`;

@@ -7,7 +7,7 @@ export interface FakeRepo {
   /** owner/name. */
   readonly id: string;
   readonly files: Readonly<Record<string, Uint8Array | string>>;
-  /** Only whoever sends `FAKE_TOKEN` gets in; others are told that access is gated. */
+  /** Only whoever sends `FAKE_TOKEN` gets its files; others see their names only. */
   readonly gated?: boolean;
   /** Branches or tags that mean its commit; default `main`. */
   readonly revisions?: readonly string[];
@@ -112,7 +112,7 @@ function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Ma
   const repo = repos.get(`${kind} ${id}`);
   const authorized = request.headers.get("authorization") === `Bearer ${FAKE_TOKEN}`;
   if (repo === undefined) return refuse(authorized ? 404 : 401, "RepoNotFound");
-  if (action !== "cdn" && action !== "revision" && repo.gated && !authorized) return refuse(401, "GatedRepo");
+  if (action === "resolve" && repo.gated && !authorized) return refuse(401, "GatedRepo");
   if (revision !== repo.commit && !(repo.revisions ?? ["main"]).includes(decodeURIComponent(revision ?? ""))) {
     return refuse(404, "RevisionNotFound");
   }
