@@ -11,8 +11,8 @@ import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 
 /** Pixels; as wide as a phone's column. */
 const WIDTH = 360;
-const FONT = 12;
-const MARGIN_LEFT = 96;
+const FONT = 13;
+const MARGIN_LEFT = 100;
 
 /** Components of the stored bits in the order in which they are stacked, with their colours. */
 export const COMPONENT_COLOURS = {

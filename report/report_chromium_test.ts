@@ -1,0 +1,67 @@
+/** The report in a real browser: it fits phones, follows dark mode, is readable and asks nobody for anything. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { buildMetrics } from "./metrics.ts";
+import { EVENTS, FACTS, RECIPE } from "./metrics_test_support.ts";
+import type { Look } from "./report_chromium_test_support.ts";
+import { renderReport } from "./report.ts";
+
+const PLACES = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+  "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
+];
+
+Deno.test("renderReport() fits 320 to 1200 pixels in light and dark, readable, without a request", async () => {
+  const chromium = [Deno.env.get("PBS2P_CHROMIUM") ?? "", ...PLACES].find((place) => place !== "" && existsSync(place));
+  const mayRun = (await Deno.permissions.query({ name: "run", command: Deno.execPath() })).state === "granted";
+  if (chromium === undefined || !mayRun) {
+    const why = mayRun
+      ? "no Chromium was found; PBS2P_CHROMIUM can name one"
+      : "the test may not start programs (--allow-run)";
+    assert.ok(!Deno.env.has("CI"), `Cannot look at the report in a browser: ${why}`);
+    console.log(`Skipped: ${why}`);
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), "pbs2p-report-"));
+  try {
+    const file = join(folder, "report.html");
+    const metrics = buildMetrics({
+      ...FACTS,
+      model: "owner/a-model-with-a-rather-long-name@4782ad278652c7c71b72204d462d6d01eaaf7549",
+      keep: Array<number>(80).fill(4),
+    });
+    const environment = { Packages: "a-package@1.0.0, ".repeat(20) };
+    const lock = `recipe: ${"long ".repeat(100)}\n`;
+    await writeFile(file, renderReport({ metrics, recipe: RECIPE, lock, events: EVENTS, environment }));
+    const looks = await look(chromium, pathToFileURL(file).href);
+    assert.equal(looks.length, 6);
+    for (const { width, colorScheme, troubles, overflow, contrasts, smallest } of looks) {
+      const where = `${width} pixels, ${colorScheme}`;
+      assert.deepEqual(troubles, [], where);
+      assert.ok(overflow <= 0, `${where}: ${overflow} pixels too wide`);
+      assert.ok(Object.keys(contrasts).length >= 9, where);
+      for (const [what, ratio] of Object.entries(contrasts)) assert.ok(ratio >= 4.5, `${where}: ${what} has ${ratio}`);
+      assert.ok(smallest >= 9.5, `${where}: text in charts is ${smallest} pixels high`);
+    }
+    assert.equal(new Set(looks.map(({ background }) => background)).size, 2, "light and dark differ");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+/** Looks with a program of its own: the browser's driver wants permissions that tests do not have. */
+async function look(chromium: string, url: string): Promise<Look[]> {
+  const driver = fileURLToPath(new URL("./report_chromium_test_support.ts", import.meta.url));
+  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-prompt", driver, chromium, url],
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout));
+}

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { DOMParser } from "linkedom";
+import { buildMetrics, type Metrics } from "./metrics.ts";
+import { EVENTS, FACTS, RECIPE } from "./metrics_test_support.ts";
+import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
+import { renderReport } from "./report.ts";
+
+const LOCK = 'version: 1\nmodel: "<b>&amp;"\n';
+const TASKS = { arc_easy: { acc: 0.512, acc_norm: 0.498, original: { acc: 0.601, acc_norm: 0.587 } } };
+
+function render(metrics: Metrics): string {
+  return renderReport({ metrics, recipe: RECIPE, lock: LOCK, events: EVENTS, environment: { Deno: "2.9.6" } });
+}
+
+function parse(text: string) {
+  return new DOMParser().parseFromString(text, "text/html");
+}
+
+/** Every number of a JSON value. */
+function numbersOf(value: unknown): number[] {
+  if (typeof value === "number") return [value];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(numbersOf) : [];
+}
+
+Deno.test("renderReport() shows numbers of metrics.json only, each as its value reads", () => {
+  const metrics = buildMetrics({ ...FACTS, tasks: TASKS });
+  const known = new Set(numbersOf(metrics));
+  for (const { error } of metrics.layer_error.layers) assert.ok(known.has(error));
+  const page = parse(render(metrics));
+  const seen = new Set<number>();
+  for (const element of page.querySelectorAll("data")) {
+    const value = Number(element.getAttribute("value"));
+    assert.ok(known.has(value), `${value} is not in metrics.json`);
+    const texts = [formatNumber, formatBits, formatBytes, formatSeconds, (x: number) => x.toFixed(3)].map((f) =>
+      f(value)
+    );
+    assert.ok(texts.includes(element.textContent ?? ""), `${element.textContent} for ${value}`);
+    seen.add(value);
+  }
+  const timed = new Set(Object.values(metrics.seconds.stages));
+  for (const value of known) assert.ok(seen.has(value) || timed.has(value), `${value} is not on the page`);
+});
+
+Deno.test("renderReport() labels its charts with numbers of metrics.json", () => {
+  const metrics = buildMetrics(FACTS);
+  const texts = new Set(numbersOf(metrics).flatMap((x) => [formatNumber(x), formatBits(x), formatSeconds(x)]));
+  const page = parse(render(metrics));
+  const labels = [...page.querySelectorAll('svg g[aria-label="text"] text')].map(({ textContent }) =>
+    textContent ?? ""
+  );
+  const numbers = labels.filter((label) => /^\d/.test(label));
+  assert.equal(numbers.length, 2 + 2 + 7, "perplexities, totals of bits, stages");
+  for (const label of numbers) assert.ok(texts.has(label), label);
+  assert.equal(page.querySelectorAll('svg g[aria-label="cell"] rect').length, 42);
+});
+
+Deno.test("renderReport() gives every chart a name, a description and a caption", () => {
+  const page = parse(render(buildMetrics(FACTS)));
+  const ids = [...page.querySelectorAll("[id]")].map(({ id }) => id);
+  assert.equal(new Set(ids).size, ids.length);
+  const charts = [...page.querySelectorAll("figure")];
+  assert.equal(charts.length, 5);
+  for (const chart of charts) {
+    const svg = chart.querySelector("svg");
+    assert.equal(svg?.getAttribute("role"), "img");
+    for (const id of (svg?.getAttribute("aria-labelledby") ?? "").split(" ")) {
+      assert.ok((page.getElementById(id)?.textContent ?? "").length > 3, id);
+    }
+    assert.ok((chart.querySelector("figcaption")?.textContent ?? "").length > 10);
+  }
+});
+
+Deno.test("renderReport() is one file without scripts or requests, and shows markup as text", () => {
+  const text = render(buildMetrics({ ...FACTS, model: "<img src=x onerror=alert(1)>" }));
+  const page = parse(text);
+  assert.equal(page.querySelectorAll("script, img, iframe, object, link:not([href='data:,'])").length, 0);
+  assert.doesNotMatch(text, /\b(src|href)="(?!data:)|url\(|@import/);
+  assert.equal(page.querySelector("h1")?.textContent, "<img src=x onerror=alert(1)>");
+  assert.equal(page.querySelector("pre")?.textContent, LOCK);
+  assert.equal(page.querySelector("li")?.textContent, "Stored as F16: <script>alert(1)</script>");
+});
+
+Deno.test("renderReport() says why steps ran, and whether expectations are met", () => {
+  const text = parse(render(buildMetrics(FACTS))).body.textContent ?? "";
+  assert.match(text, /stages\.spbo\.iterations: 15 → 20 \(line 7\)/);
+  assert.match(text, /36\.50 ± 3 %, met/);
+  const worse = { ...FACTS, perplexity: { heldout: { original: 24, compressed: 99, tokens: 5 } } };
+  assert.match(parse(render(buildMetrics(worse))).body.textContent ?? "", /36\.50 ± 3 %, not met/);
+});
+
+Deno.test("renderReport() renders a result that has nothing yet", () => {
+  const empty = { ...FACTS, perplexity: {}, keep: [], layerErrors: [], seconds: { total: 0, stages: {} } };
+  const page = parse(renderReport({
+    metrics: buildMetrics(empty),
+    recipe: RECIPE,
+    lock: "",
+    events: [],
+    environment: {},
+  }));
+  assert.equal(page.querySelectorAll("figure").length, 1);
+  assert.doesNotMatch(page.body.textContent ?? "", /NaN|undefined|Infinity/);
+});
