@@ -3,6 +3,10 @@
 import { fillLevels } from "./decode.ts";
 import { KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
+/** Signs in the order in which they are tried: salient weights have two of them, others one. */
+const SALIENT_CHOICES = Uint8Array.of(SIGN | SECOND_SIGN, SIGN, SECOND_SIGN, 0);
+const SEGMENT_CHOICES = Uint8Array.of(SIGN, 0);
+
 /** Input of `resignSweep`. */
 export interface ResignOptions {
   /** rows × cols: (w − ŵ)·S with ŵ decoded from `codes` and `scales`. */
@@ -36,13 +40,10 @@ export function resignSweep(codes: Uint8Array, options: ResignOptions): void {
       const code = codes[row + j];
       if ((code & KEPT) === 0) continue;
       const old = levels[code], pull = 2 * rest[j], line = j * cols, curve = gram[line + j];
-      const group = code & ~(SIGN | SECOND_SIGN);
-      // Segments have one sign, salient columns two.
-      const low = group === KEPT ? 0 : SECOND_SIGN;
+      const group = code & ~(SIGN | SECOND_SIGN), choices = group === KEPT ? SALIENT_CHOICES : SEGMENT_CHOICES;
       let best = code, least = Infinity;
-      for (let signs = SIGN | SECOND_SIGN; signs >= low; signs -= SIGN) {
-        const candidate = group | (low === 0 ? order(signs) : signs & SIGN);
-        const delta = levels[candidate] - old, change = delta * (delta * curve - pull);
+      for (let i = 0; i < choices.length; i++) {
+        const candidate = group | choices[i], delta = levels[candidate] - old, change = delta * (delta * curve - pull);
         if (change < least) {
           least = change;
           best = candidate;
@@ -54,9 +55,4 @@ export function resignSweep(codes: Uint8Array, options: ResignOptions): void {
       for (let k = j + 1; k < cols; k++) rest[k] -= delta * gram[line + k];
     }
   }
-}
-
-/** Exchanges the two sign bits, so that counting down from 6 to 0 by 2 gives ++, +−, −+, −−. */
-function order(signs: number): number {
-  return (signs & SIGN) << 1 | (signs & SECOND_SIGN) >> 1;
 }

@@ -1,5 +1,5 @@
 /**
- * What the row kernels cost: nanoseconds per weight and seconds per SmolLM2-135M transformer block (3.54 M weights), each on one 1536 × 128
+ * What the row kernels cost: nanoseconds per weight and seconds per SmolLM2-135M transformer block (3.54 M weights), each on one 576 × 128
  * column block. Run: `deno run kernels/row_kernels_bench.ts`
  */
 
@@ -15,13 +15,13 @@ import { searchSalient } from "./salient.ts";
 import { searchSegments } from "./segments.ts";
 import { pruneCodes, rankNM } from "./select.ts";
 
-const rows = 1536, cols = 128, of = 8, pruned = 4, segments = 3, salient = true, blockWeights = 3_538_944;
+const rows = 576, cols = 128, of = 8, pruned = 4, segments = 3, salient = true, blockWeights = 3_538_944;
 const shape = { rows, cols, segments, salient };
 
 /** Least of several runs, in nanoseconds per weight; `before` is not timed. */
 function time(name: string, body: () => void, before: () => void = () => {}): number {
   let best = Infinity;
-  for (let run = 0; run < 12; run++) {
+  for (let run = 0; run < 40; run++) {
     before();
     const start = performance.now();
     body();

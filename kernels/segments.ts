@@ -5,6 +5,7 @@
 
 import { GROUP_SHIFT } from "./quantized_layer.ts";
 import { orderStatistics } from "./order_statistics.ts";
+import { segmentGains } from "./segment_gains.ts";
 
 /** Input of `searchSegments`. */
 export interface SegmentOptions {
@@ -26,13 +27,6 @@ export interface SegmentOptions {
   readonly search: "free" | "doubled";
   /** Number of candidate cuts, percentiles 10..90 of the seen |w| (prototype: 40). */
   readonly candidates: number;
-}
-
-/** Gain of every pair of cuts, over all rows. */
-interface Gains {
-  /** (bins + 1)²: gain[i·(bins + 1) + j] of the segment of bins i..j−1 */
-  readonly gain: Float64Array;
-  readonly bins: number;
 }
 
 /**
@@ -144,65 +138,4 @@ function chooseDoubled(options: SegmentOptions, levels: Float32Array): number[] 
     }
   }
   return [cut, Math.fround(2 * cut)];
-}
-
-/** Σ over rows of n·(μ² + α²) for every run of bins that `levels` (ascending) make of |w|. */
-function segmentGains(options: SegmentOptions, levels: Float32Array): Gains {
-  const { w, salient, rank, pruned, rows, cols } = options;
-  const values = options.values ?? w;
-  const bins = levels.length + 1, width = bins + 1;
-  const gain = new Float64Array(width * width);
-  // Prefix sums over the bins of one row: count, Σv, Σ|v|, Σsign v.
-  const n = new Int32Array(width), s = new Float64Array(width);
-  const absolute = new Float64Array(width), signs = new Float64Array(width);
-  const reciprocal = Float64Array.from({ length: cols + 1 }, (_, count) => count === 0 ? 0 : 1 / count);
-  const firstBin = binTable(levels), edges = Float32Array.of(...levels, Infinity);
-  const magnitude = new Float32Array(1), bits = new Uint32Array(magnitude.buffer);
-  for (let r = 0; r < rows; r++) {
-    n.fill(0);
-    s.fill(0);
-    absolute.fill(0);
-    signs.fill(0);
-    for (let c = 0, at = r * cols; c < cols; c++, at++) {
-      if (salient[c] !== 0 || rank[at] < pruned) continue;
-      const a = Math.abs(w[at]), v = values[at];
-      magnitude[0] = a;
-      let bin = firstBin[bits[0] >>> TABLE_SHIFT];
-      while (edges[bin] <= a) bin++;
-      bin++;
-      n[bin]++;
-      s[bin] += v;
-      absolute[bin] += Math.abs(v);
-      signs[bin] += v >= 0 ? 1 : -1;
-    }
-    for (let i = 1; i < width; i++) {
-      n[i] += n[i - 1];
-      s[i] += s[i - 1];
-      absolute[i] += absolute[i - 1];
-      signs[i] += signs[i - 1];
-    }
-    for (let i = 0; i < bins; i++) {
-      const line = i * width, ni = n[i], si = s[i], ai = absolute[i], gi = signs[i];
-      for (let j = i + 1; j < width; j++) {
-        const by = reciprocal[n[j] - ni], sum = s[j] - si;
-        const scale = absolute[j] - ai - sum * by * (signs[j] - gi);
-        gain[line + j] += (sum * sum + scale * scale) * by;
-      }
-    }
-  }
-  return { gain, bins };
-}
-
-const TABLE_SHIFT = 19;
-
-/** For the leading bits of a magnitude, the bin of the smallest value that has them. */
-function binTable(levels: Float32Array): Uint16Array {
-  const table = new Uint16Array(1 << (32 - TABLE_SHIFT - 1));
-  const least = new Float32Array(1), bits = new Uint32Array(least.buffer);
-  for (let t = 0, bin = 0; t < table.length; t++) {
-    bits[0] = t << TABLE_SHIFT;
-    while (bin < levels.length && levels[bin] <= least[0]) bin++;
-    table[t] = bin;
-  }
-  return table;
 }

@@ -4,23 +4,24 @@ import { GROUP_SHIFT } from "./quantized_layer.ts";
 import { percentiles, searchSegments, type SegmentOptions } from "./segments.ts";
 import { KINDS, uniform, weights } from "./row_kernels_test_support.ts";
 
-/** Prototype's error of one segment of one row: order 1 with signs about zero. */
-function segmentError(x: readonly number[]): number {
+/** Prototype's error of one segment of one row: order 1 with signs about zero; weights apply to the squares alone. */
+function segmentError(x: readonly number[], weight: readonly number[]): number {
   const n = Math.max(x.length, 1), mean = x.reduce((a, b) => a + b, 0) / n;
   const scale = (x.reduce((a, b) => a + Math.abs(b), 0) - mean * x.reduce((a, b) => a + (b >= 0 ? 1 : -1), 0)) / n;
-  return x.reduce((a, b) => a + b * b, 0) - x.length * (mean * mean + scale * scale);
+  return x.reduce((a, b, i) => a + weight[i] * (b - mean - (b >= 0 ? scale : -scale)) ** 2, 0);
 }
 
 function blockError(options: SegmentOptions, cuts: readonly number[]): number {
-  const { w, values = w, salient, rank, pruned, rows, cols } = options;
+  const { w, values = w, columnWeight, salient, rank, pruned, rows, cols } = options;
   let error = 0;
   for (let r = 0; r < rows; r++) {
     const parts: number[][] = Array.from({ length: cuts.length + 1 }, () => []);
     for (let c = 0, at = r * cols; c < cols; c++, at++) {
-      if (salient[c] === 1 || rank[at] < pruned) continue;
-      parts[cuts.filter((p) => Math.abs(w[at]) >= p).length].push(values[at]);
+      if (salient[c] === 0 && rank[at] >= pruned) parts[cuts.filter((p) => Math.abs(w[at]) >= p).length].push(at);
     }
-    for (const part of parts) error += segmentError(part);
+    for (const part of parts) {
+      error += segmentError(part.map((at) => values[at]), part.map((at) => columnWeight?.[at % cols] ?? 1));
+    }
   }
   return error;
 }
@@ -37,17 +38,6 @@ function groupsOf({ w, salient, cols }: SegmentOptions, cuts: readonly number[])
     w,
     (v, at) => salient[at % cols] === 1 ? 0 : (1 + cuts.filter((p) => Math.abs(v) >= p).length) << GROUP_SHIFT,
   );
-}
-
-/** Cuts between the groups of a result, as a candidate. */
-function cutsOf(options: SegmentOptions, codes: Uint8Array, levels: Float32Array): number[] {
-  const cuts: number[] = [];
-  for (let k = 2; k <= options.splitPoints + 1; k++) {
-    const inside = Array.from(options.w, Math.abs).filter((_, i) => codes[i] >> GROUP_SHIFT >= k);
-    const least = Math.min(...inside);
-    cuts.push(Math.max(...levels.filter((p) => p <= least)));
-  }
-  return cuts;
 }
 
 function block(kind: typeof KINDS[number], splitPoints: SegmentOptions["splitPoints"], pruned: number): SegmentOptions {
@@ -93,16 +83,18 @@ Deno.test("searchSegments() doubled takes the best p1 with p2 = 2·p1", () => {
 });
 
 Deno.test("searchSegments() judges other values than those it cuts, and weighs columns", () => {
-  const base = block("normal", 1, 0);
-  const values = base.w.map((v, at) => v * v * (1 + at % base.cols));
-  const plain = new Uint8Array(values.length), scored = new Uint8Array(values.length);
+  const base = block("normal", 2, 0), plain = new Uint8Array(base.w.length);
   searchSegments(plain, base);
-  searchSegments(scored, { ...base, values });
-  const levels = percentiles(seenMagnitudes(base), base.candidates);
-  const errors = Array.from(levels, (p) => blockError({ ...base, values }, [p]));
-  const [cut] = cutsOf({ ...base, values }, scored, levels);
-  assert.equal(errors[levels.indexOf(cut)], Math.min(...errors));
-  assert.notDeepEqual(plain, scored);
+  const values = base.w.map((v, at) => v * v * (1 + at % base.cols));
+  const columnWeight = Float32Array.from({ length: base.cols }, (_, c) => c === 7 ? 400 : 1);
+  for (const options of [{ ...base, values }, { ...base, columnWeight }, { ...base, values, columnWeight }]) {
+    const codes = new Uint8Array(base.w.length);
+    searchSegments(codes, options);
+    assert.notDeepEqual(codes, plain);
+    const levels = Array.from(percentiles(seenMagnitudes(base), base.candidates));
+    const all = choices(levels, 2).sort((a, b) => blockError(options, a) - blockError(options, b));
+    assert.deepEqual(codes, groupsOf(options, all[0]));
+  }
 });
 
 Deno.test("searchSegments() without cuts makes one segment, and an empty rest is fine", () => {
