@@ -1,5 +1,7 @@
-/** Results: metrics.json, the terminal's table and report.html. */
+/**
+ * Results: metrics.json and the terminal's table. The page is `report.ts`, imported by itself where it is written, as its charts'
+ * library takes longer to load than a cached run.
+ */
 export { readEnvironment } from "./environment.ts";
 export { buildMetrics, Metrics, metricsJsonSchema, type ResultFacts } from "./metrics.ts";
-export { renderReport, type ReportContent } from "./report.ts";
 export { renderResultTable } from "./result_table.ts";
