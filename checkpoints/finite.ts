@@ -1,7 +1,8 @@
 /** Weights must be numbers. */
 import { InputError } from "./input_error.ts";
 
-const LARGEST = 3.4028234663852886e38;
+/** All ones for NaN and the infinities, and for nothing else. */
+const EXPONENT = 0x7f800000;
 
 /**
  * Returns the values if none of them is NaN or infinite.
@@ -12,8 +13,9 @@ const LARGEST = 3.4028234663852886e38;
  * @throws {InputError} naming the first bad index, the tensor and the file
  */
 export function assertFinite<T extends Float32Array>(values: T, tensor: string, file: string): T {
-  for (let i = 0; i < values.length; i++) {
-    if (Math.abs(values[i]) <= LARGEST) continue;
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) {
+    if ((bits[i] & EXPONENT) !== EXPONENT) continue;
     throw new InputError(
       `Cannot use tensor "${tensor}" of ${file}: weights must be finite: value ${i} is ${values[i]}`,
     );
