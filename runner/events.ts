@@ -5,7 +5,8 @@ export interface Reason {
   /**
    * The first field of the content key that differs: a recipe path (`stages.spbo.iterations`), `facts.…`, `version` or
    * `inputs.…`. Where nothing differs: `first run`; `evicted`, its results are gone from the cache; `transient`, it was
-   * cached, but what it hands on was deleted after use and is needed again; `forced`, the user asks for it.
+   * cached, but what it hands on was deleted after use and is needed again; `forced`, the user asks for it;
+   * `corrupt`, damage was found while running.
    */
   readonly field: string;
   /** The step whose field it is, where that is not the step itself but one before it. */

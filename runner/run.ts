@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { CorruptArtifactError, type Draft } from "./artifact.ts";
 import type { ArtifactCache } from "./cache.ts";
 import { openSession, type Session, type Undated } from "./context.ts";
-import type { RunEvent } from "./events.ts";
+import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, type Node, resolve, type State } from "./graph.ts";
 import { JOURNAL, type Journal, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
@@ -137,6 +137,8 @@ class Run {
   readonly #running = new Map<string, Promise<Outcome>>();
   readonly #failed = new Map<string, Error>();
   readonly #executed = new Set<string>();
+  /** Steps with a damaged output that must be made again. */
+  readonly #damaged = new Set<string>();
   readonly #heals = new Map<string, number>();
   readonly #stages = new Map<string, number>();
   #overLimit = false;
@@ -255,8 +257,7 @@ class Run {
         Object.values(outputs).every((key) => !needed.has(key) || this.#cache.has(key));
     };
     const about = { step: step.id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }) };
-    const why = this.#plan.steps.find(({ id }) => id === step.id)?.why;
-    this.#emit({ type: "step-started", ...about, ...(why === undefined ? {} : { why }) });
+    this.#emit({ type: "step-started", ...about, why: this.#why(node) });
     for (let told = false; !this.#cache.tryLease(key); told = true) {
       if (!told) {
         this.#emit({ type: "step-progress", step: step.id, done: 0, total: 1, note: "another run is making it" });
@@ -268,6 +269,12 @@ class Run {
     if (!there()) return undefined;
     this.#cache.release(key);
     return (performance.now() - began) / 1000;
+  }
+
+  #why({ step: { id } }: Node): Reason {
+    if (this.#damaged.has(id)) return { field: "corrupt" };
+    if (this.#executed.has(id)) return { field: "transient" };
+    return this.#plan.steps.find((planned) => planned.id === id)?.why ?? { field: "transient" };
   }
 
   async #work(node: Node): Promise<Outcome> {
@@ -325,6 +332,7 @@ class Run {
       ...{ seconds, stages, estimate: step.estimate.seconds, drafts, replace },
     });
     this.#executed.add(step.id);
+    this.#damaged.delete(step.id);
     this.#forced.delete(step.id);
     for (const [stage, spent] of Object.entries(stages)) {
       this.#stages.set(stage, (this.#stages.get(stage) ?? 0) + spent);
@@ -357,6 +365,7 @@ class Run {
     const times = (this.#heals.get(key) ?? 0) + 1;
     this.#heals.set(key, times);
     if (times > MOST_HEALS) return false;
+    this.#damaged.add(step);
     this.#cache.discard(key);
     this.#pending = idsInState(this.#resolve(), "run");
     for (const id of [...this.#running.keys(), ...this.#failed.keys()]) this.#pending.delete(id);
