@@ -1,0 +1,135 @@
+/** `doctor`: what this machine offers, and what to do about what it lacks. */
+import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { availableParallelism, cpus, freemem, totalmem } from "node:os";
+import { dirname, join } from "node:path";
+import { Command } from "commander";
+import { listSupportedBackends } from "onnxruntime-node";
+import { endpointOf, findToken } from "../hub/mod.ts";
+import { freeBytes } from "../runner/mod.ts";
+import { cacheOption, type CommandContext, runsOption, withOutputOptions } from "./options.ts";
+import { cacheFolder, projectFolder, runsFolder } from "./places.ts";
+import { bytes, wrapText } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly name: string;
+  readonly value: string;
+  /** What to do, where something is lacking or can be better. */
+  readonly advice?: string;
+}
+
+interface Options {
+  readonly cache?: string;
+  readonly runs?: string;
+  readonly json?: boolean;
+  readonly color?: boolean;
+}
+
+const GIBIBYTE = 2 ** 30;
+
+/** The command. */
+export function doctorCommand(context: CommandContext): Command {
+  return withOutputOptions(new Command("doctor"))
+    .description("say what this machine offers: versions, cores, memory, devices, folders, disk")
+    .addOption(cacheOption())
+    .addOption(runsOption())
+    .action(async (options: Options) => {
+      const terminal = context.terminal(options);
+      const findings = await examine(options);
+      if (options.json) terminal.line(JSON.stringify(findings));
+      else for (const finding of findings) print(finding, terminal);
+    });
+}
+
+/** Looks at everything. */
+async function examine({ cache, runs }: Options): Promise<Finding[]> {
+  const config: { version?: string; imports?: Record<string, string> } = JSON.parse(
+    await readFile(join(projectFolder, "deno.json"), "utf8"),
+  );
+  const runtime = config.imports?.["onnxruntime-node"]?.split("@").at(-1) ?? "unknown";
+  return [
+    { name: "pbs2p", value: config.version ?? "unknown" },
+    examineDeno(),
+    { name: "System", value: `${Deno.build.os} ${Deno.build.arch}` },
+    examineCores(),
+    examineMemory(),
+    {
+      name: "onnxruntime",
+      value: `${runtime}, providers: ${listSupportedBackends().map(({ name }) => name).join(", ")}`,
+    },
+    await examineGpu(),
+    examineFolder("Cache", cacheFolder(cache), "--cache or PBS2P_CACHE"),
+    examineFolder("Runs", runsFolder(runs), "--runs or PBS2P_RUNS"),
+    await examineHub(),
+  ];
+}
+
+function examineDeno(): Finding {
+  const { deno, v8, typescript } = Deno.version;
+  const [major, minor] = deno.split(".").map(Number);
+  const old = major < 2 || (major === 2 && minor < 9);
+  return {
+    name: "Deno",
+    value: `${deno} (V8 ${v8}, TypeScript ${typescript})`,
+    ...(old ? { advice: "Deno 2.9.6 is what this is tested with: npx -y deno@2.9.6 task …" } : {}),
+  };
+}
+
+function examineCores(): Finding {
+  const cores = availableParallelism();
+  const value = `${cores}, ${cpus()[0]?.model.trim() || "unknown processor"}`;
+  const advice = "a model of 7 B parameters takes about a day on so few; time falls with the number of cores";
+  return { name: "Cores", value, ...(cores < 4 ? { advice } : {}) };
+}
+
+function examineMemory(): Finding {
+  const [free, total] = [freemem(), totalmem()];
+  return {
+    name: "Memory",
+    value: `${bytes(free)} free of ${bytes(total)}`,
+    ...(total < 8 * GIBIBYTE ? { advice: "enough for small models; one of 7 B parameters wants 6 GiB free" } : {}),
+  };
+}
+
+/** This version computes on the CPU; a GPU is named for the record. */
+async function examineGpu(): Promise<Finding> {
+  const name = "WebGPU";
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  if (!adapter) return { name, value: "no adapter", advice: "none is needed: this version computes on the CPU" };
+  const { vendor, architecture, device, description } = adapter.info;
+  const parts = [description, vendor, architecture, device].filter((part) => part !== "");
+  return { name, value: parts.join(", ") || "an adapter without a name", advice: "this version computes on the CPU" };
+}
+
+function examineFolder(name: string, folder: string, how: string): Finding {
+  let there = folder;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  const free = freeBytes(there);
+  return {
+    name,
+    value: `${folder}${free === undefined ? "" : `, ${bytes(free)} free`}`,
+    ...(free !== undefined && free < 5 * GIBIBYTE ? { advice: `little room: choose another disk with ${how}` } : {}),
+  };
+}
+
+async function examineHub(): Promise<Finding> {
+  const token = await findToken();
+  return {
+    name: "Hub",
+    value: `${endpointOf({ cache: cacheFolder() })}, ${token === undefined ? "no token" : "with a token"}`,
+    ...(token === undefined ? { advice: "only gated models such as LLaMA-2 and LLaMA-3 need one: set HF_TOKEN" } : {}),
+  };
+}
+
+function print({ name, value, advice }: Finding, terminal: Terminal): void {
+  const indent = " ".repeat(13);
+  const [first, ...rest] = wrapText(`${name.padEnd(12)} ${value}`, terminal.width, indent);
+  terminal.line(terminal.paint("bold", first.slice(0, 12)) + first.slice(12));
+  for (const line of rest) terminal.line(line);
+  if (advice === undefined) return;
+  for (const line of wrapText(`${indent}→ ${advice}`, terminal.width, `${indent}  `)) {
+    terminal.line(terminal.paint("dim", line));
+  }
+}

@@ -1,0 +1,53 @@
+/** How commands end: the codes, and which error leads to which. */
+import { CommanderError } from "commander";
+import { RecipeError } from "../runner/diagnostics.ts";
+import { exitCodeOf } from "../runner/run.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Arguments that cannot be used. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Exit codes with what they mean, for `--help` and the README. */
+export const exitCodes: readonly (readonly [number, string])[] = [
+  [0, "all is well"],
+  [1, "an unexpected error: please report it"],
+  [2, "the recipe or the arguments are wrong"],
+  [3, "the input is wrong: a checkpoint, a text, the hub"],
+  [4, "no space left on the disk"],
+  [5, "a step failed, for instance on a value that is not finite"],
+  [6, "the cache is damaged and could not be healed"],
+  [7, "the result misses what the recipe expects"],
+  [10, "plan --exit-code: there is work to do"],
+  [130, "interrupted; the same command goes on"],
+];
+
+/** Runs what may refuse its arguments with a RangeError, and makes that a usage error. @throws {UsageError} */
+export function asked<T>(use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * Prints an error as people should see it.
+ *
+ * @returns the exit code
+ */
+export function reportError(error: unknown, terminal: Terminal): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof RecipeError) {
+    terminal.diagnose(error.diagnostics);
+    return 2;
+  }
+  const exit = error instanceof UsageError ? 2 : exitCodeOf(error);
+  terminal.note(`error: ${error instanceof Error ? error.message : String(error)}`);
+  if (Deno.env.get("PBS2P_DEBUG") === "1" && error instanceof Error) {
+    terminal.note(Deno.inspect(error, { colors: false }));
+  } else if (exit === 1) terminal.note("This was not foreseen. PBS2P_DEBUG=1 shows where it happened.");
+  return exit;
+}

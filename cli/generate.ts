@@ -1,0 +1,72 @@
+/** `generate`: continues a text with a model, packed or not. */
+import { Command } from "commander";
+import { InputError } from "../checkpoints/input_error.ts";
+import { openTokenizer } from "../datasets/mod.ts";
+import { generate, type GenerateOptions } from "../models/mod.ts";
+import { UsageError } from "./exit_codes.ts";
+import { openModel } from "./models.ts";
+import { type CommandContext, parseNumber, parseWhole, runsOption } from "./options.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface Options extends Pick<GenerateOptions, "maxTokens" | "temperature" | "topK" | "topP" | "seed"> {
+  readonly prompt: string;
+  readonly config?: string;
+  readonly runs?: string;
+}
+
+/** The command. */
+export function generateCommand(context: CommandContext): Command {
+  return new Command("generate")
+    .description("continue a text with a model, packed or not; the text comes as it is written")
+    .argument("<model>", "a packed folder, a run (its folder, its id, `last`), a checkpoint folder or a .gguf file")
+    .requiredOption("-p, --prompt <text>", "the text to continue")
+    .option("--max-tokens <count>", "new tokens at most", parseWhole(1), 128)
+    .option(
+      "--temperature <number>",
+      "0 always takes the likeliest token (default: 1 with --top-k or --top-p, else 0)",
+      parseNumber(0, 100),
+    )
+    .option("--top-k <count>", "draw among the k likeliest tokens only", parseWhole(1))
+    .option("--top-p <share>", "draw among the likeliest tokens of this share only", parseNumber(0, 1))
+    .option("--seed <number>", "of the drawing", parseWhole(0), 0)
+    .option("--config <dir>", "folder with config.json and tokenizer.json, where they are not beside the weights")
+    .addOption(runsOption())
+    .action(async (target: string, options: Options) =>
+      context.exit(await write(target, options, context.terminal({})))
+    );
+}
+
+async function write(target: string, options: Options, terminal: Terminal): Promise<number> {
+  const { prompt, maxTokens, topK, topP, seed } = options;
+  const { temperature = topK === undefined && topP === undefined ? 0 : 1 } = options;
+  const checkpoint = await openModel(target, options);
+  const stop = new AbortController();
+  const interrupt = () => stop.abort();
+  Deno.addSignalListener("SIGINT", interrupt);
+  try {
+    if (!checkpoint.tokenizer) {
+      throw new InputError(`Cannot generate with ${target}: it has no tokenizer; --config names a folder that has`);
+    }
+    const tokenizer = openTokenizer(checkpoint.tokenizer);
+    const ids = tokenizer.encode(prompt);
+    if (ids.length === 0) {
+      throw new UsageError("Cannot continue an empty prompt: this model begins texts with no token");
+    }
+    const decoder = tokenizer.streamDecoder();
+    // What stands before a token decides how it reads, such as whether a space begins it.
+    for (const id of ids) decoder.push(id);
+    terminal.write(prompt);
+    const tokens = generate(checkpoint, [...ids], { maxTokens, temperature, topK, topP, seed, signal: stop.signal });
+    for await (const id of tokens) if (id !== tokenizer.eos) terminal.write(decoder.push(id));
+    terminal.line(decoder.flush());
+    return 0;
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
+    if (!stop.signal.aborted) throw error;
+    terminal.line();
+    return 130;
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
+    checkpoint.close();
+  }
+}

@@ -1,0 +1,97 @@
+/** `inspect`: what a model is made of, and what its weights cost in bits. */
+import { Command } from "commander";
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { inspectPacked, type PackedInspection } from "../checkpoints/packed_bits.ts";
+import { findModel, openModel } from "./models.ts";
+import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
+import { bytes, renderTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface Options {
+  readonly runs?: string;
+  readonly json?: boolean;
+  readonly color?: boolean;
+}
+
+/** The command. */
+export function inspectCommand(context: CommandContext): Command {
+  return withOutputOptions(new Command("inspect"))
+    .description("list a model's layers with N:M and bits, or an ordinary checkpoint's tensors")
+    .argument("<model>", "a packed folder, a run (its folder, its id, `last`), a checkpoint folder or a .gguf file")
+    .addOption(runsOption())
+    .action(async (target: string, options: Options) => {
+      const terminal = context.terminal(options);
+      const checkpoint = await openModel(target, options);
+      try {
+        if (checkpoint.format === "packed") await inspect(findModel(target, options), options, terminal);
+        else listTensors(checkpoint, options, terminal);
+      } finally {
+        checkpoint.close();
+      }
+    });
+}
+
+async function inspect(folder: string, { json }: Options, terminal: Terminal): Promise<void> {
+  const packed = await inspectPacked(folder);
+  if (json) return terminal.line(JSON.stringify(packed));
+  for (const line of renderInspection(packed, terminal.width)) terminal.line(line);
+}
+
+/** A packed model as lines: its layers, then bits by component. */
+export function renderInspection(packed: PackedInspection, width: number): string[] {
+  const right = "right";
+  const layers = renderTable(
+    [
+      { head: "layer" },
+      { head: "shape", side: right },
+      { head: "N:M", side: right },
+      { head: "nominal", side: right },
+      { head: "stored", side: right },
+    ],
+    packed.layers.map(({ name, header, nominal, stored }) => [
+      name,
+      `${header.rows}×${header.cols}`,
+      `${header.keep}:${header.of}`,
+      nominal.toFixed(3),
+      stored.total.toFixed(3),
+    ]),
+    { width },
+  );
+  const { stored, nominal, storing, parts } = packed;
+  const components = renderTable(
+    [{ head: "bits per compressed weight" }, { head: "", side: right }],
+    [
+      ["nominal, as papers count", nominal.toFixed(3)],
+      ["  with it, for storing (2 + 1/group)", storing.toFixed(3)],
+      ["mask", stored.mask.toFixed(3)],
+      ["signs", stored.signs.toFixed(3)],
+      ["segment and salient marks", stored.segments.toFixed(3)],
+      ["scales", stored.scales.toFixed(3)],
+      ["stored", stored.total.toFixed(3)],
+      ["whole model, everything included", packed.model.toFixed(3)],
+    ],
+  );
+  return [
+    ...layers,
+    "",
+    ...components,
+    "",
+    `${bytes(packed.bytes)}: compressed layers ${bytes(parts.layers)}, other tensors ${bytes(parts.others)}, header ` +
+    bytes(parts.header),
+    `${packed.parameters} parameters, ${packed.weights} of them in compressed layers`,
+  ];
+}
+
+function listTensors(checkpoint: Checkpoint, { json }: Options, terminal: Terminal): void {
+  const tensors = [...checkpoint.tensors.values()];
+  const { format, label, config } = checkpoint;
+  if (json) return terminal.line(JSON.stringify({ format, label, bytes: checkpoint.bytes, config, tensors }));
+  const rows = tensors.map(({ name, dtype, shape, bytes: size }) => [name, dtype, shape.join("×"), bytes(size)]);
+  const columns = [{ head: "tensor" }, { head: "type" }, { head: "shape", side: "right" }, {
+    head: "size",
+    side: "right",
+  }] as const;
+  for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
+  terminal.line();
+  terminal.line(`${label}: ${format}, ${tensors.length} tensors, ${bytes(checkpoint.bytes)}; not compressed by pbs2p`);
+}

@@ -1,0 +1,76 @@
+/**
+ * The command line: one file per command, one exit.
+ *
+ * `deno task run configs/quickstart.yaml` is `deno run … cli/main.ts run configs/quickstart.yaml`.
+ */
+import { Command } from "commander";
+import { benchCommand } from "./bench.ts";
+import { cacheCommand } from "./cache.ts";
+import { doctorCommand } from "./doctor.ts";
+import { exitCodes, reportError } from "./exit_codes.ts";
+import { generateCommand } from "./generate.ts";
+import { inspectCommand } from "./inspect.ts";
+import type { CommandContext } from "./options.ts";
+import { planCommand } from "./plan.ts";
+import { runCommand } from "./run.ts";
+import { runsCommand } from "./runs.ts";
+import { schemaCommand } from "./schema.ts";
+import { openTerminal, type Terminal } from "./terminal.ts";
+
+/**
+ * Runs one command.
+ *
+ * @param args the command's name and its arguments
+ * @param terminal where to print; by default the process's own, as the options ask for
+ * @returns the exit code
+ */
+export async function main(args: readonly string[], terminal?: Terminal): Promise<number> {
+  let used = terminal ?? openTerminal();
+  let exit = 0;
+  const context: CommandContext = {
+    terminal: ({ color, json }) => used = terminal ?? openTerminal({ colour: color, json }),
+    exit: (code) => void (exit = code),
+  };
+  const program = new Command("pbs2p")
+    .description("Compresses language models below one nominal bit per weight (PBS²P), from a YAML recipe.")
+    .usage("<command> [options]")
+    .enablePositionalOptions()
+    .addHelpText(
+      "after",
+      `\nExit codes:\n${exitCodes.map(([code, text]) => `  ${`${code}`.padEnd(5)}${text}`).join("\n")}`,
+    );
+  const makers = [
+    runCommand,
+    planCommand,
+    runsCommand,
+    cacheCommand,
+    inspectCommand,
+    generateCommand,
+    doctorCommand,
+    schemaCommand,
+    benchCommand,
+  ];
+  for (const make of makers) program.addCommand(make(context));
+  configure(program, () => used);
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return exit;
+  } catch (error) {
+    return reportError(error, used);
+  }
+}
+
+/** Makes a command and those in it throw instead of exiting, print through the terminal, and fit its width. */
+function configure(command: Command, terminal: () => Terminal): void {
+  command.exitOverride().showSuggestionAfterError().configureOutput({
+    writeOut: (text) => terminal().write(text),
+    writeErr: (text) => terminal().note(text.trimEnd()),
+    getOutHelpWidth: () => terminal().width,
+    getErrHelpWidth: () => terminal().width,
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
+  for (const each of command.commands) configure(each, terminal);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,123 @@
+/** Options that several commands share, and how they are read. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
+import { Stages } from "../runner/schema.ts";
+import { nearest } from "../runner/suggest.ts";
+import { locate, workingFolder } from "./places.ts";
+import { parseBytes } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What a command is given besides its own options. */
+export interface CommandContext {
+  /** The process's terminal, opened once the options are known. */
+  terminal(options: { readonly color?: boolean; readonly json?: boolean }): Terminal;
+  /** Sets the exit code of a command that ends well. */
+  exit(code: number): void;
+}
+
+/** Options of `run` and `plan`. */
+export interface RecipeOptions {
+  readonly set: readonly string[];
+  readonly until?: string;
+  readonly from?: string;
+  readonly device: "auto" | "cpu" | "webgpu";
+  readonly cache?: string;
+  readonly cacheSize?: number;
+  readonly json?: boolean;
+  readonly color?: boolean;
+}
+
+/** Adds the options of commands that read a recipe. */
+export function withRecipeOptions(command: Command): Command {
+  return withOutputOptions(
+    command
+      .argument("<recipe>", "a YAML file, such as configs/quickstart.yaml")
+      .option("--set <path=value>", "override a value, e.g. stages.spbo.iterations=20; may be repeated", collect, [])
+      .option("--until <stage>", "stop after this stage", parseStage)
+      .option("--from <stage>", "make this stage and what follows again, although it is cached", parseStage)
+      .addOption(
+        new Option("--device <device>", "where kernels run").choices(["auto", "cpu", "webgpu"]).default("auto"),
+      )
+      .addOption(cacheOption())
+      .addOption(cacheSizeOption()),
+  );
+}
+
+/** Adds `--json` and `--no-color`. */
+export function withOutputOptions(command: Command): Command {
+  return command.option("--json", "print for programs").option("--no-color", "print without colours");
+}
+
+/** `--cache DIR`. */
+export function cacheOption(): Option {
+  return new Option("--cache <dir>", "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)");
+}
+
+/** `--cache-size 20GiB`. */
+export function cacheSizeOption(): Option {
+  return new Option("--cache-size <size>", "most that artifacts may take, e.g. 20GiB (default: 50GiB)")
+    .argParser(parseSize);
+}
+
+/** `--runs DIR`. */
+export function runsOption(): Option {
+  return new Option("--runs <dir>", "folder of the runs (default: PBS2P_RUNS, or runs)");
+}
+
+/** Reads a recipe as commands name it; prints its warnings. @throws {RecipeError} */
+export async function readRecipe(path: string, { set }: RecipeOptions, terminal: Terminal): Promise<LoadedRecipe> {
+  const loaded = await loadRecipe(locate(path), { set, cwd: workingFolder() });
+  terminal.diagnose(loaded.warnings);
+  return loaded;
+}
+
+/** Prints what is going on, but not more often than people can read. */
+export function throttled(print: (message: string) => void, every = 1000): (message: string) => void {
+  let last = -Infinity;
+  return (message) => {
+    const now = performance.now();
+    if (now - last < every) return;
+    last = now;
+    print(message);
+  };
+}
+
+/** Adds one value to a repeated option. */
+export function collect(value: string, values: readonly string[]): string[] {
+  return [...values, value];
+}
+
+/** A whole number from `least` on, for commander. */
+export function parseWhole(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
+  };
+}
+
+/** A number in a range, for commander. */
+export function parseNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`);
+  };
+}
+
+function parseStage(name: string): string {
+  const names = Object.keys(Stages.shape);
+  if (names.includes(name)) return name;
+  const meant = nearest(name, names);
+  throw new InvalidArgumentError(
+    `${meant === undefined ? "" : `Did you mean ${meant}? `}The stages are ${names.join(", ")}.`,
+  );
+}
+
+function parseSize(text: string): number {
+  try {
+    return parseBytes(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? `${error.message}.` : "");
+  }
+}

@@ -1,0 +1,128 @@
+/** `plan`: what a run would do, why, and what it would cost; no weights are read. */
+import { Command } from "commander";
+import { makePlan, openCache, type Plan, type PlannedStep, type StageSummary, summarizeStages } from "../runner/mod.ts";
+import { pipeline } from "../stages/mod.ts";
+import { type CommandContext, readRecipe, type RecipeOptions, throttled, withRecipeOptions } from "./options.ts";
+import { cacheFolder } from "./places.ts";
+import { describeReason } from "./reasons.ts";
+import { bytes, duration, ranges, renderTable, wrapText } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface Options extends RecipeOptions {
+  readonly exitCode?: boolean;
+}
+
+/** The command. */
+export function planCommand(context: CommandContext): Command {
+  return withRecipeOptions(new Command("plan"))
+    .description("say what is cached, what will run, why, and what it will cost; reads no weights")
+    .option("--exit-code", "end with 10 where there is work to do, with 0 where all is cached")
+    .action(async (path: string, options: Options) => {
+      const todo = await plan(path, options, context.terminal(options));
+      if (options.exitCode && todo) context.exit(10);
+    });
+}
+
+/** @returns whether there is work to do */
+async function plan(path: string, options: Options, terminal: Terminal): Promise<boolean> {
+  const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
+  try {
+    const subject = await pipeline.open(recipe, {
+      purpose: "plan",
+      device: options.device,
+      cache: cache.folder,
+      hashes: cache.fileHashes,
+      warn: (message) => terminal.note(`warning: ${message}`),
+      progress: throttled((message) => terminal.note(message)),
+    });
+    try {
+      const { until, from } = options;
+      const made = await makePlan(subject, cache, { recipe, sources, until, from });
+      const { model, method, device } = subject;
+      if (options.json) {
+        const steps = made.steps.map(({ step: _step, ...summary }) => summary);
+        const stages = summarizeStages(made);
+        terminal.line(JSON.stringify({ recipe: name, model, method, device, totals: made.totals, stages, steps }));
+      } else {
+        terminal.line(`${name}: ${model} on ${device.kind} (${device.name})`);
+        for (const line of wrapText(`device: ${device.why}`, terminal.width, "  ")) terminal.line(line);
+        terminal.line();
+        for (const line of renderPlan(made, terminal.width)) terminal.line(line);
+      }
+      return made.totals.run > 0;
+    } finally {
+      await subject.close();
+    }
+  } finally {
+    cache.close();
+  }
+}
+
+/** A plan as lines: stages, then every step (blocks alike in one line), then what it costs. */
+export function renderPlan(made: Plan, width: number): string[] {
+  const lines = renderTable(
+    [{ head: "stage" }, { head: "state" }, { head: "run", side: "right" }, { head: "cached", side: "right" }, {
+      head: "not needed",
+      side: "right",
+    }, { head: "time", side: "right" }],
+    summarizeStages(made).map(({ stage, state, run, cached, skip, seconds }) => [
+      stage,
+      stateNames[state],
+      String(run),
+      String(cached),
+      String(skip),
+      run > 0 ? duration(seconds) : "–",
+    ]),
+    { width },
+  );
+  lines.push("");
+  for (const group of groupSteps(made.steps)) lines.push(...renderGroup(group, width));
+  const { run, cached, seconds, memory, disk } = made.totals;
+  lines.push("");
+  if (run === 0) lines.push(`All is cached (${cached} steps): nothing to do.`);
+  else {
+    lines.push(...wrapText(
+      `${run} steps to run, ${cached} cached: about ${duration(seconds)}, ${bytes(memory)} of memory and ` +
+        `${bytes(disk)} of disk at the peak.`,
+      width,
+    ));
+  }
+  return lines;
+}
+
+const stateNames: Readonly<Record<StageSummary["state"], string>> = {
+  run: "will run",
+  cached: "cached",
+  partly: "partly cached",
+  skip: "not needed",
+};
+
+interface Group {
+  readonly name: string;
+  readonly state: PlannedStep["state"];
+  readonly why?: string;
+  readonly blocks: number[];
+  seconds: number;
+}
+
+/** Steps of one name, state and reason, whatever their blocks; in the order of their first. */
+function groupSteps(steps: readonly PlannedStep[]): Group[] {
+  const groups = new Map<string, Group>();
+  for (const { id, block, state, why, seconds } of steps) {
+    const name = id.replace(/\[\d+\]$/, "");
+    const reason = why && describeReason(why);
+    const key = `${name}\0${state}\0${reason}`;
+    const group = groups.get(key) ?? { name, state, why: reason, blocks: [], seconds: 0 };
+    groups.set(key, group);
+    if (block !== undefined) group.blocks.push(block);
+    group.seconds += seconds;
+  }
+  return [...groups.values()];
+}
+
+function renderGroup({ name, state, why, blocks, seconds }: Group, width: number): string[] {
+  const which = blocks.length > 0 ? `${name}[${ranges(blocks)}]` : name;
+  const cost = state === "run" ? `, ${duration(seconds)}` : "";
+  return wrapText(`${which}  ${stateNames[state]}${cost}${why === undefined ? "" : `: ${why}`}`, width, "    ");
+}

@@ -1,0 +1,142 @@
+/** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
+import { Listr, type ListrTask, type ListrTaskWrapper } from "listr2";
+import type { RunEvent } from "../runner/events.ts";
+import { describeReason } from "./reasons.ts";
+import { RunTracker, type StageView } from "./run_view.ts";
+import { duration } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Shows a run's events until it ends. */
+export interface Progress {
+  onEvent(event: RunEvent): void;
+  /** Leaves the terminal as it should be, and prints what had to wait. */
+  close(): Promise<void>;
+}
+
+/** Prints each event as one line of JSON. */
+export function jsonProgress(terminal: Terminal): Progress {
+  return {
+    onEvent: (event) => terminal.line(JSON.stringify(event)),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Prints one line for each step that ends. */
+export function plainProgress(terminal: Terminal): Progress {
+  const tracker = new RunTracker();
+  return {
+    onEvent: (event) => {
+      tracker.follow(event);
+      const { done, total, left = 0 } = tracker.view(event.at);
+      if (event.type === "run-started") {
+        for (const line of introduce(event)) terminal.line(line);
+      } else if (event.type === "step-finished") {
+        const rest = done < total ? `, about ${duration(left)} left` : "";
+        terminal.line(`${event.step}  ${duration(event.seconds)}  (${done} of ${total} steps${rest})`);
+      } else for (const line of remark(event)) terminal.note(line);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Keeps a list of stages up to date, with the time that is left. */
+export function liveProgress(terminal: Terminal): Progress {
+  const tracker = new RunTracker();
+  const waiting: string[] = [];
+  let list: Promise<unknown> = Promise.resolve();
+  let redraw = () => {};
+  let end = () => {};
+  return {
+    onEvent: (event) => {
+      tracker.follow(event);
+      waiting.push(...remark(event));
+      if (event.type === "run-started") {
+        for (const line of introduce(event)) terminal.line(line);
+        if (event.steps.some(({ state }) => state === "run")) [list, redraw, end] = drawList(tracker, terminal);
+      } else redraw();
+    },
+    close: async () => {
+      end();
+      await list;
+      for (const line of waiting) terminal.note(line);
+    },
+  };
+}
+
+/** A task of the list ends when its stage is done or the run is over. */
+function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, () => void, () => void] {
+  const names = tracker.view(Date.now()).stages.map(({ stage }) => stage);
+  const tasks = new Map<string, ListrTaskWrapper<unknown, never, never>>();
+  const settle = new Map<string, { resolve: () => void; reject: (error: Error) => void }>();
+  const stageTasks: ListrTask[] = names.map((name) => ({
+    title: name,
+    task: (_context, task) => {
+      tasks.set(name, task as unknown as ListrTaskWrapper<unknown, never, never>);
+      return new Promise<void>((resolve, reject) => {
+        settle.set(name, { resolve, reject });
+        redraw();
+      });
+    },
+  }));
+  const listr = new Listr(stageTasks, {
+    concurrent: true,
+    exitOnError: false,
+    renderer: "default",
+    rendererOptions: { showErrorMessage: false, collapseSkips: false, lazy: false },
+  });
+  const redraw = () => {
+    const view = tracker.view(Date.now());
+    const last = view.stages.findLast(({ now }) => now !== undefined)?.stage;
+    for (const stage of view.stages) {
+      const task = tasks.get(stage.stage);
+      if (!task) continue;
+      const left = stage.stage === last && view.left !== undefined ? `, about ${duration(view.left)} left` : "";
+      task.title = fit(titleOf(stage) + left, terminal.width - 4);
+      if (stage.failed) settle.get(stage.stage)?.reject(new Error(stage.stage));
+      else if (stage.done === stage.total) settle.get(stage.stage)?.resolve();
+    }
+  };
+  const clock = setInterval(redraw, 500);
+  const end = () => {
+    clearInterval(clock);
+    redraw();
+    for (const { resolve } of settle.values()) resolve();
+  };
+  return [listr.run().catch(() => undefined), redraw, end];
+}
+
+/** `calibrate      3/6  block 3: windows 12/32`. */
+function titleOf({ stage, done, total, cached, now, seconds }: StageView): string {
+  const count = `${done}/${total}`;
+  const parts = [stage.padEnd(14), count.padStart(7)];
+  if (done === total) parts.push(cached === total ? "  cached" : `  ${duration(seconds)}`);
+  else if (now !== undefined) parts.push(`  ${now}`);
+  return parts.join("");
+}
+
+function introduce(event: RunEvent & { type: "run-started" }): string[] {
+  const count = (state: string) => event.steps.filter((step) => step.state === state).length;
+  const seconds = event.steps.filter(({ state }) => state === "run").reduce((sum, step) => sum + step.seconds, 0);
+  const [run, cached] = [count("run"), count("cached")];
+  return [
+    `${event.recipe}: ${event.model} on ${event.device.kind} (${event.device.name})`,
+    `${run} steps to run, ${cached} cached${run > 0 ? `, about ${duration(seconds)}` : ""}`,
+  ];
+}
+
+/** What is worth a line of its own, whatever the display. */
+function remark(event: RunEvent): string[] {
+  if (event.type === "warning") return [`warning: ${event.message}`];
+  if (event.type === "artifact-corrupt") {
+    return [`warning: the cached result of ${event.step} is damaged (${event.detail}): it is made again`];
+  }
+  if (event.type === "step-started" && event.why && event.why.field === "evicted") {
+    return [`${event.step} runs again: ${describeReason(event.why)}`];
+  }
+  return [];
+}
+
+function fit(text: string, width: number): string {
+  const letters = [...text];
+  return letters.length > width ? `${letters.slice(0, width - 1).join("")}…` : text;
+}

@@ -1,0 +1,38 @@
+/** Why a step runs, in words. */
+import type { Reason } from "../runner/events.ts";
+
+const sentences: Readonly<Record<string, string>> = {
+  "first run": "first run",
+  evicted: "its result is gone from the cache",
+  transient: "what it hands on was not kept, and is needed again",
+  forced: "asked for with --from",
+  version: "this version of the program makes it in another way",
+};
+
+/**
+ * A reason in words.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const at = { file: "my.yaml", line: 7 };
+ * assert.equal(
+ *   describeReason({ field: "stages.spbo.iterations", before: 15, now: 20, at }),
+ *   "stages.spbo.iterations 15 → 20, my.yaml line 7",
+ * );
+ * ```
+ */
+export function describeReason({ field, step, before, now, at }: Reason): string {
+  const change = before === undefined && now === undefined ? "" : ` ${show(before)} → ${show(now)}`;
+  const place = at === undefined ? "" : `, ${at.file} line ${at.line}`;
+  const cause = sentences[field] ?? `${field}${change}${place}`;
+  return step === undefined ? cause : `because of ${step}: ${cause}`;
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  // Hashes tell nobody anything beyond being different.
+  const short = /^[0-9a-f]{40,64}$/.test(text) ? text.slice(0, 8) : text;
+  return short.length > 40 ? `${short.slice(0, 39)}…` : short;
+}

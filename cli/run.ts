@@ -1,0 +1,158 @@
+/** `run`: makes what a recipe asks for, and says what came of it. */
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { Command } from "commander";
+import { Metrics, renderResultTable } from "../report/mod.ts";
+import type { Recipe } from "../runner/schema.ts";
+import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
+import { pipeline } from "../stages/mod.ts";
+import {
+  type CommandContext,
+  readRecipe,
+  type RecipeOptions,
+  runsOption,
+  throttled,
+  withRecipeOptions,
+} from "./options.ts";
+import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
+import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
+import { duration } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface Options extends RecipeOptions {
+  readonly runs?: string;
+}
+
+/** The command. */
+export function runCommand(context: CommandContext): Command {
+  return withRecipeOptions(new Command("run"))
+    .description("make what a recipe asks for; what is cached is not made again")
+    .addOption(runsOption())
+    .addHelpText(
+      "after",
+      "\nWith --json every event is a line of JSON, and the last line is the path of the run's folder.\n" +
+        "Ctrl-C stops cleanly; the same command then goes on. A second Ctrl-C stops at once.",
+    )
+    .action(async (path: string, options: Options) =>
+      context.exit(await run(path, options, context.terminal(options)))
+    );
+}
+
+/** @returns the exit code */
+async function run(path: string, options: Options, terminal: Terminal): Promise<number> {
+  const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  const interruption = listenForInterruption(terminal);
+  const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
+  try {
+    const subject = await pipeline.open(recipe, {
+      purpose: "run",
+      device: options.device,
+      cache: cache.folder,
+      hashes: cache.fileHashes,
+      warn: (message) => terminal.note(`warning: ${message}`),
+      progress: throttled((message) => terminal.note(message)),
+    });
+    try {
+      const { until, from } = options;
+      const plan = await makePlan(subject, cache, { recipe, sources, until, from });
+      const progress = options.json
+        ? jsonProgress(terminal)
+        : terminal.live
+        ? liveProgress(terminal)
+        : plainProgress(terminal);
+      let result: RunResult;
+      try {
+        result = await executeRun(plan, subject, {
+          ...{ cache, recipe, name, runsDir: runsFolder(options.runs) },
+          next: nextCommand(path, options),
+          onEvent: progress.onEvent,
+          signal: interruption.signal,
+        });
+      } finally {
+        await progress.close();
+      }
+      return await conclude(result, recipe, options, terminal);
+    } finally {
+      await subject.close();
+    }
+  } finally {
+    cache.close();
+    interruption.stop();
+  }
+}
+
+/** Says how a run ended. @returns the exit code */
+async function conclude(result: RunResult, recipe: Recipe, options: Options, terminal: Terminal): Promise<number> {
+  const { outcome, folder, error, exit, seconds, steps } = result;
+  if (outcome === "interrupted") {
+    terminal.note("Interrupted; what is done is kept. To go on, give the same command again.");
+  } else if (outcome === "failed") terminal.note(`error: ${error?.message ?? "the run failed"}`);
+  const metrics = outcome === "finished" && options.until === undefined ? await readMetrics(folder) : undefined;
+  const missed = metrics !== undefined &&
+    Object.entries(recipe.expect ?? {}).some(([name, { value, within }]) =>
+      Math.abs(metrics.perplexity[name].compressed / value - 1) > within
+    );
+  if (options.json) terminal.line(folder);
+  else {
+    if (metrics) {
+      terminal.line();
+      for (const line of renderResultTable(metrics, recipe)) terminal.line(line);
+    }
+    if (outcome === "finished") {
+      const from = steps.run === 0
+        ? "all from the cache, in"
+        : steps.cached === 0
+        ? "cold, in"
+        : "partly from the cache, in";
+      const until = options.until === undefined ? "" : `stopped after ${options.until}; `;
+      terminal.line();
+      terminal.line(terminal.paint("good", `Done: ${until}${from} ${duration(seconds)}`));
+    }
+    terminal.line(`folder  ${show(folder)}`);
+    if (metrics) terminal.line(`report  ${show(join(folder, "report.html"))}`);
+  }
+  return exit !== 0 ? exit : missed ? 7 : 0;
+}
+
+async function readMetrics(folder: string): Promise<Metrics> {
+  return Metrics.parse(JSON.parse(await readFile(join(folder, "metrics.json"), "utf8")));
+}
+
+/** The first Ctrl-C asks the run to stop, the second one ends the process. */
+function listenForInterruption(terminal: Terminal): { signal: AbortSignal; stop: () => void } {
+  const controller = new AbortController();
+  const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
+  const interrupt = () => {
+    if (controller.signal.aborted) {
+      // The task list hides the cursor.
+      if (terminal.live) terminal.write("\x1b[?25h\n");
+      Deno.exit(130);
+    }
+    terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once.");
+    controller.abort();
+  };
+  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  return {
+    signal: controller.signal,
+    stop: () => signals.forEach((signal) => Deno.removeSignalListener(signal, interrupt)),
+  };
+}
+
+/** The command that goes on: as given, but always a run. */
+function nextCommand(path: string, { set, until, from: _once, device, cache, runs }: Options): string {
+  const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
+  return [
+    "deno task run",
+    quote(path),
+    ...set.map((each) => `--set ${quote(each)}`),
+    ...(until === undefined ? [] : [`--until ${until}`]),
+    ...(device === "auto" ? [] : [`--device ${device}`]),
+    ...(cache === undefined ? [] : [`--cache ${quote(cache)}`]),
+    ...(runs === undefined ? [] : [`--runs ${quote(runs)}`]),
+  ].join(" ");
+}
+
+function show(path: string): string {
+  const short = relative(workingFolder(), path);
+  return short !== "" && short.length < path.length ? short : path;
+}

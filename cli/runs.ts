@@ -1,0 +1,122 @@
+/** `runs`: past runs, listed, shown and compared. */
+import { Command } from "commander";
+import { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "../runner/mod.ts";
+import { asked } from "./exit_codes.ts";
+import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
+import { runsFolder } from "./places.ts";
+import { duration, renderTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface Options {
+  readonly runs?: string;
+  readonly json?: boolean;
+  readonly color?: boolean;
+}
+
+/** The command with its subcommands. */
+export function runsCommand(context: CommandContext): Command {
+  const add = (name: string, description: string) =>
+    withOutputOptions(new Command(name)).description(description).addOption(runsOption());
+  return new Command("runs").description("list, show and compare past runs")
+    .addCommand(
+      add("list", "all runs, the newest first").action((options: Options) => {
+        list(options, context.terminal(options));
+      }),
+      { isDefault: true },
+    )
+    .addCommand(
+      add("show", "one run").argument("<run>", "its id, the beginning of it, or `last`")
+        .action((id: string, options: Options) => show(id, options, context.terminal(options))),
+    )
+    .addCommand(
+      add("compare", "what differs between two runs").argument("<a>", "a run").argument("<b>", "another")
+        .action((a: string, b: string, options: Options) => compare(a, b, options, context.terminal(options))),
+    );
+}
+
+function list({ runs, json }: Options, terminal: Terminal): void {
+  const found = listRuns(runsFolder(runs));
+  if (json) return terminal.line(JSON.stringify(found));
+  if (found.length === 0) return terminal.line(`There are no runs in ${runsFolder(runs)}.`);
+  const columns = [
+    { head: "run" },
+    { head: "model" },
+    { head: "outcome" },
+    { head: "steps", side: "right" },
+    { head: "time", side: "right" },
+  ] as const;
+  const rows = found.map(({ run, model, outcome, steps, seconds }) => [
+    run,
+    model,
+    outcome,
+    `${steps.run}+${steps.cached}`,
+    duration(seconds),
+  ]);
+  for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
+}
+
+function show(id: string, { runs, json }: Options, terminal: Terminal): void {
+  const record = asked(() => readRun(runsFolder(runs), id));
+  if (json) return terminal.line(JSON.stringify(record));
+  for (const line of describeRun(record)) terminal.line(line);
+  const numbers = compareRuns(record, record).metrics;
+  if (numbers.length === 0) return;
+  terminal.line();
+  const rows = numbers.map(({ path, a }) => [path, number(a)]);
+  for (const line of renderTable([{ head: "metric" }, { head: "value", side: "right" }], rows)) terminal.line(line);
+}
+
+function compare(a: string, b: string, { runs, json }: Options, terminal: Terminal): void {
+  const folder = runsFolder(runs);
+  const comparison = compareRuns(asked(() => readRun(folder, a)), asked(() => readRun(folder, b)));
+  if (json) return terminal.line(JSON.stringify(comparison));
+  for (const line of renderComparison(comparison, terminal.width)) terminal.line(line);
+}
+
+/** Two runs side by side: recipe values that differ, then the numbers of their results. */
+export function renderComparison({ a, b, recipe, metrics }: RunComparison, width: number): string[] {
+  const lines = [`a  ${a.run}  ${a.outcome}`, `b  ${b.run}  ${b.outcome}`, ""];
+  if (recipe.length === 0) lines.push("The recipes are the same.");
+  else {
+    const rows = recipe.map(({ field, before, now }) => [field, text(before), text(now)]);
+    lines.push(...renderTable([{ head: "recipe" }, { head: "a" }, { head: "b" }], rows, { width }));
+  }
+  if (metrics.length === 0) return [...lines, "", "Neither run left metrics."];
+  const columns = [
+    { head: "metric" },
+    { head: "a", side: "right" },
+    { head: "b", side: "right" },
+    { head: "b − a", side: "right" },
+  ] as const;
+  const rows = metrics.map(({ path, a, b }) => [
+    path,
+    number(a),
+    number(b),
+    a === undefined || b === undefined || a === b ? "" : number(b - a),
+  ]);
+  return [...lines, "", ...renderTable(columns, rows, { width })];
+}
+
+function describeRun(
+  { run, folder, recipe, model, method, outcome, started, seconds, steps, error }: RunInfo | RunRecord,
+) {
+  return [
+    `run      ${run}`,
+    `recipe   ${recipe}`,
+    `model    ${model}`,
+    `method   ${method}`,
+    `started  ${new Date(started).toISOString()}`,
+    `outcome  ${outcome}, after ${duration(seconds)}: ${steps.run} steps run, ${steps.cached} cached`,
+    ...(error === undefined ? [] : [`error    ${error}`]),
+    `folder   ${folder}`,
+  ];
+}
+
+function number(value: number | undefined): string {
+  if (value === undefined) return "–";
+  return Number.isInteger(value) ? String(value) : value.toPrecision(5).replace(/\.?0+$/, "");
+}
+
+function text(value: unknown): string {
+  return value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+}
