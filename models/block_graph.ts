@@ -160,12 +160,14 @@ function attention(
     k = graph.op("RotaryEmbedding", [k, ...tables], { num_heads: kvHeads });
   }
   const past = cache ? ["past.key", "past.value"] : ["", ""];
-  const [mixed, key, value] = graph.ops(
-    "com.microsoft:GroupQueryAttention",
-    [q, k, v, ...past, last, total],
-    3,
-    { num_heads: heads, kv_num_heads: kvHeads },
-  );
+  const grouped = { kv_num_heads: kvHeads };
+  // The fused operator leaves out what is masked; it wants head sizes that are multiples of 8.
+  const [mixed, key, value] = headDim % 8 === 0
+    ? graph.ops("com.microsoft:GroupQueryAttention", [q, k, v, ...past, last, total], 3, {
+      num_heads: heads,
+      ...grouped,
+    })
+    : graph.ops("Attention", [q, k, v, "", ...past], 3, { is_causal: 1, q_num_heads: heads, ...grouped });
   if (cache) {
     graph.output("present.key", key, ["windows", kvHeads, "keys", headDim]);
     graph.output("present.value", value, ["windows", kvHeads, "keys", headDim]);

@@ -105,16 +105,16 @@ export async function openForward(
     const id = count++;
     await channel.call("openHead", { id, weights: pick(headShapes(spec), weights) });
     return {
-      loss(hidden, ids, windows) {
+      async loss(hidden, ids, windows) {
         checkHidden(spec, hidden, windows);
         checkIds(spec, ids, windows);
         const states = own(hidden);
-        return channel.call("loss", { id, hidden: states, ids: ids.slice(), ...windows }, [states.buffer]);
+        return await channel.call("loss", { id, hidden: states, ids: ids.slice(), ...windows }, [states.buffer]);
       },
-      logits(hidden) {
+      async logits(hidden) {
         checkHidden(spec, hidden, { windows: 1, length: hidden.length / spec.hidden });
         const states = own(hidden);
-        return channel.call("logits", { id, hidden: states }, [states.buffer]);
+        return await channel.call("logits", { id, hidden: states }, [states.buffer]);
       },
       async close() {
         await channel.call("closeHead", { id });
@@ -139,10 +139,15 @@ export async function openForward(
       const local = weights && blockWeights(spec, block, weights);
       await channel.call("openBlock", { id, weights: local, options }, local && move ? buffersOf(local) : []);
       return {
-        run(hidden, windows) {
+        async run(hidden, windows) {
           checkHidden(spec, hidden, windows);
+          if (options.cache && windows.windows !== 1) {
+            throw new RangeError(
+              `Cannot run block ${block} as a cached block takes 1 window: current value is ${windows.windows}`,
+            );
+          }
           const states = own(hidden);
-          return channel.call("runBlock", { id, hidden: states, ...windows }, [states.buffer]);
+          return await channel.call("runBlock", { id, hidden: states, ...windows }, [states.buffer]);
         },
         async setWeights(weights) {
           const local = weights && blockWeights(spec, block, weights);

@@ -14,7 +14,7 @@ export interface BlockOptions {
   readonly gather: Gather;
   /** Whether hidden states come out; without them the block's last linear is not computed. */
   readonly output: boolean;
-  /** Whether keys and values are kept, so that each run continues the windows of the runs before. Default: no. */
+  /** Whether keys and values are kept, so that each run continues the one window of the runs before. Default: no. */
   readonly cache?: boolean;
 }
 

@@ -57,7 +57,8 @@ export async function* generate(
   const embedding = await readTensors(checkpoint, embeddingShapes(spec));
   const forward = await openForward(spec, { threads });
   try {
-    const head = await forward.openHead(await readTensors(checkpoint, headShapes(spec)));
+    const others = new Map([...headShapes(spec)].filter(([name]) => !(name in embedding)));
+    const head = await forward.openHead({ ...embedding, ...await readTensors(checkpoint, others) });
     const resident = spec.blocks * 4 * elements(blockShapes(spec, 0)) <= memoryBudget;
     const weights = (block: number) => readTensors(checkpoint, blockShapes(spec, block));
     const blocks: BlockRun[] = [];
