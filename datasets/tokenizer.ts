@@ -5,7 +5,7 @@ import type { JsonObject, TokenizerSource } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../checkpoints/input_error.ts";
 import { ggufTokenizer } from "./gguf_tokenizer.ts";
 import { type StreamDecoder, streamDecoder } from "./stream_decoder.ts";
-import { exactDefinition, tokenContent, type TokenizerDefinition } from "./tokenizer_definition.ts";
+import { exactDefinition, type TokenizerDefinition } from "./tokenizer_definition.ts";
 import { rememberWords } from "./word_memo.ts";
 
 /** A tokenizer. */
@@ -15,6 +15,7 @@ export interface Tokenizer {
    *
    * `special` (default true) adds what the model's tokenizer adds by itself, such as LLaMA's bos before the text;
    * special tokens that are spelled out in the text (`<s>`) are recognised either way.
+   * @throws {InputError} when the tokenizer adds tokens that it does not know
    */
   encode(text: string, options?: { readonly special?: boolean }): Int32Array;
   /** Text of token ids, special tokens spelled out. @throws {RangeError} for an id outside the vocabulary */
@@ -55,9 +56,14 @@ function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {
   }
   rememberWords(inner);
   const size = vocabularySize(inner);
-  const special = (name: string) => {
-    const token = tokenContent(config[name]);
-    return token === undefined ? undefined : inner.token_to_id(token);
+  const special = (token: unknown) => (typeof token === "string" ? inner.token_to_id(token) : undefined);
+  const encode = (text: string, { special = true } = {}) => {
+    const { ids } = inner.encode(text, { add_special_tokens: special });
+    // The library leaves holes for special tokens that the vocabulary lacks.
+    if (!ids.every(Number.isInteger)) {
+      throw new InputError("Cannot tokenize as the tokenizer adds special tokens that its vocabulary lacks");
+    }
+    return Int32Array.from(ids);
   };
   const decode = (ids: ArrayLike<number>) => {
     const list = Array.from(ids);
@@ -71,9 +77,9 @@ function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {
   let hash: string | undefined;
   return {
     size,
-    bos: special("bos_token"),
-    eos: special("eos_token"),
-    encode: (text, { special = true } = {}) => Int32Array.from(inner.encode(text, { add_special_tokens: special }).ids),
+    bos: special(config.bos_token),
+    eos: special(config.eos_token),
+    encode,
     decode,
     streamDecoder: () => streamDecoder(decode),
     fingerprint: () => hash ??= fingerprint({ tokenizer, config }),
@@ -86,10 +92,8 @@ function vocabularySize(inner: HuggingFaceTokenizer): number {
   return size;
 }
 
-function fingerprint({ tokenizer, config }: TokenizerDefinition): string {
-  const { normalizer, pre_tokenizer, model, post_processor, decoder, added_tokens } = tokenizer;
-  const parts = { normalizer, pre_tokenizer, model, post_processor, decoder, added_tokens };
-  return createHash("sha256").update(JSON.stringify(sorted({ VERSION, parts, config }))).digest("hex");
+function fingerprint(definition: TokenizerDefinition): string {
+  return createHash("sha256").update(JSON.stringify(sorted({ VERSION, ...definition }))).digest("hex");
 }
 
 function sorted(value: unknown): unknown {

@@ -7,7 +7,7 @@
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../checkpoints/input_error.ts";
 
-/** tokenizer.json and tokenizer_config.json. */
+/** tokenizer.json and tokenizer_config.json; after `exactDefinition`, only what decides ids. */
 export interface TokenizerDefinition {
   readonly tokenizer: JsonObject;
   readonly config: JsonObject;
@@ -36,7 +36,7 @@ export function exactDefinition({ tokenizer, config }: TokenizerDefinition): Tok
     );
   }
   return {
-    config,
+    config: { bos_token: tokenContent(config.bos_token), eos_token: tokenContent(config.eos_token) },
     tokenizer: {
       normalizer: tokenizer.normalizer ?? null,
       pre_tokenizer: wordsWhereSafe(exactPreTokenizer(tokenizer.pre_tokenizer ?? null), model),
@@ -76,11 +76,15 @@ function endsAsConfigured(part: unknown, config: JsonObject): unknown {
   const end = (name: "bos" | "eos", at: number) => {
     const token = tokenContent(config[`${name}_token`]);
     const present = token !== undefined && items.at(at)?.SpecialToken?.id === token;
-    if (wanted[name] === present || typeof wanted[name] !== "boolean") return;
-    if (present) items.splice(at, 1);
-    else if (token !== undefined) {
-      items.splice(at === 0 ? 0 : items.length, 0, { SpecialToken: { id: token, type_id: 0 } });
+    if (typeof wanted[name] !== "boolean" || wanted[name] === present) return;
+    if (present) {
+      items.splice(at, 1);
+      return;
     }
+    if (token === undefined) {
+      throw new InputError(`Cannot open the tokenizer: add_${name}_token is true but there is no ${name}_token`);
+    }
+    items.splice(at === 0 ? 0 : items.length, 0, { SpecialToken: { id: token, type_id: 0 } });
   };
   end("bos", 0);
   end("eos", -1);
@@ -129,7 +133,7 @@ function wordsWhereSafe(part: unknown, model: JsonObject): unknown {
 }
 
 /** A token in a config is its text or an object with `content`. */
-export function tokenContent(value: unknown): string | undefined {
+function tokenContent(value: unknown): string | undefined {
   if (isObject(value)) return tokenContent(value.content);
   return typeof value === "string" ? value : undefined;
 }

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { InputError } from "../checkpoints/input_error.ts";
+import { type Tensor, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { describeDataset } from "./dataset.ts";
+import { openTokenizer } from "./tokenizer.ts";
+import { loadWindows, type WindowOptions } from "./windows.ts";
+
+const read = (file: URL) => JSON.parse(readFileSync(file, "utf8"));
+const tiny = new URL("../configs/models/tiny-llama/", import.meta.url);
+const tokenizer = openTokenizer({
+  kind: "files",
+  tokenizer: read(new URL("tokenizer.json", tiny)),
+  config: read(new URL("tokenizer_config.json", tiny)),
+});
+const stored = { windows: fileURLToPath(new URL("windows.safetensors", tiny)), tensor: "calibration" };
+const CALIBRATION: WindowOptions = { split: "calibration", tokenizer, vocab: 2048, seed: 0 };
+const EVALUATION: WindowOptions = { ...CALIBRATION, split: "evaluation" };
+const PROSE = Array.from({ length: 400 }, (_, i) => `Whale number ${i} was seen at noon.`).join("\n");
+
+Deno.test("loadWindows() takes the first stored windows, each cut to length", async () => {
+  const all = await loadWindows(stored, { ...CALIBRATION, tokenizer: undefined });
+  assert.deepEqual([all.windows, all.length, all.ids.length], [128, 256, 128 * 256]);
+  const some = await loadWindows(stored, { ...CALIBRATION, samples: 3, length: 100 });
+  assert.deepEqual([some.windows, some.length], [3, 100]);
+  for (let window = 0; window < 3; window++) {
+    const expected = all.ids.subarray(window * 256, window * 256 + 100);
+    assert.deepEqual(some.ids.slice(window * 100, (window + 1) * 100), expected.slice());
+  }
+});
+
+Deno.test("loadWindows() of stored ids: evaluation takes at most samples, calibration exactly", async () => {
+  assert.equal((await loadWindows(stored, { ...EVALUATION, samples: 1000 })).windows, 128);
+  await assert.rejects(
+    loadWindows(stored, { ...CALIBRATION, samples: 129 }),
+    isInput(/holds 128 windows: samples is 129/),
+  );
+});
+
+Deno.test("loadWindows() says what is wrong with stored ids", async () => {
+  await using folder = await temporary();
+  const path = join(folder.path, "windows.safetensors");
+  const tensor = (dtype: "I32" | "I64" | "F32", shape: number[], values: number[]): Tensor => ({
+    dtype,
+    shape,
+    data: dtype === "F32"
+      ? Float32Array.from(values)
+      : dtype === "I32"
+      ? Int32Array.from(values)
+      : BigInt64Array.from(values.map(BigInt)),
+  });
+  await writeSafetensors(path, {
+    fine: tensor("I64", [2, 2], [0, 1, 2, 2047]),
+    high: tensor("I64", [2, 2], [0, 1, 2048, 3]),
+    negative: tensor("I32", [1, 2], [0, -1]),
+    huge: tensor("I64", [1, 2], [0, 2 ** 40]),
+    float: tensor("F32", [1, 2], [0, 1]),
+    flat: tensor("I32", [4], [0, 1, 2, 3]),
+    empty: tensor("I32", [0, 4], []),
+  });
+  const load = (name: string, options: Partial<WindowOptions> = {}) =>
+    loadWindows({ windows: path, tensor: name }, { ...CALIBRATION, ...options });
+  assert.deepEqual([...(await load("fine")).ids], [0, 1, 2, 2047]);
+  const cases: [string, Partial<WindowOptions>, RegExp][] = [
+    ["fine", { length: 3 }, /its windows hold 2 tokens: length is 3; lower it/],
+    ["high", {}, /vocabulary of 2048: current value is 2048 at \[1, 0\]/],
+    ["negative", {}, /current value is -1 at \[0, 1\]/],
+    ["huge", {}, /current value is 1099511627776/],
+    ["float", {}, /I32 or I64 \[windows, length ≥ 2\]: current value is F32 \[1, 2\]/],
+    ["flat", {}, /current value is I32 \[4\]/],
+    ["empty", {}, /current value is I32 \[0, 4\]/],
+    ["absent", {}, /"absent"/],
+  ];
+  for (const [name, options, message] of cases) await assert.rejects(load(name, options), isInput(message));
+  await assert.rejects(
+    loadWindows({ windows: join(folder.path, "nothing"), tensor: "x" }, CALIBRATION),
+    isInput(/nothing/),
+  );
+});
+
+Deno.test("loadWindows() cuts a text into windows one after the other, bos once, tail dropped", async () => {
+  await using folder = await temporary();
+  const text = await folder.write("text.txt", PROSE);
+  const ids = tokenizer.encode(PROSE);
+  const { windows, length, ids: cut, facts, source } = await loadWindows({ text }, { ...EVALUATION, length: 60 });
+  assert.equal(windows, Math.floor(ids.length / 60));
+  assert.notEqual(windows * length, ids.length);
+  assert.deepEqual(cut, ids.slice(0, windows * 60));
+  assert.equal([...cut].filter((id) => id === 1).length, 1);
+  assert.deepEqual([source, facts.tokens], ["text.txt", ids.length]);
+  assert.equal((await loadWindows({ text }, { ...EVALUATION, length: 60, samples: 2 })).windows, 2);
+  assert.equal((await loadWindows({ text }, { ...EVALUATION, maxLength: 128 })).length, 128);
+  assert.equal((await loadWindows({ text }, { ...EVALUATION, maxLength: 4096 })).length, 2048);
+});
+
+Deno.test("loadWindows() draws windows of a text by seed", async () => {
+  await using folder = await temporary();
+  const text = await folder.write("text.txt", PROSE);
+  const ids = tokenizer.encode(PROSE);
+  const draw = (seed: number) => loadWindows({ text }, { ...CALIBRATION, length: 32, samples: 20, seed });
+  const { ids: drawn, windows, facts } = await draw(7);
+  const starts = facts.starts as number[];
+  assert.deepEqual([windows, starts.length, new Set(starts).size > 10], [20, 20, true]);
+  starts.forEach((start, window) => {
+    assert.deepEqual(drawn.slice(window * 32, window * 32 + 32), ids.slice(start, start + 32));
+  });
+  assert.deepEqual((await draw(7)).ids, drawn);
+  assert.notDeepEqual((await draw(8)).ids, drawn);
+});
+
+Deno.test("loadWindows() reads line ends and a byte order mark as Python's text mode does", async () => {
+  await using folder = await temporary();
+  const unix = await folder.write("unix.txt", PROSE);
+  const windows = await folder.write("windows.txt", PROSE.replaceAll("\n", "\r\n"));
+  const options = { ...EVALUATION, length: 64 };
+  assert.deepEqual(
+    (await loadWindows({ text: windows }, options)).ids,
+    (await loadWindows({ text: unix }, options)).ids,
+  );
+});
+
+Deno.test("loadWindows() says what is wrong with a text", async () => {
+  await using folder = await temporary();
+  const short = await folder.write("short.txt", "Call me Ishmael.");
+  const binary = await folder.write("binary.txt", new Uint8Array([0x61, 0xff, 0xfe]));
+  const cases: [string, Partial<WindowOptions>, RegExp][] = [
+    [short, { length: 64 }, /short\.txt into windows of 64 tokens: it has \d+; lower length or use more text/],
+    [binary, {}, /binary\.txt as text: it is not UTF-8/],
+    [join(folder.path, "absent.txt"), {}, /absent\.txt/],
+    [short, { tokenizer: undefined }, /the model has no tokenizer/],
+    [short, { vocab: 5, length: 2 }, /vocabulary of 5: current value is \d+ at token \d+/],
+  ];
+  for (const [text, options, message] of cases) {
+    await assert.rejects(loadWindows({ text }, { ...EVALUATION, ...options }), isInput(message));
+  }
+});
+
+Deno.test("describeDataset() identifies content, not paths", async () => {
+  await using folder = await temporary();
+  const a = await folder.write("a.txt", PROSE);
+  const b = await folder.write("b.txt", PROSE);
+  const c = await folder.write("c.txt", `${PROSE}.`);
+  const identity = async (text: string, split: "calibration" | "evaluation" = "evaluation") =>
+    (await describeDataset({ text }, { split })).identity;
+  assert.deepEqual(await identity(a), await identity(b));
+  assert.notDeepEqual(await identity(a), await identity(c));
+  assert.notDeepEqual(await identity(a), await identity(a, "calibration"));
+  assert.ok(!JSON.stringify(await identity(a)).includes("a.txt"));
+  const tensors = await Promise.all(
+    ["calibration", "heldout"].map((tensor) => describeDataset({ ...stored, tensor }, { split: "evaluation" })),
+  );
+  assert.notDeepEqual(tensors[0].identity, tensors[1].identity);
+  assert.equal(tensors[0].source, "windows.safetensors calibration");
+});
+
+Deno.test("loadWindows() of WikiText-2 meets the windows made with transformers", async () => {
+  const shared = new URL("../../shared/", import.meta.url);
+  if (!existsSync(new URL("text/wikitext2-test.txt", shared))) {
+    console.log("skipped: ../shared/text/wikitext2-test.txt is not there");
+    return;
+  }
+  const smollm2 = openTokenizer({
+    kind: "files",
+    tokenizer: read(new URL("models/smollm2-135m/tokenizer.json", shared)),
+    config: {},
+  });
+  const options: WindowOptions = { split: "evaluation", tokenizer: smollm2, vocab: 49152, seed: 0 };
+  const windows = fileURLToPath(new URL("models/smollm2-135m/windows.safetensors", shared));
+  const expected = await loadWindows({ windows, tensor: "heldout" }, options);
+  const text = fileURLToPath(new URL("text/wikitext2-test.txt", shared));
+  const actual = await loadWindows({ text }, { ...options, length: 1024, samples: 64 });
+  assert.deepEqual([actual.windows, actual.length], [64, 1024]);
+  assert.deepEqual(actual.ids, expected.ids);
+});
+
+function isInput(message: RegExp): (error: unknown) => true {
+  return (error) => {
+    assert.ok(error instanceof InputError, String(error));
+    assert.match(error.message, message);
+    return true;
+  };
+}
+
+async function temporary() {
+  const path = await mkdtemp(join(tmpdir(), "pbs2p-"));
+  return {
+    path,
+    async write(name: string, content: string | Uint8Array): Promise<string> {
+      await writeFile(join(path, name), content);
+      return join(path, name);
+    },
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true }),
+  };
+}
