@@ -506,7 +506,7 @@ class Run {
 
 /** A run's id: time in UTC so that ids sort, a little chance, and the recipe's name. */
 function runId(now: Date, name: string): string {
-  const time = now.toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
+  const time = now.toISOString().replace(/[-:.Z]/g, "").replace("T", "-");
   const chance = [...crypto.getRandomValues(new Uint8Array(3))].map((byte) => byte.toString(16).padStart(2, "0")).join(
     "",
   );

@@ -99,7 +99,7 @@ Deno.test("executeRun() runs everything once, then serves it from the cache", ()
 Deno.test("executeRun() leaves journal and lock, and its events tell the whole run", () =>
   withCache(async (cache) => {
     const { folder, run, events, seconds, stages, peakMemory } = await runIn(cache, recipeWith());
-    assert.match(run, /^\d{8}-\d{6}-[0-9a-f]{6}-arithmetic$/);
+    assert.match(run, /^\d{8}-\d{9}-[0-9a-f]{6}-arithmetic$/);
     const journal = readJournal(join(folder, "events.ndjson"));
     assert.deepEqual(journal, JSON.parse(JSON.stringify(events)));
     const [first] = events;
