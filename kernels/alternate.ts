@@ -37,7 +37,15 @@ export interface AlternateOptions {
 const MM = 0, MX = 1, XX = 2, MB = 3, BX = 4, BB = 5, MC = 6, CX = 7, BC = 8, CC = 9, FORMS = 10;
 const EPSILON = 1e-10;
 
-/** Number of steps of a schedule. */
+/** Number of steps of a schedule.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(scheduleSteps({ schedule: "stepwise", pruned: 4 }), 4);
+ * assert.equal(scheduleSteps({ schedule: "oneshot", pruned: 4 }), 1);
+ * ```
+ */
 export function scheduleSteps(options: Pick<AlternateOptions, "schedule" | "pruned">): number {
   return options.schedule === "oneshot" ? 1 : Math.max(options.pruned, 1);
 }
@@ -45,6 +53,19 @@ export function scheduleSteps(options: Pick<AlternateOptions, "schedule" | "prun
 /**
  * Optimises the scales of one column block, each row and group by itself, with the signs fixed.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { startScales } from "./binarize.ts";
+ * import { GROUP_SHIFT } from "./quantized_layer.ts";
+ * const shape = { rows: 1, cols: 2, segments: 1, salient: false }, gram = Float32Array.of(1, 0, 0, 4);
+ * const w = Float32Array.of(1, 2), rank = new Uint8Array(2), codes = new Uint8Array(2).fill(1 << GROUP_SHIFT);
+ * const scales = new Float32Array(2);
+ * startScales(codes, scales, { ...shape, w, rank, pruned: 0 });
+ *
+ * alternateRounds(scales, { ...shape, w, gram, codes, rank, pruned: 0, schedule: "stepwise", iterations: 15 });
+ * assert.deepEqual([...scales].map((x) => x.toFixed(3)), ["1.500", "0.500"]);
+ * ```
  * @param scales rows × scales of a row: the start on entry, the optimised ones on return
  */
 export function alternateRounds(scales: Float32Array, options: AlternateOptions): void {

@@ -24,6 +24,14 @@ export interface StartOptions {
  * Binarizes each row and group: μ = mean w, α = mean |w − μ|, sign(w − μ) with sign(0) = +1; salient columns twice, the second time their
  * residual, whose mean is added to the first (BiLLM's order-2 residual). An empty group has zero scales.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT } from "./quantized_layer.ts";
+ * const codes = new Uint8Array(3).fill(1 << GROUP_SHIFT), scales = new Float32Array(2), w = Float32Array.of(1, 2, 6);
+ * startScales(codes, scales, { w, rank: new Uint8Array(3), rows: 1, cols: 3, segments: 1, salient: false, pruned: 0 });
+ * assert.deepEqual([...scales], [3, 2]);
+ * ```
  * @param codes rows × cols: group bits are read (from `searchSegments`), KEPT and the signs of every weight that took part are written
  * @param scales rows × scales of a row: [salient mean, α, α2,] mean, α of segment 1, …; overwritten
  */

@@ -21,6 +21,15 @@ export interface ColumnwiseOptions {
  * For each column j in order: a kept weight takes the nearest level of its group, a pruned one 0; err_j = (w_j − q_j)/U_jj; w_k −= err_j·U_jk for
  * k > j (GPTQ).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "./quantized_layer.ts";
+ * const code = 1 << GROUP_SHIFT | KEPT, codes = Uint8Array.of(code, code), errors = new Float32Array(2);
+ * const block = { w: Float32Array.of(3, 1), factor: Float32Array.of(2, 2, 0, 1), scales: Float32Array.of(0, 1) };
+ * columnwiseSweep(codes, errors, { ...block, rows: 1, cols: 2, segments: 1, salient: false });
+ * assert.deepEqual([[...codes], [...errors]], [[code | SIGN, code], [1, 0]]);
+ * ```
  * @param codes rows × cols: signs of the kept weights are changed, groups and masks are not
  * @param errors rows × cols, overwritten: err
  */

@@ -40,6 +40,14 @@ export function fillLevels(
 /**
  * Decodes one column block: mean ± scale (± second scale) where kept, 0 where pruned.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "./quantized_layer.ts";
+ * const group = 1 << GROUP_SHIFT, codes = Uint8Array.of(group, group | KEPT, group | KEPT | SIGN), out = new Float32Array(3);
+ * decodeBlock(out, { codes, scales: Float32Array.of(3, 2), rows: 1, cols: 3, segments: 1, salient: false });
+ * assert.deepEqual([...out], [0, 1, 5]);
+ * ```
  * @param out rows × cols, overwritten
  */
 export function decodeBlock(out: Float32Array, block: BlockCodes): void {

@@ -41,6 +41,13 @@ export interface ImportanceOptions {
  * Scores one column block: hessian w²/U_jj² (SparseGPT, BiLLM), hessian-squared w²/[H⁻¹]_jj² (PBS²P as printed), magnitude |w|,
  * wanda |w|·‖X_j‖, ria (|w|/Σcol + |w|/Σrow)·‖X_j‖^½, si (z-score of the same sum, times ‖X_j‖; STBLLM), random.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const score = new Float32Array(2);
+ * importance(score, Float32Array.of(1, -3), { rows: 1, cols: 2, metric: "hessian", diagonalU: Float32Array.of(0.5, 1) });
+ * assert.deepEqual([...score], [4, 9]);
+ * ```
  * @param out rows × cols, overwritten
  * @param w rows × cols
  * @throws {TypeError} when the metric needs a vector that was not given
@@ -73,6 +80,12 @@ export function importance(out: Float32Array, w: Float32Array, options: Importan
 /**
  * Mean and standard deviation (population) of |w|/Σcol + |w|/Σrow over a whole layer, for metric `si`.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const w = Float32Array.of(1, -1);
+ * assert.deepEqual(relativeMoments(w, Float32Array.of(2), Float32Array.of(1, 1)), { mean: 1.5, deviation: 0 });
+ * ```
  * @param w rows × cols, the whole layer
  * @param rowSums rows: Σ|w| of each row
  * @param columnSums cols: Σ|w| of each column
@@ -98,7 +111,15 @@ export function relativeMoments(
   return { mean, deviation: Math.sqrt(Math.max(squares / count - mean * mean, 0)) };
 }
 
-/** Σ|w| over each row and each column of a layer, for metrics `ria` and `si`. */
+/** Σ|w| over each row and each column of a layer, for metrics `ria` and `si`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const { rowSums, columnSums } = absoluteSums(Float32Array.of(1, -2, 3, 0), 2, 2);
+ * assert.deepEqual([...rowSums, ...columnSums], [3, 3, 4, 2]);
+ * ```
+ */
 export function absoluteSums(
   w: Float32Array,
   rows: number,

@@ -22,6 +22,19 @@ export interface JointOptions {
  * Solves θ = (AᵀSA + λI)⁻¹AᵀSw per row over the columns A = [m_s, b_s1, b_s2, m_1, b_1, …] in float64. The ridge makes empty and
  * one-signed groups harmless: an empty group's scales are 0.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { startScales } from "./binarize.ts";
+ * import { GROUP_SHIFT } from "./quantized_layer.ts";
+ * const shape = { rows: 1, cols: 2, segments: 1, salient: false }, gram = Float32Array.of(1, 0, 0, 4);
+ * const w = Float32Array.of(1, 2), rank = new Uint8Array(2), codes = new Uint8Array(2).fill(1 << GROUP_SHIFT);
+ * const scales = new Float32Array(2);
+ * startScales(codes, scales, { ...shape, w, rank, pruned: 0 });
+ *
+ * solveJoint(scales, { ...shape, target: Float32Array.of(1, 8), gram, codes });
+ * assert.deepEqual([...scales].map((x) => x.toFixed(3)), ["1.500", "0.500"]);
+ * ```
  * @param scales rows × scales of a row, overwritten
  */
 export function solveJoint(scales: Float32Array, options: JointOptions): void {

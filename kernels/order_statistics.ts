@@ -9,6 +9,11 @@ const SHIFT = 32 - BUCKET_BITS;
 /**
  * The values that stand at `positions` when `x` is sorted upwards (−0 counts as 0).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...orderStatistics(Float32Array.of(5, -1, 3), [0, 2])], [-1, 5]);
+ * ```
  * @param x finite values
  * @param positions ascending, each in 0..x.length − 1
  * @returns one value for each position

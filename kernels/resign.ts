@@ -25,6 +25,16 @@ export interface ResignOptions {
  * One sweep over the columns. Changing a weight by δ changes (w − ŵ)S(w − ŵ)ᵀ by −2δ·[(w − ŵ)S]_j + δ²·S_jj; the level with the least of
  * these is taken, the first of equal ones in the order ++, +−, −+, −−.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "./quantized_layer.ts";
+ * const code = 1 << GROUP_SHIFT | KEPT, codes = Uint8Array.of(code), gram = Float32Array.of(1);
+ * // w = 2 with the levels −1 and 1: the residual is 3 as long as the sign is negative.
+ * const shape = { rows: 1, cols: 1, segments: 1, salient: false };
+ * resignSweep(codes, { ...shape, residual: Float32Array.of(3), gram, scales: Float32Array.of(0, 1) });
+ * assert.deepEqual([...codes], [code | SIGN]);
+ * ```
  * @param codes rows × cols: signs of the kept weights are changed, groups and masks are not
  */
 export function resignSweep(codes: Uint8Array, options: ResignOptions): void {

@@ -29,6 +29,13 @@ const BOUNDS = 3;
  * Chooses the salient columns: the count k in 1..min(most, cols − 1) of leading columns with the least squared error when these and the rest
  * are each binarized per row with an order-2 residual (BiLLM's structural search).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const values = Float32Array.of(8, 1, -1, 2, -2), score = values.map((v) => v * v), salient = new Uint8Array(5);
+ * searchSalient(salient, { score, values, rank: new Uint8Array(5), pruned: 0, rows: 1, cols: 5, most: 49 });
+ * assert.deepEqual([...salient], [1, 0, 0, 0, 0]);
+ * ```
  * @param salient cols, overwritten: 1 where salient
  */
 export function searchSalient(salient: Uint8Array, options: SalientOptions): void {
@@ -43,7 +50,14 @@ export function searchSalient(salient: Uint8Array, options: SalientOptions): voi
   for (let k = 0; k <= best; k++) salient[order[k]] = 1;
 }
 
-/** Columns by Σ_rows |score|, largest first, equal ones by index. */
+/** Columns by Σ_rows |score|, largest first, equal ones by index.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...orderColumns({ score: Float32Array.of(1, 5, 1), rows: 1, cols: 3 })], [1, 0, 2]);
+ * ```
+ */
 export function orderColumns({ score, rows, cols }: Pick<SalientOptions, "score" | "rows" | "cols">): Uint32Array {
   const total = new Float64Array(cols);
   for (let r = 0, at = 0; r < rows; r++) {
@@ -55,6 +69,13 @@ export function orderColumns({ score, rows, cols }: Pick<SalientOptions, "score"
 /**
  * Squared error of the block for each number of salient columns.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const shape = { rank: new Uint8Array(3), pruned: 0, rows: 1, cols: 3 };
+ * const errors = salientErrors({ ...shape, values: Float32Array.of(8, 1, -1) }, Uint32Array.of(0));
+ * assert.deepEqual([...errors], [0]);
+ * ```
  * @param leading columns in the order in which they become salient
  * @returns for each k in 1..leading.length, at k − 1: Σ over rows and seen weights of weight_j·(value − level)²
  */

@@ -27,6 +27,13 @@ interface Prefixes {
  * Sums over rows Σ c·v² − Σ c·(v − μ − α·sign v)² of every run of the bins that `levels` make of |w|, with μ = mean v,
  * α = (Σ|v| − μ·Σ sign v)/n and c the column's weight. Without weights that is n·(μ² + α²).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const shape = { salient: new Uint8Array(2), rank: new Uint8Array(2), pruned: 0, rows: 1, cols: 2 };
+ * const { gain, bins } = segmentGains({ ...shape, w: Float32Array.of(1, -3) }, Float32Array.of(2));
+ * assert.deepEqual([bins, gain[1], gain[1 * 3 + 2], gain[2]], [2, 1, 9, 10]);
+ * ```
  * @param levels ascending bounds of the bins; a |w| equal to a bound lies above it
  */
 export function segmentGains(options: GainOptions, levels: Float32Array): Gains {

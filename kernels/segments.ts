@@ -36,6 +36,15 @@ export interface SegmentOptions {
  * The error of a segment is the prototype's: Σv² − n·μ² − n·α² per row with μ = mean v and α = (Σ|v| − μ·Σsign v)/n, that is the
  * order-1 error with signs about zero instead of about μ.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT } from "./quantized_layer.ts";
+ * const w = Float32Array.of(1, -1, 1, -1, 5, -5, 5, -5), codes = new Uint8Array(8);
+ * const shape = { rows: 1, cols: 8, splitPoints: 1, search: "free", candidates: 9 } as const;
+ * searchSegments(codes, { ...shape, w, salient: new Uint8Array(8), rank: new Uint8Array(8), pruned: 0 });
+ * assert.deepEqual([...codes.map((c) => c >> GROUP_SHIFT)], [1, 1, 1, 1, 2, 2, 2, 2]);
+ * ```
  * @param codes rows × cols, overwritten: group bits only
  */
 export function searchSegments(codes: Uint8Array, options: SegmentOptions): void {
@@ -71,6 +80,11 @@ function seenMagnitudes({ w, salient, rank, pruned, rows, cols }: SegmentOptions
 /**
  * Percentiles 10..90 in equal steps, with linear interpolation between neighbours in order (torch.quantile).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...percentiles(Float32Array.of(10, 0, 5), 3)], [1, 5, 9]);
+ * ```
  * @param x finite values, at least one
  * @returns count values, ascending
  */

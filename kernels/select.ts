@@ -21,6 +21,13 @@ export interface RankOptions {
  * - `structured`: the same for whole columns, ordered by Σ_rows score.
  * - `none`: of − 1 everywhere, so that everything is kept for every N ≥ 1.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const rank = new Uint8Array(4);
+ * rankNM(rank, Float32Array.of(2, 7, 2, 1), { rows: 1, cols: 4, of: 4, type: "semi-structured" });
+ * assert.deepEqual([...rank], [2, 3, 1, 0]);
+ * ```
  * @param out rows × cols, overwritten
  * @param score rows × cols, finite
  * @throws {RangeError} when `of` is not 1..256, or does not divide cols for `semi-structured`
@@ -59,6 +66,14 @@ export function rankNM(out: Uint8Array, score: Float32Array, options: RankOption
 /**
  * Takes the weights of rank < pruned out of the layer: their codes keep nothing but their group.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "./quantized_layer.ts";
+ * const codes = new Uint8Array(2).fill(1 << GROUP_SHIFT | KEPT | SIGN);
+ * pruneCodes(codes, Uint8Array.of(0, 1), 1);
+ * assert.deepEqual([...codes], [1 << GROUP_SHIFT, 1 << GROUP_SHIFT | KEPT | SIGN]);
+ * ```
  * @param codes rows × cols, changed
  * @param rank rows × cols
  */
