@@ -27,6 +27,8 @@ export interface HubText {
 interface Source {
   readonly id: string;
   readonly revision: string;
+  /** Holds the files; nothing else of the repository is listed. */
+  readonly folder: string;
   readonly column: string;
   /** Between rows. */
   readonly joint: string;
@@ -40,33 +42,33 @@ const SOURCES: Readonly<Record<HubDataset, Source>> = {
   wikitext2: {
     id: "Salesforce/wikitext",
     revision: "main",
+    folder: "wikitext-2-raw-v1",
     column: "text",
     joint: "\n\n",
-    files: {
-      calibration: /^wikitext-2-raw-v1\/train-\d+-of-\d+\.parquet$/,
-      evaluation: /^wikitext-2-raw-v1\/test-\d+-of-\d+\.parquet$/,
-    },
+    files: { calibration: /^train-\d+-of-\d+\.parquet$/, evaluation: /^test-\d+-of-\d+\.parquet$/ },
   },
   // The repository itself holds a loading script only; the hub keeps a converted copy on a branch of its own.
   ptb: {
     id: "ptb-text-only/ptb_text_only",
     revision: "refs/convert/parquet",
+    folder: "penn_treebank",
     column: "sentence",
     joint: " ",
     files: {
-      calibration: /^penn_treebank\/(train\/\d+|.*-train)\.parquet$/,
-      evaluation: /^penn_treebank\/(test\/\d+|.*-test)\.parquet$/,
+      calibration: /^(train\/\d+|[^/]*-train)\.parquet$/,
+      evaluation: /^(test\/\d+|[^/]*-test)\.parquet$/,
     },
   },
   c4: {
     id: "allenai/c4",
     revision: "main",
+    folder: "en",
     column: "text",
     joint: " ",
     rows: { evaluation: 1100 },
     files: {
-      calibration: /^en\/c4-train\.00000-of-01024\.json\.gz$/,
-      evaluation: /^en\/c4-validation\.00000-of-00008\.json\.gz$/,
+      calibration: /^c4-train\.00000-of-01024\.json\.gz$/,
+      evaluation: /^c4-validation\.00000-of-00008\.json\.gz$/,
     },
   },
 };
@@ -80,13 +82,15 @@ const LONGEST_LINE = 1 << 26;
  * @throws {InputError} when the hub does not answer, or the dataset has no such files
  */
 export async function findText(name: HubDataset, split: Split, hub: HubAccess): Promise<HubText> {
-  const { id, revision, files: patterns } = SOURCES[name];
-  const repo = await listDataset(id, revision, hub);
-  const files = [...repo.files.values()].filter(({ path }) => patterns[split].test(path))
+  const { id, revision, folder, files: patterns } = SOURCES[name];
+  const repo = await listDataset(id, revision, hub, folder);
+  const files = [...repo.files.values()]
+    .filter(({ path }) => path.startsWith(`${folder}/`) && patterns[split].test(path.slice(folder.length + 1)))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
   if (files.length === 0) {
     throw new InputError(
-      `Cannot load dataset ${name}: ${id} at ${revision} (${repo.commit}) holds no file like ${patterns[split].source}`,
+      `Cannot load dataset ${name}: ${id} at ${revision} (${repo.commit}) holds no file in ${folder} like ` +
+        patterns[split].source,
     );
   }
   return { repo, files };

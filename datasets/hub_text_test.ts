@@ -127,10 +127,10 @@ Deno.test("describeDataset() identifies a hub's dataset by its files' hashes, no
 });
 
 Deno.test("loadWindows() says what a hub's dataset lacks", async () => {
-  await using hub = await hubWith("Salesforce/wikitext", { "README.md": "empty" });
+  await using hub = await hubWith("Salesforce/wikitext", { "wikitext-2-raw-v1/README.md": "empty" });
   await assert.rejects(
     loadWindows("wikitext2", { ...OPTIONS, hub: hub.access }),
-    isInput(/Salesforce\/wikitext at main \([0-9a-f]{40}\) holds no file like .*test-/),
+    isInput(/Salesforce\/wikitext at main \([0-9a-f]{40}\) holds no file in wikitext-2-raw-v1 like .*test-/),
   );
   await assert.rejects(loadWindows("wikitext2", OPTIONS), isInput(/without access to a hub/));
 });

@@ -102,7 +102,7 @@ export function startFakeHub(): FakeHub {
 
 function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Map<string, Trouble>): Response {
   const url = new URL(request.url);
-  const api = /^\/api\/(model|dataset)s\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(url.pathname);
+  const api = /^\/api\/(model|dataset)s\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)(?:\/(.+))?$/.exec(url.pathname);
   const file = /^\/(datasets\/)?([^/]+\/[^/]+)\/(resolve|cdn)\/([^/]+)\/(.+)$/.exec(url.pathname);
   const [kind, id, action, revision] = api !== null
     ? [api[1], api[2], api[3], api[4]]
@@ -117,7 +117,7 @@ function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Ma
     return refuse(404, "RevisionNotFound");
   }
   if (action === "revision") return Response.json({ _id: "0", id, sha: repo.commit, private: false, gated: false });
-  if (action === "tree") return listing(repo, url);
+  if (action === "tree") return listing(repo, url, api?.[5]);
 
   const path = decodeURIComponent(file?.[5] ?? "");
   const blob = repo.blobs.get(path);
@@ -141,8 +141,10 @@ function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Ma
   return content(request, repo, blob, trouble);
 }
 
-function listing(repo: Repo, url: URL): Response {
-  const entries = [...repo.blobs].map(([path, { bytes, oid, sha256 }]) => ({
+function listing(repo: Repo, url: URL, folder?: string): Response {
+  const within = [...repo.blobs].filter(([path]) => folder === undefined || path.startsWith(`${folder}/`));
+  if (within.length === 0) return refuse(404, "EntryNotFound");
+  const entries = within.map(([path, { bytes, oid, sha256 }]) => ({
     type: "file",
     path,
     oid,

@@ -47,9 +47,13 @@ export function resolveModel(id: string, revision: string, access: HubAccess): P
   return resolve("model", id, revision, access);
 }
 
-/** As `resolveModel`, for a dataset. */
-export function listDataset(id: string, revision: string, access: HubAccess): Promise<HubRepo> {
-  return resolve("dataset", id, revision, access);
+/**
+ * As `resolveModel`, for a dataset.
+ *
+ * @param folder lists only what is in it; some datasets hold ten thousands of files elsewhere
+ */
+export function listDataset(id: string, revision: string, access: HubAccess, folder?: string): Promise<HubRepo> {
+  return resolve("dataset", id, revision, access, folder);
 }
 
 /** Folder of a repository's downloads. */
@@ -73,16 +77,23 @@ export function describe({ kind, id, commit }: HubRepo): string {
   return `${kind} ${id} at ${commit.slice(0, 8)}`;
 }
 
-async function resolve(kind: HubRepo["kind"], id: string, revision: string, access: HubAccess): Promise<HubRepo> {
+async function resolve(
+  kind: HubRepo["kind"],
+  id: string,
+  revision: string,
+  access: HubAccess,
+  within?: string,
+): Promise<HubRepo> {
   const folder = repoFolder({ kind, id }, access);
+  const suffix = within === undefined ? ".json" : `.${encodeURIComponent(within)}.json`;
   if (/^[0-9a-f]{40}$/.test(revision)) {
-    const known = await remembered(join(folder, `${revision}.json`));
+    const known = await remembered(join(folder, `${revision}${suffix}`));
     if (known !== undefined) return { kind, id, ...known };
   }
-  const reference = join(folder, "refs", `${encodeURIComponent(revision)}.json`);
+  const reference = join(folder, "refs", `${encodeURIComponent(revision)}${suffix}`);
   try {
-    const listing = await ask(kind, id, revision, access);
-    await remember(join(folder, `${listing.commit}.json`), listing);
+    const listing = await ask(kind, id, revision, access, within);
+    await remember(join(folder, `${listing.commit}${suffix}`), listing);
     await remember(reference, listing);
     return { kind, id, ...indexed(listing) };
   } catch (error) {
@@ -100,6 +111,7 @@ async function ask(
   id: string,
   revision: string,
   access: HubAccess,
+  path?: string,
 ): Promise<z.infer<typeof Listing>> {
   const what = `${kind} ${id} (revision ${revision})`;
   const hubFetch = async (url: string | URL | Request): Promise<Response> => {
@@ -116,7 +128,7 @@ async function ask(
       : await datasetInfo({ name: id, revision, hubUrl, fetch: hubFetch, additionalFields: ["sha"] });
     const repo = { type: kind, name: id } as const;
     const files = [];
-    for await (const file of listFiles({ repo, revision: commit, recursive: true, hubUrl, fetch: hubFetch })) {
+    for await (const file of listFiles({ repo, revision: commit, path, recursive: true, hubUrl, fetch: hubFetch })) {
       if (file.type !== "file" || !isSafe(file.path)) continue;
       const { path, size, oid, lfs } = file;
       files.push(lfs === undefined ? { path, size, oid } : { path, size: lfs.size, oid, sha256: lfs.oid });
