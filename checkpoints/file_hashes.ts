@@ -34,6 +34,11 @@ export function inMemoryHashes(): FileHashes {
 /**
  * The sha256 of a file's bytes, streamed, or from the memo when the file has not changed.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.match(await hashFile("configs/models/tiny-llama/config.json", inMemoryHashes()), /^[0-9a-f]{64}$/);
+ * ```
  * @param hashes remembered only for files whose last change is some seconds old
  * @returns hex
  * @throws {InputError} when the file cannot be read or changes meanwhile
@@ -51,6 +56,15 @@ export async function hashFile(path: string, hashes: FileHashes): Promise<string
   }
   if (BigInt(Date.now()) * 1_000_000n - BigInt(after.mtime) > SETTLED_NS) hashes.set(after, sha256);
   return sha256;
+}
+
+/**
+ * Remembers the hash of a file that was hashed while it was written.
+ *
+ * @throws {InputError} when the file cannot be found
+ */
+export async function rememberHash(path: string, sha256: string, hashes: FileHashes): Promise<void> {
+  hashes.set(await fileStat(path), sha256);
 }
 
 async function fileStat(path: string): Promise<FileStat> {

@@ -7,6 +7,11 @@ const EXPONENT = 0x7f800000;
 /**
  * Returns the values if none of them is NaN or infinite.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.throws(() => assertFinite(new Float32Array([0, NaN]), "q", "model.safetensors"), /value 1 is NaN/);
+ * ```
  * @param values any length
  * @param tensor for the message
  * @param file for the message

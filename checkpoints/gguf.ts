@@ -63,6 +63,11 @@ export function huggingFaceName(name: string): string | undefined {
  * Puts the rows of q or k back into Hugging Face's order: within each head, llama.cpp stores the two halves of the rotary
  * dimensions interleaved (row 2j + p here is row p·d/2 + j there).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...undoRotaryPermutation(new Float32Array([0, 1, 2, 3]), 4, 1)], [0, 2, 1, 3]);
+ * ```
  * @param values [rows, cols], rows = heads × d
  * @returns a copy in the other order
  */

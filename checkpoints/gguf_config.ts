@@ -91,6 +91,11 @@ export function configFromGguf(metadata: JsonObject, facts: GgufFacts): JsonObje
  * What Llama 3 divides its rotary frequencies by: 1 for short wavelengths, `factor` for long ones, a blend between.
  *
  * Source: the reference implementation of Llama 3.1 (`apply_scaling`).
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(llama3Factors(500_000, 128, 8)[63], 8);
+ * ```
  * @returns [headDim / 2]
  */
 export function llama3Factors(theta: number, headDim: number, factor: number): Float64Array {

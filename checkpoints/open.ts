@@ -36,6 +36,13 @@ interface Place {
  * Opens a checkpoint: a folder with safetensors, a GGUF file, a packed model, or a model of the hub.
  * Of weights that are here, only headers are read; a model of the hub is downloaded first, unless `purpose` is `plan`.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const checkpoint = await openCheckpoint({ path: "configs/models/tiny-llama" });
+ * assert.equal((await checkpoint.read("model.norm.weight")).length, 256);
+ * checkpoint.close();
+ * ```
  * @param source the recipe's `model`, its paths absolute
  * @throws {InputError} when the model is missing, truncated, malformed or not of a kind that can be read
  */

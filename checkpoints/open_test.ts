@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FAKE_TOKEN, startFakeHub } from "../hub/fake_hub_test_support.ts";
-import { encodeSafetensors } from "./safetensors_test_support.ts";
+import { decodeLayer } from "../kernels/decode.ts";
+import { randomLayer } from "../kernels/quantized_layer_test_support.ts";
+import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { InputError } from "./input_error.ts";
 import { openCheckpoint, resolveSource } from "./open.ts";
-import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
+import { encodeLayer } from "./packed_layer.ts";
+import { writePackedModel } from "./packed_writer.ts";
 import { type Tensor, toFloat32 } from "./safetensors.ts";
+import { encodeSafetensors } from "./safetensors_test_support.ts";
 
 const tinyLlama = fileURLToPath(new URL("../configs/models/tiny-llama", import.meta.url));
 const config = JSON.stringify({ model_type: "llama" });
@@ -181,6 +185,23 @@ Deno.test("identity() follows content and names, not paths, order or other shard
   assert.equal(await identity(other, ["a"]), await identity(files, ["a"]));
   await rejects(identity(files, ["none"]), /"none"/);
 });
+
+Deno.test("openCheckpoint() recognises a packed model by its config", () =>
+  withFolder({}, async (path) => {
+    const shape = { rows: 4, cols: 16, groupSize: 8, keep: 4, of: 8, segments: 2, salient: false };
+    const layer = randomLayer({ ...shape, type: "semi-structured" }, 1);
+    await writePackedModel(path, {
+      layers: [["q_proj", encodeLayer(layer, { mask: "bitmask", scales: "f32" })]],
+      others: [["norm.weight", tensor([1, 2])]],
+      config: { model_type: "llama" },
+      tokenizer: undefined,
+      source: {},
+    });
+    const checkpoint = await openCheckpoint({ path });
+    assert.equal(checkpoint.format, "packed");
+    assert.deepEqual(await checkpoint.read("q_proj.weight"), decodeLayer(layer));
+    checkpoint.close();
+  }));
 
 Deno.test("openCheckpoint() of a hub model: planned from headers, then downloaded, with one identity", async () => {
   const files = await sharded();

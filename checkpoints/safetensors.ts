@@ -63,6 +63,14 @@ const WRITE_CHUNK = 1 << 26;
  * Writes a safetensors file and flushes it to the disk. The bytes depend only on the content: tensors are ordered by
  * falling element size, then name, metadata by key.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const path = await Deno.makeTempFile();
+ * await writeSafetensors(path, { ids: { dtype: "I32", shape: [3], data: new Int32Array([1, 2, 3]) } });
+ * assert.deepEqual((await readSafetensors(path)).tensors.ids.shape, [3]);
+ * await Deno.remove(path);
+ * ```
  * @param path file to write; overwritten if it exists
  * @param tensors by name; `data` holds exactly the shape's elements
  * @returns size and hash, made while writing
@@ -142,6 +150,12 @@ export async function readTensor(source: ByteSource, header: Header, name: strin
 /**
  * The values of a floating-point tensor in float32; F32 is returned as it is, not copied.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const half = { dtype: "F16", shape: [2], data: new Uint16Array([0x3c00, 0xc000]) } as const;
+ * assert.deepEqual([...toFloat32(half)], [1, -2]);
+ * ```
  * @throws {RangeError} for integer and boolean tensors
  */
 export function toFloat32({ dtype, data }: Tensor): Float32Array {

@@ -50,6 +50,11 @@ export function endpointOf(access: HubAccess): string {
  * The user's token: `HF_TOKEN`, else the content of `HF_TOKEN_PATH`, of `token` in `HF_HOME`, or of `token` in the hub's
  * default folder (`XDG_CACHE_HOME`/huggingface, ~/.cache/huggingface).
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(await findToken({ HF_TOKEN: "hf_abc" }), "hf_abc");
+ * ```
  * @param environment variables; default: the process's
  * @returns undefined when there is none
  */
@@ -79,7 +84,7 @@ export async function request(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Guarded> {
   const token = access.token === undefined ? await findToken() : access.token;
-  const sent = new Headers({ "user-agent": "pbs2p", ...headers });
+  const sent = new Headers({ "user-agent": "pbs2p", "accept-encoding": "identity", ...headers });
   if (token && new URL(url).origin === new URL(endpointOf(access)).origin) sent.set("authorization", `Bearer ${token}`);
   for (let attempt = 0;; attempt++) {
     const guard = guardSilence(access.signal);

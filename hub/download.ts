@@ -2,7 +2,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { hashFile, inMemoryHashes } from "../checkpoints/file_hashes.ts";
+import { hashFile, inMemoryHashes, rememberHash } from "../checkpoints/file_hashes.ts";
 import { InputError } from "../checkpoints/input_error.ts";
 import { type HubAccess, pause, request, SilenceError, unreachable } from "./access.ts";
 import { fileUrl } from "./remote_file.ts";
@@ -50,6 +50,7 @@ export async function downloadFile(repo: HubRepo, path: string, access: HubAcces
   } finally {
     part.close();
   }
+  if (file.sha256 !== undefined && access.hashes !== undefined) await rememberHash(target, file.sha256, access.hashes);
   return target;
 }
 

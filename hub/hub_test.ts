@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { type FileStat, hashFile, inMemoryHashes } from "../checkpoints/file_hashes.ts";
 import { InputError } from "../checkpoints/input_error.ts";
 import { FAKE_TOKEN, type FakeHub, startFakeHub } from "./fake_hub_test_support.ts";
 import {
   downloadDatasetFile,
   downloadFile,
   downloadPath,
+  endpointOf,
   findToken,
   type HubAccess,
   listDataset,
@@ -120,6 +122,33 @@ Deno.test("findToken() looks in the usual places, in their order", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("endpointOf() is HF_ENDPOINT, unless the caller says otherwise", () => {
+  const before = Deno.env.get("HF_ENDPOINT");
+  try {
+    Deno.env.set("HF_ENDPOINT", "https://mirror.example/");
+    assert.equal(endpointOf({ cache: "" }), "https://mirror.example");
+    assert.equal(endpointOf({ cache: "", endpoint: "http://other" }), "http://other");
+    Deno.env.delete("HF_ENDPOINT");
+    assert.equal(endpointOf({ cache: "" }), "https://huggingface.co");
+  } finally {
+    if (before !== undefined) Deno.env.set("HF_ENDPOINT", before);
+  }
+});
+
+Deno.test("downloadFile() remembers the hash of what it wrote", () =>
+  withHub(async (_hub, access) => {
+    const hashes = inMemoryHashes();
+    const repo = await resolveModel("owner/name", "main", access);
+    const target = await downloadFile(repo, "model.safetensors", { ...access, hashes });
+    const known: string[] = [];
+    const asking = {
+      set: () => assert.fail("hashed again"),
+      get: (file: FileStat) => known[known.push(hashes.get(file) ?? "") - 1],
+    };
+    assert.equal(await hashFile(target, asking), repo.files.get("model.safetensors")?.sha256);
+    assert.equal(known.length, 1);
+  }));
 
 Deno.test("downloadFile() writes the file once, under its commit", () =>
   withHub(async (hub, access, commit) => {
