@@ -1,12 +1,15 @@
 /** Opens a packed model as a checkpoint like any other: its layers decode to float32 weights. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import * as z from "zod";
 import { decodeLayer } from "../kernels/decode.ts";
 import type { QuantizedLayer } from "../kernels/quantized_layer.ts";
 import { type ByteSource, openFile } from "./byte_source.ts";
 import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "./checkpoint.ts";
+import { type FileHashes, hashFile, inMemoryHashes } from "./file_hashes.ts";
+import { assertFinite } from "./finite.ts";
+import { identityOf, placed } from "./identity.ts";
 import { InputError } from "./input_error.ts";
 import { type Component, COMPONENTS, LayerHeader, restoreLayer } from "./packed_layer.ts";
 import { PACKED_FILES, PACKED_VERSION } from "./packed_writer.ts";
@@ -37,7 +40,7 @@ export interface PackedCheckpoint extends Checkpoint {
   verify(): Promise<void>;
 }
 
-const Metadata = z.object({ format: z.string(), version: z.string(), layers: z.string(), data_sha256: z.string() });
+const Metadata = z.object({ format: z.literal("pbs2p"), version: z.string(), layers: z.string(), source: z.string() });
 const Layers = z.record(z.string(), LayerHeader);
 const Json = z.record(z.string(), z.unknown());
 
@@ -48,28 +51,40 @@ const CHUNK = 1 << 24;
  * Opens a packed model; reads its header only.
  *
  * @param folder as `writePackedModel` left it
+ * @param options `hashes`: memo of the file's hash
  * @throws {InputError} when a file is missing, truncated or malformed, or of a version this program does not know
  */
-export async function openPacked(folder: string): Promise<PackedCheckpoint> {
-  const source = await openFile(join(folder, PACKED_FILES.weights));
+export async function openPacked(
+  folder: string,
+  { hashes = inMemoryHashes() }: { readonly hashes?: FileHashes } = {},
+): Promise<PackedCheckpoint> {
+  const path = join(folder, PACKED_FILES.weights);
+  const source = await openFile(path);
   try {
     const header = await parseHeader(source);
     const config = await readJson(join(folder, PACKED_FILES.config));
-    return makeCheckpoint(source, header, config, await readTokenizer(folder), basename(folder));
+    const sha256 = () => hashFile(path, hashes);
+    const described = { config, tokenizer: await readTokenizer(folder), label: basename(resolve(folder)), sha256 };
+    return makeCheckpoint(source, header, described);
   } catch (error) {
     await source.close();
     throw error;
   }
 }
 
+interface Described {
+  readonly config: JsonObject;
+  readonly tokenizer: TokenizerSource | undefined;
+  readonly label: string;
+  sha256(): Promise<string>;
+}
+
 function makeCheckpoint(
   source: ByteSource,
   header: Header,
-  config: JsonObject,
-  tokenizer: TokenizerSource | undefined,
-  label: string,
+  { config, tokenizer, label, sha256 }: Described,
 ): PackedCheckpoint {
-  const layers = readLayers(source, header);
+  const { layers, origin } = readMetadata(source, header);
   const tensors = describeTensors(source, header, layers);
   const readComponent = async (name: string, component: Component) => {
     const full = `${name}.${component}`;
@@ -87,14 +102,8 @@ function makeCheckpoint(
       throw new InputError(`Cannot read layer "${name}" of ${label}: ${cause.message}`, { cause });
     }
   };
-  const hashData = async (begin: number) => {
-    const hash = createHash("sha256");
-    for (let at = begin; at < source.size; at += CHUNK) {
-      hash.update(await source.read(at, Math.min(at + CHUNK, source.size)));
-    }
-    return hash.digest("hex");
-  };
-  let fileHash: Promise<string> | undefined;
+  const file = { source, sha256 };
+  const places = new Map([...tensors].map(([name, info]) => [name, { info, file }]));
   return {
     format: "packed",
     label,
@@ -104,7 +113,7 @@ function makeCheckpoint(
     bytes: source.size,
     local: true,
     layers,
-    source: Json.parse(JSON.parse(header.metadata.source ?? "{}")),
+    source: origin,
     layer: readLayer,
     component: readComponent,
     headerBytes: header.dataBegin,
@@ -113,43 +122,46 @@ function makeCheckpoint(
       return entry === undefined ? 0 : entry.end - entry.begin;
     },
     async verify() {
-      if (await hashData(header.dataBegin) !== header.metadata.data_sha256) {
+      const hash = createHash("sha256");
+      for (let at = header.dataBegin; at < source.size; at += CHUNK) {
+        hash.update(await source.read(at, Math.min(at + CHUNK, source.size)));
+      }
+      if (hash.digest("hex") !== header.metadata.data_sha256) {
         throw new InputError(`Cannot trust ${label}: its tensors are not the ones that were written; pack it again`);
       }
     },
-    async identity(names) {
-      fileHash ??= hashData(0);
-      return createHash("sha256").update(JSON.stringify([await fileHash, ...names])).digest("hex");
-    },
+    identity: (names) => identityOf(label, places, names),
     async read(name) {
-      const info = tensors.get(name);
-      if (info === undefined) throw new RangeError(`Cannot read tensor "${name}" of ${label}: there is no such tensor`);
+      placed(label, tensors, name);
       const layer = packedName(name, layers);
       const values = layer === undefined
         ? toFloat32(await readTensor(source, header, name))
         : decodeLayer(await readLayer(layer));
-      const broken = values.findIndex((value) => !Number.isFinite(value));
-      if (broken >= 0) {
-        throw new RangeError(`Cannot read tensor "${name}" of ${label}: value ${broken} is ${values[broken]}`);
-      }
-      return values;
+      return assertFinite(values, name, label);
     },
     close: () => void source.close(),
   };
 }
 
-function readLayers({ label }: ByteSource, { metadata }: Header): ReadonlyMap<string, LayerHeader> {
+function readMetadata(
+  { label }: ByteSource,
+  { metadata }: Header,
+): { readonly layers: ReadonlyMap<string, LayerHeader>; readonly origin: JsonObject } {
   const parsed = Metadata.safeParse(metadata);
-  if (!parsed.success || parsed.data.format !== "pbs2p") {
-    throw new InputError(`Cannot open ${label} as a packed model: its metadata do not say format "pbs2p"`);
+  if (!parsed.success) {
+    throw new InputError(`Cannot open ${label} as a packed model: its metadata are not those of format "pbs2p"`);
   }
-  if (parsed.data.version !== `${PACKED_VERSION}`) {
+  const { version, layers, source } = parsed.data;
+  if (version !== `${PACKED_VERSION}`) {
     throw new InputError(
-      `Cannot open ${label}: version must be ${PACKED_VERSION}: current value is ${parsed.data.version}; use a newer pbs2p`,
+      `Cannot open ${label}: version must be ${PACKED_VERSION}: current value is ${version}; use a newer pbs2p`,
     );
   }
   try {
-    return new Map(Object.entries(Layers.parse(JSON.parse(parsed.data.layers))));
+    return {
+      layers: new Map(Object.entries(Layers.parse(JSON.parse(layers)))),
+      origin: Json.parse(JSON.parse(source)),
+    };
   } catch (cause) {
     throw new InputError(`Cannot open ${label}: the list of packed layers is malformed`, { cause });
   }

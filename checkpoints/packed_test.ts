@@ -94,7 +94,7 @@ Deno.test("openPacked() reads what writePackedModel() wrote", () =>
       assert.deepEqual(packed.config.quantization_config, { quant_method: "pbs2p", version: 1 });
       assert.deepEqual(packed.source, { label: "tiny" });
       await packed.verify();
-      await assert.rejects(packed.read("nothing"), RangeError);
+      await assert.rejects(packed.read("nothing"), { name: "InputError", message: /no such tensor/ });
     } finally {
       packed.close();
     }
@@ -132,7 +132,7 @@ Deno.test("openPacked() refuses other versions, other files and headers that are
     const whole = (await readFile(path)).toString("latin1");
     const cases: [string, string, RegExp][] = [
       ['"version":"1"', '"version":"2"', /version must be 1: current value is 2/],
-      ['"format":"pbs2p"', '"format":"pt___"', /do not say format "pbs2p"/],
+      ['"format":"pbs2p"', '"format":"pt___"', /not those of format "pbs2p"/],
       ['\\"segments\\":3', '\\"segments\\":9', /list of packed layers is malformed/],
       ['\\"rows\\":24', '\\"rows\\":-4', /list of packed layers is malformed/],
       [`${NAMES[0]}.scales"`, `${NAMES[0]}.scalez"`, /has no tensor/],
@@ -164,5 +164,19 @@ Deno.test("verify() finds any changed byte of the tensors; decoding never crashe
       } finally {
         packed.close();
       }
+    }
+  }));
+
+Deno.test("openPacked() opens or refuses a file with any changed byte in its header, and nothing else", () =>
+  withFolder(async (folder) => {
+    const { path } = await writePackedModel(folder, content());
+    const whole = await readFile(path);
+    const dataBegin = 8 + Number(whole.readBigUInt64LE(0));
+    for (let at = 0; at < dataBegin; at += 7) {
+      await writeFile(path, whole.with(at, whole[at] ^ (1 + at % 5)));
+      const refused = (error: unknown) => assert.ok(error instanceof InputError, `byte ${at}: ${error}`);
+      const packed = await openPacked(folder).catch(refused);
+      for (const name of packed?.layers.keys() ?? []) await packed?.layer(name).catch(refused);
+      packed?.close();
     }
   }));
