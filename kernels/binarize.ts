@@ -1,4 +1,7 @@
-/** First signs and scales of each row and group of a column block: mean, mean deviation, and its residual for salient columns. */
+/**
+ * First signs and scales of each row and group of a column block: mean, mean deviation, and its residual for salient
+ * columns.
+ */
 
 import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
@@ -21,7 +24,8 @@ export interface StartOptions {
 }
 
 /**
- * Binarizes each row and group: μ = mean w, α = mean |w − μ|, sign(w − μ) with sign(0) = +1; salient columns twice, the second time their
+ * Binarizes each row and group: μ = mean w, α = mean |w − μ|, sign(w − μ) with sign(0) = +1; salient columns twice,
+ * the second time their
  * residual, whose mean is added to the first (BiLLM's order-2 residual). An empty group has zero scales.
  *
  * @example
@@ -32,7 +36,8 @@ export interface StartOptions {
  * startScales(codes, scales, { w, rank: new Uint8Array(3), rows: 1, cols: 3, segments: 1, salient: false, pruned: 0 });
  * assert.deepEqual([...scales], [3, 2]);
  * ```
- * @param codes rows × cols: group bits are read (from `searchSegments`), KEPT and the signs of every weight that took part are written
+ * @param codes rows × cols: group bits are read (from `searchSegments`), KEPT and the signs of every weight that took
+ * part are written
  * @param scales rows × scales of a row: [salient mean, α, α2,] mean, α of segment 1, …; overwritten
  */
 export function startScales(codes: Uint8Array, scales: Float32Array, options: StartOptions): void {

@@ -6,7 +6,7 @@ import { difference, groupCodes, KINDS, residual, uniform, weights } from "./row
 
 for (const kind of KINDS) {
   for (const [pruned, salientPruned] of [[0, 0], [4, 0], [4, 4], [8, 8]]) {
-    Deno.test(`startScales() on ${kind} weights, pruned ${pruned} and ${salientPruned}, is the residual binarization of each row and group`, () => {
+    Deno.test(`startScales() on ${kind} weights, ${pruned} and ${salientPruned} pruned, is the residual of each group`, () => {
       const rows = 10, cols = 40, segments = 3, w = weights(kind, rows, cols, 21), next = uniform(22);
       const rank = Uint8Array.from(w, () => Math.floor(8 * next()));
       const codes = groupCodes(w, cols, 7, segments), groups = codes.map((c) => c >> GROUP_SHIFT);

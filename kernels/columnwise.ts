@@ -1,4 +1,7 @@
-/** GPTQ's order inside one column block: each column is rounded to its levels after the errors of the columns before it were fed forward. */
+/**
+ * GPTQ's order inside one column block: each column is rounded to its levels after the errors of the columns before
+ * it were fed forward.
+ */
 
 import { fillLevels } from "./decode.ts";
 import { KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
@@ -18,7 +21,8 @@ export interface ColumnwiseOptions {
 }
 
 /**
- * For each column j in order: a kept weight takes the nearest level of its group, a pruned one 0; err_j = (w_j − q_j)/U_jj; w_k −= err_j·U_jk for
+ * For each column j in order: a kept weight takes the nearest level of its group, a pruned one 0; err_j = (w_j −
+ * q_j)/U_jj; w_k −= err_j·U_jk for
  * k > j (GPTQ).
  *
  * @example

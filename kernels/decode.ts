@@ -44,7 +44,8 @@ export function fillLevels(
  * ```ts
  * import assert from "node:assert/strict";
  * import { GROUP_SHIFT, KEPT, SIGN } from "./quantized_layer.ts";
- * const group = 1 << GROUP_SHIFT, codes = Uint8Array.of(group, group | KEPT, group | KEPT | SIGN), out = new Float32Array(3);
+ * const group = 1 << GROUP_SHIFT, out = new Float32Array(3);
+ * const codes = Uint8Array.of(group, group | KEPT, group | KEPT | SIGN);
  * decodeBlock(out, { codes, scales: Float32Array.of(3, 2), rows: 1, cols: 3, segments: 1, salient: false });
  * assert.deepEqual([...out], [0, 1, 5]);
  * ```

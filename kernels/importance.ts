@@ -38,14 +38,16 @@ export interface ImportanceOptions {
 }
 
 /**
- * Scores one column block: hessian w²/U_jj² (SparseGPT, BiLLM), hessian-squared w²/[H⁻¹]_jj² (PBS²P as printed), magnitude |w|,
+ * Scores one column block: hessian w²/U_jj² (SparseGPT, BiLLM), hessian-squared w²/[H⁻¹]_jj² (PBS²P as printed),
+ * magnitude |w|,
  * wanda |w|·‖X_j‖, ria (|w|/Σcol + |w|/Σrow)·‖X_j‖^½, si (z-score of the same sum, times ‖X_j‖; STBLLM), random.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
  * const score = new Float32Array(2);
- * importance(score, Float32Array.of(1, -3), { rows: 1, cols: 2, metric: "hessian", diagonalU: Float32Array.of(0.5, 1) });
+ * const options = { rows: 1, cols: 2, metric: "hessian", diagonalU: Float32Array.of(0.5, 1) } as const;
+ * importance(score, Float32Array.of(1, -3), options);
  * assert.deepEqual([...score], [4, 9]);
  * ```
  * @param out rows × cols, overwritten

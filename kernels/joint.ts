@@ -1,4 +1,7 @@
-/** All groups' means and scales of a row at once: the exact minimiser of the S-weighted error for fixed masks and signs. */
+/**
+ * All groups' means and scales of a row at once: the exact minimiser of the S-weighted error for fixed masks and
+ * signs.
+ */
 
 import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
@@ -19,7 +22,8 @@ export interface JointOptions {
 }
 
 /**
- * Solves θ = (AᵀSA + λI)⁻¹AᵀSw per row over the columns A = [m_s, b_s1, b_s2, m_1, b_1, …] in float64. The ridge makes empty and
+ * Solves θ = (AᵀSA + λI)⁻¹AᵀSw per row over the columns A = [m_s, b_s1, b_s2, m_1, b_1, …] in float64. The ridge
+ * makes empty and
  * one-signed groups harmless: an empty group's scales are 0.
  *
  * @example
@@ -135,7 +139,10 @@ function fillSystem(a: Float64Array, system: System): void {
   }
 }
 
-/** Solves a·x = right in place by Cholesky on the lower triangle; pivots that rounding pushed below the ridge are raised to it. */
+/**
+ * Solves a·x = right in place by Cholesky on the lower triangle; pivots that rounding pushed below the ridge are
+ * raised to it.
+ */
 function solvePositive(a: Float64Array, right: Float64Array, size: number, floor: number): void {
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {

@@ -1,7 +1,9 @@
 /**
- * The search for the salient columns of a column block: how many of the columns with the largest scores are worth a second sign.
+ * The search for the salient columns of a column block: how many of the columns with the largest scores are worth a
+ * second sign.
  *
- * Every count is tried exactly. Each row is sorted once; from one count to the next one weight changes sides, so the four
+ * Every count is tried exactly. Each row is sorted once; from one count to the next one weight changes sides, so the
+ * four
  * levels' thresholds move a little and their sums are kept up to date instead of being made anew.
  */
 
@@ -26,7 +28,8 @@ export interface SalientOptions {
 const BOUNDS = 3;
 
 /**
- * Chooses the salient columns: the count k in 1..min(most, cols − 1) of leading columns with the least squared error when these and the rest
+ * Chooses the salient columns: the count k in 1..min(most, cols − 1) of leading columns with the least squared error
+ * when these and the rest
  * are each binarized per row with an order-2 residual (BiLLM's structural search).
  *
  * @example
@@ -133,7 +136,8 @@ function makeSorter(cols: number): Sorter {
 }
 
 /**
- * Sorts the seen values of a row upwards: by counting over the leading 16 bits, which hardly branches, then by insertion.
+ * Sorts the seen values of a row upwards: by counting over the leading 16 bits, which hardly branches, then by
+ * insertion.
  *
  * @returns how many are seen; their columns stand in `sorter.column`
  */
@@ -261,7 +265,10 @@ function sweep(errors: Float64Array, bounds: Float64Array, side: Side, seen: num
   }
 }
 
-/** Moves threshold t to the first sorted place whose value is ≥ the threshold, keeping the sums of the weights below it. */
+/**
+ * Moves threshold t to the first sorted place whose value is ≥ the threshold, keeping the sums of the weights below
+ * it.
+ */
 function moveBound(bounds: Float64Array, t: number, threshold: number, side: Side, seen: number): void {
   const { x, weight, inside, at } = side;
   let i = at[t];

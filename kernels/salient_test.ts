@@ -22,7 +22,7 @@ function bruteErrors(options: Omit<SalientOptions, "score" | "most">, leading: U
 
 for (const kind of KINDS) {
   for (const [cols, most, pruned] of [[24, 23, 0], [61, 49, 3], [2, 1, 0], [16, 49, 7]]) {
-    Deno.test(`salientErrors() on ${kind} weights, ${cols} columns, ${pruned} of 8 pruned, equal brute force for every count`, () => {
+    Deno.test(`salientErrors() on ${kind} weights, ${cols} columns, ${pruned} pruned, equal brute force`, () => {
       const rows = 9, values = weights(kind, rows, cols, 3), next = uniform(4);
       const rank = Uint8Array.from(values, () => Math.floor(8 * next()));
       const columnWeight = Float32Array.from({ length: cols }, () => 0.2 + 5 * next());

@@ -1,5 +1,6 @@
 /**
- * The search for the segments of |w|: where to cut the non-salient weights of a column block, so that each row binarizes well
+ * The search for the segments of |w|: where to cut the non-salient weights of a column block, so that each row
+ * binarizes well
  * within each segment.
  */
 
@@ -30,10 +31,12 @@ export interface SegmentOptions {
 }
 
 /**
- * Cuts the non-salient weights into splitPoints + 1 segments and writes every weight's group into its code: 0 where the column is
+ * Cuts the non-salient weights into splitPoints + 1 segments and writes every weight's group into its code: 0 where
+ * the column is
  * salient, else 1.. by growing |w|. Weights that are not seen get the segment in which their |w| falls.
  *
- * The error of a segment is the prototype's: Σv² − n·μ² − n·α² per row with μ = mean v and α = (Σ|v| − μ·Σsign v)/n, that is the
+ * The error of a segment is the prototype's: Σv² − n·μ² − n·α² per row with μ = mean v and α = (Σ|v| − μ·Σsign v)/n,
+ * that is the
  * order-1 error with signs about zero instead of about μ.
  *
  * @example

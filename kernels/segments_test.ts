@@ -54,7 +54,7 @@ function seenMagnitudes({ w, salient, rank, pruned, cols }: SegmentOptions): Flo
 for (const kind of KINDS) {
   for (const splitPoints of [1, 2, 3] as const) {
     for (const pruned of [0, 4]) {
-      Deno.test(`searchSegments() with ${splitPoints} cuts on ${kind} weights, ${pruned} of 8 pruned, has the least error of all cuts`, () => {
+      Deno.test(`searchSegments() with ${splitPoints} cuts on ${kind} weights, ${pruned} pruned, has the least error`, () => {
         const options = block(kind, splitPoints, pruned), codes = new Uint8Array(options.w.length).fill(255);
         searchSegments(codes, options);
         const levels = percentiles(seenMagnitudes(options), options.candidates);

@@ -13,11 +13,13 @@ export interface RankOptions {
 }
 
 /**
- * Ranks every weight so that "keep N" means rank ≥ of − N, for every N; rank 0 is pruned first and of − 1 last. Equal scores: the lower
+ * Ranks every weight so that "keep N" means rank ≥ of − N, for every N; rank 0 is pruned first and of − 1 last. Equal
+ * scores: the lower
  * index is the more important.
  *
  * - `semi-structured`: a permutation of 0..of−1 in every run of `of` consecutive columns.
- * - `unstructured`: the weights of the block in one order, cut so that round(N/of·rows·cols) of them have rank ≥ of − N.
+ * - `unstructured`: the weights of the block in one order, cut so that round(N/of·rows·cols) of them have rank ≥ of −
+ *   N.
  * - `structured`: the same for whole columns, ordered by Σ_rows score.
  * - `none`: of − 1 everywhere, so that everything is kept for every N ≥ 1.
  *
@@ -88,7 +90,8 @@ function rankRuns(out: Uint8Array, score: Float32Array, count: number, of: numbe
   for (let start = 0; start < count; start += of) {
     for (let j = 0; j < of; j++) run[j] = score[start + j];
     losses.fill(0);
-    // Each pair has one winner, so a rank is the wins against the earlier ones and what was not lost to the later ones. No branches: scores are in no order.
+    // Each pair has one winner, so a rank is the wins against the earlier ones and what was not lost to the later
+    // ones. No branches: scores are in no order.
     for (let j = 0; j < of; j++) {
       const s = run[j];
       let wins = 0;
@@ -123,7 +126,8 @@ function rankAll(out: Uint8Array, score: Float32Array, of: number): void {
     const e = countBelow(edges, score[i]);
     if (e < edges.length && edges[e] === score[i]) equals[e]++;
   }
-  // Number of values < edges[e]: values in between plus the equals of earlier edges are already in `between`, as an equal counts at its own edge.
+  // Number of values < edges[e]: values in between plus the equals of earlier edges are already in `between`, as an
+  // equal counts at its own edge.
   for (let e = 0; e < edges.length; e++) below[e] -= equals[e];
   const placed = edges.map(() => 0);
   for (let i = total - 1; i >= 0; i--) {
