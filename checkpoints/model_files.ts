@@ -47,9 +47,10 @@ export async function folderFiles(folder: string, hashes: FileHashes): Promise<M
   };
 }
 
-/** Opens one local file of weights. @throws {InputError} when there is no such file */
+/** Opens one local file of weights; it is hashed at most once. @throws {InputError} when there is no such file */
 export async function openWeightFile(path: string, hashes: FileHashes): Promise<WeightFile> {
-  return { source: await openFile(path), sha256: () => hashFile(path, hashes) };
+  let hash: Promise<string> | undefined;
+  return { source: await openFile(path), sha256: () => hash ??= hashFile(path, hashes) };
 }
 
 /**

@@ -165,6 +165,16 @@ Deno.test("read() notices a file that is cut after it was opened", async () => {
   );
 });
 
+Deno.test("identity() hashes each file once, however many tensors it holds", async () =>
+  withFolder(await sharded(), async (path) => {
+    const asked: string[] = [];
+    const hashes = { get: ({ path }: { path: string }) => void asked.push(path), set: () => undefined };
+    const checkpoint = await openCheckpoint({ path }, { hashes });
+    for (let i = 0; i < 3; i++) await checkpoint.identity(["a", "b"]);
+    assert.equal(asked.length, 2);
+    checkpoint.close();
+  }));
+
 Deno.test("identity() follows content and names, not paths, order or other shards", async () => {
   const identity = async (files: Files, names: string[]) =>
     await withFolder(files, async (path) => {
