@@ -42,6 +42,15 @@ const PROTOCOL = 1;
 /**
  * What a dataset is: hashes of its files, and the protocol by which windows are made of them.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { fileURLToPath } from "node:url";
+ * const text = fileURLToPath(new URL("../configs/models/tiny-llama/config.json", import.meta.url));
+ * const { source, identity } = await describeDataset({ text }, { split: "evaluation" });
+ * assert.equal(source, "config.json");
+ * assert.equal(identity.kind, "text");
+ * ```
  * @throws {InputError} when it cannot be found or read
  */
 export async function describeDataset(dataset: Dataset, access: DatasetAccess): Promise<DatasetDescription> {

@@ -37,6 +37,18 @@ const PRE_TOKENIZERS: ReadonlyMap<string, typeof GPT2> = new Map([
 /**
  * The tokenizer.json and tokenizer_config.json that stand for a GGUF file's tokenizer.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const { tokenizer } = ggufTokenizer({
+ *   "tokenizer.ggml.model": "gpt2",
+ *   "tokenizer.ggml.pre": "smollm",
+ *   "tokenizer.ggml.tokens": ["h", "i", "hi"],
+ *   "tokenizer.ggml.token_type": [1, 1, 1],
+ *   "tokenizer.ggml.merges": ["h i"],
+ * });
+ * assert.equal((tokenizer.model as { type: string }).type, "BPE");
+ * ```
  * Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, "Tokenizer".
  * @param metadata of the file; only `tokenizer.ggml.*` is read
  * @throws {InputError} when keys are missing or malformed, or the kind of tokenizer is not supported

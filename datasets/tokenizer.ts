@@ -38,6 +38,14 @@ const VERSION = 1;
 /**
  * Opens a tokenizer.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const model = { type: "BPE", vocab: { h: 0, i: 1, hi: 2 }, merges: [["h", "i"]] };
+ * const tokenizer = openTokenizer({ kind: "files", tokenizer: { model }, config: {} });
+ * assert.deepEqual([...tokenizer.encode("hih")], [2, 0]);
+ * assert.equal(tokenizer.decode([2]), "hi");
+ * ```
  * @throws {InputError} when the definition is incomplete, or of a kind that cannot be reproduced exactly
  */
 export function openTokenizer(source: TokenizerSource): Tokenizer {

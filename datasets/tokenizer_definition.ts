@@ -23,6 +23,14 @@ export const GPT2_WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\
  * - White space is Unicode's White_Space, not JavaScript's `\s`.
  * - A boolean `add_bos_token` in the config decides whether bos comes first, whatever the post-processor says.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const model = { type: "BPE", vocab: {}, merges: [] };
+ * const digits = { type: "Digits", individual_digits: true };
+ * const { tokenizer } = exactDefinition({ tokenizer: { model, pre_tokenizer: digits }, config: {} });
+ * assert.deepEqual(tokenizer.pre_tokenizer, splitBy("\\p{N}"));
+ * ```
  * @throws {InputError} when a part is missing, or is none of those that LLaMA and OPT tokenizers use
  */
 export function exactDefinition({ tokenizer, config }: TokenizerDefinition): TokenizerDefinition {

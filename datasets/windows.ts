@@ -60,6 +60,17 @@ const DEFAULT_LENGTH = 2048;
  *
  * A text is tokenized as the tokenizer does by itself: where it adds bos, one bos stands before the whole text, not
  * before each window. That is the protocol behind the published perplexities.
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { fileURLToPath } from "node:url";
+ * const file = new URL("../configs/models/tiny-llama/windows.safetensors", import.meta.url);
+ * const { ids, windows, length } = await loadWindows(
+ *   { windows: fileURLToPath(file), tensor: "calibration" },
+ *   { split: "calibration", tokenizer: undefined, vocab: 2048, samples: 2, length: 16, seed: 0 },
+ * );
+ * assert.deepEqual([windows, length, ids.length], [2, 16, 32]);
+ * ```
  * @throws {InputError} when the dataset is missing, malformed, or too short for what is asked
  */
 export async function loadWindows(dataset: Dataset, options: WindowOptions): Promise<Windows> {
