@@ -10,6 +10,7 @@ import { CorruptArtifactError, Draft, findDamage, openManifest, readArtifact } f
 import { type ArtifactInfo, type CacheIndex, openIndex, type StepRecord } from "./cache_index.ts";
 import { canonicalJson, type KeyComponents, outputKey } from "./keys.ts";
 import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
+import { asNoSpace } from "./no_space.ts";
 import { filesBytes, MANIFEST, type Manifest, renderManifest } from "./manifest.ts";
 import type { ArtifactReader } from "./stage.ts";
 
@@ -85,9 +86,17 @@ export const DEFAULT_CACHE_SIZE = 50 * 2 ** 30;
  * Opens a cache, making its folder where there is none, and sweeps what dead processes left.
  *
  * @param folder absolute path
+ * @throws {NoSpaceError} when the disk is full
  */
-export function openCache(folder: string, { size = DEFAULT_CACHE_SIZE }: CacheOptions = {}): Promise<ArtifactCache> {
-  return Promise.resolve(new ArtifactCache(folder, size));
+export async function openCache(
+  folder: string,
+  { size = DEFAULT_CACHE_SIZE }: CacheOptions = {},
+): Promise<ArtifactCache> {
+  try {
+    return await Promise.resolve(new ArtifactCache(folder, size));
+  } catch (error) {
+    throw asNoSpace(error, folder, 0) ?? error;
+  }
 }
 
 /** An opened cache. Use `openCache`. */

@@ -100,7 +100,7 @@ function idsOf(runsDir: string): string[] {
 }
 
 function findRun(runsDir: string, id: string): string {
-  const ids = idsOf(runsDir).filter((run) => readText(join(runsDir, run, JOURNAL)) !== undefined);
+  const ids = idsOf(runsDir).filter((run) => infoOf(runsDir, run) !== undefined);
   if (ids.length === 0) throw new RangeError(`Cannot find run "${id}": there are no runs in ${runsDir}`);
   if (id === "last") return ids[ids.length - 1];
   if (ids.includes(id)) return id;

@@ -83,6 +83,8 @@ function removeIfPresent(path: string): void {
   try {
     Deno.removeSync(path);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    // On Windows somebody may be looking at it just now; the next sweep removes it.
+    const busy = Deno.build.os === "windows" && error instanceof Deno.errors.PermissionDenied;
+    if (!busy && !(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

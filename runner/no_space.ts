@@ -19,9 +19,12 @@ export function asNoSpace(error: unknown, folder: string, needed: number): NoSpa
   if (error instanceof NoSpaceError) return error;
   if (!isFull(error)) return undefined;
   const free = freeBytes(folder);
-  const now = free === undefined ? "" : `: ${size(free)} are free`;
+  const numbers = [
+    ...(needed > 0 ? [`about ${size(needed)} more are needed`] : []),
+    ...(free === undefined ? [] : [`${size(free)} are free`]),
+  ];
   return new NoSpaceError(
-    `Cannot write to ${folder} as the disk is full: about ${size(needed)} more are needed${now}. ` +
+    `Cannot write to ${folder} as the disk is full: ${numbers.join(", ")}. ` +
       "Free some space, run `cache gc`, or choose another disk with --cache or --runs",
     { cause: error },
   );

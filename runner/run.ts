@@ -104,8 +104,12 @@ export async function executeRun(plan: Plan, subject: Subject, options: RunOptio
   try {
     return await new Run(plan, subject, { ...options, name, run, folder, journal }).execute();
   } finally {
-    options.cache.unpin(run);
     journal.close();
+    try {
+      options.cache.unpin(run);
+    } catch {
+      // The disk is full, as the result says; pins end with the process.
+    }
   }
 }
 
@@ -161,7 +165,8 @@ class Run {
       if (this.#plan.until === undefined) await this.#finish();
       this.#dropUnneeded(this.#graph.values());
     } catch (error) {
-      return this.#stopped(error instanceof Error ? error : new Error(String(error)));
+      const full = asNoSpace(error, this.#cache.folder, 0);
+      return this.#stopped(full ?? (error instanceof Error ? error : new Error(String(error))));
     } finally {
       this.#memory.stop();
     }
