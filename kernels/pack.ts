@@ -55,49 +55,40 @@ export function packCodes(layer: QuantizedLayer, mask: MaskCode): Planes {
     );
   }
   const salientColumns = findSalientColumns(layer);
-  let kept = 0;
-  let twice = 0;
-  for (let row = 0, i = 0; row < rows; row++) {
-    for (let column = 0; column < cols; column++, i++) {
-      if (codes[i] & KEPT) {
-        kept++;
-        twice += salientColumns[column];
-      }
-    }
-  }
-  const signs = new Uint32Array(wordsOf(kept));
-  const secondSigns = new Uint32Array(wordsOf(twice));
-  const marks = new Uint8Array(kept - twice);
+  const { kept, twice } = countKept(codes, salientColumns);
+  // Every loop below writes the next place whether the weight is kept or not, and moves on only if it is: branches on random bits
+  // cost more than all the rest. The last places are never kept ones, hence one place more than needed.
+  const signs = new Uint32Array(wordsOf(kept + 1));
+  const secondSigns = new Uint32Array(wordsOf(twice + 1));
+  const marks = new Uint8Array(kept - twice + 1);
   let sign = 0;
-  let secondSign = 0;
+  let second = 0;
   let mark = 0;
+  let highest = 0;
   for (let row = 0, i = 0; row < rows; row++) {
     for (let column = 0; column < cols; column++, i++) {
       const code = codes[i];
-      if (!(code & KEPT)) continue;
-      if (code & SIGN) signs[sign >>> 5] |= 1 << (sign & 31);
-      sign++;
-      if (salientColumns[column]) {
-        if (code & SECOND_SIGN) secondSigns[secondSign >>> 5] |= 1 << (secondSign & 31);
-        secondSign++;
-        continue;
-      }
-      const segment = (code >>> GROUP_SHIFT) - 1;
-      if (segment < 0 || segment >= segments) {
-        throw new RangeError(
-          `Cannot pack code at [${row}, ${column}]: group must be 1 to ${segments}: current value is ${segment + 1}`,
-        );
-      }
-      marks[mark++] = segment;
+      const keep = code & KEPT;
+      const again = keep & salientColumns[column];
+      const group = code >>> GROUP_SHIFT;
+      signs[sign >>> 5] |= (keep & (code >>> 1)) << (sign & 31);
+      secondSigns[second >>> 5] |= (again & (code >>> 2)) << (second & 31);
+      // Group 0 outside salient columns wraps to 255 and is refused below.
+      marks[mark] = group - 1;
+      highest = Math.max(highest, -(keep ^ again) & marks[mark]);
+      sign += keep;
+      second += again;
+      mark += keep ^ again;
     }
   }
+  if (highest >= segments) throw groupError(layer, salientColumns);
   const segmentCode = radixCode(segments);
-  const segmentWords = new Uint32Array(wordsOf(radixBits(segmentCode, marks.length)));
-  writeDigits(segmentCode, segmentWords, 0, marks);
+  const segmentWords = new Uint32Array(wordsOf(radixBits(segmentCode, kept - twice)));
+  writeDigits(segmentCode, segmentWords, 0, marks.subarray(0, kept - twice));
   return {
     mask: packMask(shape, codes),
-    signs,
-    second_signs: secondSigns,
+    signs: signs.slice(0, wordsOf(kept)),
+    second_signs: secondSigns.slice(0, wordsOf(twice)),
     segments: segmentWords,
     salient: layer.salient ? packBits(salientColumns) : new Uint32Array(0),
   };
@@ -120,42 +111,65 @@ export function unpackCodes(planes: Planes, shape: PlaneShape): Uint8Array<Array
   if (salient) unpackBits(planes.salient, salientColumns);
 
   const codes = unpackMask(planes.mask, shape);
-  let kept = 0;
-  let twice = 0;
-  for (let row = 0, i = 0; row < rows; row++) {
-    for (let column = 0; column < cols; column++, i++) {
-      if (codes[i]) {
-        kept++;
-        twice += salientColumns[column];
-      }
-    }
-  }
+  const { kept, twice } = countKept(codes, salientColumns);
   const segmentCode = radixCode(segments);
   expectBits("signs", planes.signs, kept);
   expectBits("second_signs", planes.second_signs, twice);
   expectBits("segments", planes.segments, radixBits(segmentCode, kept - twice));
-  const marks = new Uint8Array(kept - twice);
-  readDigits(segmentCode, planes.segments, 0, marks);
+  const marks = new Uint8Array(kept - twice + 1);
+  readDigits(segmentCode, planes.segments, 0, marks.subarray(0, kept - twice));
 
-  const { signs, second_signs: secondSigns } = planes;
+  // As in packing: the next place is read in any case, so the planes get one place more.
+  const signs = padded(planes.signs);
+  const secondSigns = padded(planes.second_signs);
   let sign = 0;
-  let secondSign = 0;
+  let second = 0;
   let mark = 0;
   for (let row = 0, i = 0; row < rows; row++) {
     for (let column = 0; column < cols; column++, i++) {
-      if (codes[i] === 0) continue;
-      let code = KEPT;
-      if ((signs[sign >>> 5] >>> (sign & 31)) & 1) code |= SIGN;
-      sign++;
-      if (!salientColumns[column]) code |= (marks[mark++] + 1) << GROUP_SHIFT;
-      else {
-        if ((secondSigns[secondSign >>> 5] >>> (secondSign & 31)) & 1) code |= SECOND_SIGN;
-        secondSign++;
-      }
-      codes[i] = code;
+      const keep = codes[i];
+      const again = keep & salientColumns[column];
+      const rest = keep ^ again;
+      const signBit = (signs[sign >>> 5] >>> (sign & 31)) & 1;
+      const secondBit = (secondSigns[second >>> 5] >>> (second & 31)) & 1;
+      codes[i] = -keep & (KEPT | signBit * SIGN) | (again & secondBit) * SECOND_SIGN |
+        (-rest & (marks[mark] + 1)) << GROUP_SHIFT;
+      sign += keep;
+      second += again;
+      mark += rest;
     }
   }
   return codes;
+}
+
+/** Kept weights, and those of them that have two signs. @param codes of which only the lowest bit matters */
+function countKept(codes: Uint8Array, salientColumns: Uint8Array): { kept: number; twice: number } {
+  const cols = salientColumns.length;
+  let kept = 0;
+  let twice = 0;
+  for (let i = 0; i < codes.length;) {
+    for (let column = 0; column < cols; column++, i++) {
+      const keep = codes[i] & KEPT;
+      kept += keep;
+      twice += keep & salientColumns[column];
+    }
+  }
+  return { kept, twice };
+}
+
+function padded(words: Uint32Array): Uint32Array {
+  const longer = new Uint32Array(words.length + 1);
+  longer.set(words);
+  return longer;
+}
+
+function groupError({ codes, cols, segments }: QuantizedLayer, salientColumns: Uint8Array): RangeError {
+  const outside = (code: number) => code >>> GROUP_SHIFT === 0 || code >>> GROUP_SHIFT > segments;
+  const at = codes.findIndex((code, i) => (code & KEPT) !== 0 && !salientColumns[i % cols] && outside(code));
+  return new RangeError(
+    `Cannot pack code at [${Math.floor(at / cols)}, ${at % cols}]: group must be 1 to ${segments}: ` +
+      `current value is ${codes[at] >>> GROUP_SHIFT}`,
+  );
 }
 
 function checkShape({ rows, cols, keep, of, type, segments, mask }: PlaneShape): void {
@@ -179,19 +193,14 @@ function checkShape({ rows, cols, keep, of, type, segments, mask }: PlaneShape):
 function findSalientColumns({ rows, cols, codes, salient }: QuantizedLayer): Uint8Array {
   const columns = new Uint8Array(cols);
   if (!salient) return columns;
+  // Bit 0: a kept weight in the salient group; bit 1: one in another group.
+  const seen = Uint8Array.from({ length: 256 }, (_, code) => !(code & KEPT) ? 0 : code >>> GROUP_SHIFT === 0 ? 1 : 2);
   for (let row = 0, i = 0; row < rows; row++) {
-    for (let column = 0; column < cols; column++, i++) {
-      if (codes[i] & KEPT && codes[i] >>> GROUP_SHIFT === 0) columns[column] = 1;
-    }
+    for (let column = 0; column < cols; column++, i++) columns[column] |= seen[codes[i]];
   }
-  for (let row = 0, i = 0; row < rows; row++) {
-    for (let column = 0; column < cols; column++, i++) {
-      if (columns[column] && codes[i] & KEPT && codes[i] >>> GROUP_SHIFT !== 0) {
-        throw new RangeError(`Cannot pack column ${column}: it is salient in some rows and not in row ${row}`);
-      }
-    }
-  }
-  return columns;
+  const mixed = columns.indexOf(3);
+  if (mixed >= 0) throw new RangeError(`Cannot pack column ${mixed}: it is salient in some rows and not in others`);
+  return columns.map((flags) => flags & 1);
 }
 
 function packMask(shape: PlaneShape, codes: Uint8Array): Uint32Array<ArrayBuffer> {

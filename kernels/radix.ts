@@ -9,6 +9,10 @@ export interface RadixCode {
   readonly base: number;
   /** Bits of the integer that holds 0, 1, 2, … digits; the last entry is a full tile, all others are for the last one. */
   readonly widths: readonly number[];
+  /** Digits that are looked up together when reading. */
+  readonly chunk: number;
+  /** [base^chunk, chunk]: the digits of each number, lowest first. */
+  readonly table: Uint16Array;
 }
 
 /** A tile's integer is exact in a double and is three 16-bit limbs on a device without 64-bit integers. */
@@ -16,6 +20,9 @@ const MAX_TILE_BITS = 48;
 
 /** Digits above this take a tile each, so that a device divides limbs by them in 32 bits. */
 const MAX_SHARED_BASE = 1 << 16;
+
+/** Numbers in the table; it stays in the fastest cache. */
+const MAX_TABLE = 2500;
 
 /**
  * Chooses the tile of least waste for digits of a base.
@@ -33,7 +40,7 @@ export function radixCode(base: number): RadixCode {
   if (!Number.isSafeInteger(base) || base < 1 || base > 2 ** 32) {
     throw new RangeError(`Cannot lay out digits as base must be an integer from 1 to 2^32: current value is ${base}`);
   }
-  if (base === 1) return { base, widths: [0, 0] };
+  if (base === 1) return { base, widths: [0, 0], chunk: 1, table: new Uint16Array(1) };
   const widths = [0];
   const most = base > MAX_SHARED_BASE ? 1 : MAX_TILE_BITS;
   for (let power = base; widths.length <= most && power <= 2 ** MAX_TILE_BITS; power *= base) {
@@ -43,9 +50,20 @@ export function radixCode(base: number): RadixCode {
   }
   let best = 1;
   for (let digits = 2; digits < widths.length; digits++) {
-    if (widths[digits] * best < widths[best] * digits) best = digits;
+    if (widths[digits] * best <= widths[best] * digits) best = digits;
   }
-  return { base, widths: widths.slice(0, best + 1) };
+  let chunk = 0;
+  let numbers = 1;
+  while (numbers * base <= MAX_TABLE && chunk < best) {
+    numbers *= base;
+    chunk++;
+  }
+  const table = new Uint16Array(numbers * chunk);
+  for (let i = 0, rest = 0; i < table.length; i++) {
+    rest = i % chunk === 0 ? i / chunk : Math.floor(rest / base);
+    table[i] = rest % base;
+  }
+  return { base, widths: widths.slice(0, best + 1), chunk, table };
 }
 
 /**
@@ -98,12 +116,13 @@ export function writeDigits(
  * @throws {RangeError} when a tile holds a number that no digits make: the words are not what was written
  */
 export function readDigits(
-  { base, widths }: RadixCode,
+  { base, widths, chunk, table }: RadixCode,
   words: Uint32Array,
   at: number,
   digits: Uint8Array | Uint32Array,
 ): number {
   const tile = widths.length - 1;
+  const numbers = base ** chunk;
   for (let first = 0; first < digits.length; first += tile) {
     const last = Math.min(first + tile, digits.length) - 1;
     const width = widths[last - first + 1];
@@ -112,8 +131,15 @@ export function readDigits(
       : width > 0
       ? readBits(words, at, width)
       : 0;
-    for (let i = first; i < last; i++) {
-      // Exact: value < 2^48, so the rounded quotient cannot reach the next integer.
+    let i = first;
+    // Exact: value < 2^48, so the rounded quotient cannot reach the next integer.
+    for (; chunk > 1 && i + chunk <= last; i += chunk) {
+      const quotient = Math.floor(value / numbers);
+      const from = (value - quotient * numbers) * chunk;
+      for (let k = 0; k < chunk; k++) digits[i + k] = table[from + k];
+      value = quotient;
+    }
+    for (; i < last; i++) {
       const quotient = Math.floor(value / base);
       digits[i] = value - quotient * base;
       value = quotient;
