@@ -1,8 +1,9 @@
 /** What a run leaves behind besides its journal and lock: the packed model, metrics.json and the report. */
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inspectPacked } from "../checkpoints/packed_bits.ts";
-import { buildMetrics, type Metrics } from "../report/metrics.ts";
+import { buildMetrics, type Metrics, readEnvironment } from "../report/mod.ts";
+import { JOURNAL, readJournal } from "../runner/journal.ts";
 import type { FinishContext } from "../runner/stage.ts";
 import { type Allocation, KEEP } from "./coarse_search.ts";
 import { type Perplexity, perplexityOf } from "./evaluate.ts";
@@ -10,7 +11,7 @@ import { PACKED_MODEL, type PackedBlock, packedLayers } from "./pack.ts";
 import type { Planning } from "./planning.ts";
 
 /**
- * Writes `model/` and `metrics.json` into the run's folder.
+ * Writes `model/`, `metrics.json` and `report.html` into the run's folder, whose journal and lock are there already.
  *
  * @throws {Error} when an artifact is gone or a number is not finite
  */
@@ -21,6 +22,16 @@ export async function writeResult(planning: Planning, context: FinishContext): P
   for (const file of model.files) await copyFile(model.path(file), join(folder, file));
   const metrics = await measure(planning, context, folder);
   await writeFile(join(context.folder, "metrics.json"), `${JSON.stringify(metrics, null, 2)}\n`);
+  // The charts' library loads for longer than the rest of a cached run takes.
+  const { renderReport } = await import("../report/report.ts");
+  const page = renderReport({
+    metrics,
+    recipe: context.recipe,
+    lock: await readFile(join(context.folder, "recipe.lock.yaml"), "utf8"),
+    events: readJournal(join(context.folder, JOURNAL)),
+    environment: await readEnvironment(),
+  });
+  await writeFile(join(context.folder, "report.html"), page);
 }
 
 async function measure(
