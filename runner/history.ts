@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import type { RunEvent } from "./events.ts";
 import { type Difference, firstDifference } from "./explain.ts";
-import { JOURNAL, readJournal } from "./journal.ts";
+import { JOURNAL, LOCK, readJournal } from "./journal.ts";
 import type { Json } from "./stage.ts";
 
 /** A run in a list. */
@@ -62,7 +62,7 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const events = readJournal(join(folder, JOURNAL));
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
-  const locked = readText(join(folder, "recipe.lock.yaml"));
+  const locked = readText(join(folder, LOCK));
   const metrics = readText(join(folder, "metrics.json"));
   const { recipe, lock } = locked === undefined ? {} : parse(locked) as { recipe?: Json; lock?: Json };
   return {

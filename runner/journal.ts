@@ -4,6 +4,9 @@ import type { RunEvent } from "./events.ts";
 /** Name of the journal in a run's folder. */
 export const JOURNAL = "events.ndjson";
 
+/** Name of the complete recipe, with what identifies its inputs, in a run's folder. */
+export const LOCK = "recipe.lock.yaml";
+
 /** A journal that is being written. */
 export interface Journal {
   append(event: RunEvent): void;

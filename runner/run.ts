@@ -194,7 +194,7 @@ class Run {
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
     this.#guard(() =>
       Deno.writeTextFileSync(
-        join(folder, "recipe.lock.yaml"),
+        join(folder, LOCK),
         `recipe:\n${indent(renderRecipe(recipe))}${stringify({ lock: this.#subject.lock() }, { lineWidth: 120 })}`,
       )
     );
