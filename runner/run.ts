@@ -9,7 +9,7 @@ import type { ArtifactCache } from "./cache.ts";
 import { openSession, type Session, type Undated } from "./context.ts";
 import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, type Node, resolve, type State } from "./graph.ts";
-import { JOURNAL, type Journal, openJournal } from "./journal.ts";
+import { type Journal, JOURNAL, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { asNoSpace } from "./no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
