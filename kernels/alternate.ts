@@ -1,14 +1,11 @@
 /**
  * Stepwise pruning with binarization optimisation (PBS²P, Eqs. 6–8): S-weighted rounds over mean and scales of each
- * group, while the
- * least important weights leave step by step.
+ * group, while the least important weights leave step by step.
  *
  * A round is scalar work per row once the quadratic forms of the group's mask m, signs b and weights x under S are
- * known. These
- * are summed pair by pair over the group's members only, the latest kept first: at the moment when the weights of a
- * step are all in,
- * the running forms are that step's. So all steps together cost one pass over the pairs of a group, without
- * cancellation.
+ * known. These are summed pair by pair over the group's members only, the latest kept first: at the moment when the
+ * weights of a step are all in, the running forms are that step's. So all steps together cost one pass over the pairs
+ * of a group, without cancellation.
  */
 
 import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
@@ -124,8 +121,8 @@ export function alternateRounds(scales: Float32Array, options: AlternateOptions)
 }
 
 /**
- * Members of one row's groups, list by list: of a group first those that stay to the end, then those that leave
- * last, …
+ * Members of one row's groups, list by list: of a group first those that stay to the end, then those that leave last,
+ * …
  */
 interface Members {
   readonly gram: Float64Array;

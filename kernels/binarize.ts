@@ -25,8 +25,8 @@ export interface StartOptions {
 
 /**
  * Binarizes each row and group: μ = mean w, α = mean |w − μ|, sign(w − μ) with sign(0) = +1; salient columns twice,
- * the second time their
- * residual, whose mean is added to the first (BiLLM's order-2 residual). An empty group has zero scales.
+ * the second time their residual, whose mean is added to the first (BiLLM's order-2 residual). An empty group has zero
+ * scales.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * GPTQ's order inside one column block: each column is rounded to its levels after the errors of the columns before
- * it were fed forward.
+ * GPTQ's order inside one column block: each column is rounded to its levels after the errors of the columns before it
+ * were fed forward.
  */
 
 import { fillLevels } from "./decode.ts";
@@ -22,8 +22,7 @@ export interface ColumnwiseOptions {
 
 /**
  * For each column j in order: a kept weight takes the nearest level of its group, a pruned one 0; err_j = (w_j −
- * q_j)/U_jj; w_k −= err_j·U_jk for
- * k > j (GPTQ).
+ * q_j)/U_jj; w_k −= err_j·U_jk for k > j (GPTQ).
  *
  * @example
  * ```ts

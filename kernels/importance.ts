@@ -39,8 +39,8 @@ export interface ImportanceOptions {
 
 /**
  * Scores one column block: hessian w²/U_jj² (SparseGPT, BiLLM), hessian-squared w²/[H⁻¹]_jj² (PBS²P as printed),
- * magnitude |w|,
- * wanda |w|·‖X_j‖, ria (|w|/Σcol + |w|/Σrow)·‖X_j‖^½, si (z-score of the same sum, times ‖X_j‖; STBLLM), random.
+ * magnitude |w|, wanda |w|·‖X_j‖, ria (|w|/Σcol + |w|/Σrow)·‖X_j‖^½, si (z-score of the same sum, times ‖X_j‖;
+ * STBLLM), random.
  *
  * @example
  * ```ts

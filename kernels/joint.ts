@@ -22,9 +22,8 @@ export interface JointOptions {
 }
 
 /**
- * Solves θ = (AᵀSA + λI)⁻¹AᵀSw per row over the columns A = [m_s, b_s1, b_s2, m_1, b_1, …] in float64. The ridge
- * makes empty and
- * one-signed groups harmless: an empty group's scales are 0.
+ * Solves θ = (AᵀSA + λI)⁻¹AᵀSw per row over the columns A = [m_s, b_s1, b_s2, m_1, b_1, …] in float64. The ridge makes
+ * empty and one-signed groups harmless: an empty group's scales are 0.
  *
  * @example
  * ```ts

@@ -58,8 +58,7 @@ export function orderStatistics(x: Float32Array, positions: ArrayLike<number>): 
   return result;
 }
 
-/** Leading bits of a float in an order that agrees with the order of the values; both zeros share a bucket. */
+/** Leading bits of a float in an order that agrees with the order of the values. */
 function bucketOf(bits: number): number {
-  if (bits === -0x80000000) bits = 0;
   return (bits ^ ((bits >> 31) | -0x80000000)) >>> SHIFT;
 }

@@ -1,6 +1,6 @@
 /**
- * Coordinate descent over the signs: each kept weight in turn takes the level of its group that lowers its row's
- * error most.
+ * Coordinate descent over the signs: each kept weight in turn takes the level of its group that lowers its row's error
+ * most.
  */
 
 import { fillLevels } from "./decode.ts";
@@ -25,9 +25,8 @@ export interface ResignOptions {
 }
 
 /**
- * One sweep over the columns. Changing a weight by δ changes (w − ŵ)S(w − ŵ)ᵀ by −2δ·[(w − ŵ)S]_j + δ²·S_jj; the
- * level with the least of
- * these is taken, the first of equal ones in the order ++, +−, −+, −−.
+ * One sweep over the columns. Changing a weight by δ changes (w − ŵ)S(w − ŵ)ᵀ by −2δ·[(w − ŵ)S]_j + δ²·S_jj; the level
+ * with the least of these is taken, the first of equal ones in the order ++, +−, −+, −−.
  *
  * @example
  * ```ts

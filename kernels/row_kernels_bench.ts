@@ -1,7 +1,6 @@
 /**
  * What the row kernels cost: nanoseconds per weight and seconds per SmolLM2-135M transformer block (3.54 M weights),
- * each on one 576 × 128
- * column block. Run: `deno run kernels/row_kernels_bench.ts`
+ * each on one 576 × 128 column block. Run: `deno run kernels/row_kernels_bench.ts`
  */
 
 import { alternateRounds } from "./alternate.ts";

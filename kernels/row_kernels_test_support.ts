@@ -1,6 +1,5 @@
 /**
- * Plain float64 references for the row kernels, written from the formulas alone, and the data that their tests
- * share.
+ * Plain float64 references for the row kernels, written from the formulas alone, and the data that their tests share.
  */
 
 import { GROUP_SHIFT, KEPT, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
@@ -68,8 +67,7 @@ export function gram(cols: number, seed: number, tokens = 3 * cols): Float32Arra
 }
 
 /**
- * Group of every weight from random cuts; the first `salientColumns` columns are group 0. As searchSegments writes
- * it.
+ * Group of every weight from random cuts; the first `salientColumns` columns are group 0. As searchSegments writes it.
  */
 export function groupCodes(w: Float32Array, cols: number, salientColumns: number, segments: number): Uint8Array {
   const magnitudes = Float32Array.from(w, Math.abs).sort();

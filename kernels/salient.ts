@@ -3,8 +3,7 @@
  * second sign.
  *
  * Every count is tried exactly. Each row is sorted once; from one count to the next one weight changes sides, so the
- * four
- * levels' thresholds move a little and their sums are kept up to date instead of being made anew.
+ * four levels' thresholds move a little and their sums are kept up to date instead of being made anew.
  */
 
 /** Input of `searchSalient`. */
@@ -29,8 +28,7 @@ const BOUNDS = 3;
 
 /**
  * Chooses the salient columns: the count k in 1..min(most, cols − 1) of leading columns with the least squared error
- * when these and the rest
- * are each binarized per row with an order-2 residual (BiLLM's structural search).
+ * when these and the rest are each binarized per row with an order-2 residual (BiLLM's structural search).
  *
  * @example
  * ```ts

@@ -53,6 +53,21 @@ Deno.test("searchSalient() takes the leading columns with the least error", () =
   assert.deepEqual(Array.from(salient.keys()).filter((c) => salient[c] === 1), [3, 17, 30]);
 });
 
+Deno.test("orderColumns() goes by the size of the scores, equal ones by index", () => {
+  const order = orderColumns({ score: Float32Array.of(1, -3, 2, 1, -3, 2), rows: 2, cols: 3 });
+  assert.deepEqual(order, Uint32Array.of(1, 2, 0));
+  assert.deepEqual(
+    orderColumns({ score: new Float32Array(5).fill(2), rows: 1, cols: 5 }),
+    Uint32Array.of(0, 1, 2, 3, 4),
+  );
+});
+
+Deno.test("searchSalient() takes the fewest columns of equal error", () => {
+  const salient = new Uint8Array(8), values = new Float32Array(16), rank = new Uint8Array(16);
+  searchSalient(salient, { score: values, values, rank, pruned: 0, rows: 2, cols: 8, most: 49 });
+  assert.deepEqual(salient, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+});
+
 Deno.test("searchSalient() leaves one column on the other side and nothing of a single column", () => {
   const one = Uint8Array.of(1);
   const shape = { rank: new Uint8Array(2), pruned: 0, rows: 1, most: 49 };

@@ -1,7 +1,6 @@
 /**
  * The search for the segments of |w|: where to cut the non-salient weights of a column block, so that each row
- * binarizes well
- * within each segment.
+ * binarizes well within each segment.
  */
 
 import { GROUP_SHIFT } from "./quantized_layer.ts";
@@ -32,12 +31,10 @@ export interface SegmentOptions {
 
 /**
  * Cuts the non-salient weights into splitPoints + 1 segments and writes every weight's group into its code: 0 where
- * the column is
- * salient, else 1.. by growing |w|. Weights that are not seen get the segment in which their |w| falls.
+ * the column is salient, else 1.. by growing |w|. Weights that are not seen get the segment in which their |w| falls.
  *
  * The error of a segment is the prototype's: Σv² − n·μ² − n·α² per row with μ = mean v and α = (Σ|v| − μ·Σsign v)/n,
- * that is the
- * order-1 error with signs about zero instead of about μ.
+ * that is the order-1 error with signs about zero instead of about μ.
  *
  * @example
  * ```ts

@@ -97,6 +97,16 @@ Deno.test("searchSegments() judges other values than those it cuts, and weighs c
   }
 });
 
+Deno.test("searchSegments() can cut at the first and at the last candidate", () => {
+  const cols = 40, shape = { salient: new Uint8Array(cols), rank: new Uint8Array(cols), pruned: 0, rows: 1, cols };
+  const options = { ...shape, splitPoints: 1, search: "free", candidates: 9 } as const, codes = new Uint8Array(cols);
+  for (const [few, many, group, count] of [[0.01, 10, 1, 4], [100, 1, 2, 4]]) {
+    const w = Float32Array.from({ length: cols }, (_, c) => (c % 2 === 0 ? 1 : -1) * (c < 2 ? few : many + c / 1000));
+    searchSegments(codes, { ...options, w });
+    assert.equal(codes.filter((c) => c === group << GROUP_SHIFT).length, count);
+  }
+});
+
 Deno.test("searchSegments() without cuts makes one segment, and an empty rest is fine", () => {
   const options = block("normal", 0, 0), codes = new Uint8Array(options.w.length);
   searchSegments(codes, options);

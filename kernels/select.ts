@@ -14,8 +14,7 @@ export interface RankOptions {
 
 /**
  * Ranks every weight so that "keep N" means rank ≥ of − N, for every N; rank 0 is pruned first and of − 1 last. Equal
- * scores: the lower
- * index is the more important.
+ * scores: the lower index is the more important.
  *
  * - `semi-structured`: a permutation of 0..of−1 in every run of `of` consecutive columns.
  * - `unstructured`: the weights of the block in one order, cut so that round(N/of·rows·cols) of them have rank ≥ of −
@@ -126,8 +125,7 @@ function rankAll(out: Uint8Array, score: Float32Array, of: number): void {
     const e = countBelow(edges, score[i]);
     if (e < edges.length && edges[e] === score[i]) equals[e]++;
   }
-  // Number of values < edges[e]: values in between plus the equals of earlier edges are already in `between`, as an
-  // equal counts at its own edge.
+  // `below` counted the values ≤ each edge; those equal to it stand above that place.
   for (let e = 0; e < edges.length; e++) below[e] -= equals[e];
   const placed = edges.map(() => 0);
   for (let i = total - 1; i >= 0; i--) {
