@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { packCodes, PLANES, type Planes, unpackCodes } from "./pack.ts";
-import { GROUP_SHIFT, KEPT, type QuantizedLayer } from "./quantized_layer.ts";
+import { GROUP_SHIFT, KEPT, type QuantizedLayer, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 import { layerShapes, randomLayer } from "./quantized_layer_test_support.ts";
 
 const SHAPE = {
@@ -99,4 +99,33 @@ Deno.test("unpackCodes() refuses a header whose size the planes do not bear out 
   const none = new Uint32Array(0);
   const planes = { mask: none, signs: none, second_signs: none, segments: none, salient: new Uint32Array(32) };
   assert.throws(() => unpackCodes(planes, shape), /plane signs/);
+});
+
+Deno.test("packCodes() writes the documented bits", () => {
+  const shape = { ...SHAPE, rows: 1, cols: 8, groupSize: 8 };
+  const codes = Uint8Array.of(
+    KEPT | SIGN | SECOND_SIGN, // salient, + +
+    KEPT | 1 << GROUP_SHIFT, // segment 1, −
+    KEPT | SIGN | 3 << GROUP_SHIFT, // segment 3, +
+    ...[0, 0, 0, 0],
+    KEPT | SIGN | 2 << GROUP_SHIFT, // segment 2, +
+  );
+  assert.deepEqual(packCodes({ ...shape, codes, scales: new Float32Array(9) }, "enumerative"), {
+    mask: Uint32Array.of(35), // C(0,1) + C(1,2) + C(2,3) + C(7,4)
+    signs: Uint32Array.of(0b1101),
+    second_signs: Uint32Array.of(1),
+    segments: Uint32Array.of(0 + 2 * 3 + 1 * 9),
+    salient: Uint32Array.of(1),
+  });
+});
+
+Deno.test("packCodes() puts seven patterns of 4:8 in 43 bits, the eighth in 7", () => {
+  const kept = [0b11110000, ...Array<number>(5).fill(0b00001111), 0b00010111, 0b00101011]; // ranks 69, 0, …, 1, 6
+  const codes = Uint8Array.from({ length: 64 }, (_, i) => (kept[i >> 3] >> (i & 7)) & 1 ? KEPT | 1 << GROUP_SHIFT : 0);
+  const shape = { ...SHAPE, rows: 1, cols: 64, salient: false };
+  const bits = 69n + 70n ** 6n + (6n << 43n);
+  assert.deepEqual(
+    packCodes({ ...shape, codes, scales: new Float32Array(6) }, "enumerative").mask,
+    Uint32Array.of(Number(bits & 0xffffffffn), Number(bits >> 32n)),
+  );
 });

@@ -1,6 +1,4 @@
 /** Opens a page in Chromium at several widths, light and dark, and prints what it measures; run by `report_chromium_test.ts`. */
-import { chromium } from "playwright-core";
-
 /** What one look at the page gave. */
 export interface Look {
   readonly width: number;
@@ -43,6 +41,8 @@ const MEASURE = `(() => {
 })()`;
 
 if (import.meta.main) {
+  // Loading the driver takes permissions that only this program has, not whoever imports its types.
+  const { chromium } = await import("playwright-core");
   const [executablePath, url] = Deno.args;
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
   const looks: Look[] = [];
