@@ -103,8 +103,10 @@ export interface OpenOptions {
   readonly cache: string;
   /** Memo of the content hashes of local files (`ArtifactCache.fileHashes`). */
   readonly hashes?: FileHashes;
-  readonly warn: (message: string) => void;
-  readonly progress: (message: string) => void;
+  /** Told what is unusual; default: nobody is. */
+  readonly warn?: (message: string) => void;
+  /** Told what takes long, such as downloads. */
+  readonly progress?: (message: string) => void;
 }
 
 /** An opened recipe: its steps, and what to do with their results. */

@@ -27,7 +27,7 @@ import { evaluationsOf, Tools } from "./tools.ts";
 export async function openSubject(
   stages: readonly Stage[],
   recipe: Recipe,
-  { device: wanted, purpose, hashes = inMemoryHashes(), cache, warn, progress }: OpenOptions,
+  { device: wanted, purpose, hashes = inMemoryHashes(), cache, warn = () => {}, progress = () => {} }: OpenOptions,
 ): Promise<Subject> {
   const device = chooseDevice(wanted);
   const hub: HubAccess = { cache, hashes, warn, progress };

@@ -1,0 +1,67 @@
+/**
+ * pbs2p compresses language models below one nominal bit per weight (PBS²P, arXiv 2502.01705) and proves what it did.
+ *
+ * A recipe declares stages; the plan is a graph of steps with content keys; a run executes those whose artifacts are not in the
+ * cache; what comes out is a packed model, its metrics and a report. This file is all of the public API, in the order data flows.
+ *
+ * @example Plan the quickstart: no weights are read, nothing is computed
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { fileURLToPath } from "node:url";
+ * import { loadRecipe, makePlan, openCache, pipeline } from "./mod.ts";
+ *
+ * const { recipe, sources } = await loadRecipe(fileURLToPath(import.meta.resolve("./configs/quickstart.yaml")), {
+ *   set: ["stages.coarse-search.keep=5"],
+ * });
+ * const folder = await Deno.makeTempDir();
+ * const cache = await openCache(folder);
+ * const subject = await pipeline.open(recipe, { purpose: "plan", device: "auto", cache: folder });
+ * const plan = await makePlan(subject, cache, { recipe, sources });
+ * assert.equal(plan.totals.cached, 0);
+ * assert.ok(plan.steps.some(({ id }) => id === "spbo[5]"));
+ * await subject.close();
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ * @module
+ */
+
+// Recipes.
+export { type LoadedRecipe, type LoadOptions, loadRecipe, renderRecipe, type ValueSource } from "./runner/recipe.ts";
+export { RecipeError } from "./runner/diagnostics.ts";
+export { type Recipe, RecipeSchema } from "./runner/schema.ts";
+
+// Weights and text.
+export type { Checkpoint, TensorInfo, TokenizerSource } from "./checkpoints/checkpoint.ts";
+export { type ModelSource, openCheckpoint, type OpenCheckpointOptions } from "./checkpoints/open.ts";
+export { InputError } from "./checkpoints/input_error.ts";
+export { loadWindows, openTokenizer, type Tokenizer, type WindowOptions, type Windows } from "./datasets/mod.ts";
+
+// Plans and runs.
+export { pipeline, stages } from "./stages/mod.ts";
+export {
+  type ArtifactCache,
+  compareRuns,
+  executeRun,
+  exitCodeOf,
+  listRuns,
+  makePlan,
+  openCache,
+  type OpenOptions,
+  type Pipeline,
+  type Plan,
+  readRun,
+  type RunEvent,
+  type RunOptions,
+  type RunResult,
+  type Step,
+  type Subject,
+} from "./runner/mod.ts";
+
+// Results.
+export { openPacked, type PackedCheckpoint } from "./checkpoints/packed.ts";
+export { inspectPacked, type PackedInspection } from "./checkpoints/packed_bits.ts";
+export { Metrics } from "./report/metrics.ts";
+export { generate, type GenerateOptions } from "./models/generate.ts";
+export { modelSpec } from "./models/config.ts";
+export type { ModelSpec } from "./models/spec.ts";
