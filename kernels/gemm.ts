@@ -19,17 +19,7 @@ import {
   ValueInfoProtoSchema,
 } from "onnx-buf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-
-/** A dense row-major matrix inside a longer array. */
-export interface Window {
-  readonly data: Float32Array;
-  readonly rows: number;
-  readonly cols: number;
-  /** Index of the first element. */
-  readonly offset: number;
-  /** Elements from one row to the next, at least `cols`. */
-  readonly stride: number;
-}
+import { type ArrayWindow, copyWindow } from "./elementwise.ts";
 
 /** What a product does beside multiplying. */
 export interface GemmOptions {
@@ -40,8 +30,8 @@ export interface GemmOptions {
   readonly beta?: number;
 }
 
-/** Rows of one call: larger outputs leave the cache (94 GFLOP/s against 27 at 13824×128×128, one thread). */
-const CHUNK_ELEMENTS = 1 << 17;
+/** Elements of one call's operands by rows: larger outputs leave the cache (94 GFLOP/s against 27 at 13824×128×128, one thread). */
+const CHUNK_ELEMENTS = 1 << 18;
 
 /** Multiplies matrices; owns its onnxruntime sessions, one for each kind of product. */
 export class Gemm {
@@ -62,7 +52,7 @@ export class Gemm {
    * @param b inner × cols, or cols × inner when transposed
    * @throws {RangeError} when the shapes do not fit each other
    */
-  async run(out: Window, a: Window, b: Window, options: GemmOptions = {}): Promise<void> {
+  async run(out: ArrayWindow, a: ArrayWindow, b: ArrayWindow, options: GemmOptions = {}): Promise<void> {
     const { transposeA = false, transposeB = false, alpha = 1, beta = 0 } = options;
     const inner = transposeA ? a.rows : a.cols;
     const fits = (transposeA ? a.cols : a.rows) === out.rows && (transposeB ? b.rows : b.cols) === out.cols &&
@@ -73,28 +63,28 @@ export class Gemm {
       );
     }
     if (out.rows === 0 || out.cols === 0) return;
-    const right = this.#dense(b, 0);
+    const right = new Tensor("float32", this.#dense(b, 0), [b.rows, b.cols]);
     const left = this.#dense(a, 1);
-    const session = await this.#session(transposeA, transposeB, alpha, beta);
     // A transposed operand's columns are not contiguous, so only the plain form is cut into row chunks.
-    const chunk = transposeA ? out.rows : Math.max(128, Math.floor(CHUNK_ELEMENTS / Math.max(out.cols, inner)));
-    const contiguous = out.stride === out.cols;
-    const rightTensor = new Tensor("float32", right, [b.rows, b.cols]);
+    const chunk = transposeA ? out.rows : Math.max(out.cols, 128, Math.floor(CHUNK_ELEMENTS / (out.cols + inner)));
     for (let row = 0; row < out.rows; row += chunk) {
       const rows = Math.min(chunk, out.rows - row);
-      const start = out.offset + row * out.stride;
-      const target = contiguous ? out.data.subarray(start, start + rows * out.cols) : this.#buffer(2, rows * out.cols);
-      if (!contiguous && beta !== 0) gather(target, out, row, rows);
-      const y = new Tensor("float32", target, [rows, out.cols]);
-      const feeds: Record<string, Tensor> = {
-        a: transposeA
-          ? new Tensor("float32", left, [a.rows, a.cols])
-          : new Tensor("float32", left.subarray(row * inner, (row + rows) * inner), [rows, inner]),
-        b: rightTensor,
-      };
-      if (beta !== 0) feeds.c = y;
-      await session.run(feeds, { y });
-      if (!contiguous) scatter(out, target, row, rows);
+      // Threads that share columns round differently from one alone (they sum over other stretches), those that share rows do not.
+      const threads = rows >= out.cols ? this.#threads : 1;
+      const session = await this.#session({ transposeA, transposeB, alpha, beta }, threads);
+      const target = { ...out, rows, offset: out.offset + row * out.stride };
+      const contiguous = out.stride === out.cols;
+      const data = contiguous
+        ? out.data.subarray(target.offset, target.offset + rows * out.cols)
+        : this.#buffer(2, rows * out.cols);
+      const result = { data, rows, cols: out.cols, offset: 0, stride: out.cols };
+      if (!contiguous && beta !== 0) copyWindow(result, target);
+      const y = new Tensor("float32", data, [rows, out.cols]);
+      const part = transposeA
+        ? new Tensor("float32", left, [a.rows, a.cols])
+        : new Tensor("float32", left.subarray(row * inner, (row + rows) * inner), [rows, inner]);
+      await session.run(beta === 0 ? { a: part, b: right } : { a: part, b: right, c: y }, { y });
+      if (!contiguous) copyWindow(target, result);
     }
   }
 
@@ -106,12 +96,12 @@ export class Gemm {
     for (const session of sessions) await (await session).release();
   }
 
-  #session(transposeA: boolean, transposeB: boolean, alpha: number, beta: number): Promise<InferenceSession> {
-    const key = `${transposeA} ${transposeB} ${alpha} ${beta}`;
+  #session(options: Required<GemmOptions>, threads: number): Promise<InferenceSession> {
+    const key = `${threads} ${options.transposeA} ${options.transposeB} ${options.alpha} ${options.beta}`;
     let session = this.#sessions.get(key);
     if (!session) {
-      session = InferenceSession.create(gemmModel(transposeA, transposeB, alpha, beta), {
-        intraOpNumThreads: this.#threads,
+      session = InferenceSession.create(gemmModel(options), {
+        intraOpNumThreads: threads,
         interOpNumThreads: 1,
         enableCpuMemArena: false,
         enableMemPattern: false,
@@ -123,11 +113,11 @@ export class Gemm {
   }
 
   /** The window without gaps: a view when it has none, else a copy in scratch space. */
-  #dense(window: Window, slot: number): Float32Array {
+  #dense(window: ArrayWindow, slot: number): Float32Array {
     const length = window.rows * window.cols;
     if (window.stride === window.cols) return window.data.subarray(window.offset, window.offset + length);
     const copy = this.#buffer(slot, length);
-    gather(copy, window, 0, window.rows);
+    copyWindow({ data: copy, rows: window.rows, cols: window.cols, offset: 0, stride: window.cols }, window);
     return copy;
   }
 
@@ -137,26 +127,11 @@ export class Gemm {
   }
 }
 
-function shape(window: Window, transposed: boolean): string {
+function shape(window: ArrayWindow, transposed: boolean): string {
   return transposed ? `${window.cols}×${window.rows}` : `${window.rows}×${window.cols}`;
 }
 
-function gather(target: Float32Array, window: Window, row: number, rows: number): void {
-  const { data, cols, offset, stride } = window;
-  for (let i = 0; i < rows; i++) {
-    const start = offset + (row + i) * stride;
-    target.set(data.subarray(start, start + cols), i * cols);
-  }
-}
-
-function scatter(window: Window, source: Float32Array, row: number, rows: number): void {
-  const { data, cols, offset, stride } = window;
-  for (let i = 0; i < rows; i++) {
-    data.set(source.subarray(i * cols, (i + 1) * cols), offset + (row + i) * stride);
-  }
-}
-
-function gemmModel(transposeA: boolean, transposeB: boolean, alpha: number, beta: number): Uint8Array {
+function gemmModel({ transposeA, transposeB, alpha, beta }: Required<GemmOptions>): Uint8Array {
   const value = (name: string) =>
     create(ValueInfoProtoSchema, {
       name,
