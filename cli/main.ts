@@ -15,6 +15,7 @@ import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
+import { wrapText } from "./table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
 /**
@@ -64,7 +65,10 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
 function configure(command: Command, terminal: () => Terminal): void {
   command.exitOverride().showSuggestionAfterError().configureOutput({
     writeOut: (text) => terminal().write(text),
-    writeErr: (text) => terminal().note(text.trimEnd()),
+    writeErr: (text) => {
+      const { width, note } = terminal();
+      for (const line of text.trimEnd().split("\n")) wrapText(line, width, "  ").forEach(note);
+    },
     getOutHelpWidth: () => terminal().width,
     getErrHelpWidth: () => terminal().width,
     getOutHasColors: () => false,

@@ -111,8 +111,9 @@ function groupSteps(steps: readonly PlannedStep[]): Group[] {
   const groups = new Map<string, Group>();
   for (const { id, block, state, why, seconds } of steps) {
     const name = id.replace(/\[\d+\]$/, "");
-    const reason = why && describeReason(why);
-    const key = `${name}\0${state}\0${reason}`;
+    // A block's steps mostly run because of an earlier stage of the same block: said once for all of them.
+    const reason = why && describeReason({ ...why, step: why.step?.replace(`[${block}]`, "") });
+    const key = `${name}\0${block !== undefined}\0${state}\0${reason}`;
     const group = groups.get(key) ?? { name, state, why: reason, blocks: [], seconds: 0 };
     groups.set(key, group);
     if (block !== undefined) group.blocks.push(block);

@@ -1,5 +1,5 @@
 /** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
-import { Listr, type ListrTask, type ListrTaskWrapper } from "listr2";
+import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWrapper } from "listr2";
 import type { RunEvent } from "../runner/events.ts";
 import { describeReason } from "./reasons.ts";
 import { RunTracker, type StageView } from "./run_view.ts";
@@ -63,6 +63,10 @@ export function liveProgress(terminal: Terminal): Progress {
   };
 }
 
+const uncoloured = Object.fromEntries(
+  Object.values(ListrDefaultRendererLogLevels).map((level) => [level, (text?: string) => text ?? ""]),
+);
+
 /** A task of the list ends when its stage is done or the run is over. */
 function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, () => void, () => void] {
   const names = tracker.view(Date.now()).stages.map(({ stage }) => stage);
@@ -82,7 +86,9 @@ function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, (
     concurrent: true,
     exitOnError: false,
     renderer: "default",
-    rendererOptions: { showErrorMessage: false, collapseSkips: false, lazy: false },
+    // Ctrl-C is the run's own affair.
+    registerSignalListeners: false,
+    rendererOptions: { showErrorMessage: false, ...(terminal.colour ? {} : { color: uncoloured }) },
   });
   const redraw = () => {
     const view = tracker.view(Date.now());
@@ -100,7 +106,8 @@ function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, (
   const end = () => {
     clearInterval(clock);
     redraw();
-    for (const { resolve } of settle.values()) resolve();
+    // What is not done by now will not be: the run was stopped.
+    for (const { reject } of settle.values()) reject(new Error("stopped"));
   };
   return [listr.run().catch(() => undefined), redraw, end];
 }

@@ -1,6 +1,7 @@
 /** `run`: makes what a recipe asks for, and says what came of it. */
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import process from "node:process";
 import { Command } from "commander";
 import { Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../runner/schema.ts";
@@ -121,7 +122,7 @@ async function readMetrics(folder: string): Promise<Metrics> {
 /** The first Ctrl-C asks the run to stop, the second one ends the process. */
 function listenForInterruption(terminal: Terminal): { signal: AbortSignal; stop: () => void } {
   const controller = new AbortController();
-  const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
+  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
   const interrupt = () => {
     if (controller.signal.aborted) {
       // The task list hides the cursor.
@@ -131,10 +132,11 @@ function listenForInterruption(terminal: Terminal): { signal: AbortSignal; stop:
     terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once.");
     controller.abort();
   };
-  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  // Not Deno.addSignalListener: the task list's cursor guard ends the process unless `process` has another listener.
+  for (const signal of signals) process.on(signal, interrupt);
   return {
     signal: controller.signal,
-    stop: () => signals.forEach((signal) => Deno.removeSignalListener(signal, interrupt)),
+    stop: () => signals.forEach((signal) => process.removeListener(signal, interrupt)),
   };
 }
 

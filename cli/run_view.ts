@@ -104,7 +104,9 @@ function secondsLeft(steps: readonly Step[], at: number): number {
   const sum = (of: readonly Step[], value: (step: Step) => number) =>
     of.reduce((total, step) => total + value(step), 0);
   const expected = sum(over, ({ seconds }) => seconds);
-  const pace = expected > 0 ? sum(over, ({ took }) => took) / expected : 1;
+  // The first few steps say little: the expectation counts as if a tenth of the run had met it.
+  const prior = 0.1 * sum(run, ({ seconds }) => seconds);
+  const pace = expected + prior > 0 ? (sum(over, ({ took }) => took) + prior) / (expected + prior) : 1;
   return sum(
     run.filter(({ progress }) => progress !== "done" && progress !== "failed"),
     ({ progress, seconds, began }) => Math.max(0, seconds * pace - (progress === "running" ? (at - began) / 1000 : 0)),

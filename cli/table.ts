@@ -75,11 +75,12 @@ export function ranges(numbers: readonly number[]): string {
 export function wrapText(text: string, width: number, indent = ""): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(" ")) {
-    if (line.trim() !== "" && lengthOf(line) + 1 + lengthOf(word) > width) {
+  // Spaces before a word belong to it, so that indents stay.
+  for (const word of text.match(/ *[^ ]+/g) ?? [""]) {
+    if (line !== "" && lengthOf(line + word) > width) {
       lines.push(line);
-      line = indent + word;
-    } else line = line === "" ? word : `${line} ${word}`;
+      line = indent + word.trimStart();
+    } else line += word;
   }
   return [...lines, line];
 }
