@@ -1,6 +1,11 @@
 /**
  * Writes the packed model: a folder of one safetensors file, config.json and the tokenizer. The file's bytes are the claim; all that
  * is needed to read it is in its own header, so that it can be moved without the rest.
+ *
+ * Tensors of a compressed layer `<name>`: `<name>.mask`, `.signs`, `.second_signs`, `.segments`, `.salient` (U32, see `kernels/pack.ts`;
+ * absent where they need no bits) and `<name>.scales` (F16 or F32, [rows, column blocks, scales of a block]). All others are as
+ * they were. Metadata: `format` is "pbs2p", `version`, `layers` (JSON: `LayerHeader` by layer name), `source` (JSON: what was
+ * compressed) and `data_sha256` (of all bytes after the header).
  */
 import { createHash } from "node:crypto";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
