@@ -5,9 +5,11 @@
  * float32 sums, and the batches only on the model, the length and the budget.
  */
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { blockGraph, type BlockVariant, headGraph, linearInputs, panels, sumName } from "./block_graph.ts";
-import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Similarity, Windows } from "./forward_protocol.ts";
+import { blockGraph, type BlockVariant, headGraph } from "./block_graph.ts";
+import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import { GatheredSums } from "./gathered_sums.ts";
 import { rotaryTables } from "./rotary.ts";
+import { similarity } from "./similarity.ts";
 import type { ModelSpec } from "./spec.ts";
 import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
 
@@ -18,11 +20,7 @@ type Weights = Readonly<Record<string, Float32Array>>;
 interface OpenBlock {
   readonly variant: BlockVariant;
   weights: Tensors;
-  /** Running sums by input and panel (full), or one array per input (diagonal, float64). */
-  readonly sums: Map<string, Float32Array[]>;
-  readonly diagonals: Map<string, Float64Array>;
-  tokens: number;
-  windows: number;
+  readonly sums: GatheredSums;
   past: { readonly key: Tensor; readonly value: Tensor; readonly length: number } | undefined;
 }
 
@@ -51,23 +49,9 @@ export class Engine {
   /** Takes a block's weights, under the names of block 0 without prefix. */
   openBlock(id: number, weights: Weights | undefined, options: BlockOptions): void {
     const variant = { gather: options.gather, output: options.output, cache: options.cache ?? false };
-    const sums = new Map<string, Float32Array[]>();
-    const diagonals = new Map<string, Float64Array>();
-    for (const [input, width] of linearInputs(this.#spec)) {
-      if (variant.gather === "diagonal") diagonals.set(input, new Float64Array(width));
-      if (variant.gather !== "full") continue;
-      sums.set(input, panels(width).map(({ start, end }) => new Float32Array((end - start) * (width - start))));
-    }
-    const past = undefined;
-    this.#blocks.set(id, {
-      variant,
-      weights: weights ? this.#blockTensors(weights) : {},
-      sums,
-      diagonals,
-      tokens: 0,
-      windows: 0,
-      past,
-    });
+    const tensors = weights ? this.#blockTensors(weights) : {};
+    const sums = new GatheredSums(this.#spec, variant.gather);
+    this.#blocks.set(id, { variant, weights: tensors, sums, past: undefined });
   }
 
   /** Replaces a block's weights, or drops them while its keys and values stay. */
@@ -76,8 +60,17 @@ export class Engine {
   }
 
   /** Runs a block on hidden states [windows, length, hidden]. */
-  async runBlock(id: number, hidden: Float32Array, { windows, length }: Windows): Promise<BlockOutput> {
-    const block = this.#block(id);
+  async runBlock(id: number, hidden: Float32Array, windows: Windows): Promise<BlockOutput> {
+    try {
+      return await this.#runBlock(this.#block(id), hidden, windows);
+    } catch (error) {
+      // Some batches may have entered the sums already: nothing may be built on them.
+      this.#blocks.delete(id);
+      throw error;
+    }
+  }
+
+  async #runBlock(block: OpenBlock, hidden: Float32Array, { windows, length }: Windows): Promise<BlockOutput> {
     const { variant } = block;
     const session = await this.#session(`block ${JSON.stringify(variant)}`, () => blockGraph(this.#spec, variant));
     const output = variant.output ? new Float32Array(hidden.length) : undefined;
@@ -98,7 +91,7 @@ export class Engine {
       };
       const fetches: Record<string, Tensor | null> = {};
       if (output) fetches.output = new Tensor("float32", output.subarray(...span), shape);
-      this.#addGathered(block, feeds, fetches);
+      block.sums.attach(feeds, fetches);
       if (variant.cache) {
         const { kvHeads, headDim } = this.#spec;
         const empty = () => new Tensor("float32", new Float32Array(0), [windows, kvHeads, 0, headDim]);
@@ -107,33 +100,20 @@ export class Engine {
         fetches["present.key"] = fetches["present.value"] = null;
       }
       const results = await session.run(feeds, fetches);
-      for (const [input, sum] of block.diagonals) {
-        const batchSum = floats(results[`diagonal.${input}`]);
-        for (let i = 0; i < sum.length; i++) sum[i] += batchSum[i];
-      }
+      block.sums.absorb(results, { windows: count, length });
       if (variant.cache) {
         block.past = { key: results["present.key"], value: results["present.value"], length: start + length };
       }
     }
-    block.tokens += windows * length;
-    block.windows += windows;
     if (!output) return { input: hidden };
     return { input: hidden, hidden: output, similarity: similarity(hidden, output, this.#spec.hidden) };
   }
 
   /** Hands out what a block gathered, and forgets the block. */
   finishBlock(id: number): Record<string, InputSums> {
-    const { variant, sums, diagonals, tokens, windows } = this.#block(id);
-    const gathered: Record<string, InputSums> = {};
-    for (const [input, size] of linearInputs(this.#spec)) {
-      const common = { size, tokens, windows };
-      if (variant.gather === "full") gathered[input] = { ...common, upper: packUpper(sums.get(input) ?? [], size) };
-      if (variant.gather === "diagonal") {
-        gathered[input] = { ...common, diagonal: Float32Array.from(diagonals.get(input) ?? []) };
-      }
-    }
+    const sums = this.#block(id).sums.result();
     this.#blocks.delete(id);
-    return gathered;
+    return sums;
   }
 
   /** Takes the head's weights, under their canonical names. */
@@ -191,7 +171,7 @@ export class Engine {
 
   #block(id: number): OpenBlock {
     const block = this.#blocks.get(id);
-    if (!block) throw new Error(`Cannot run block ${id} as it is not open: it was finished before`);
+    if (!block) throw new Error(`Cannot run block ${id} as it is not open: it was finished, or failed, before`);
     return block;
   }
 
@@ -249,19 +229,6 @@ export class Engine {
     return { ...tables, positions: new Tensor("int64", positions, [windows, length]) };
   }
 
-  #addGathered(block: OpenBlock, feeds: Tensors, fetches: Record<string, Tensor | null>): void {
-    for (const input of block.diagonals.keys()) fetches[`diagonal.${input}`] = null;
-    for (const [input, strips] of block.sums) {
-      const width = linearInputs(this.#spec).get(input) ?? 0;
-      for (const [index, { start, end }] of panels(width).entries()) {
-        const name = sumName(input, index);
-        const sum = new Tensor("float32", strips[index], [end - start, width - start]);
-        feeds[name] = sum;
-        fetches[`${name}.out`] = sum;
-      }
-    }
-  }
-
   /** Hidden states in chunks whose logits fit the budget. */
   *#headChunks(hidden: Float32Array): Generator<{ start: number; end: number; states: Tensor }> {
     const { vocab, hidden: width } = this.#spec;
@@ -273,39 +240,6 @@ export class Engine {
       yield { start, end, states };
     }
   }
-}
-
-/** The upper triangle of a size × size matrix by rows, from its strips. */
-function packUpper(strips: readonly Float32Array[], size: number): Float32Array {
-  const upper = new Float32Array((size * (size + 1)) / 2);
-  let to = 0;
-  for (const [index, { start, end }] of panels(size).entries()) {
-    const width = size - start;
-    for (let row = 0; row < end - start; row++) {
-      upper.set(strips[index].subarray(row * width + row, (row + 1) * width), to);
-      to += width - row;
-    }
-  }
-  return upper;
-}
-
-/** Cosine sums of two arrays of tokens × width, in float64. */
-function similarity(input: Float32Array, output: Float32Array, width: number): Similarity {
-  let [tokenSum, dot, inNorm, outNorm] = [0, 0, 0, 0];
-  for (let at = 0; at < input.length; at += width) {
-    let [product, before, after] = [0, 0, 0];
-    for (let i = at; i < at + width; i++) {
-      const [x, y] = [input[i], output[i]];
-      product += x * y;
-      before += x * x;
-      after += y * y;
-    }
-    tokenSum += product / Math.max(Math.sqrt(before * after), Number.MIN_VALUE);
-    dot += product;
-    inNorm += before;
-    outNorm += after;
-  }
-  return { tokenSum, tokens: input.length / width, dot, inNorm, outNorm };
 }
 
 function floats(tensor: Tensor): Float32Array {

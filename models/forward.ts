@@ -4,18 +4,10 @@
  * The caller brings the weights of one block at a time, so that a model larger than memory works.
  */
 import { embed } from "./embed.ts";
-import type {
-  BlockOptions,
-  BlockOutput,
-  CallName,
-  Calls,
-  EngineOptions,
-  InputSums,
-  Response,
-  Windows,
-} from "./forward_protocol.ts";
+import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
 import type { ModelSpec } from "./spec.ts";
 import { blockPrefix, blockShapes, headShapes, type TensorShapes } from "./tensors.ts";
+import { Channel } from "./worker_channel.ts";
 
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward_protocol.ts";
 
@@ -92,6 +84,23 @@ export interface HeadRun {
  *
  * @param options `threads` of onnxruntime (0: its own choice), `memoryBudget` in bytes for the activations of a batch
  * @returns the model, without any weights
+ * @throws {Error} onnxruntime cannot be loaded
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { modelSpec } from "./config.ts";
+ * import { openForward } from "./forward.ts";
+ *
+ * const spec = modelSpec({ model_type: "llama", hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1,
+ *   num_attention_heads: 1, vocab_size: 5, tie_word_embeddings: true });
+ * const weights = { "model.embed_tokens.weight": new Float32Array(40), "model.norm.weight": new Float32Array(8) };
+ * const forward = await openForward(spec);
+ * const ids = Int32Array.of(0, 4, 2);
+ * const hidden = await forward.embed(weights, ids, { windows: 1, length: 3 });
+ * const [loss] = await forward.loss(weights, hidden, ids, { windows: 1, length: 3 });
+ * assert.ok(Math.abs(loss - Math.log(5)) < 1e-6);
+ * await forward.close();
+ * ```
  */
 export async function openForward(
   spec: ModelSpec,
@@ -170,58 +179,6 @@ export async function openForward(
     },
     close: () => channel.close(),
   };
-}
-
-/** Calls to the worker, and their answers. */
-class Channel {
-  readonly #worker: Worker;
-  readonly #pending = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
-  #count = 0;
-  #ended: Error | undefined;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    worker.addEventListener("message", ({ data }: MessageEvent<Response>) => {
-      const pending = this.#pending.get(data.call);
-      this.#pending.delete(data.call);
-      if ("error" in data) pending?.reject(new Error(`Cannot run the model: ${data.error}`));
-      else pending?.resolve(data.result);
-    });
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      this.#end(new Error(`Cannot run the model as its worker failed: ${event.message}`));
-    });
-    worker.addEventListener("messageerror", () => {
-      this.#end(new Error("Cannot run the model as its worker sent a message that cannot be read"));
-    });
-  }
-
-  call<Name extends CallName>(
-    name: Name,
-    params: Calls[Name]["params"],
-    transfer: readonly ArrayBufferLike[] = [],
-  ): Promise<Calls[Name]["result"]> {
-    if (this.#ended) return Promise.reject(this.#ended);
-    const call = this.#count++;
-    return new Promise((resolve, reject) => {
-      this.#pending.set(call, { resolve: (result) => resolve(result as Calls[Name]["result"]), reject });
-      const buffers = transfer.filter((buffer) => buffer instanceof ArrayBuffer);
-      this.#worker.postMessage({ call, name, params }, buffers);
-    });
-  }
-
-  async close(): Promise<void> {
-    if (this.#ended) return;
-    await this.call("close", {});
-    this.#end(new Error("Cannot run the model as it was closed"));
-  }
-
-  #end(error: Error): void {
-    this.#ended ??= error;
-    this.#worker.terminate();
-    for (const { reject } of this.#pending.values()) reject(error);
-    this.#pending.clear();
-  }
 }
 
 /** A block's weights under names without its prefix. */

@@ -16,6 +16,17 @@ export type TensorShapes = ReadonlyMap<string, readonly number[]>;
  *
  * @param block 0-based index
  * @throws {RangeError} no such block
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { modelSpec } from "./config.ts";
+ * import { blockLinears } from "./tensors.ts";
+ *
+ * const spec = modelSpec({ model_type: "opt", hidden_size: 8, ffn_dim: 16, num_hidden_layers: 1,
+ *   num_attention_heads: 1, vocab_size: 5 });
+ * const { name, rows, cols, input } = blockLinears(spec, 0)[5];
+ * assert.deepEqual([name, rows, cols, input], ["model.decoder.layers.0.fc2", 8, 16, "down"]);
+ * ```
  */
 export function blockLinears(spec: ModelSpec, block: number): LinearSpec[] {
   if (!Number.isInteger(block) || block < 0 || block >= spec.blocks) {

@@ -1,0 +1,80 @@
+/** Running sums about the inputs of a block's linears: XᵀX, or its diagonal. */
+import { Tensor } from "onnxruntime-node";
+import { type Gather, linearInputs, panels, sumName } from "./block_graph.ts";
+import type { InputSums } from "./forward_protocol.ts";
+import type { ModelSpec } from "./spec.ts";
+
+/** The sums of one block; what the graph does not keep between runs. */
+export class GatheredSums {
+  /** Widths by input. */
+  readonly #inputs: ReadonlyMap<string, number>;
+  /** Strips of XᵀX by input (full). */
+  readonly #strips = new Map<string, Float32Array[]>();
+  /** Σx² by input, in float64 over the batches (diagonal). */
+  readonly #diagonals = new Map<string, Float64Array>();
+  #tokens = 0;
+  #windows = 0;
+
+  constructor(spec: ModelSpec, gather: Gather) {
+    this.#inputs = linearInputs(spec);
+    for (const [input, width] of this.#inputs) {
+      if (gather === "diagonal") this.#diagonals.set(input, new Float64Array(width));
+      if (gather !== "full") continue;
+      this.#strips.set(input, panels(width).map(({ start, end }) => new Float32Array((end - start) * (width - start))));
+    }
+  }
+
+  /**
+   * Adds what a run must be fed with and asked for. A strip is passed as the product's addend and as its result: the
+   * product starts from a copy of the addend, so both may lie in the same place.
+   */
+  attach(feeds: Record<string, Tensor>, fetches: Record<string, Tensor | null>): void {
+    for (const input of this.#diagonals.keys()) fetches[`diagonal.${input}`] = null;
+    for (const [input, strips] of this.#strips) {
+      const width = this.#inputs.get(input) ?? 0;
+      for (const [index, { start, end }] of panels(width).entries()) {
+        const name = sumName(input, index);
+        const sum = new Tensor("float32", strips[index], [end - start, width - start]);
+        feeds[name] = sum;
+        fetches[`${name}.out`] = sum;
+      }
+    }
+  }
+
+  /** Takes in the results of a run over `windows` windows. */
+  absorb(results: Readonly<Record<string, Tensor>>, { windows, length }: { windows: number; length: number }): void {
+    this.#windows += windows;
+    this.#tokens += windows * length;
+    for (const [input, sum] of this.#diagonals) {
+      const { data } = results[`diagonal.${input}`];
+      for (let i = 0; i < sum.length; i++) sum[i] += Number(data[i]);
+    }
+  }
+
+  /** The sums so far, by input. */
+  result(): Record<string, InputSums> {
+    const result: Record<string, InputSums> = {};
+    for (const [input, size] of this.#inputs) {
+      const common = { size, tokens: this.#tokens, windows: this.#windows };
+      const diagonal = this.#diagonals.get(input);
+      const strips = this.#strips.get(input);
+      if (strips) result[input] = { ...common, upper: packUpper(strips, size) };
+      if (diagonal) result[input] = { ...common, diagonal: Float32Array.from(diagonal) };
+    }
+    return result;
+  }
+}
+
+/** The upper triangle of a size × size matrix by rows, from its strips. */
+function packUpper(strips: readonly Float32Array[], size: number): Float32Array {
+  const upper = new Float32Array((size * (size + 1)) / 2);
+  let to = 0;
+  for (const [index, { start, end }] of panels(size).entries()) {
+    const width = size - start;
+    for (let row = 0; row < end - start; row++) {
+      upper.set(strips[index].subarray(row * width + row, (row + 1) * width), to);
+      to += width - row;
+    }
+  }
+  return upper;
+}
