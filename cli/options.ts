@@ -32,7 +32,10 @@ export function withRecipeOptions(command: Command): Command {
   return withOutputOptions(
     command
       .argument("<recipe>", "a YAML file, such as configs/quickstart.yaml")
-      .option("--set <path=value>", "override a value, e.g. stages.spbo.iterations=20; may be repeated", collect, [])
+      .addOption(
+        new Option("--set <path=value>", "override a value, e.g. stages.spbo.iterations=20; may be repeated")
+          .argParser(collect).default([], "none"),
+      )
       .option("--until <stage>", "stop after this stage", parseStage)
       .option("--from <stage>", "make this stage and what follows again, although it is cached", parseStage)
       .addOption(

@@ -15,7 +15,8 @@ export function workingFolder(): string {
 export function locate(path: string): string {
   const here = resolve(workingFolder(), path);
   const there = resolve(projectFolder, path);
-  return !existsSync(here) && existsSync(there) ? there : here;
+  if (existsSync(here)) return here;
+  return existsSync(there) || !existsSync(dirname(here)) ? there : here;
 }
 
 /** The cache's folder: the option, PBS2P_CACHE, or `.pbs2p/cache` in the project. */

@@ -31,8 +31,8 @@ export function runCommand(context: CommandContext): Command {
     .addOption(runsOption())
     .addHelpText(
       "after",
-      "\nWith --json every event is a line of JSON, and the last line is the path of the run's folder.\n" +
-        "Ctrl-C stops cleanly; the same command then goes on. A second Ctrl-C stops at once.",
+      "\nWith --json every event is a line of JSON, and the last line is the path of\nthe run's folder. " +
+        "Ctrl-C stops cleanly, and the same command then goes on; a\nsecond Ctrl-C stops at once.",
     )
     .action(async (path: string, options: Options) =>
       context.exit(await run(path, options, context.terminal(options)))

@@ -60,8 +60,8 @@ export function openTerminal(
     write: (text) => writeAll(Deno.stdout, text),
     note: (text) => writeAll(Deno.stderr, `${text}\n`),
     diagnose: (diagnostics) => {
-      const text = renderDiagnostics(diagnostics, { colour: wanted && err, width });
-      if (text !== "") writeAll(Deno.stderr, `${text}\n`);
+      if (diagnostics.length === 0) return;
+      writeAll(Deno.stderr, `${renderDiagnostics(diagnostics, { colour: wanted && err, width })}\n`);
     },
     paint: (style, text) => wanted && out ? `\x1b[${codes[style]}m${text}\x1b[0m` : text,
   };
@@ -80,7 +80,9 @@ export function memoryTerminal({ width = DEFAULT_WIDTH }: { readonly width?: num
     line: (text = "") => void (out += `${text}\n`),
     write: (text) => void (out += text),
     note: (text) => void (err += `${text}\n`),
-    diagnose: (diagnostics) => void (err += `${renderDiagnostics(diagnostics, { width })}\n`),
+    diagnose: (diagnostics) => {
+      if (diagnostics.length > 0) err += `${renderDiagnostics(diagnostics, { width })}\n`;
+    },
     paint: (_style, text) => text,
     out: () => out,
     err: () => err,
