@@ -9,7 +9,7 @@ import type { ArtifactCache } from "./cache.ts";
 import { openSession, type Session, type Undated } from "./context.ts";
 import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, type Node, resolve, type State } from "./graph.ts";
-import { type Journal, JOURNAL, LOCK, openJournal } from "./journal.ts";
+import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { asNoSpace } from "./no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
@@ -195,7 +195,9 @@ class Run {
     this.#guard(() =>
       Deno.writeTextFileSync(
         join(folder, LOCK),
-        `recipe:\n${indent(renderRecipe(recipe))}${stringify({ lock: this.#subject.lock() }, { lineWidth: 120 })}`,
+        `recipe:\n${indent(renderRecipe(recipe, { relativeTo: folder }))}${
+          stringify({ lock: this.#subject.lock() }, { lineWidth: 120 })
+        }`,
       )
     );
   }

@@ -7,6 +7,7 @@ import { type Component, type EncodedLayer, encodeLayer, type LayerHeader } from
 import { uncompressedTensors, writePackedModel } from "../checkpoints/packed_writer.ts";
 import type { Tensor } from "../checkpoints/safetensors.ts";
 import type { QuantizedLayer } from "../kernels/quantized_layer.ts";
+import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { ArtifactReader, OutputRef, Step } from "../runner/stage.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
@@ -37,10 +38,12 @@ export function packedLayers(block: number): OutputRef {
 /** Reads a block's packed layers, in the model's order. */
 export async function* readPackedLayers(
   reader: ArtifactReader,
+  linears: readonly LinearSpec[],
 ): AsyncGenerator<readonly [string, EncodedLayer]> {
   const { headers } = reader.value as unknown as PackedBlock;
-  for (const [name, header] of Object.entries(headers)) {
-    yield [name, { header, tensors: await reader.read(`${name}.safetensors`) as EncodedLayer["tensors"] }];
+  for (const { name } of linears) {
+    const tensors = await reader.read(`${name}.safetensors`) as EncodedLayer["tensors"];
+    yield [name, { header: headers[name], tensors }];
   }
 }
 
@@ -104,7 +107,7 @@ function modelStep({ spec, checkpoint, identities, tools }: Planning, blocks: re
       const layers = async function* () {
         for (const block of blocks) {
           context.signal.throwIfAborted();
-          yield* readPackedLayers(await context.input(`block ${block}`));
+          yield* readPackedLayers(await context.input(`block ${block}`), blockLinears(spec, block));
           context.progress(block + 1, blocks.length);
         }
       };

@@ -2,6 +2,7 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inspectPacked } from "../checkpoints/packed_bits.ts";
+import { blockLinears } from "../models/tensors.ts";
 import { buildMetrics, type Metrics, readEnvironment } from "../report/mod.ts";
 import { JOURNAL, readJournal } from "../runner/journal.ts";
 import type { FinishContext } from "../runner/stage.ts";
@@ -51,7 +52,7 @@ async function measure(
   const layerErrors: { name: string; error: number }[] = [];
   for (let block = 0; block < spec.blocks; block++) {
     const { errors } = (await context.input(packedLayers(block))).value as unknown as PackedBlock;
-    for (const [name, error] of Object.entries(errors)) layerErrors.push({ name, error });
+    for (const { name } of blockLinears(spec, block)) layerErrors.push({ name, error: errors[name] });
   }
   return buildMetrics({
     run: context.run,

@@ -68,10 +68,11 @@ export class Tools {
 
   /** All tensors of one block, its linears decoded from what was packed. */
   async compressedWeights(block: number, packed: ArtifactReader): Promise<Record<string, Float32Array>> {
-    const linears = new Set(blockLinears(this.#options.spec, block).map(({ name }) => `${name}.weight`));
-    const others = new Map([...blockShapes(this.#options.spec, block)].filter(([name]) => !linears.has(name)));
+    const linears = blockLinears(this.#options.spec, block);
+    const packedNames = new Set(linears.map(({ name }) => `${name}.weight`));
+    const others = new Map([...blockShapes(this.#options.spec, block)].filter(([name]) => !packedNames.has(name)));
     const weights = await this.weights(others);
-    for await (const [name, encoded] of readPackedLayers(packed)) {
+    for await (const [name, encoded] of readPackedLayers(packed, linears)) {
       weights[`${name}.weight`] = decodeLayer(restoreLayer(encoded));
     }
     return weights;
