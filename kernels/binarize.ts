@@ -60,11 +60,9 @@ export function startScales(codes: Uint8Array, scales: Float32Array, options: St
     }
     for (let g = 0; g <= segments; g++) if (count[g] > 0) mean[g] /= count[g];
     for (let at = row; at < row + cols; at++) {
-      const code = codes[at], g = code >> GROUP_SHIFT;
-      if ((code & KEPT) === 0) continue;
-      const d = w[at] - mean[g];
-      if (d >= 0) codes[at] = code | SIGN;
-      scale[g] += Math.abs(d);
+      const code = codes[at], g = code >> GROUP_SHIFT, member = code & KEPT, d = w[at] - mean[g];
+      codes[at] = code | member * SIGN * Number(d >= 0);
+      scale[g] += member * Math.abs(d);
     }
     for (let g = 0; g <= segments; g++) if (count[g] > 0) scale[g] /= count[g];
     const base = r * stride;

@@ -79,9 +79,8 @@ export function rankNM(out: Uint8Array, score: Float32Array, options: RankOption
  * @param rank rows × cols
  */
 export function pruneCodes(codes: Uint8Array, rank: Uint8Array, pruned: number): void {
-  for (let i = 0; i < codes.length; i++) {
-    if (rank[i] < pruned) codes[i] = codes[i] >> GROUP_SHIFT << GROUP_SHIFT;
-  }
+  const groupBits = -1 << GROUP_SHIFT;
+  for (let i = 0; i < codes.length; i++) codes[i] &= groupBits | -Number(rank[i] >= pruned);
 }
 
 function rankRuns(out: Uint8Array, score: Float32Array, count: number, of: number): void {
