@@ -91,7 +91,7 @@ export function salientErrors(options: Omit<SalientOptions, "score" | "most">, l
     const row = r * cols, seen = sortRow(sorter, values, rank, row, pruned);
     all.moves.fill(-1);
     leaders.moves.fill(-1);
-    let leading = 0;
+    let found = 0;
     for (let i = 0; i < seen; i++) {
       const c = sorter.column[i], k = step[c];
       const x = values[row + c], weight = columnWeight === undefined ? 1 : columnWeight[c];
@@ -99,12 +99,12 @@ export function salientErrors(options: Omit<SalientOptions, "score" | "most">, l
       all.weight[i] = weight;
       if (k < 0) continue;
       all.moves[k] = i;
-      leaders.x[leading] = x;
-      leaders.weight[leading] = weight;
-      leaders.moves[k] = leading++;
+      leaders.x[found] = x;
+      leaders.weight[found] = weight;
+      leaders.moves[k] = found++;
     }
     sweep(errors, bounds, all, seen);
-    sweep(errors, bounds, leaders, leading);
+    sweep(errors, bounds, leaders, found);
   }
   return errors;
 }
