@@ -1,7 +1,7 @@
 /** How commands end: the codes, and which error leads to which. */
 import { CommanderError } from "commander";
 import { RecipeError } from "../runner/diagnostics.ts";
-import { exitCodeOf } from "../runner/run.ts";
+import { exitCodeOf } from "../runner/run_errors.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Arguments that cannot be used. */

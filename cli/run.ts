@@ -62,6 +62,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
         ? liveProgress(terminal)
         : plainProgress(terminal);
       let result: RunResult;
+      interruption.defer();
       try {
         result = await executeRun(plan, subject, {
           ...{ cache, recipe, name, runsDir: runsFolder(options.runs) },
@@ -119,12 +120,13 @@ async function readMetrics(folder: string): Promise<Metrics> {
   return Metrics.parse(JSON.parse(await readFile(join(folder, "metrics.json"), "utf8")));
 }
 
-/** The first Ctrl-C asks the run to stop, the second one ends the process. */
-function listenForInterruption(terminal: Terminal): { signal: AbortSignal; stop: () => void } {
+/** Before a run begins Ctrl-C ends the process; then the first one asks the run to stop, and the second one ends it. */
+function listenForInterruption(terminal: Terminal): { signal: AbortSignal; defer: () => void; stop: () => void } {
   const controller = new AbortController();
+  let deferred = false;
   const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
   const interrupt = () => {
-    if (controller.signal.aborted) {
+    if (!deferred || controller.signal.aborted) {
       // The task list hides the cursor.
       if (terminal.live) terminal.write("\x1b[?25h\n");
       Deno.exit(130);
@@ -136,6 +138,7 @@ function listenForInterruption(terminal: Terminal): { signal: AbortSignal; stop:
   for (const signal of signals) process.on(signal, interrupt);
   return {
     signal: controller.signal,
+    defer: () => void (deferred = true),
     stop: () => signals.forEach((signal) => process.removeListener(signal, interrupt)),
   };
 }

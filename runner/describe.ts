@@ -57,7 +57,7 @@ export function describeValue(value: unknown): string {
   if (value === null || value === undefined) return "nothing (an empty value)";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map";
-  const text = JSON.stringify(value);
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
   return `${text.length > 50 ? `${text.slice(0, 47)}…"` : text} (${kinds[typeof value] ?? typeof value})`;
 }
 

@@ -116,7 +116,8 @@ export function renderDiagnostics(
 }
 
 function placeOf(at: Span) {
-  const { line, column } = position(at.source, at.start);
+  // What is missing at the end is shown where the text ends.
+  const { line, column } = position(at.source, Math.min(at.start, at.source.text.trimEnd().length));
   const text = at.source.text.split("\n")[line - 1].replace(/\r$/, "");
   const inside = [...at.source.text.slice(at.start, at.end).split("\n")[0].trimEnd()].length;
   return { line, column, endColumn: column + Math.max(1, inside), text };
