@@ -1,17 +1,18 @@
 /**
- * The cache: artifacts in folders named by their keys, `artifacts/ab/<key>/`. One is written elsewhere and renamed, so that it is
- * there in full or not at all; several processes may use one cache at once.
+ * The cache: which artifacts there are, who makes them, who needs them, and which go when it grows too large. Several
+ * processes may use one cache at once.
  *
- * Not what an artifact holds (`artifact.ts`) nor when it is needed (`plan.ts`).
+ * Not what an artifact holds (`artifact.ts`), how it lies on the disk (`artifact_store.ts`), nor when it is needed (`plan.ts`).
  */
 import { join } from "node:path";
 import type { FileHashes } from "../checkpoints/file_hashes.ts";
-import { CorruptArtifactError, Draft, findDamage, openManifest, readArtifact } from "./artifact.ts";
+import { CorruptArtifactError, type Draft, readArtifact } from "./artifact.ts";
+import { ArtifactStore, treeBytes } from "./artifact_store.ts";
 import { type ArtifactInfo, type CacheIndex, openIndex, type StepRecord } from "./cache_index.ts";
 import { canonicalJson, type KeyComponents, outputKey } from "./keys.ts";
 import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
+import { filesBytes, type Manifest } from "./manifest.ts";
 import { asNoSpace } from "./no_space.ts";
-import { filesBytes, MANIFEST, type Manifest, renderManifest } from "./manifest.ts";
 import type { ArtifactReader } from "./stage.ts";
 
 export type { ArtifactInfo, StepRecord };
@@ -104,17 +105,18 @@ export class ArtifactCache {
   readonly folder: string;
   /** Bytes that artifacts may take. */
   readonly limit: number;
+  readonly #store: ArtifactStore;
   readonly #index: CacheIndex;
   readonly #life: Life;
   readonly #held = new Set<string>();
-  #drafts = 0;
 
   constructor(folder: string, limit: number) {
     this.folder = folder;
     this.limit = limit;
-    for (const part of ["artifacts", "tmp", "live"]) Deno.mkdirSync(join(folder, part), { recursive: true });
+    Deno.mkdirSync(join(folder, "live"), { recursive: true });
     this.#life = beginLife(join(folder, "live"));
     try {
+      this.#store = new ArtifactStore(folder, this.#life.id);
       this.#index = openIndex(join(folder, "index.sqlite"), (index) => this.#rebuild(index));
     } catch (error) {
       this.#life.end();
@@ -130,7 +132,7 @@ export class ArtifactCache {
 
   /** Ends this process's claims. Artifacts stay. */
   close(): void {
-    this.#emptyTrash();
+    this.#store.emptyTrash();
     this.#index.dropOwner(this.#life.id);
     this.#index.close();
     this.#life.end();
@@ -138,18 +140,12 @@ export class ArtifactCache {
 
   /** Whether there is an artifact; its bytes are checked when they are read. */
   has(key: string): boolean {
-    try {
-      Deno.statSync(join(this.#place(key), MANIFEST));
-      return true;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      return false;
-    }
+    return this.#store.has(key);
   }
 
   /** @throws {CorruptArtifactError} when it is gone or damaged */
   manifest(key: string): Manifest {
-    return openManifest(this.#place(key), key);
+    return this.#store.manifest(key);
   }
 
   /**
@@ -163,7 +159,7 @@ export class ArtifactCache {
       const manifest = this.manifest(key);
       if (!this.#index.has(key)) this.#index.add(manifest, Date.now());
       else this.#index.touch(key, Date.now());
-      return readArtifact(this.#place(key), manifest, report);
+      return readArtifact(this.#store.place(key), manifest, report);
     } catch (error) {
       if (error instanceof CorruptArtifactError) report(error);
       throw error;
@@ -172,15 +168,12 @@ export class ArtifactCache {
 
   /** A folder to write an artifact in; ends with `publish` or `abandon`. */
   draft(): Draft {
-    const folder = this.#scratch();
-    Deno.mkdirSync(folder);
-    return new Draft(folder);
+    return this.#store.draft();
   }
 
   /** Gives a draft up. */
   abandon(draft: Draft): void {
-    draft.close();
-    removeTree(draft.folder);
+    this.#store.abandon(draft);
   }
 
   /**
@@ -201,39 +194,39 @@ export class ArtifactCache {
         created: Date.now(),
         ...await draft.finish(),
       };
-      writeSynced(join(draft.folder, MANIFEST), renderManifest(manifest));
-      syncFolder(draft.folder);
+      this.#store.seal(draft, manifest);
       ready.push({ manifest, draft });
     }
     const different: string[] = [];
     for (const { manifest, draft } of ready) {
-      const there = this.#sound(manifest.key);
+      const there = this.#store.sound(manifest.key);
       const differs = there !== undefined && content(there) !== content(manifest);
       if (differs) different.push(manifest.output);
       if (differs && replace) this.discard(manifest.key);
-      this.#index.add(this.#install(manifest, draft), Date.now());
+      this.#index.add(this.#store.install(draft, manifest), Date.now());
     }
+    this.#store.emptyTrash();
     return { bytes: ready.reduce((sum, { manifest }) => sum + filesBytes(manifest), 0), different };
   }
 
   /** Removes an artifact, whoever needs it: it is damaged, or must be made again. */
   discard(key: string): void {
     this.#index.transaction(() => {
-      this.#trash(key);
+      this.#store.remove(key);
       this.#index.remove(key);
     });
-    this.#emptyTrash();
+    this.#store.emptyTrash();
   }
 
   /** Removes an artifact unless a run in progress needs it. @returns whether it was removed */
   drop(key: string): boolean {
     const dropped = this.#index.transaction(() => {
       if (this.#index.pinners(key).some((owner) => this.#isAlive(owner))) return false;
-      this.#trash(key);
+      this.#store.remove(key);
       this.#index.remove(key);
       return true;
     });
-    this.#emptyTrash();
+    this.#store.emptyTrash();
     return dropped;
   }
 
@@ -331,7 +324,7 @@ export class ArtifactCache {
         kept -= artifact.bytes;
         evicted.push(artifact);
         if (dryRun) continue;
-        this.#trash(artifact.key);
+        this.#store.remove(artifact.key);
         this.#index.remove(artifact.key);
       }
       const needed = all.filter(({ key }) => pinned.has(key)).reduce((sum, { bytes }) => sum + bytes, 0);
@@ -354,121 +347,38 @@ export class ArtifactCache {
   async verify(
     { fix = false, onProgress = () => {} }: { fix?: boolean; onProgress?: (done: number, total: number) => void } = {},
   ): Promise<{ readonly checked: number; readonly bytes: number; readonly damaged: readonly Damage[] }> {
-    const keys = this.#keysOnDisk();
+    const keys = this.#store.keys();
     const known = new Map(this.list().map(({ key, step }) => [key, step]));
     const damaged: Damage[] = [];
     let bytes = 0;
     for (const [done, key] of keys.entries()) {
       onProgress(done, keys.length);
-      const detail = await this.#damageOf(key, (manifest) => bytes += filesBytes(manifest));
-      if (detail === undefined) continue;
-      damaged.push({ key, step: known.get(key) ?? "unknown", detail });
+      const { detail, manifest } = await this.#store.damage(key);
+      if (manifest !== undefined) bytes += filesBytes(manifest);
+      // What another process removed in the meantime is not damaged.
+      if (detail === undefined || !this.#store.remains(key)) continue;
+      damaged.push({ key, step: manifest?.step ?? known.get(key) ?? "unknown", detail });
       if (fix) this.discard(key);
     }
     onProgress(keys.length, keys.length);
     return { checked: keys.length, bytes, damaged };
   }
 
-  async #damageOf(key: string, visit: (manifest: Manifest) => void): Promise<string | undefined> {
-    try {
-      const manifest = this.manifest(key);
-      visit(manifest);
-      return await findDamage(this.#place(key), manifest);
-    } catch (error) {
-      if (error instanceof CorruptArtifactError) return error.detail;
-      throw error;
-    }
-  }
-
-  #place(key: string): string {
-    return join(this.folder, "artifacts", key.slice(0, 2), key);
-  }
-
-  /** A path under `tmp/` that is this cache's own. */
-  #scratch(): string {
-    return join(this.folder, "tmp", `${this.#life.id}.${this.#drafts++}`);
-  }
-
-  /** Puts a draft in its place, unless a sound artifact is there. @returns the manifest of what is there now */
-  #install(manifest: Manifest, draft: Draft): Manifest {
-    const place = this.#place(manifest.key);
-    Deno.mkdirSync(join(place, ".."), { recursive: true });
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const there = this.#sound(manifest.key);
-      if (there !== undefined) {
-        this.abandon(draft);
-        return there;
-      }
-      this.#trash(manifest.key);
-      try {
-        Deno.renameSync(draft.folder, place);
-        syncFolder(join(place, ".."));
-        this.#emptyTrash();
-        return manifest;
-      } catch (error) {
-        // Another process may have put the same artifact there in the meantime.
-        if (attempt === 2 || !exists(place)) throw error;
-      }
-    }
-    throw new Error(`Cannot publish ${manifest.step} at ${place}`);
-  }
-
-  #sound(key: string): Manifest | undefined {
-    try {
-      return this.manifest(key);
-    } catch (error) {
-      if (error instanceof CorruptArtifactError) return undefined;
-      throw error;
-    }
-  }
-
-  /** Moves an artifact out of sight at once; `#emptyTrash` removes it. */
-  #trash(key: string): void {
-    const scratch = this.#scratch();
-    try {
-      Deno.renameSync(this.#place(key), scratch);
-      this.#trashed.push(scratch);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-
-  readonly #trashed: string[] = [];
-
-  #emptyTrash(): void {
-    for (let path = this.#trashed.pop(); path !== undefined; path = this.#trashed.pop()) removeTree(path);
-  }
-
-  #keysOnDisk(): string[] {
-    const keys: string[] = [];
-    for (const { name: prefix } of [...Deno.readDirSync(join(this.folder, "artifacts"))]) {
-      if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
-      for (const { name } of Deno.readDirSync(join(this.folder, "artifacts", prefix))) {
-        if (/^[0-9a-f]{64}$/.test(name)) keys.push(name);
-      }
-    }
-    return keys.sort();
-  }
-
   /** Fills an empty index from the manifests; damaged artifacts are found when they are read. */
   #rebuild(index: CacheIndex): void {
-    for (const key of this.#keysOnDisk()) {
-      const manifest = this.#sound(key);
+    for (const key of this.#store.keys()) {
+      const manifest = this.#store.sound(key);
       if (manifest !== undefined) index.add(manifest, manifest.created);
     }
   }
 
   /** Removes what processes that are gone left behind. */
   #sweep(): void {
-    this.#emptyTrash();
+    this.#store.emptyTrash();
     const alive = sweepLives(join(this.folder, "live"));
-    for (const owner of this.#index.owners()) {
-      if (!alive.has(owner) && !this.#isAlive(owner)) this.#index.dropOwner(owner);
-    }
-    for (const { name } of [...Deno.readDirSync(join(this.folder, "tmp"))]) {
-      const owner = name.split(".", 1)[0];
-      if (!alive.has(owner) && !this.#isAlive(owner)) removeTree(join(this.folder, "tmp", name));
-    }
+    const isThere = (owner: string) => alive.has(owner) || this.#isAlive(owner);
+    for (const owner of this.#index.owners()) if (!isThere(owner)) this.#index.dropOwner(owner);
+    this.#store.sweep(isThere);
   }
 
   #isAlive(owner: string): boolean {
@@ -479,46 +389,4 @@ export class ArtifactCache {
 /** What must be equal when a step is made twice. */
 function content({ value, files }: Manifest): string {
   return canonicalJson({ value, files: files.map(({ name, sha256 }) => [name, sha256]) });
-}
-
-function writeSynced(path: string, text: string): void {
-  using file = Deno.openSync(path, { write: true, createNew: true });
-  const bytes = new TextEncoder().encode(text);
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-  file.syncSync();
-}
-
-/** Makes a folder's entries durable, where the system can: Windows cannot, and does so by itself. */
-function syncFolder(path: string): void {
-  if (Deno.build.os === "windows") return;
-  using folder = Deno.openSync(path, { read: true });
-  folder.syncSync();
-}
-
-function removeTree(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return false;
-  }
-}
-
-function treeBytes(path: string): number {
-  if (!exists(path)) return 0;
-  let bytes = 0;
-  for (const entry of Deno.readDirSync(path)) {
-    const inside = join(path, entry.name);
-    bytes += entry.isDirectory ? treeBytes(inside) : Deno.statSync(inside).size;
-  }
-  return bytes;
 }

@@ -14,5 +14,6 @@ export type { ArtifactCache } from "./cache.ts";
 export { CorruptArtifactError } from "./artifact.ts";
 export { freeBytes, NoSpaceError } from "./no_space.ts";
 export { makePlan, type Plan, type PlannedStep, type PlanOptions, type StageSummary, summarizeStages } from "./plan.ts";
-export { executeRun, exitCodeOf, type RunOptions, type RunResult, StepError } from "./run.ts";
+export { executeRun, type RunOptions, type RunResult } from "./run.ts";
+export { exitCodeOf, StepError } from "./run_errors.ts";
 export { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "./history.ts";

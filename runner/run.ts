@@ -4,16 +4,18 @@
  */
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { CorruptArtifactError, type Draft } from "./artifact.ts";
+import type { CorruptArtifactError } from "./artifact.ts";
 import type { ArtifactCache } from "./cache.ts";
-import { openSession, type Session, type Undated } from "./context.ts";
+import type { Undated } from "./context.ts";
 import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, type Node, resolve, type State } from "./graph.ts";
 import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
-import { asNoSpace } from "./no_space.ts";
+import { asNoSpace, freeBytes, size } from "./no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
 import { renderRecipe } from "./recipe.ts";
+import { asError, exitCodeOf, InterruptedError } from "./run_errors.ts";
+import { type Outcome, runStep, type Work } from "./run_step.ts";
 import type { Recipe } from "./schema.ts";
 import type { FinishContext, Subject } from "./stage.ts";
 
@@ -53,36 +55,8 @@ export interface RunResult {
   readonly steps: { readonly run: number; readonly cached: number };
 }
 
-/** A step did not end well. */
-export class StepError extends Error {
-  override readonly name = "StepError";
-  /** For exit codes. */
-  readonly code = "STEP";
-}
-
-/** The run was asked to stop. */
-class InterruptedError extends Error {
-  override readonly name = "InterruptedError";
-  readonly code = "INTERRUPTED";
-}
-
-/** Exit codes by the `code` of the error; the command line documents them. */
-const EXITS: Readonly<Record<string, number>> = { INPUT: 3, NO_SPACE: 4, STEP: 5, CACHE: 6, INTERRUPTED: 130 };
-
 /** How often an artifact is made anew before its disk is given up. */
 const MOST_HEALS = 3;
-
-/** Milliseconds a step may take to stop when asked to; then it is left alone, and what it still does is refused. */
-const GRACE = 10_000;
-
-/** Milliseconds between looks at what another process is making. */
-const POLL = 100;
-
-/** The exit code of a process that ends with an error: 1 for what is not foreseen. */
-export function exitCodeOf(error: unknown): number {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return typeof code === "string" && Object.hasOwn(EXITS, code) ? EXITS[code] : 1;
-}
 
 /**
  * Runs a plan. Failures and interruptions are results, not exceptions; they are in the journal too.
@@ -119,11 +93,6 @@ interface Settings extends RunOptions {
   readonly folder: string;
   readonly journal: Journal;
 }
-
-type Outcome =
-  | { readonly kind: "done"; readonly id: string }
-  | { readonly kind: "corrupt"; readonly id: string; readonly error: CorruptArtifactError }
-  | { readonly kind: "failed"; readonly id: string; readonly error: Error };
 
 class Run {
   readonly #plan: Plan;
@@ -165,8 +134,7 @@ class Run {
       if (this.#plan.until === undefined) await this.#finish();
       this.#dropUnneeded(this.#graph.values());
     } catch (error) {
-      const full = asNoSpace(error, this.#cache.folder, 0);
-      return this.#stopped(full ?? (error instanceof Error ? error : new Error(String(error))));
+      return this.#stopped(asNoSpace(error, this.#cache.folder, 0) ?? asError(error));
     } finally {
       this.#memory.stop();
     }
@@ -192,6 +160,7 @@ class Run {
       return { ...rest, state, ...(state === "run" ? { why: why ?? { field: "evicted" } } : {}) };
     });
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
+    this.#warnOfLittleSpace();
     this.#guard(() =>
       Deno.writeTextFileSync(
         join(folder, LOCK),
@@ -200,6 +169,14 @@ class Run {
         }`,
       )
     );
+  }
+
+  #warnOfLittleSpace(): void {
+    const { disk } = this.#plan.totals;
+    const free = freeBytes(this.#cache.folder);
+    if (free === undefined || free >= disk) return;
+    const message = `The run is expected to take ${size(disk)} in ${this.#cache.folder}, where ${size(free)} are free`;
+    this.#emit({ type: "warning", message });
   }
 
   /** Schedules until nothing is left that can run. @throws {Error} when a step failed or the run is to stop */
@@ -216,11 +193,11 @@ class Run {
       if (this.#running.size === 0) break;
       const outcome = await Promise.race(this.#running.values());
       this.#running.delete(outcome.id);
-      if (outcome.kind === "done") this.#dropUnneeded([this.#nodeOf(outcome.id)]);
+      if (outcome.kind === "done") this.#done(this.#nodeOf(outcome.id), outcome.work);
       else if (outcome.kind === "corrupt" && this.#heal(outcome.error)) continue;
       else this.#failed.set(outcome.id, outcome.error);
     }
-    if (this.#signal.aborted) throw new InterruptedError("Cannot go on: the run was interrupted");
+    if (this.#signal.aborted) throw new InterruptedError();
     for (const error of this.#failed.values()) throw error;
   }
 
@@ -235,122 +212,33 @@ class Run {
     return undefined;
   }
 
-  async #runStep(node: Node): Promise<Outcome> {
-    const { step } = node;
-    const { id } = step;
-    try {
-      const waited = await this.#lease(node);
-      if (waited !== undefined) {
-        this.#emit({ type: "step-finished", step: id, seconds: waited, stages: {}, bytes: 0, reused: true });
-        return { kind: "done", id };
-      }
-      try {
-        return await this.#work(node);
-      } finally {
-        this.#cache.release(node.key);
-      }
-    } catch (error) {
-      return { kind: "failed", id, error: error instanceof Error ? error : new Error(String(error)) };
-    }
+  #runStep(node: Node): Promise<Outcome> {
+    return runStep(node, {
+      ...{ cache: this.#cache, recipe: this.#settings.recipe, model: this.#subject.model, signal: this.#signal },
+      ...{ why: this.#why(node), forced: this.#forced.has(node.step.id) },
+      emit: (event) => this.#emit(event),
+      needed: () => this.#needed(),
+    });
   }
 
-  /** Becomes the maker of a step. @returns seconds waited if another run made what is needed; else undefined */
-  async #lease(node: Node): Promise<number | undefined> {
-    const { step, key, outputs } = node;
-    const began = performance.now();
-    const there = () => {
-      const needed = this.#needed();
-      return !this.#forced.has(step.id) &&
-        Object.values(outputs).every((key) => !needed.has(key) || this.#cache.has(key));
-    };
-    const about = { step: step.id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }) };
-    this.#emit({ type: "step-started", ...about, why: this.#why(node) });
-    for (let told = false; !this.#cache.tryLease(key); told = true) {
-      if (!told) {
-        this.#emit({ type: "step-progress", step: step.id, done: 0, total: 1, note: "another run is making it" });
+  #done(node: Node, work: Work | undefined): void {
+    const { id } = node.step;
+    this.#forced.delete(id);
+    this.#damaged.delete(id);
+    if (work !== undefined) {
+      this.#executed.add(id);
+      for (const [stage, spent] of Object.entries(work.stages)) {
+        this.#stages.set(stage, (this.#stages.get(stage) ?? 0) + spent);
       }
-      await sleep(POLL, this.#signal);
-      if (this.#signal.aborted) throw new InterruptedError("Cannot go on: the run was interrupted");
-      if (there()) return (performance.now() - began) / 1000;
     }
-    if (!there()) return undefined;
-    this.#cache.release(key);
-    return (performance.now() - began) / 1000;
+    this.#dropUnneeded([node]);
+    this.#keepToLimit();
   }
 
   #why({ step: { id } }: Node): Reason {
     if (this.#damaged.has(id)) return { field: "corrupt" };
     if (this.#executed.has(id)) return { field: "transient" };
     return this.#plan.steps.find((planned) => planned.id === id)?.why ?? { field: "transient" };
-  }
-
-  async #work(node: Node): Promise<Outcome> {
-    const { step } = node;
-    const { id } = step;
-    const session = openSession(node, {
-      cache: this.#cache,
-      recipe: this.#settings.recipe,
-      signal: this.#signal,
-      emit: (event) => this.#emit(event),
-    });
-    const began = performance.now();
-    let published = false;
-    try {
-      await untilStopped(step.run(session.context), this.#signal);
-      session.end();
-      const damage = session.damage();
-      if (damage !== undefined) return { kind: "corrupt", id, error: damage };
-      // A step that was asked to stop may have returned early with half of its results.
-      if (this.#signal.aborted) throw new InterruptedError("Cannot go on: the run was interrupted");
-      await this.#publish(node, session, (performance.now() - began) / 1000);
-      published = true;
-      return { kind: "done", id };
-    } catch (error) {
-      session.end();
-      const damage = session.damage();
-      if (damage !== undefined) return { kind: "corrupt", id, error: damage };
-      if (this.#signal.aborted) {
-        return { kind: "failed", id, error: new InterruptedError("Cannot go on: the run was interrupted") };
-      }
-      const known = asNoSpace(error, this.#cache.folder, outputBytes(node)) ??
-        (exitCodeOf(error) === 1 ? asStepError(error, id) : error as Error);
-      this.#emit({ type: "step-failed", step: id, error: { name: known.name, message: known.message } });
-      return { kind: "failed", id, error: known };
-    } finally {
-      if (!published) { for (const draft of session.drafts.values()) this.#abandon(draft); }
-    }
-  }
-
-  async #publish(node: Node, session: Session, seconds: number): Promise<void> {
-    const { step, key, components } = node;
-    const drafts = Object.fromEntries(
-      Object.entries(step.outputs).map(([name, { retain }]) => {
-        const draft = session.drafts.get(name);
-        if (draft === undefined) throw new Error(`Cannot publish step "${step.id}": it left out its output "${name}"`);
-        return [name, { draft, retain }];
-      }),
-    );
-    const stages = Object.fromEntries(session.spent);
-    const own = seconds - [...session.spent.values()].reduce((sum, spent) => sum + spent, 0);
-    stages[step.stage] = (stages[step.stage] ?? 0) + Math.max(0, own);
-    const replace = this.#forced.has(step.id);
-    const { bytes, different } = await this.#cache.publish({
-      ...{ stepKey: key, components, step: step.id, stage: step.stage, model: this.#subject.model },
-      ...{ seconds, stages, estimate: step.estimate.seconds, drafts, replace },
-    });
-    this.#executed.add(step.id);
-    this.#damaged.delete(step.id);
-    this.#forced.delete(step.id);
-    for (const [stage, spent] of Object.entries(stages)) {
-      this.#stages.set(stage, (this.#stages.get(stage) ?? 0) + spent);
-    }
-    this.#emit({ type: "step-finished", step: step.id, seconds, stages, bytes });
-    for (const output of different) {
-      const message =
-        `Output "${output}" of ${step.id} differs from what the same inputs gave before: it is not reproducible`;
-      this.#emit({ type: "warning", message });
-    }
-    this.#keepToLimit();
   }
 
   #keepToLimit(): void {
@@ -456,14 +344,6 @@ class Run {
     }
   }
 
-  #abandon(draft: Draft): void {
-    try {
-      this.#cache.abandon(draft);
-    } catch {
-      // A step that was given up may still be writing there; the folder is swept when this process is gone.
-    }
-  }
-
   /** Ends a run that cannot go on. */
   #stopped(error: Error): RunResult {
     const exit = exitCodeOf(error);
@@ -525,47 +405,6 @@ function idsInState(states: ReadonlyMap<string, State>, wanted: State): Set<stri
   return new Set([...states].filter(([, state]) => state === wanted).map(([id]) => id));
 }
 
-function outputBytes({ step }: Node): number {
-  return Object.values(step.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-function asStepError(error: unknown, id: string): StepError {
-  return new StepError(`Cannot complete step ${id}: ${error instanceof Error ? error.message : error}`, {
-    cause: error,
-  });
-}
-
 function indent(text: string): string {
   return text.replace(/^(?=.)/gm, "  ");
-}
-
-/** Waits for a step, and once it is asked to stop not much longer. */
-async function untilStopped(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const given = Promise.withResolvers<void>();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const stop = () => {
-    timer = setTimeout(given.resolve, GRACE);
-  };
-  if (signal.aborted) stop();
-  else signal.addEventListener("abort", stop, { once: true });
-  try {
-    await Promise.race([work, given.promise]);
-    work.catch(() => {});
-  } finally {
-    signal.removeEventListener("abort", stop);
-    clearTimeout(timer);
-  }
-}
-
-/** Waits, but not beyond an abort. */
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      done();
-    };
-    const timer = setTimeout(end, milliseconds);
-    signal.addEventListener("abort", end, { once: true });
-  });
 }

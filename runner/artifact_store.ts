@@ -1,0 +1,182 @@
+/**
+ * Artifacts on the disk: `artifacts/ab/<key>/`, each made under `tmp/` and renamed, so that it is there in full or not at
+ * all. Who may make or remove one, and when, is the cache's business (`cache.ts`).
+ */
+import { join } from "node:path";
+import { CorruptArtifactError, Draft, findDamage, openManifest } from "./artifact.ts";
+import { MANIFEST, type Manifest, renderManifest } from "./manifest.ts";
+
+/** The folders of one cache, as one process uses them. */
+export class ArtifactStore {
+  readonly #folder: string;
+  readonly #owner: string;
+  readonly #trash: string[] = [];
+  #scratches = 0;
+
+  /** @param owner names what this process has under `tmp/` */
+  constructor(folder: string, owner: string) {
+    this.#folder = folder;
+    this.#owner = owner;
+    for (const part of ["artifacts", "tmp"]) Deno.mkdirSync(join(folder, part), { recursive: true });
+  }
+
+  /** Folder of an artifact, whether it is there or not. */
+  place(key: string): string {
+    return join(this.#folder, "artifacts", key.slice(0, 2), key);
+  }
+
+  has(key: string): boolean {
+    return exists(join(this.place(key), MANIFEST));
+  }
+
+  /** Whether anything at all is left of an artifact. */
+  remains(key: string): boolean {
+    return exists(this.place(key));
+  }
+
+  /** @throws {CorruptArtifactError} when it is gone or damaged */
+  manifest(key: string): Manifest {
+    return openManifest(this.place(key), key);
+  }
+
+  /** As `manifest`, or undefined when it is gone or damaged. */
+  sound(key: string): Manifest | undefined {
+    try {
+      return this.manifest(key);
+    } catch (error) {
+      if (error instanceof CorruptArtifactError) return undefined;
+      throw error;
+    }
+  }
+
+  /** All keys, sorted. */
+  keys(): string[] {
+    const keys: string[] = [];
+    for (const { name: prefix } of [...Deno.readDirSync(join(this.#folder, "artifacts"))]) {
+      if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
+      for (const { name } of Deno.readDirSync(join(this.#folder, "artifacts", prefix))) {
+        if (/^[0-9a-f]{64}$/.test(name)) keys.push(name);
+      }
+    }
+    return keys.sort();
+  }
+
+  /** Hashes all files of an artifact. @returns what is wrong, or undefined; and the manifest, if that is sound */
+  async damage(key: string): Promise<{ readonly detail?: string; readonly manifest?: Manifest }> {
+    try {
+      const manifest = this.manifest(key);
+      const detail = await findDamage(this.place(key), manifest);
+      return { manifest, ...(detail === undefined ? {} : { detail }) };
+    } catch (error) {
+      if (error instanceof CorruptArtifactError) return { detail: error.detail };
+      throw error;
+    }
+  }
+
+  /** A folder to write an artifact in. */
+  draft(): Draft {
+    const folder = this.#scratch();
+    Deno.mkdirSync(folder);
+    return new Draft(folder);
+  }
+
+  /** Gives a draft up. */
+  abandon(draft: Draft): void {
+    draft.close();
+    removeTree(draft.folder);
+  }
+
+  /** Completes a draft with its manifest, on the disk for good. */
+  seal(draft: Draft, manifest: Manifest): void {
+    using file = Deno.openSync(join(draft.folder, MANIFEST), { write: true, createNew: true });
+    const bytes = new TextEncoder().encode(renderManifest(manifest));
+    for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+    file.syncSync();
+    syncFolder(draft.folder);
+  }
+
+  /** Puts a sealed draft in its place, unless a sound artifact is there. @returns the manifest of what is there now */
+  install(draft: Draft, manifest: Manifest): Manifest {
+    const place = this.place(manifest.key);
+    const parent = join(place, "..");
+    Deno.mkdirSync(parent, { recursive: true });
+    for (let attempt = 1;; attempt++) {
+      const there = this.sound(manifest.key);
+      if (there !== undefined) {
+        this.abandon(draft);
+        return there;
+      }
+      this.remove(manifest.key);
+      try {
+        Deno.renameSync(draft.folder, place);
+        syncFolder(parent);
+        return manifest;
+      } catch (error) {
+        // Another process may have put the same artifact there in the meantime.
+        if (attempt === 3 || !exists(place)) throw error;
+      }
+    }
+  }
+
+  /** Moves an artifact out of sight at once; its bytes are freed by `emptyTrash`. */
+  remove(key: string): void {
+    const scratch = this.#scratch();
+    try {
+      Deno.renameSync(this.place(key), scratch);
+      this.#trash.push(scratch);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  emptyTrash(): void {
+    for (let path = this.#trash.pop(); path !== undefined; path = this.#trash.pop()) removeTree(path);
+  }
+
+  /** Removes what other processes left under `tmp/`, if they are gone. */
+  sweep(isAlive: (owner: string) => boolean): void {
+    for (const { name } of [...Deno.readDirSync(join(this.#folder, "tmp"))]) {
+      if (!isAlive(name.split(".", 1)[0])) removeTree(join(this.#folder, "tmp", name));
+    }
+  }
+
+  #scratch(): string {
+    return join(this.#folder, "tmp", `${this.#owner}.${this.#scratches++}`);
+  }
+}
+
+/** Bytes of all files under a folder; 0 when there is none. */
+export function treeBytes(path: string): number {
+  if (!exists(path)) return 0;
+  let bytes = 0;
+  for (const entry of Deno.readDirSync(path)) {
+    const inside = join(path, entry.name);
+    bytes += entry.isDirectory ? treeBytes(inside) : Deno.lstatSync(inside).size;
+  }
+  return bytes;
+}
+
+/** Makes a folder's entries durable, where the system can: Windows cannot, and does so by itself. */
+function syncFolder(path: string): void {
+  if (Deno.build.os === "windows") return;
+  using folder = Deno.openSync(path, { read: true });
+  folder.syncSync();
+}
+
+function removeTree(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return false;
+  }
+}
