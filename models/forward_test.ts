@@ -163,6 +163,12 @@ Deno.test("Forward.embed() refuses positions beyond OPT's table", async () => {
   await forward.close();
 });
 
+Deno.test({
+  name: "openForward() rejects when its worker fails",
+  permissions: { read: true, env: true, sys: true, ffi: false },
+  fn: () => assert.rejects(openForward(modelSpec(OPT)), /Cannot run the model as its worker failed: .*ffi/),
+});
+
 function tokenWindows(spec: ModelSpec, count: number): number[][] {
   return Array.from(
     { length: count },
