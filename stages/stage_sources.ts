@@ -7,7 +7,7 @@ export const FORWARD_SOURCES = (): readonly URL[] => sourcesIn("../models/");
 /** What makes codes and scales of a layer. */
 export const QUANTIZE_SOURCES = (): readonly URL[] => [
   ...sourcesIn("../kernels/").filter(({ pathname }) => !PACKING.test(pathname)),
-  new URL("./layer.ts", import.meta.url),
+  ...["./layer.ts", "./layer_open.ts", "./layer_block.ts"].map((file) => new URL(file, import.meta.url)),
 ];
 
 /** What turns them into bits. */
