@@ -1,0 +1,241 @@
+/**
+ * `task bench reference`: every row of the prototype's record that must be met, made anew from the recipes in configs/reference.
+ *
+ * Rows and recipes are matched by their settings, so that a row without a recipe, or a recipe that drifted, is an error. Results
+ * come from the cache where they are there; the seconds are those of when they were made.
+ */
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Command, Option } from "commander";
+import { UsageError } from "../cli/exit_codes.ts";
+import { cacheOption, collect, runsOption, withOutputOptions } from "../cli/options.ts";
+import { cacheFolder, projectFolder, runsFolder, workingFolder } from "../cli/places.ts";
+import { duration, renderTable } from "../cli/table.ts";
+import { openTerminal, type Terminal } from "../cli/terminal.ts";
+import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
+import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
+import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";
+import { listenForInterruption } from "./measure/interruption.ts";
+import { QUANTIZING, readMetrics, runRecipe } from "./measure/recipe_run.ts";
+import { readReference } from "./measure/references.ts";
+
+interface Options {
+  readonly model: string;
+  readonly row: readonly string[];
+  readonly reference?: string;
+  readonly cache?: string;
+  readonly runs?: string;
+  readonly json?: boolean;
+  readonly color?: boolean;
+}
+
+/** A row with its recipe. */
+interface Pair {
+  /** The recipe's file, without folder and ending. */
+  readonly name: string;
+  readonly row: Row;
+  readonly protocol: Protocol;
+  readonly loaded: LoadedRecipe;
+}
+
+/** A row made anew. */
+interface Remade extends Pair {
+  readonly perplexity: number;
+  readonly layerError: number;
+  readonly keep: readonly number[];
+  readonly comparison: Comparison;
+  /** Perplexity of the uncompressed model. */
+  readonly original: number;
+  /** Wall seconds of the quantising stages. */
+  readonly seconds: number;
+  readonly folder: string;
+}
+
+/** Columns of the table. */
+const WIDTH = 100;
+
+/** Exit code where a row is missed. */
+const MISSED = 5;
+
+/** The benchmark. @returns the exit code: 0 when all rows are met, else 5 */
+export async function main(args: readonly string[]): Promise<number> {
+  const command = withOutputOptions(new Command("reference"))
+    .description("make the recorded rows anew and compare")
+    .addOption(
+      new Option("--model <model>", "rows of one model").choices(["tiny-llama", "smollm2-135m", "all"]).default("all"),
+    )
+    .option("--row <name>", "one row, by its recipe's file in configs/reference; may be repeated", collect, [])
+    .option("--reference <dir>", "folder with prototype.json (default: shared/reference beside the project)")
+    .addOption(cacheOption())
+    .addOption(runsOption())
+    .exitOverride();
+  const options = command.parse([...args], { from: "user" }).opts<Options>();
+  const terminal = openTerminal({ colour: options.color, json: options.json });
+  const pairs = await choosePairs(options);
+  const remade: Remade[] = [];
+  for (const pair of pairs) remade.push(await remake(pair, options, terminal));
+  const missed = remade.filter((each) => !isMet(each));
+  if (options.json) terminal.line(JSON.stringify(toJson(remade)));
+  else for (const line of render(remade)) terminal.line(line);
+  return missed.length > 0 ? MISSED : 0;
+}
+
+/** The rows that are asked for, each with its recipe. @throws {UsageError} when a row has none, or there is no such row */
+async function choosePairs({ model, row: names, reference }: Options): Promise<Pair[]> {
+  const { rows, protocols } = parseRecord(await readReference("prototype.json", reference));
+  const folder = join(projectFolder, "configs", "reference");
+  const recipes = new Map<string, LoadedRecipe>();
+  for (const file of (await readdir(folder)).filter((file) => file.endsWith(".yaml")).sort()) {
+    recipes.set(basename(file, ".yaml"), await loadRecipe(join(folder, file), { cwd: workingFolder() }));
+  }
+  const pairs = rows.map((row) => pairUp(row, protocols, recipes));
+  const unknown = names.find((name) => !pairs.some((pair) => pair.name === name));
+  if (unknown !== undefined) {
+    throw new UsageError(`Cannot make row "${unknown}": the rows are ${pairs.map(({ name }) => name).join(", ")}`);
+  }
+  return pairs.filter(({ name, row }) =>
+    (model === "all" || row.model === model) && (names.length === 0 || names.includes(name))
+  );
+}
+
+function pairUp(
+  row: Row,
+  protocols: ReadonlyMap<string, Protocol>,
+  recipes: ReadonlyMap<string, LoadedRecipe>,
+): Pair {
+  const protocol = protocols.get(row.model);
+  if (protocol === undefined) {
+    throw new UsageError(`Cannot make a row of ${row.model} as the record has no protocol of it`);
+  }
+  const tried = [...recipes].map(([name, loaded]) => ({
+    ...{ name, loaded },
+    differences: differencesFrom(loaded.recipe, row, protocol),
+  }));
+  const found = tried.filter(({ differences }) => differences.length === 0);
+  if (found.length === 1) return { name: found[0].name, loaded: found[0].loaded, row, protocol };
+  const which = `the row of ${row.model} with perplexity ${row.perplexity}`;
+  if (found.length > 1) {
+    throw new UsageError(
+      `Cannot make ${which} as several recipes have its settings: ${found.map(({ name }) => name).join(", ")}`,
+    );
+  }
+  const nearest = tried.toSorted((a, b) => a.differences.length - b.differences.length)[0];
+  const why = nearest === undefined
+    ? "there are no recipes"
+    : `the nearest, ${nearest.name}, differs in ${nearest.differences.map(describe).join("; ")}`;
+  throw new UsageError(`Cannot make ${which} as no recipe in configs/reference has its settings: ${why}`);
+}
+
+async function remake(pair: Pair, options: Options, terminal: Terminal): Promise<Remade> {
+  const { row, loaded } = pair;
+  const interruption = listenForInterruption();
+  try {
+    const { result, steps } = await runRecipe(loaded, {
+      cache: cacheFolder(options.cache),
+      runs: runsFolder(options.runs),
+      signal: interruption.signal,
+      warn: (message) => terminal.note(`warning: ${message}`),
+    });
+    const metrics = await readMetrics(result);
+    const [{ original, compressed }] = Object.values(metrics.perplexity);
+    const { keep, layer_error: { mean: layerError } } = metrics;
+    const wanted = {
+      perplexity: row.perplexity,
+      layerError: row.layer_error,
+      keep: row.keep ?? keep.map(() => row.settings.keep),
+    };
+    const ours = { perplexity: compressed, layerError, keep };
+    const comparison = compareOutcome(ours, wanted, boundsOf(row.model));
+    const seconds = steps.reduce((sum, step) => sum + (QUANTIZING.has(step.stage) ? step.seconds ?? 0 : 0), 0);
+    const count = result.steps.run === 0 ? "cached" : `${result.steps.run} steps run`;
+    terminal.note(`${pair.name}  ${comparison.verdict}  (${count}, ${duration(result.seconds)})`);
+    return { ...pair, ...ours, comparison, original, seconds, folder: result.folder };
+  } finally {
+    interruption.stop();
+  }
+}
+
+function render(remade: readonly Remade[]): string[] {
+  const lines: string[] = [];
+  for (const [model, rows] of Map.groupBy(remade, ({ row }) => row.model)) {
+    const bounds = boundsOf(model);
+    const measure = bounds.logarithmic ? "log-perplexity" : "perplexity";
+    if (lines.length > 0) lines.push("");
+    lines.push(
+      `${model}: ${measure} within ${100 * bounds.perplexity} % of the prototype's, mean layer error within ` +
+        `${100 * bounds.layerError} %, the same N per block`,
+      "",
+      ...renderTable(
+        [
+          { head: "row" },
+          { head: "perplexity", side: "right" },
+          { head: "prot.", side: "right" },
+          { head: bounds.logarithmic ? "Δ log" : "Δ", side: "right" },
+          { head: "error", side: "right" },
+          { head: "prot.", side: "right" },
+          { head: "Δ", side: "right" },
+          { head: "N" },
+          { head: "quantising", side: "right" },
+          { head: "" },
+        ],
+        rows.map((each) => cellsOf(each, model)),
+        { width: WIDTH },
+      ),
+      "",
+      ...originals(rows),
+    );
+  }
+  const met = remade.filter(isMet).length;
+  return [...lines, "", `${met} of ${remade.length} rows met, ${remade.length - met} missed`];
+}
+
+function cellsOf({ name, row, comparison, ...ours }: Remade, model: string): string[] {
+  return [
+    name.startsWith(`${model}-`) ? name.slice(model.length + 1) : name,
+    ours.perplexity.toFixed(2),
+    row.perplexity.toFixed(2),
+    percent(comparison.perplexity.deviation),
+    ours.layerError.toFixed(4),
+    row.layer_error.toFixed(4),
+    percent(comparison.layerError.deviation),
+    comparison.sameKeep ? "same" : "differs",
+    duration(ours.seconds),
+    comparison.verdict,
+  ];
+}
+
+/** The uncompressed model's perplexity, which all rows share. */
+function originals(rows: readonly Remade[]): string[] {
+  const [worst] = rows.toSorted((a, b) => offOf(b) - offOf(a));
+  const verdict = offOf(worst) <= ORIGINAL_BOUND ? "met" : "missed";
+  return [
+    `original perplexity ${worst.original.toFixed(3)}, recorded ${worst.protocol.original.toFixed(3)}: ${verdict} ` +
+    `(within ${100 * ORIGINAL_BOUND} %)`,
+  ];
+}
+
+function offOf({ original, protocol }: Pick<Remade, "original" | "protocol">): number {
+  return Math.abs(original / protocol.original - 1);
+}
+
+function isMet(remade: Remade): boolean {
+  return remade.comparison.verdict !== "missed" && offOf(remade) <= ORIGINAL_BOUND;
+}
+
+function toJson(remade: readonly Remade[]) {
+  return remade.map((each) => {
+    const { name, row, protocol, loaded: _loaded, ...ours } = each;
+    const prototype = {
+      perplexity: row.perplexity,
+      layerError: row.layer_error,
+      keep: row.keep,
+      original: protocol.original,
+      seconds: row.quantize_seconds,
+    };
+    return { name, model: row.model, met: isMet(each), ...ours, prototype };
+  });
+}
+
+function describe({ path, recipe, row }: Difference): string {
+  return `${path}: ${JSON.stringify(recipe)} for ${JSON.stringify(row)}`;
+}

@@ -1,0 +1,175 @@
+/**
+ * Rows of the prototype's record, and the recipe that has the settings of each: matched by what they say, not by file names.
+ *
+ * Not the running of recipes (`../reference.ts`) nor the judging of results (`compare.ts`).
+ */
+import { basename, dirname } from "node:path";
+import * as z from "zod";
+import type { Recipe } from "../../runner/schema.ts";
+
+const Settings = z.strictObject({
+  search_target: z.literal("scores for salient columns, weights for segments"),
+  split_points: z.int(),
+  group_size: z.int(),
+  solver: z.enum(["alternate", "joint", "none"]),
+  iterations: z.int(),
+  compensate: z.enum(["diagonal", "exact", "columnwise", "none"]),
+  inputs: z.enum(["sequential", "original"]),
+  mask_from: z.enum(["updated", "original"]),
+  split_on: z.enum(["kept", "all"]),
+  metric: z.literal("hessian"),
+  salient: z.boolean(),
+  resign: z.int(),
+  scales: z.literal("float32"),
+  keep: z.int(),
+  of: z.int(),
+  coarse: z.literal("none").optional(),
+  schedule: z.enum(["stepwise", "oneshot"]).default("stepwise"),
+});
+
+const Row = z.object({
+  model: z.string(),
+  settings: Settings,
+  perplexity: z.number(),
+  layer_error: z.number(),
+  keep: z.array(z.int()).nullable(),
+  quantize_seconds: z.number(),
+});
+
+/** One row that must be met. */
+export type Row = z.infer<typeof Row>;
+
+/** How many windows of how many tokens. */
+export interface Extent {
+  readonly samples: number;
+  readonly length: number;
+}
+
+/** On what the rows of one model were measured. */
+export interface Protocol {
+  readonly calibration: Extent;
+  readonly evaluation: Extent;
+  readonly original: number;
+}
+
+/** The record, as far as it must be met. */
+export interface Record {
+  readonly protocols: ReadonlyMap<string, Protocol>;
+  readonly rows: readonly Row[];
+}
+
+const RecordFile = z.object({
+  protocol: z.record(
+    z.string(),
+    z.union([
+      z.object({ calibration: z.string(), evaluation: z.string(), original_perplexity: z.number() }),
+      z.string(),
+      z.number(),
+    ]),
+  ),
+  rows: z.array(z.looseObject({ must: z.boolean().optional() })),
+});
+
+/** A value in which a recipe differs from a row. */
+export interface Difference {
+  readonly path: string;
+  readonly recipe: unknown;
+  readonly row: unknown;
+}
+
+/**
+ * Reads the record; rows without `must` are left out.
+ *
+ * @throws {z.ZodError} when a row that must be met says something that is not known here
+ */
+export function parseRecord(json: unknown): Record {
+  const file = RecordFile.parse(json);
+  const protocols = new Map<string, Protocol>();
+  for (const [model, protocol] of Object.entries(file.protocol)) {
+    if (typeof protocol !== "object") continue;
+    const { calibration, evaluation, original_perplexity: original } = protocol;
+    protocols.set(model, { calibration: extentOf(calibration), evaluation: extentOf(evaluation), original });
+  }
+  return { protocols, rows: file.rows.filter(({ must }) => must === true).map((row) => Row.parse(row)) };
+}
+
+/** The name of a recipe's model: that of the folder with its config. */
+export function modelOf({ model }: Recipe): string {
+  return "path" in model ? basename(model.config ?? model.path) : model.hub;
+}
+
+/** All values in which a recipe differs from what a row was made with; empty when it is the row's recipe. */
+export function differencesFrom(recipe: Recipe, row: Row, protocol: Protocol): Difference[] {
+  const wanted = { model: row.model, ...settingsOf(row, protocol) };
+  const { perplexity } = recipe.stages.evaluate;
+  const [entry] = perplexity;
+  const found = {
+    model: modelOf(recipe),
+    ...recipe.stages,
+    calibrate: { ...recipe.stages.calibrate, dataset: windowsOf(recipe.stages.calibrate.dataset) },
+    pack: { scales: recipe.stages.pack.scales },
+    evaluate: perplexity.length === 1 && typeof entry === "object"
+      ? {
+        dataset: windowsOf(entry.dataset),
+        samples: entry.samples ?? protocol.evaluation.samples,
+        length: entry.length,
+      }
+      : { perplexity },
+  };
+  return leafDifferences(found, wanted);
+}
+
+/** Everything a row was made with, in a recipe's terms; what the prototype leaves unsaid is what it does. */
+function settingsOf({ model, settings: s }: Row, { calibration, evaluation }: Protocol) {
+  const text = (tensor: string) => `${model}/windows.safetensors ${tensor}`;
+  return {
+    calibrate: { dataset: text("calibration"), ...calibration, seed: 0, inputs: s.inputs, target: "layer" },
+    "coarse-search": {
+      metric: s.coarse ?? "lr",
+      similarity: "token",
+      keep: s.keep,
+      of: s.of,
+      spread: 1,
+    },
+    "fine-search": { metric: s.metric, mask_from: s.mask_from, type: "semi-structured", seed: 0 },
+    spbo: {
+      group_size: s.group_size,
+      salient: s.salient,
+      salient_max: 49,
+      split_points: s.split_points,
+      split_search: "free",
+      split_on: s.split_on,
+      candidates: 40,
+      search_target: { salient: "scores", segments: "weights" },
+      solver: s.solver,
+      schedule: s.schedule,
+      iterations: s.iterations,
+      resign: s.resign,
+    },
+    compensate: { mode: s.compensate, damping: 0.01 },
+    pack: { scales: "f32" },
+    evaluate: { dataset: text("heldout"), ...evaluation },
+  };
+}
+
+/** `all 128 windows of 256`. */
+function extentOf(text: string): Extent {
+  const match = /(\d+) windows of (\d+)/.exec(text);
+  if (!match) throw new RangeError(`Cannot read the protocol: "${text}" says no number of windows`);
+  return { samples: Number(match[1]), length: Number(match[2]) };
+}
+
+function windowsOf(dataset: Recipe["stages"]["calibrate"]["dataset"]): unknown {
+  if (typeof dataset !== "object" || !("windows" in dataset)) return dataset;
+  return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}`;
+}
+
+function leafDifferences(recipe: unknown, row: unknown, path = ""): Difference[] {
+  if (!isTree(recipe) || !isTree(row)) return Object.is(recipe, row) ? [] : [{ path, recipe, row }];
+  const keys = new Set([...Object.keys(recipe), ...Object.keys(row)]);
+  return [...keys].flatMap((key) => leafDifferences(recipe[key], row[key], path === "" ? key : `${path}.${key}`));
+}
+
+function isTree(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === "object" && value !== null;
+}
