@@ -1,4 +1,4 @@
-/** What every source of weights offers, whatever its format: safetensors, GGUF or our packed file. */
+/** What every source of weights offers, whatever its format: safetensors, PyTorch's files, GGUF or our packed file. */
 
 /** A JSON object, as configs and metadata are. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -21,7 +21,7 @@ export type TokenizerSource =
 
 /** Weights on disk, read one tensor at a time; names and layout are always Hugging Face's. */
 export interface Checkpoint {
-  readonly format: "safetensors" | "gguf" | "packed";
+  readonly format: "safetensors" | "pytorch" | "gguf" | "packed";
   /** For people: hub id and revision, or the folder's or file's name. Never part of a content key. */
   readonly label: string;
   /** config.json, or the same keys rebuilt from GGUF metadata. */

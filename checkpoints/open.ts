@@ -10,7 +10,7 @@ import { hubFiles } from "./hub_files.ts";
 import { InputError } from "./input_error.ts";
 import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
 import { openPacked } from "./packed.ts";
-import { locateWeights, openSafetensors } from "./safetensors_checkpoint.ts";
+import { locateWeights, openSharded } from "./sharded_checkpoint.ts";
 
 /** Where weights come from: the recipe's `model`, with absolute paths. */
 export type ModelSource =
@@ -33,7 +33,7 @@ interface Place {
 }
 
 /**
- * Opens a checkpoint: a folder with safetensors, a GGUF file, a packed model, or a model of the hub.
+ * Opens a checkpoint: a folder with safetensors or PyTorch files, a GGUF file, a packed model, or a model of the hub.
  * Of weights that are here, only headers are read; a model of the hub is downloaded first, unless `purpose` is `plan`.
  *
  * @example
@@ -77,7 +77,9 @@ async function openPath(
     return await openFolder({ weights: await folderFiles(path, hashes), described, label, local: true }, path);
   }
   if (!path.endsWith(".gguf")) {
-    throw new InputError(`Cannot open model ${path}: a model must be a folder with safetensors, or a .gguf file`);
+    throw new InputError(
+      `Cannot open model ${path}: a model must be a folder with safetensors or PyTorch files, or a .gguf file`,
+    );
   }
   return await openGgufFile(
     { weights: await folderFiles(dirname(path), hashes), described, label, local: true },
@@ -102,7 +104,7 @@ async function openHub(
 
 /** @param path folder, where it is a local one and so may hold a packed model */
 async function openFolder({ weights, described = weights, label, local }: Place, path?: string): Promise<Checkpoint> {
-  await locateWeights(weights);
+  const located = await locateWeights(weights);
   const config = await readJson(described, "config.json");
   const { quantization_config: quantized } = config;
   if (isObject(quantized)) {
@@ -111,7 +113,7 @@ async function openFolder({ weights, described = weights, label, local }: Place,
       `Cannot open model ${label}: its weights are quantized already (${quantized.quant_method}); give the original model`,
     );
   }
-  return await openSafetensors(weights, { label, config, tokenizer: await readTokenizer(described), local });
+  return await openSharded(weights, located, { label, config, tokenizer: await readTokenizer(described), local });
 }
 
 async function openGgufFile({ weights, described, label, local }: Place, name: string): Promise<Checkpoint> {

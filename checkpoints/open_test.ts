@@ -95,12 +95,7 @@ Deno.test("openCheckpoint() says what is wrong with a folder", async (t) => {
   const without = (name: string) => Object.fromEntries(Object.entries(whole).filter(([key]) => key !== name));
   const index = (value: unknown) => ({ ...whole, "model.safetensors.index.json": JSON.stringify(value) });
   const cases: [string, Files, RegExp][] = [
-    ["nothing in it", {}, /neither model\.safetensors nor model\.safetensors\.index\.json/],
-    [
-      "PyTorch weights only",
-      { "config.json": config, "pytorch_model.bin": "x" },
-      /pytorch_model\.bin.*safe_serialization/,
-    ],
+    ["nothing in it", {}, /neither model\.safetensors nor pytorch_model\.bin, whole or in shards/],
     ["a GGUF file only", { "config.json": config, "m.gguf": "x" }, /found m\.gguf; name that file/],
     ["no config", { "model.safetensors": weights }, /config\.json.*no such file/],
     ["a config that is not JSON", { "model.safetensors": weights, "config.json": "{" }, /config\.json/],

@@ -25,6 +25,7 @@ export type TensorData =
   | BigInt64Array
   | Uint8Array
   | Int8Array
+  | Int16Array
   | Uint32Array
   | Float64Array;
 
@@ -46,6 +47,7 @@ const VIEWS = {
   BOOL: Uint8Array,
   U8: Uint8Array,
   I8: Int8Array,
+  I16: Int16Array,
   U16: Uint16Array,
   F16: Uint16Array,
   BF16: Uint16Array,
@@ -143,7 +145,16 @@ export async function readTensor(source: ByteSource, header: Header, name: strin
       `Cannot read tensor "${name}" of ${source.label}: dtype must be one of ${known}: current value is ${dtype}`,
     );
   }
-  const { buffer } = await source.read(begin, end);
+  return tensorOf(dtype, shape, await source.read(begin, end));
+}
+
+/**
+ * A tensor over bytes that were read.
+ *
+ * @param bytes the elements, little-endian, in a buffer of their own; not copied
+ * @throws {RangeError} when the bytes are not a whole number of elements
+ */
+export function tensorOf(dtype: Dtype, shape: readonly number[], { buffer }: Uint8Array<ArrayBuffer>): Tensor {
   return { dtype, shape, data: new VIEWS[dtype](buffer) };
 }
 

@@ -7,6 +7,7 @@ export const ELEMENT_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,
+  I16: 2,
   U16: 2,
   F16: 2,
   BF16: 2,
