@@ -9,6 +9,15 @@
  * Factors in place, in float64.
  *
  * @param h size × size at `offset` with `stride`, symmetric; only the upper triangle is read; R on return, zero below the diagonal
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { choleskyUpper } from "./cholesky.ts";
+ *
+ * const h = Float32Array.of(5, 2, 2, 4);
+ * assert.equal(choleskyUpper(h, 2), -1);
+ * assert.deepEqual([...h], [2, 1, 0, 2]);
+ * ```
  * @returns index of the first pivot, from the last row upwards, that is not positive, or −1; R then holds 1 there
  */
 export function choleskyUpper(

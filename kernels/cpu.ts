@@ -7,9 +7,9 @@ import { startScales } from "./binarize.ts";
 import { choleskyUpper } from "./cholesky.ts";
 import { columnwiseSweep } from "./columnwise.ts";
 import { decodeBlock } from "./decode.ts";
+import { CpuBuffer, dense, expectShape, owned, view } from "./cpu_buffer.ts";
 import type { Device, DeviceBuffer, Downloaded, ElementArrays, ElementType, Matrix, ScoreOptions } from "./device.ts";
 import {
-  type ArrayWindow,
   clearColumnsOf,
   columnSquaresOf,
   copyWindow,
@@ -35,33 +35,23 @@ import { invertUpper } from "./triangular.ts";
  * Opens the CPU device.
  *
  * @param options.threads threads of one matrix product; results do not depend on it
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "./cpu.ts";
+ * import { matrix } from "./device.ts";
+ *
+ * const device = openCpuDevice();
+ * const a = matrix(device.upload("f32", Float32Array.of(1, 2, 3, 4)), 2, 2);
+ * const out = matrix(device.alloc("f32", 4), 2, 2);
+ * device.gemm(out, a, a, { transposeB: true });
+ * const [product] = await device.download([out.buffer]);
+ * assert.deepEqual([...product], [5, 11, 11, 25]);
+ * await device.destroy();
+ * ```
  */
 export function openCpuDevice({ threads = 1 }: { readonly threads?: number } = {}): Device {
   return new CpuDevice(threads);
-}
-
-/** A buffer whose array is made when it is first used. */
-class CpuBuffer<T extends ElementType> implements DeviceBuffer<T> {
-  readonly type: T;
-  readonly length: number;
-  #array: ElementArrays[T] | undefined;
-  #released = false;
-
-  constructor(type: T, length: number, array?: ElementArrays[T]) {
-    this.type = type;
-    this.length = length;
-    this.#array = array;
-  }
-
-  get array(): ElementArrays[T] {
-    if (this.#released) throw new Error(`A ${this.type} buffer of ${this.length} was used after its release`);
-    return this.#array ??= makeArray(this.type, this.length);
-  }
-
-  release(): void {
-    this.#array = undefined;
-    this.#released = true;
-  }
 }
 
 interface Job {
@@ -410,41 +400,4 @@ class CpuDevice implements Device {
     jobs.length = 0;
     this.#draining = undefined;
   }
-}
-
-function makeArray<T extends ElementType>(type: T, length: number): ElementArrays[T] {
-  const arrays: { readonly [K in ElementType]: () => ElementArrays[K] } = {
-    f32: () => new Float32Array(length),
-    u8: () => new Uint8Array(length),
-    u32: () => new Uint32Array(length),
-  };
-  return arrays[type]();
-}
-
-function owned<T extends ElementType>(buffer: DeviceBuffer<T>): CpuBuffer<T> {
-  if (!(buffer instanceof CpuBuffer)) throw new TypeError("Cannot use a buffer of another device");
-  return buffer;
-}
-
-function view<T extends ElementType>(m: Matrix<T>): ArrayWindow<ElementArrays[T]> {
-  const { rows, cols, offset, stride } = m;
-  const end = offset + (rows - 1) * stride + cols;
-  if (rows > 0 && cols > 0 && end > m.buffer.length) {
-    throw new RangeError(`Cannot use ${rows}×${cols} at ${offset} of a buffer of ${m.buffer.length}`);
-  }
-  return { data: owned(m.buffer).array, rows, cols, offset, stride };
-}
-
-/** The elements of a matrix without gaps. */
-function dense<T extends ElementType>(m: Matrix<T>): ElementArrays[T] {
-  const { data, rows, cols, offset, stride } = view(m);
-  if (rows > 1 && stride !== cols) throw new RangeError(`Cannot use a ${rows}×${cols} window of stride ${stride} here`);
-  return data.subarray(offset, offset + rows * cols) as ElementArrays[T];
-}
-
-function expectShape(name: string, m: Matrix<ElementType>, rows: number, cols: number): void {
-  if (m.rows === rows && m.cols === cols) return;
-  throw new RangeError(
-    `Cannot enqueue "${name}" as its operand must be ${rows}×${cols}: current value is ${m.rows}×${m.cols}`,
-  );
 }

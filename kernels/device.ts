@@ -206,7 +206,19 @@ export function matrix<T extends ElementType>(buffer: DeviceBuffer<T>, rows: num
   return { buffer, rows, cols, offset: 0, stride: cols };
 }
 
-/** Some rows and columns of a matrix, without copying. */
+/**
+ * Some rows and columns of a matrix, without copying.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { matrix, part } from "./device.ts";
+ *
+ * const whole = matrix({ type: "f32", length: 12 }, 3, 4);
+ * const corner = part(whole, { row: 1, col: 2 });
+ * assert.deepEqual([corner.rows, corner.cols, corner.offset, corner.stride], [2, 2, 6, 4]);
+ * ```
+ */
 export function part<T extends ElementType>(
   from: Matrix<T>,
   at: { readonly row?: number; readonly col?: number; readonly rows?: number; readonly cols?: number },

@@ -9,6 +9,15 @@ export interface Place {
 /**
  * Inverts an upper triangular matrix in float64.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { invertUpper } from "./triangular.ts";
+ *
+ * const u = new Float32Array(4);
+ * invertUpper(u, Float32Array.of(2, 1, 0, 2), { size: 2 });
+ * assert.deepEqual([...u], [0.5, -0.25, 0, 0.5]);
+ * ```
  * @param out size × size at `to`, overwritten; zero below the diagonal
  * @param r size × size at `from`; what is below the diagonal is not read; its diagonal is not zero
  */

@@ -66,6 +66,23 @@ export interface MaskResult {
  * diagonal and columnwise: G_b = (W_b − T_b) + D_b·U_bb with D_b = (T_b − Q_b)·diag(U_bb)⁻¹, or GPTQ's column errors. So R alone is
  * needed, and no later block of W is rewritten.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../kernels/cpu.ts";
+ * import { decodeLayer } from "../kernels/decode.ts";
+ * import { Stages } from "../runner/schema.ts";
+ * import { quantizeLayer } from "./layer.ts";
+ *
+ * const weight = Float32Array.from({ length: 4 * 16 }, (_, i) => Math.sin(i * i));
+ * const device = openCpuDevice();
+ * const job = { name: "q_proj", rows: 4, cols: 16, weight, keep: 6, of: 8, stages: Stages.parse({}) };
+ * const { layer, error } = await quantizeLayer(device, job);
+ * assert.equal(decodeLayer(layer).filter((w) => w !== 0).length, 4 * 16 * 6 / 8);
+ * assert.ok(error < 0.2);
+ * await device.destroy();
+ * ```
+ *
  * @throws {RangeError} when shapes or N:M do not fit, or the Hessian is not positive definite after damping
  */
 export async function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResult> {

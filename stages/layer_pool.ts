@@ -54,6 +54,23 @@ const MOST_WORKERS = 7;
 /**
  * Opens a pool; each worker starts with its first job and stays until `close`.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { Stages } from "../runner/schema.ts";
+ * import { openLayerPool } from "./layer_pool.ts";
+ *
+ * const stages = Stages.parse({});
+ * const pool = openLayerPool({ workers: 2 });
+ * const results = await pool.quantize(["q_proj", "k_proj"].map((name) => {
+ *   const weight = Float32Array.from({ length: 4 * 16 }, (_, i) => Math.sin(i * i));
+ *   return { name, rows: 4, cols: 16, weight, keep: 4, of: 8, stages };
+ * }));
+ * assert.deepEqual(results.map(({ name }) => name), ["q_proj", "k_proj"]);
+ * assert.deepEqual(results[0].layer, results[1].layer);
+ * pool.close();
+ * ```
+ *
  * @throws {RangeError} when the number of workers is not a positive integer
  */
 export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions = {}): LayerPool {
