@@ -6,6 +6,7 @@ const sentences: Readonly<Record<string, string>> = {
   evicted: "its result is gone from the cache",
   transient: "what it hands on was not kept, and is needed again",
   forced: "asked for with --from",
+  corrupt: "its result was damaged",
   version: "this version of the program makes it in another way",
 };
 

@@ -31,7 +31,7 @@ export interface RunRecord extends RunInfo {
   /** The complete recipe. */
   readonly settings?: Json;
   readonly lock?: Json;
-  /** metrics.json. */
+  /** metrics.json of a finished run. */
   readonly metrics?: Json;
 }
 
@@ -63,7 +63,8 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
   const locked = readText(join(folder, LOCK));
-  const metrics = readText(join(folder, "metrics.json"));
+  // A run that was killed may have left half of it.
+  const metrics = info.outcome === "finished" ? readText(join(folder, "metrics.json")) : undefined;
   const { recipe, lock } = locked === undefined ? {} : parse(locked) as { recipe?: Json; lock?: Json };
   return {
     ...info,

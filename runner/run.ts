@@ -161,14 +161,13 @@ class Run {
     });
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
     this.#warnOfLittleSpace();
-    this.#guard(() =>
-      Deno.writeTextFileSync(
-        join(folder, LOCK),
-        `recipe:\n${indent(renderRecipe(recipe, { relativeTo: folder }))}${
-          stringify({ lock: this.#subject.lock() }, { lineWidth: 120 })
-        }`,
-      )
-    );
+    this.#guard(() => {
+      const locked = `recipe:\n${indent(renderRecipe(recipe, { relativeTo: folder }))}`;
+      const lock = stringify({ lock: this.#subject.lock() }, { lineWidth: 120 });
+      const unfinished = join(folder, `${LOCK}.part`);
+      Deno.writeTextFileSync(unfinished, locked + lock);
+      Deno.renameSync(unfinished, join(folder, LOCK));
+    });
   }
 
   #warnOfLittleSpace(): void {
