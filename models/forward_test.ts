@@ -130,6 +130,24 @@ for (const name of ["llama with grouped queries", "llama with heads of 6", "opt"
   });
 }
 
+Deno.test("HeadRun.loss() sums over a large vocabulary without losing small terms", async () => {
+  const spec = modelSpec({ ...LLAMA, vocab_size: 50_000, tie_word_embeddings: true });
+  const weights = randomWeights(spec, 9);
+  weights["model.norm.weight"].fill(6);
+  const ids = Int32Array.from(tokenWindows(spec, 1)[0]);
+  const forward = await openForward(spec, { threads: 1 });
+  try {
+    const hidden = Float32Array.from({ length: LENGTH * spec.hidden }, (_, i) => Math.sin(i * i));
+    const data = Float64Array.from(await forward.logits(weights, hidden.slice()));
+    const expected = plainLoss({ rows: LENGTH, cols: spec.vocab, data }, [...ids]);
+    const [actual] = await forward.loss(weights, hidden, ids, { windows: 1, length: LENGTH });
+    // Measured: 8e-7 nats; with ReduceLogSumExp 7e-6 (on real logits 3e-6 and 1e-4).
+    assert.ok(Math.abs(actual - expected) < 3e-6, `off by ${actual - expected}`);
+  } finally {
+    await forward.close();
+  }
+});
+
 Deno.test("openForward() refuses what does not fit the model", async () => {
   const spec = modelSpec(LLAMA);
   const weights = randomWeights(spec, 1);
