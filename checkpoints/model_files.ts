@@ -5,6 +5,7 @@ import { type ByteSource, openFile } from "./byte_source.ts";
 import type { JsonObject, TokenizerSource } from "./checkpoint.ts";
 import { type FileHashes, hashFile } from "./file_hashes.ts";
 import { InputError } from "./input_error.ts";
+import { isVocabTokenizer, vocabTokenizer } from "./vocab_tokenizer.ts";
 
 /** A file of weights and the hash of its content. */
 export interface WeightFile {
@@ -72,17 +73,27 @@ export async function readJson(files: ModelFiles, name: string): Promise<JsonObj
 }
 
 /**
- * The tokenizer that lies beside a model, or undefined when there is none.
+ * The tokenizer that lies beside a model, or undefined when there is none that can be read: tokenizer.json, or
+ * vocab.json and merges.txt of GPT-2's kind, as OPT models have.
  *
- * @throws {InputError} when its files are not JSON
+ * @throws {InputError} when its files are malformed
  */
 export async function readTokenizer(files: ModelFiles): Promise<TokenizerSource | undefined> {
-  if (!files.names.has("tokenizer.json")) return undefined;
-  return {
-    kind: "files",
-    tokenizer: await readJson(files, "tokenizer.json"),
-    config: files.names.has("tokenizer_config.json") ? await readJson(files, "tokenizer_config.json") : {},
-  };
+  const optional = async (name: string) => files.names.has(name) ? await readJson(files, name) : {};
+  const config = await optional("tokenizer_config.json");
+  if (files.names.has("tokenizer.json")) {
+    return { kind: "files", tokenizer: await readJson(files, "tokenizer.json"), config };
+  }
+  if (!files.names.has("vocab.json") || !files.names.has("merges.txt") || !isVocabTokenizer(config)) return undefined;
+  const made = vocabTokenizer({
+    label: files.label,
+    vocab: await readJson(files, "vocab.json"),
+    merges: await files.text("merges.txt"),
+    config,
+    special: await optional("special_tokens_map.json"),
+    added: await optional("added_tokens.json"),
+  });
+  return { kind: "files", ...made };
 }
 
 /** Whether a value is a JSON object. */
