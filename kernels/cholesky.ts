@@ -1,6 +1,6 @@
 /**
- * The Cholesky factor from the far end: H = R·Rᵀ with R upper. Then H⁻¹ = UᵀU with U = R⁻¹, which is the factor GPTQ needs, without
- * inverting H (a Cholesky decomposition of H reversed in rows and columns).
+ * The Cholesky factor from the far end: H = R·Rᵀ with R upper. Then H⁻¹ = UᵀU with U = R⁻¹, which is the factor GPTQ
+ * needs, without inverting H (a Cholesky decomposition of H reversed in rows and columns).
  *
  * Not for large matrices (`factor.ts` goes block by block).
  */
@@ -8,7 +8,8 @@
 /**
  * Factors in place, in float64.
  *
- * @param h size × size at `offset` with `stride`, symmetric; only the upper triangle is read; R on return, zero below the diagonal
+ * @param h size × size at `offset` with `stride`, symmetric; only the upper triangle is read; R on return, zero below
+ * the diagonal
  * @example
  * ```ts
  * import assert from "node:assert/strict";

@@ -1,4 +1,7 @@
-/** One suite for all devices: every operation against a plain float64 reference, or against the row kernel it stands for. */
+/**
+ * One suite for all devices: every operation against a plain float64 reference, or against the row kernel it stands
+ * for.
+ */
 import assert from "node:assert/strict";
 import { alternateRounds } from "./alternate.ts";
 import { startScales } from "./binarize.ts";

@@ -1,8 +1,8 @@
 /**
  * The device: where arrays live and kernels run. The layer loop knows only this.
  *
- * Every call enqueues and returns at once; only `download` waits, and one download ends a layer. What depends on data (how many
- * columns are salient, where segments are cut) therefore stays in device buffers.
+ * Every call enqueues and returns at once; only `download` waits, and one download ends a layer. What depends on data
+ * (how many columns are salient, where segments are cut) therefore stays in device buffers.
  */
 import type { GemmOptions } from "./gemm.ts";
 import type { ImportanceMetric } from "./importance.ts";
@@ -42,7 +42,9 @@ export interface BlockShape {
   readonly salient: boolean;
 }
 
-/** What scores may need besides the weights; see `ImportanceOptions`. All vectors are 1 × cols but `rowSums`, 1 × rows. */
+/**
+ * What scores may need besides the weights; see `ImportanceOptions`. All vectors are 1 × cols but `rowSums`, 1 × rows.
+ */
 export interface ScoreOptions {
   readonly metric: ImportanceMetric;
   readonly diagonalU?: Matrix;
@@ -112,7 +114,10 @@ export interface Device {
   /** out := alpha·op(a)·op(b) + beta·out. */
   gemm(out: Matrix, a: Matrix, b: Matrix, options?: GemmOptions): void;
 
-  /** out := rows row… and columns col… of the symmetric matrix whose packed upper triangle is `packed`, with `added` (1 × size) on its diagonal. */
+  /**
+   * out := rows row… and columns col… of the symmetric matrix whose packed upper triangle is `packed`, with `added` (1
+   * × size) on its diagonal.
+   */
   unpack(
     out: Matrix,
     packed: DeviceBuffer<"f32">,
@@ -125,7 +130,10 @@ export interface Device {
     packed: DeviceBuffer<"f32">,
     options: { readonly size: number; readonly damping: number },
   ): void;
-  /** h := R, upper, with h = R·Rᵀ. status (1 × 1): 0, or 1 + the index (first + row) of the first pivot that is not positive. */
+  /**
+   * h := R, upper, with h = R·Rᵀ. status (1 × 1): 0, or 1 + the index (first + row) of the first pivot that is not
+   * positive.
+   */
   cholesky(h: Matrix, status: Matrix<"u32">, options: { readonly first: number }): void;
   /** out := R⁻¹ of an upper triangular R. */
   invertUpper(out: Matrix, r: Matrix): void;

@@ -121,7 +121,8 @@ export function roundHalfWindow(x: ArrayWindow): void {
 }
 
 /**
- * The diagonal of a packed symmetric matrix, and what damping adds to it: damping·mean, plus 1 where it is 0; the mean counts such entries as 1.
+ * The diagonal of a packed symmetric matrix, and what damping adds to it: damping·mean, plus 1 where it is 0; the mean
+ * counts such entries as 1.
  *
  * @param diagonal size, overwritten
  * @param added size, overwritten

@@ -1,8 +1,10 @@
 /**
- * The factor of a damped Hessian, block by block on any device: H + damping·mean(diag H)·I = R·Rᵀ with R upper, U = R⁻¹.
+ * The factor of a damped Hessian, block by block on any device: H + damping·mean(diag H)·I = R·Rᵀ with R upper, U =
+ * R⁻¹.
  *
- * R is kept as column panels of one group each, only as tall as the triangle, so it takes half a matrix; U only as its diagonal blocks. Left-looking:
- * a panel is made from the packed triangle and the panels right of it, each of them read as contiguous rows.
+ * R is kept as column panels of one group each, only as tall as the triangle, so it takes half a matrix; U only as its
+ * diagonal blocks. Left-looking: a panel is made from the packed triangle and the panels right of it, each of them read
+ * as contiguous rows.
  */
 import { type Device, type DeviceBuffer, type Matrix, matrix, part } from "./device.ts";
 

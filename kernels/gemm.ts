@@ -30,7 +30,10 @@ export interface GemmOptions {
   readonly beta?: number;
 }
 
-/** Elements of one call's operands by rows: larger outputs leave the cache (94 GFLOP/s against 27 at 13824×128×128, one thread). */
+/**
+ * Elements of one call's operands by rows: larger outputs leave the cache (94 GFLOP/s against 27 at 13824×128×128, one
+ * thread).
+ */
 const CHUNK_ELEMENTS = 1 << 18;
 
 /** Multiplies matrices; owns its onnxruntime sessions, one for each kind of product. */
@@ -69,7 +72,8 @@ export class Gemm {
     const chunk = transposeA ? out.rows : Math.max(out.cols, 128, Math.floor(CHUNK_ELEMENTS / (out.cols + inner)));
     for (let row = 0; row < out.rows; row += chunk) {
       const rows = Math.min(chunk, out.rows - row);
-      // Threads that share columns round differently from one alone (they sum over other stretches), those that share rows do not.
+      // Threads that share columns round differently from one alone (they sum over other stretches), those that share
+      // rows do not.
       const threads = rows >= out.cols ? this.#threads : 1;
       const session = await this.#session({ transposeA, transposeB, alpha, beta }, threads);
       const target = { ...out, rows, offset: out.offset + row * out.stride };

@@ -35,7 +35,10 @@ export interface MaskJob {
 export interface LayerJob extends MaskJob {
   /** N of N:M. */
   readonly keep: number;
-  /** rows × cols: ranks from `searchMasks` (mask_from: original); else each column block is ranked on its updated weights. */
+  /**
+   * rows × cols: ranks from `searchMasks` (mask_from: original); else each column block is ranked on its updated
+   * weights.
+   */
   readonly ranks?: Uint8Array;
 }
 
@@ -62,9 +65,9 @@ export interface MaskResult {
 /**
  * Compresses one layer (PBS²P, arXiv 2502.01705), as ALGORITHM.md §1 has it.
  *
- * With G the feedback of the blocks so far, the target of block b is T_b = W_b + (G_{<b}·R_{<b,b})·U_bb. After it is binarized to Q_b, exact: G_b = W_b − Q_b;
- * diagonal and columnwise: G_b = (W_b − T_b) + D_b·U_bb with D_b = (T_b − Q_b)·diag(U_bb)⁻¹, or GPTQ's column errors. So R alone is
- * needed, and no later block of W is rewritten.
+ * With G the feedback of the blocks so far, the target of block b is T_b = W_b + (G_{<b}·R_{<b,b})·U_bb. After it is
+ * binarized to Q_b, exact: G_b = W_b − Q_b; diagonal and columnwise: G_b = (W_b − T_b) + D_b·U_bb with D_b = (T_b −
+ * Q_b)·diag(U_bb)⁻¹, or GPTQ's column errors. So R alone is needed, and no later block of W is rewritten.
  *
  * @example
  * ```ts

@@ -25,7 +25,8 @@ export interface BatchOptions<R> {
 export interface LayerPool {
   readonly workers: number;
   /**
-   * Compresses layers, the longest first. The jobs' arrays are handed over and must not be used any more; several jobs of a batch may share one Hessian.
+   * Compresses layers, the longest first. The jobs' arrays are handed over and must not be used any more; several jobs
+   * of a batch may share one Hessian.
    *
    * @returns results in the order of the jobs
    * @throws {Error} the first failure, which names the layer; the batch's other jobs are stopped
@@ -82,7 +83,10 @@ export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions =
   return new WorkerPool(count, Math.max(1, Math.floor(cores / count)), memory);
 }
 
-/** Bytes that a job takes at its peak: weights, feedback and codes, two triangles, and the working set of a column block. */
+/**
+ * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, and the working set of a column
+ * block.
+ */
 export function jobMemory({ rows, cols, upper, stages }: MaskJob): number {
   const width = Math.min(stages.spbo.group_size, cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;

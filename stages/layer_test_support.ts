@@ -1,4 +1,7 @@
-/** A layer compressed the plain way, in float64: U from an inverted Hessian, and every later weight rewritten after each block (as in GPTQ and BiLLM). */
+/**
+ * A layer compressed the plain way, in float64: U from an inverted Hessian, and every later weight rewritten after
+ * each block (as in GPTQ and BiLLM).
+ */
 import { alternateRounds } from "../kernels/alternate.ts";
 import { startScales } from "../kernels/binarize.ts";
 import { decodeBlock } from "../kernels/decode.ts";
