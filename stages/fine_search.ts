@@ -14,7 +14,7 @@ import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
 export const fineSearch: Stage = { name: "fine-search", version: 1, plan };
 
 /** Importance ranks within every M of one block's layers, `<layer>.safetensors` each. */
-export function MASKS(block: number): OutputRef {
+export function searchedMasks(block: number): OutputRef {
   return from(`fine-search[${block}]`, "masks");
 }
 

@@ -11,7 +11,7 @@ import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { ArtifactReader, OutputRef, Step } from "../runner/stage.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
-import { QUANTIZED, type QuantizedBlock } from "./spbo.ts";
+import { type QuantizedBlock, quantizedLayers } from "./spbo.ts";
 
 /** The stage; see the file's head. */
 export const pack: Stage = { name: "pack", version: 1, plan };
@@ -60,7 +60,7 @@ function blockStep({ spec, tools }: Planning, block: number): Step {
     version: pack.version,
     reads: ["stages.pack.mask", "stages.pack.scales"],
     facts: { code: tools.sources.pack },
-    inputs: { quantized: QUANTIZED(block) },
+    inputs: { quantized: quantizedLayers(block) },
     outputs: { layers: { retain: "keep", bytes: 0.4 * blockWeights(spec) } },
     estimate: { seconds: blockWeights(spec) / 3e7, memory: 4 * blockWeights(spec) },
     async run(context) {

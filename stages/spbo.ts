@@ -12,7 +12,7 @@ import type { OutputRef, Step } from "../runner/stage.ts";
 import { statistics } from "./calibrate.ts";
 import { type Allocation, KEEP } from "./coarse_search.ts";
 import { compensate } from "./compensate.ts";
-import { fineSearch, MASKS } from "./fine_search.ts";
+import { fineSearch, searchedMasks } from "./fine_search.ts";
 import type { LayerJob } from "./layer.ts";
 import { binarizeReads, layerJobs } from "./layer_jobs.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
@@ -21,7 +21,7 @@ import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
 export const spbo: Stage = { name: "spbo", version: 1, plan };
 
 /** Codes and scales of one block's layers, `<layer>.safetensors` each. */
-export function QUANTIZED(block: number): OutputRef {
+export function quantizedLayers(block: number): OutputRef {
   return from(`spbo[${block}]`, "quantized");
 }
 
@@ -54,7 +54,7 @@ function blockStep({ spec, tools, identities, recipe, device }: Planning, block:
       code: tools.sources.quantize,
       stages: { [fineSearch.name]: fineSearch.version, [compensate.name]: compensate.version },
     },
-    inputs: { statistics: statistics(block), keep: KEEP, ...(masked ? { masks: MASKS(block) } : {}) },
+    inputs: { statistics: statistics(block), keep: KEEP, ...(masked ? { masks: searchedMasks(block) } : {}) },
     outputs: { quantized: { retain: "transient", bytes: 1.4 * weights } },
     estimate: { seconds: weights / 2e6, memory: 14 * weights + 12 * Math.max(...linears.map(({ cols }) => cols)) ** 2 },
     async run(context) {

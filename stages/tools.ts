@@ -54,7 +54,7 @@ export class Tools {
 
   /** Workers that quantize layers. */
   pool(): LayerPool {
-    return this.#pool ??= openLayerPool();
+    return this.#pool ??= openLayerPool({ memory: Deno.systemMemoryInfo().available / 2 });
   }
 
   /** Tensors of the original model, their shapes checked. */
