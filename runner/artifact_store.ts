@@ -2,6 +2,7 @@
  * Artifacts on the disk: `artifacts/ab/<key>/`, each made under `tmp/` and renamed, so that it is there in full or not at
  * all. Who may make or remove one, and when, is the cache's business (`cache.ts`).
  */
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptArtifactError, Draft, findDamage, openManifest } from "./artifact.ts";
 import { MANIFEST, type Manifest, renderManifest } from "./manifest.ts";
@@ -61,16 +62,34 @@ export class ArtifactStore {
     return keys.sort();
   }
 
-  /** Hashes all files of an artifact. @returns what is wrong, or undefined; and the manifest, if that is sound */
-  async damage(key: string): Promise<{ readonly detail?: string; readonly manifest?: Manifest }> {
+  /**
+   * Hashes all files of an artifact.
+   *
+   * @returns the manifest and the files' state if they are sound, else what is wrong
+   */
+  async check(
+    key: string,
+  ): Promise<{ readonly manifest: Manifest; readonly print: string } | { readonly detail: string }> {
     try {
       const manifest = this.manifest(key);
+      const print = this.print(manifest);
       const detail = await findDamage(this.place(key), manifest);
-      return { manifest, ...(detail === undefined ? {} : { detail }) };
+      return detail === undefined ? { manifest, print } : { detail };
     } catch (error) {
       if (error instanceof CorruptArtifactError) return { detail: error.detail };
       throw error;
     }
+  }
+
+  /** The state of an artifact's files: sizes, times and inodes, by which a change can be told without reading. */
+  print({ key, files }: Manifest): string {
+    return this.#stat(key, [MANIFEST, ...files.map(({ name }) => name)]);
+  }
+
+  /** Whether an artifact's files are still in that state. */
+  isUnchanged(key: string, print: string): boolean {
+    const entries: [string, ...unknown[]][] = JSON.parse(print);
+    return this.#stat(key, entries.map(([name]) => name)) === print;
   }
 
   /** A folder to write an artifact in. */
@@ -138,6 +157,13 @@ export class ArtifactStore {
     for (const { name } of [...Deno.readDirSync(join(this.#folder, "tmp"))]) {
       if (!isAlive(name.split(".", 1)[0])) removeTree(join(this.#folder, "tmp", name));
     }
+  }
+
+  #stat(key: string, names: readonly string[]): string {
+    return JSON.stringify(names.map((name) => {
+      const found = statSync(join(this.place(key), ...name.split("/")), { bigint: true, throwIfNoEntry: false });
+      return [name, ...(found === undefined ? [] : [found.size, found.mtimeNs, found.ino].map(String))];
+    }));
   }
 
   #scratch(): string {

@@ -157,13 +157,32 @@ export class ArtifactCache {
   read(key: string, report: (error: CorruptArtifactError) => void = () => {}): ArtifactReader {
     try {
       const manifest = this.manifest(key);
-      if (!this.#index.has(key)) this.#index.add(manifest, Date.now());
+      if (!this.#index.has(key)) this.#index.add(manifest, { used: Date.now() });
       else this.#index.touch(key, Date.now());
       return readArtifact(this.#store.place(key), manifest, report);
     } catch (error) {
       if (error instanceof CorruptArtifactError) report(error);
       throw error;
     }
+  }
+
+  /**
+   * Looks for artifacts that were changed behind the cache's back. Files whose size, time and inode are as they were when
+   * they were last checked are not read again.
+   *
+   * @param unknown whether to hash those of which no earlier state is known, as after the index was lost
+   * @returns what is wrong, by key; keys that are not in the cache are passed over
+   */
+  async findDamaged(keys: Iterable<string>, { unknown = true } = {}): Promise<Map<string, string>> {
+    const damaged = new Map<string, string>();
+    for (const key of keys) {
+      if (!this.#store.has(key)) continue;
+      const print = this.#index.print(key);
+      if (print === "" ? !unknown : this.#store.isUnchanged(key, print)) continue;
+      const detail = await this.#check(key);
+      if (detail !== undefined) damaged.set(key, detail);
+    }
+    return damaged;
   }
 
   /** A folder to write an artifact in; ends with `publish` or `abandon`. */
@@ -203,7 +222,9 @@ export class ArtifactCache {
       const differs = there !== undefined && content(there) !== content(manifest);
       if (differs) different.push(manifest.output);
       if (differs && replace) this.discard(manifest.key);
-      this.#index.add(this.#store.install(draft, manifest), Date.now());
+      const installed = this.#store.install(draft, manifest);
+      const print = installed === manifest ? this.#store.print(manifest) : this.#index.print(manifest.key);
+      this.#index.add(installed, { used: Date.now(), print });
     }
     this.#store.emptyTrash();
     return { bytes: ready.reduce((sum, { manifest }) => sum + filesBytes(manifest), 0), different };
@@ -353,22 +374,33 @@ export class ArtifactCache {
     let bytes = 0;
     for (const [done, key] of keys.entries()) {
       onProgress(done, keys.length);
-      const { detail, manifest } = await this.#store.damage(key);
-      if (manifest !== undefined) bytes += filesBytes(manifest);
-      // What another process removed in the meantime is not damaged.
-      if (detail === undefined || !this.#store.remains(key)) continue;
-      damaged.push({ key, step: manifest?.step ?? known.get(key) ?? "unknown", detail });
+      const detail = await this.#check(key, (manifest) => bytes += filesBytes(manifest));
+      if (detail === undefined) continue;
+      damaged.push({ key, step: known.get(key) ?? "unknown", detail });
       if (fix) this.discard(key);
     }
     onProgress(keys.length, keys.length);
     return { checked: keys.length, bytes, damaged };
   }
 
+  /** Hashes an artifact and remembers that it is sound. @returns what is wrong, or undefined */
+  async #check(key: string, visit: (manifest: Manifest) => void = () => {}): Promise<string | undefined> {
+    const result = await this.#store.check(key);
+    if ("manifest" in result) {
+      visit(result.manifest);
+      if (this.#index.has(key)) this.#index.setPrint(key, result.print);
+      else this.#index.add(result.manifest, { used: Date.now(), print: result.print });
+      return undefined;
+    }
+    // What another process removed in the meantime is not damaged.
+    return this.#store.remains(key) ? result.detail : undefined;
+  }
+
   /** Fills an empty index from the manifests; damaged artifacts are found when they are read. */
   #rebuild(index: CacheIndex): void {
     for (const key of this.#store.keys()) {
       const manifest = this.#store.sound(key);
-      if (manifest !== undefined) index.add(manifest, manifest.created);
+      if (manifest !== undefined) index.add(manifest, { used: manifest.created });
     }
   }
 

@@ -36,7 +36,7 @@ export interface StepRecord {
 }
 
 /** Raised when the tables change; an index of another layout is made anew. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** Records of one step of one model that are remembered. */
 const MOST_RECORDS = 32;
@@ -44,7 +44,7 @@ const MOST_RECORDS = 32;
 const TABLES = `
 CREATE TABLE artifacts (key TEXT PRIMARY KEY, step_key TEXT NOT NULL, step TEXT NOT NULL, stage TEXT NOT NULL,
   output TEXT NOT NULL, model TEXT NOT NULL, retain TEXT NOT NULL, bytes INTEGER NOT NULL, seconds REAL NOT NULL,
-  created INTEGER NOT NULL, used INTEGER NOT NULL) STRICT;
+  created INTEGER NOT NULL, used INTEGER NOT NULL, print TEXT NOT NULL) STRICT;
 CREATE TABLE steps (step_key TEXT PRIMARY KEY, model TEXT NOT NULL, step TEXT NOT NULL, stage TEXT NOT NULL,
   components TEXT NOT NULL, seconds REAL NOT NULL, stages TEXT NOT NULL, estimate REAL NOT NULL,
   created INTEGER NOT NULL) STRICT;
@@ -129,14 +129,18 @@ export class CacheIndex {
     }
   }
 
-  /** Remembers an artifact, and the step that made it. */
-  add(manifest: Manifest, used: number): void {
+  /**
+   * Remembers an artifact, and the step that made it.
+   *
+   * @param print the state its files were in when they were last checked, empty if they were not
+   */
+  add(manifest: Manifest, { used, print = "" }: { readonly used: number; readonly print?: string }): void {
     const { key, stepKey, step, stage, output, model, retain, seconds, estimate, created } = manifest;
     this.transaction(() => {
       const bytes = filesBytes(manifest);
       this.#run(
-        "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ...[key, stepKey, step, stage, output, model, retain, bytes, seconds, created, used],
+        "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ...[key, stepKey, step, stage, output, model, retain, bytes, seconds, created, used, print],
       );
       this.#run("INSERT OR REPLACE INTO outputs VALUES (?, ?)", key, stepKey);
       this.#run(
@@ -161,6 +165,16 @@ export class CacheIndex {
 
   touch(key: string, used: number): void {
     this.#run("UPDATE artifacts SET used = ? WHERE key = ?", used, key);
+  }
+
+  /** The state an artifact's files were in when they were last checked; empty if that is not known. */
+  print(key: string): string {
+    const row = this.#get("SELECT print FROM artifacts WHERE key = ?", key);
+    return row === undefined ? "" : text(row.print);
+  }
+
+  setPrint(key: string, print: string): void {
+    this.#run("UPDATE artifacts SET print = ? WHERE key = ?", print, key);
   }
 
   artifacts(): ArtifactInfo[] {

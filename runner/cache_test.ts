@@ -44,6 +44,18 @@ async function put(
   return outputKey(key, "out");
 }
 
+/** Publishes a version of one step. @returns the key of its output */
+async function putVersion(cache: ArtifactCache, version: number): Promise<string> {
+  const components = { stage: "test", version, reads: {}, facts: {}, inputs: {} };
+  const key = stepKey(components);
+  const draft = cache.draft();
+  await cache.publish({
+    ...{ stepKey: key, components, step: "s", stage: "test", model: "m", seconds: 1, stages: {}, estimate: 1 },
+    drafts: { out: { draft, retain: "keep" } },
+  });
+  return outputKey(key, "out");
+}
+
 function filesUnder(folder: string): string[] {
   return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
     isDirectory ? filesUnder(join(folder, name)) : [join(folder, name)]
@@ -204,6 +216,45 @@ Deno.test("openCache() rebuilds a missing or damaged index from the manifests", 
       assert.equal(cache.records("m", "a").length, 1);
       cache.close();
     }
+  }));
+
+Deno.test("findDamaged() reads only what changed since it was checked, and unknown things if asked to", () =>
+  inFolder(async (folder) => {
+    const first = await openCache(folder);
+    const keys = [await put(first, { name: "a" }), await put(first, { name: "b" })];
+    assert.deepEqual([...await first.findDamaged([...keys, "0".repeat(64)])], []);
+    const path = first.read(keys[0]).path("values.safetensors");
+    const sound = Deno.readFileSync(path);
+    Deno.writeFileSync(path, sound.map((byte, at) => at === 9 ? byte ^ 4 : byte));
+    assert.deepEqual([...(await first.findDamaged(keys)).keys()], [keys[0]]);
+    first.close();
+    Deno.removeSync(join(folder, "index.sqlite"));
+    const cache = await openCache(folder);
+    assert.deepEqual([...(await cache.findDamaged(keys, { unknown: false })).keys()], []);
+    assert.deepEqual([...(await cache.findDamaged(keys)).keys()], [keys[0]]);
+    Deno.writeFileSync(path, sound);
+    assert.deepEqual([...await cache.findDamaged(keys)], []);
+    cache.close();
+  }));
+
+Deno.test("records() keeps the newest of a step, and those with artifacts", () =>
+  inFolder(async (folder) => {
+    const cache = await openCache(folder);
+    const first = await putVersion(cache, 0);
+    const gone = [];
+    for (let version = 1; version <= 40; version++) gone.push(await putVersion(cache, version));
+    for (const key of gone.slice(0, 20)) cache.discard(key);
+    const last = await putVersion(cache, 41);
+    const records = cache.records("m", "s").map(({ components }) => components.version);
+    assert.deepEqual([records[0], records.includes(0), records.includes(5), records.includes(25)], [
+      41,
+      true,
+      false,
+      true,
+    ]);
+    assert.equal(cache.producer(first)?.components.version, 0);
+    assert.equal(cache.producer(last)?.components.version, 41);
+    cache.close();
   }));
 
 Deno.test("tryLease() is one's alone until it is released or its owner is gone", () =>

@@ -56,6 +56,16 @@ export function buildGraph(steps: readonly Step[], recipe: Recipe): Graph {
   return graph;
 }
 
+/** Keys of all outputs. */
+export function outputKeys(graph: Graph): string[] {
+  return [...graph.values()].flatMap(({ outputs }) => Object.values(outputs));
+}
+
+/** The step that makes an output. */
+export function makerOf(graph: Graph, key: string): string | undefined {
+  return [...graph].find(([, { outputs }]) => Object.values(outputs).includes(key))?.[0];
+}
+
 /** Output keys that a target must leave behind: what it keeps, or everything if it keeps nothing. */
 export function resultKeys({ step, outputs }: Node): string[] {
   const kept = Object.keys(outputs).filter((name) => step.outputs[name].retain === "keep");

@@ -5,7 +5,16 @@
 import type { ArtifactCache } from "./cache.ts";
 import type { Reason, StepSummary } from "./events.ts";
 import { makeExplainer, type Sources } from "./explain.ts";
-import { buildGraph, descendants, type Graph, type Node, resolve, resultKeys, type State } from "./graph.ts";
+import {
+  buildGraph,
+  descendants,
+  type Graph,
+  type Node,
+  outputKeys,
+  resolve,
+  resultKeys,
+  type State,
+} from "./graph.ts";
 import type { Recipe } from "./schema.ts";
 import type { Step, Subject } from "./stage.ts";
 
@@ -75,7 +84,7 @@ export interface StageSummary {
  * @throws {RangeError} when `until` or `from` is not a stage of the subject
  * @throws {Error} when the subject's steps do not fit together
  */
-export function makePlan(
+export async function makePlan(
   subject: Subject,
   cache: ArtifactCache,
   { recipe, sources, until, from }: PlanOptions,
@@ -83,7 +92,8 @@ export function makePlan(
   const graph = buildGraph(subject.steps, recipe);
   const forced = from === undefined ? new Set<string>() : descendants(graph, idsOf(graph, from, "--from"));
   const all = subject.targets.flatMap((id) => resultKeys(nodeOf(graph, id)));
-  const has = memo((key: string) => cache.has(key));
+  const damaged = await cache.findDamaged(outputKeys(graph), { unknown: false });
+  const has = memo((key: string) => cache.has(key) && !damaged.has(key));
   const complete = resolve(graph, { has, required: all, forced });
   const required = new Set(
     until === undefined ? all : idsOf(graph, until, "--until").flatMap((id) => resultKeys(nodeOf(graph, id))),
@@ -98,7 +108,7 @@ export function makePlan(
   const steps = [...graph].map(([id, node]): PlannedStep => {
     const { step, key, outputs } = node;
     const state = states.get(id) ?? "skip";
-    const why = state !== "run" ? undefined : forcedOnly(node, forced, has) ? { field: "forced" } : explain(node);
+    const why = state === "run" ? reasonOf(node, { forced, has, damaged, explain }) : undefined;
     const disk = Object.values(step.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
     return {
       ...{ id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }), state },
@@ -115,10 +125,10 @@ export function makePlan(
     disk: peakDisk(run, { later, graph, has }),
   };
   const { model, method } = subject;
-  return Promise.resolve({
+  return {
     ...{ model, method, graph, steps, required, forced, later, totals },
     ...(until === undefined ? {} : { until }),
-  });
+  };
 }
 
 /** A plan by stages, in the order of their first steps. */
@@ -156,9 +166,18 @@ function idsOf(graph: Graph, stage: string, option: string): string[] {
   throw new RangeError(`Cannot plan with ${option} ${stage}: the stages are ${stages}`);
 }
 
-/** Whether a step would not run if it were not forced. */
-function forcedOnly(node: Node, forced: ReadonlySet<string>, has: (key: string) => boolean): boolean {
-  return forced.has(node.step.id) && resultKeys(node).every((key) => has(key));
+function reasonOf(
+  node: Node,
+  { forced, has, damaged, explain }: {
+    readonly forced: ReadonlySet<string>;
+    readonly has: (key: string) => boolean;
+    readonly damaged: ReadonlyMap<string, string>;
+    readonly explain: (node: Node) => Reason;
+  },
+): Reason {
+  if (forced.has(node.step.id) && resultKeys(node).every((key) => has(key))) return { field: "forced" };
+  if (Object.values(node.outputs).some((key) => damaged.has(key))) return { field: "corrupt" };
+  return explain(node);
 }
 
 /**

@@ -136,6 +136,18 @@ Deno.test("makePlan() says evicted when the results are gone, and partly for som
     assert.deepEqual(await run(cache, { stages }), ["spbo[1]"]);
   }));
 
+Deno.test("makePlan() says corrupt of what was changed behind the cache's back, and touches nothing", () =>
+  inCache(async (cache) => {
+    await run(cache, {});
+    const key = cache.list().find(({ step }) => step === "spbo[1]")?.key ?? "";
+    const path = cache.read(key).path("codes.safetensors");
+    Deno.writeFileSync(path, Deno.readFileSync(path).map((byte, at) => at === 90 ? byte ^ 1 : byte));
+    const plan = await planOf(cache, {});
+    assert.deepEqual(whys(plan), { "spbo[1]": { field: "corrupt" } });
+    assert.equal(cache.has(key), true);
+    assert.deepEqual(await run(cache, {}), ["spbo[1]"]);
+  }));
+
 Deno.test("makePlan() with from forces a stage and all that depends on it", () =>
   inCache(async (cache) => {
     await run(cache, {});

@@ -8,7 +8,7 @@ import type { CorruptArtifactError } from "./artifact.ts";
 import type { ArtifactCache } from "./cache.ts";
 import type { Undated } from "./context.ts";
 import type { Reason, RunEvent } from "./events.ts";
-import { type Graph, type Node, resolve, type State } from "./graph.ts";
+import { type Graph, makerOf, type Node, outputKeys, resolve, type State } from "./graph.ts";
 import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { asNoSpace, freeBytes, size } from "./no_space.ts";
@@ -129,7 +129,7 @@ class Run {
 
   async execute(): Promise<RunResult> {
     try {
-      this.#start();
+      await this.#start();
       await this.#runSteps();
       if (this.#plan.until === undefined) await this.#finish();
       this.#dropUnneeded(this.#graph.values());
@@ -144,12 +144,17 @@ class Run {
     return result;
   }
 
-  #start(): void {
+  async #start(): Promise<void> {
     const { run, folder, recipe, name } = this.#settings;
     const { method, model, device } = this.#subject;
     // Pinned before looking, so that nothing that is seen goes away; and seen again, as other runs may have gone on.
-    const all = [...this.#graph.values()].flatMap(({ outputs }) => Object.values(outputs));
+    const all = outputKeys(this.#graph);
     this.#cache.pin(run, all);
+    const damaged = await this.#cache.findDamaged(all);
+    for (const key of damaged.keys()) {
+      this.#cache.discard(key);
+      this.#damaged.add(makerOf(this.#graph, key) ?? "unknown");
+    }
     const states = this.#resolve();
     this.#pending = idsInState(states, "run");
     const needed = this.#needed();
@@ -157,9 +162,12 @@ class Run {
     const steps = this.#plan.steps.map((planned) => {
       const { why, ...rest } = summaryOf(planned);
       const state = states.get(planned.id) ?? "skip";
-      return { ...rest, state, ...(state === "run" ? { why: why ?? { field: "evicted" } } : {}) };
+      return { ...rest, state, ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}) };
     });
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
+    for (const [key, detail] of damaged) {
+      this.#emit({ type: "artifact-corrupt", key, step: makerOf(this.#graph, key) ?? "unknown", detail });
+    }
     this.#warnOfLittleSpace();
     this.#guard(() => {
       const locked = `recipe:\n${indent(renderRecipe(recipe, { relativeTo: folder }))}`;
@@ -214,7 +222,7 @@ class Run {
   #runStep(node: Node): Promise<Outcome> {
     return runStep(node, {
       ...{ cache: this.#cache, recipe: this.#settings.recipe, model: this.#subject.model, signal: this.#signal },
-      ...{ why: this.#why(node), forced: this.#forced.has(node.step.id) },
+      ...{ why: this.#why(node.step.id), forced: this.#forced.has(node.step.id) },
       emit: (event) => this.#emit(event),
       needed: () => this.#needed(),
     });
@@ -234,7 +242,7 @@ class Run {
     this.#keepToLimit();
   }
 
-  #why({ step: { id } }: Node): Reason {
+  #why(id: string): Reason {
     if (this.#damaged.has(id)) return { field: "corrupt" };
     if (this.#executed.has(id)) return { field: "transient" };
     return this.#plan.steps.find((planned) => planned.id === id)?.why ?? { field: "transient" };
@@ -254,7 +262,7 @@ class Run {
   /** Removes a damaged artifact and finds anew what must run. @returns false when that was done too often */
   #heal(error: CorruptArtifactError): boolean {
     const { key, detail } = error;
-    const step = [...this.#graph].find(([, { outputs }]) => Object.values(outputs).includes(key))?.[0] ?? "unknown";
+    const step = makerOf(this.#graph, key) ?? "unknown";
     this.#emit({ type: "artifact-corrupt", key, step, detail });
     const times = (this.#heals.get(key) ?? 0) + 1;
     this.#heals.set(key, times);

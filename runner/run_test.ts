@@ -224,20 +224,40 @@ Deno.test("executeRun() notices, reports and heals a changed byte in any file of
     const paths = filesUnder(join(cache.folder, "artifacts"));
     assert.equal(paths.length, 15);
     for (const [number, path] of paths.entries()) {
-      const sound = Deno.readFileSync(path);
       flipByte(path, 37 * number + 11);
       const [damage] = (await cache.verify()).damaged;
       const healed = await runIn(cache, recipe);
       assert.deepEqual(modelOf(healed.folder), expected, path);
-      // Nothing reads the statistics once the codes are there.
-      const read = !damage.step.startsWith("calibrate");
       const told = healed.events.filter((event) => event.type === "artifact-corrupt");
-      assert.deepEqual(told.map(({ step }) => step), read ? [damage.step] : [], path);
-      if (read) assert.deepEqual((await cache.verify()).damaged, []);
-      else Deno.writeFileSync(path, sound);
+      assert.deepEqual(told.map(({ step }) => step), [damage.step], path);
+      assert.deepEqual((await cache.verify()).damaged, []);
+      // Nothing needed the statistics, as the codes are there; now they are asked for.
+      await runIn(cache, recipe, { plan: { until: "calibrate" } });
+      assert.equal(filesUnder(join(cache.folder, "artifacts")).filter((file) => paths.includes(file)).length, 15);
     }
   });
 });
+
+Deno.test("executeRun() notices damage that left size and time as they were when it reads", () =>
+  withCache(async (cache) => {
+    const { folder } = await runIn(cache, recipeWith());
+    const path = filesUnder(join(cache.folder, "artifacts")).find((file) => file.endsWith("codes.safetensors")) ?? "";
+    const { atime, mtime } = Deno.statSync(path);
+    flipByte(path, 99);
+    Deno.utimeSync(path, atime ?? 0, mtime ?? 0);
+    const healed = await runIn(cache, recipeWith());
+    assert.equal(healed.events.filter(({ type }) => type === "artifact-corrupt").length, 1);
+    assert.deepEqual(modelOf(healed.folder), modelOf(folder));
+  }));
+
+Deno.test("executeRun() warns when the disk has less room than the run is expected to take", () =>
+  withCache(async (cache) => {
+    const outputs = { hidden: { retain: "transient", bytes: 2 ** 60 } } as const;
+    const tamper = (step: Step): Step => step.id === "embed" ? { ...step, outputs, run: (c) => step.run(c) } : step;
+    const { events } = await runIn(cache, recipeWith(), { pipeline: { tamper } });
+    const warning = events.find((event) => event.type === "warning");
+    assert.match(warning?.message ?? "", /^The run is expected to take 1048576.0 TiB in .* are free$/);
+  }));
 
 Deno.test("executeRun() heals inputs that are damaged or deleted while it runs, and their producers", async () => {
   const recipe = recipeWith();
