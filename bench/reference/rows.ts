@@ -100,11 +100,10 @@ export function modelOf({ model }: Recipe): string {
 
 /** All values in which a recipe differs from what a row was made with; empty when it is the row's recipe. */
 export function differencesFrom(recipe: Recipe, row: Row, protocol: Protocol): Difference[] {
-  const wanted = { model: row.model, ...settingsOf(row, protocol) };
+  const wanted = { model: row.model, stages: settingsOf(row, protocol) };
   const { perplexity } = recipe.stages.evaluate;
   const [entry] = perplexity;
-  const found = {
-    model: modelOf(recipe),
+  const stages = {
     ...recipe.stages,
     calibrate: { ...recipe.stages.calibrate, dataset: windowsOf(recipe.stages.calibrate.dataset) },
     pack: { scales: recipe.stages.pack.scales },
@@ -116,6 +115,7 @@ export function differencesFrom(recipe: Recipe, row: Row, protocol: Protocol): D
       }
       : { perplexity },
   };
+  const found = { model: modelOf(recipe), stages };
   return leafDifferences(found, wanted);
 }
 
