@@ -106,8 +106,8 @@ export async function parseStateDict(source: ByteSource): Promise<ReadonlyMap<st
     if (typeof name === "string" && value instanceof Rebuilt) tensors.set(name, value.tensor);
   }
   if (tensors.size === 0) {
-    const keys = [...dictionary.keys()].slice(0, 5).map((key) => JSON.stringify(key)).join(", ");
-    fail(`it holds no tensors but ${keys === "" ? "nothing" : keys}; give the model's state dict alone`);
+    const keys = [...dictionary.keys()].slice(0, 5).map((key) => typeof key === "string" ? quote(key) : typeof key);
+    fail(`it holds no tensors but ${keys.join(", ") || "nothing"}; give the model's state dict alone`);
   }
   return tensors;
 }
@@ -197,7 +197,7 @@ function storageOf(id: unknown, root: string, members: ReadonlyMap<string, ZipMe
     return fail("it refers to something other than a storage");
   }
   const name = `${root}data/${key}`;
-  const member = members.get(name) ?? fail(`it refers to ${name}, which the file does not hold`);
+  const member = members.get(name) ?? fail(`it refers to ${quote(name)}, which the file does not hold`);
   const bytes = count * ELEMENT_BYTES[type.dtype];
   if (member.size !== bytes) {
     fail(`${name} must have ${bytes} bytes (${count} of ${type.dtype}): it has ${member.size}`);
@@ -242,8 +242,15 @@ function gather(
 }
 
 function refusal(name: string): string {
-  return `"${name}" is none of the names that a state dict needs; nothing was executed: if you trust the file, load it ` +
+  return `${
+    quote(name)
+  } is none of the names that a state dict needs; nothing was executed: if you trust the file, load it ` +
     "with PyTorch and save the model as safetensors";
+}
+
+/** A text of an untrusted file, fit for a message. */
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, 100));
 }
 
 function isKnown(value: unknown): value is Known {

@@ -122,7 +122,7 @@ function parseDirectory(
     const next = extra + extraLength + commentLength;
     if (next > size) fail(source, `its directory is cut within member number ${index + 1}`);
     const name = new TextDecoder().decode(bytes.subarray(at + FIXED.central, extra));
-    if (members.has(name)) fail(source, `it has two members named ${name}`);
+    if (members.has(name)) fail(source, `it has two members named ${JSON.stringify(name.slice(0, 100))}`);
     members.set(
       name,
       parseMember(source, new DataView(view.buffer, view.byteOffset + at, next - at), extra - at, extraLength),
