@@ -1,4 +1,5 @@
 /** A recipe opened: its model, texts and device looked at, its steps planned; and its result, once all steps are there. */
+import { basename } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inMemoryHashes } from "../checkpoints/file_hashes.ts";
 import { InputError } from "../checkpoints/input_error.ts";
@@ -17,6 +18,7 @@ import { identify, type Planning, type Stage, type TextFacts } from "./planning.
 import { writeResult } from "./result.ts";
 import { orderSteps } from "./step_order.ts";
 import { evaluationsOf, Tools } from "./tools.ts";
+import { withoutReading } from "./unread_hashes.ts";
 
 /**
  * Opens a recipe for planning or running.
@@ -27,9 +29,17 @@ import { evaluationsOf, Tools } from "./tools.ts";
 export async function openSubject(
   stages: readonly Stage[],
   recipe: Recipe,
-  { device: wanted, purpose, hashes = inMemoryHashes(), cache, warn = () => {}, progress = () => {} }: OpenOptions,
+  { device: wanted, purpose, hashes: memo = inMemoryHashes(), cache, warn = () => {}, progress = () => {} }:
+    OpenOptions,
 ): Promise<Subject> {
   const device = chooseDevice(wanted);
+  const hashes = purpose === "run" ? memo : withoutReading(memo, ({ path, size }) =>
+    warn(
+      `${basename(path)} (${
+        (size / 1e9).toFixed(2)
+      } GB) is new here and was not read: a run hashes it first, and may then ` +
+        `find steps in the cache`,
+    ));
   const hub: HubAccess = { cache, hashes, warn, progress };
   const checkpoint = await openCheckpoint(recipe.model, { ...hub, purpose });
   try {
