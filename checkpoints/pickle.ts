@@ -74,11 +74,14 @@ const PROTOCOLS = { least: 2, most: 5 };
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * const refuse = (name: unknown, fail: (why: string) => never) => fail(`${name} is not allowed`);
- * const rules = { label: "x.bin", global: refuse, call: refuse, persistent: refuse };
- * const bytes = Uint8Array.of(0x80, 2, 0x4b, 7, 0x4e, 0x86, 0x2e);
- * assert.deepEqual(unpickle(bytes, rules), [7, null]);
- * assert.throws(() => unpickle(new TextEncoder().encode("\x80\x02cos\nsystem\n."), rules), /not allowed|pickle/);
+ * const rules: PickleRules = {
+ *   label: "x.bin",
+ *   global: (name, fail) => fail(`${name} is not allowed`),
+ *   call: (_callee, _inputs, fail) => fail("calls are not allowed"),
+ *   persistent: (_id, fail) => fail("ids are not allowed"),
+ * };
+ * assert.deepEqual(unpickle(Uint8Array.of(0x80, 2, 0x4b, 7, 0x4e, 0x86, 0x2e), rules), [7, null]);
+ * assert.throws(() => unpickle(new TextEncoder().encode("cos\nsystem\n."), rules), /os\.system is not allowed/);
  * ```
  * Format: https://docs.python.org/3/library/pickletools.html and the comments in CPython's `Lib/pickletools.py`.
  * @param bytes the whole pickle; its length bounds time and memory
