@@ -2,7 +2,7 @@
  * The cache's memo in SQLite: sizes, costs, last uses, who needs what, what steps were made of. The artifacts' manifests
  * are the truth; deleting this file loses nothing but file hashes and the order of last uses.
  */
-import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import type { FileHashes } from "../checkpoints/file_hashes.ts";
 import type { KeyComponents } from "./keys.ts";
 import { filesBytes, type Manifest } from "./manifest.ts";
@@ -75,6 +75,7 @@ export function openIndex(path: string, rebuild: (index: CacheIndex) => void): C
 /** The index of one opened cache. */
 export class CacheIndex {
   readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
   /** The memo of file hashes, for `checkpoints/file_hashes.ts`. */
   readonly fileHashes: FileHashes;
 
@@ -291,15 +292,21 @@ export class CacheIndex {
   }
 
   #get(sql: string, ...values: SQLOutputValue[]): Row | undefined {
-    return this.#database.prepare(sql).get(...values);
+    return this.#prepare(sql).get(...values);
   }
 
   #all(sql: string, ...values: SQLOutputValue[]): Row[] {
-    return this.#database.prepare(sql).all(...values);
+    return this.#prepare(sql).all(...values);
   }
 
   #run(sql: string, ...values: SQLOutputValue[]): void {
-    this.#database.prepare(sql).run(...values);
+    this.#prepare(sql).run(...values);
+  }
+
+  #prepare(sql: string): StatementSync {
+    const statement = this.#statements.get(sql) ?? this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 }
 
