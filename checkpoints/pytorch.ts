@@ -83,8 +83,10 @@ class Stored {
  */
 export async function parseStateDict(source: ByteSource): Promise<ReadonlyMap<string, TorchTensor>> {
   const fail = failing(source.label);
-  await checkKind(source, fail);
-  const members = await readZipDirectory(source);
+  const members = await readZipDirectory(source).catch(async (error) => {
+    await explainKind(source, fail);
+    throw error;
+  });
   const pickles = [...members.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickles.length !== 1) fail(`it must have one member named */data.pkl: it has ${pickles.length}`);
   const root = pickles[0].slice(0, -"data.pkl".length);
@@ -130,7 +132,8 @@ export function torchBytes({ dtype, shape }: TorchTensor): number {
   return elements(shape) * ELEMENT_BYTES[dtype];
 }
 
-async function checkKind(source: ByteSource, fail: Fail): Promise<void> {
+/** Says what a file is instead, where its beginning tells. */
+async function explainKind(source: ByteSource, fail: Fail): Promise<void> {
   const first = await source.read(0, Math.min(source.size, LFS_POINTER.length));
   const begins = (bytes: readonly number[]) => bytes.every((byte, i) => first[i] === byte);
   if (first.length === 0) fail("it is empty");
