@@ -1,9 +1,12 @@
 /** `runs`: past runs, listed, shown and compared. */
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
+import { JOURNAL } from "../runner/journal.ts";
 import { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "../runner/mod.ts";
 import { asked } from "./exit_codes.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
-import { runsFolder } from "./places.ts";
+import { locate, runsFolder } from "./places.ts";
 import { duration, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -56,7 +59,7 @@ function list({ runs, json }: Options, terminal: Terminal): void {
 }
 
 function show(id: string, { runs, json }: Options, terminal: Terminal): void {
-  const record = asked(() => readRun(runsFolder(runs), id));
+  const record = openRun(id, runsFolder(runs));
   if (json) return terminal.line(JSON.stringify(record));
   for (const line of describeRun(record)) terminal.line(line);
   const numbers = compareRuns(record, record).metrics;
@@ -68,9 +71,16 @@ function show(id: string, { runs, json }: Options, terminal: Terminal): void {
 
 function compare(a: string, b: string, { runs, json }: Options, terminal: Terminal): void {
   const folder = runsFolder(runs);
-  const comparison = compareRuns(asked(() => readRun(folder, a)), asked(() => readRun(folder, b)));
+  const comparison = compareRuns(openRun(a, folder), openRun(b, folder));
   if (json) return terminal.line(JSON.stringify(comparison));
   for (const line of renderComparison(comparison, terminal.width)) terminal.line(line);
+}
+
+/** A run by its id in the folder of runs, or by its own folder wherever that is. */
+function openRun(id: string, runs: string): RunRecord {
+  const folder = locate(id);
+  const elsewhere = existsSync(join(folder, JOURNAL));
+  return asked(() => elsewhere ? readRun(dirname(folder), basename(folder)) : readRun(runs, id));
 }
 
 /** Two runs side by side: recipe values that differ, then the numbers of their results. */
