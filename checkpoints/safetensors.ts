@@ -136,7 +136,11 @@ export async function readSafetensors(
 export async function readTensor(source: ByteSource, header: Header, name: string): Promise<Tensor> {
   const entry = header.tensors.get(name);
   if (entry === undefined) {
-    throw new InputError(`Cannot read tensor "${name}" of ${source.label}: the file has no such tensor`);
+    const some = [...header.tensors.keys()].slice(0, 8).join(", ");
+    throw new InputError(
+      `Cannot read tensor "${name}" of ${source.label}: the file has no such tensor` +
+        (some === "" ? "" : `, but ${some}${header.tensors.size > 8 ? ", …" : ""}`),
+    );
   }
   const { dtype, shape, begin, end } = entry;
   if (!isDtype(dtype)) {

@@ -13,7 +13,7 @@ export class UsageError extends Error {
 export const exitCodes: readonly (readonly [number, string])[] = [
   [0, "all is well"],
   [1, "an unexpected error: please report it"],
-  [2, "the recipe or the arguments are wrong"],
+  [2, "the recipe or the arguments are wrong, or a folder cannot be written to"],
   [3, "the input is wrong: a checkpoint, a text, the hub"],
   [4, "no space left on the disk"],
   [5, "a step failed, for instance on a value that is not finite"],

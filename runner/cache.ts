@@ -13,6 +13,7 @@ import { canonicalJson, type KeyComponents, outputKey } from "./keys.ts";
 import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
 import { filesBytes, type Manifest } from "./manifest.ts";
 import { asNoSpace } from "./no_space.ts";
+import { asFolderError } from "./run_errors.ts";
 import type { ArtifactReader } from "./stage.ts";
 
 export type { ArtifactInfo, StepRecord };
@@ -88,6 +89,7 @@ export const DEFAULT_CACHE_SIZE = 50 * 2 ** 30;
  *
  * @param folder absolute path
  * @throws {NoSpaceError} when the disk is full
+ * @throws {FolderError} when the folder cannot be made or written to
  */
 export async function openCache(
   folder: string,
@@ -96,7 +98,7 @@ export async function openCache(
   try {
     return await Promise.resolve(new ArtifactCache(folder, size));
   } catch (error) {
-    throw asNoSpace(error, folder, 0) ?? error;
+    throw asNoSpace(error, folder, 0) ?? asFolderError(error, folder, "--cache") ?? error;
   }
 }
 

@@ -14,7 +14,7 @@ import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { asNoSpace, freeBytes, size } from "./no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
 import { renderRecipe } from "./recipe.ts";
-import { asError, exitCodeOf, InterruptedError } from "./run_errors.ts";
+import { asError, asFolderError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
 import type { Recipe } from "./schema.ts";
 import type { FinishContext, Subject } from "./stage.ts";
@@ -62,7 +62,7 @@ const MOST_HEALS = 3;
  * Runs a plan. Failures and interruptions are results, not exceptions; they are in the journal too.
  *
  * @returns when the run's folder is complete, or says why it is not
- * @throws {Error} when not even the run's folder can be made
+ * @throws {NoSpaceError | FolderError} when not even the run's folder can be made
  */
 export async function executeRun(plan: Plan, subject: Subject, options: RunOptions): Promise<RunResult> {
   const name = options.name ?? options.recipe.name ?? "run";
@@ -73,7 +73,7 @@ export async function executeRun(plan: Plan, subject: Subject, options: RunOptio
     Deno.mkdirSync(folder, { recursive: true });
     journal = openJournal(join(folder, JOURNAL));
   } catch (error) {
-    throw asNoSpace(error, options.runsDir, 0) ?? error;
+    throw asNoSpace(error, options.runsDir, 0) ?? asFolderError(error, options.runsDir, "--runs") ?? error;
   }
   try {
     return await new Run(plan, subject, { ...options, name, run, folder, journal }).execute();

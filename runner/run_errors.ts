@@ -16,8 +16,41 @@ export class InterruptedError extends Error {
   }
 }
 
+/** A folder that is to be written to cannot be. */
+export class FolderError extends Error {
+  override readonly name = "FolderError";
+  readonly code = "FOLDER";
+}
+
+/** What the system says where a folder is a file, read-only, or not the user's. */
+const UNUSABLE = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT", "ELOOP", "ENAMETOOLONG"]);
+
+/**
+ * Turns what the system says of a folder that cannot be written to into one clear error.
+ *
+ * @param error anything thrown
+ * @param folder what was to be made or written to
+ * @param option of the command line that names the folder
+ * @returns undefined when the error has another reason
+ */
+export function asFolderError(error: unknown, folder: string, option: string): FolderError | undefined {
+  const { code } = (error ?? {}) as { code?: unknown };
+  if (!(error instanceof Error && typeof code === "string" && UNUSABLE.has(code))) return undefined;
+  return new FolderError(
+    `Cannot write to folder ${folder}: ${error.message}; choose another with ${option}`,
+    { cause: error },
+  );
+}
+
 /** Exit codes by the `code` of the error; the command line documents them. */
-const EXITS: Readonly<Record<string, number>> = { INPUT: 3, NO_SPACE: 4, STEP: 5, CACHE: 6, INTERRUPTED: 130 };
+const EXITS: Readonly<Record<string, number>> = {
+  FOLDER: 2,
+  INPUT: 3,
+  NO_SPACE: 4,
+  STEP: 5,
+  CACHE: 6,
+  INTERRUPTED: 130,
+};
 
 /**
  * The exit code of a process that ends with an error: 1 for what is not foreseen.
