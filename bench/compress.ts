@@ -13,7 +13,7 @@ import { Command, Option } from "commander";
 import { stringify } from "yaml";
 import { parseWhole, withOutputOptions } from "../cli/options.ts";
 import { projectFolder, workingFolder } from "../cli/places.ts";
-import { bytes, duration, renderTable } from "../cli/table.ts";
+import { bytes, duration, renderTable, wrapText } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { loadRecipe } from "../runner/recipe.ts";
 import { median, openGemmRate } from "./compress/gemm_rate.ts";
@@ -61,6 +61,9 @@ const MOST_MEMORY = { model: 3e9, llama7b: 6e9 } as const;
 
 /** Tokens that LLaMA-7B is calibrated on in the paper. */
 const PAPER_TOKENS = 128 * 2048;
+
+/** Highest rate over lowest from which on a machine is too busy to be measured. */
+const BUSY = 1.5;
 
 /** Exit code where a bound is missed. */
 const MISSED = 5;
@@ -110,6 +113,7 @@ async function compareModel(options: Options, folder: string, terminal: Terminal
   const rate = median(rates);
   const theirs = scaleTo(rate, official);
   const ratio = theirs.quantize / ours.quantizing.seconds;
+  const careful = scaleTo(Math.max(...rates), official).quantize / ours.quantizing.seconds;
   const bounds = { ratio: ratio >= LEAST_RATIO, memory: peak <= MOST_MEMORY.model };
   if (options.json) {
     const gemm = { ...rateFacts(rates), recorded: official.gemm };
@@ -122,6 +126,7 @@ async function compareModel(options: Options, folder: string, terminal: Terminal
         ours,
         official: { recorded: official, scaled: theirs },
         ratio,
+        ratioAtHighestRate: careful,
         peak,
         bounds,
         steps,
@@ -146,20 +151,27 @@ async function compareModel(options: Options, folder: string, terminal: Terminal
         ],
       ),
       "",
-      `quantising is ${ratio.toFixed(1)} times as fast as official BiLLM, at least ${LEAST_RATIO}: ${
-        verdict(bounds.ratio)
-      }`,
+      `quantising is ${ratio.toFixed(1)} times as fast as official BiLLM (${
+        careful.toFixed(1)
+      } at the highest rate), at ` +
+      `least ${LEAST_RATIO}: ${verdict(bounds.ratio)}`,
+      ...busyLines(rates),
       memoryLine(peak, MOST_MEMORY.model),
     ];
-    for (const line of lines) terminal.line(line);
+    print(lines, terminal);
   }
   return bounds.ratio && bounds.memory ? 0 : MISSED;
+}
+
+/** Prints tables as they are, and sentences within the terminal's width. */
+function print(lines: readonly string[], terminal: Terminal): void {
+  for (const line of lines) for (const part of wrapText(line, terminal.width, "  ")) terminal.line(part);
 }
 
 /** Random weights of a real width. @returns the exit code */
 async function measureWidth(options: Options, folder: string, terminal: Terminal): Promise<number> {
   const { blocks = 2, windows, length, seed } = options;
-  terminal.note(`writing ${blocks} blocks of random weights`);
+  terminal.note(`writing ${blocksOf(blocks)} of random weights`);
   const model = join(folder, "llama7b-width");
   const written = await writeRandomLlama(model, { ...LLAMA_7B, blocks, windows, length, seed });
   const recipe = join(folder, "recipe.yaml");
@@ -185,6 +197,7 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
   const whole = {
     quantizing: LLAMA_7B_BLOCKS * each.quantizing.seconds,
     forward: LLAMA_7B_BLOCKS * each.forward.seconds,
+    // What does not grow with the tokens, such as reading weights, is counted as if it did.
     forwardOfPaper: LLAMA_7B_BLOCKS * each.forward.seconds * PAPER_TOKENS / tokens,
   };
   const met = peak <= MOST_MEMORY.llama7b;
@@ -194,7 +207,7 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
     );
   } else {
     const lines = [
-      `LLaMA-7B's width, ${blocks} blocks of random weights (${
+      `LLaMA-7B's width, ${blocksOf(blocks)} of random weights (${
         bytes(written)
       }) on ${run.device.kind} (${run.device.name})`,
       `${rateLine(rates)}; calibrated on ${windows} windows of ${length} tokens`,
@@ -212,10 +225,11 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
       `LLaMA-7B would take ${duration(whole.quantizing)} of quantising; its forward passes ${
         duration(whole.forward)
       }, and ` +
-      `about ${duration(whole.forwardOfPaper)} on the paper's ${PAPER_TOKENS} tokens`,
+      `at most about ${duration(whole.forwardOfPaper)} on the paper's ${PAPER_TOKENS} tokens`,
+      ...busyLines(rates),
       memoryLine(peak, MOST_MEMORY.llama7b),
     ];
-    for (const line of lines) terminal.line(line);
+    print(lines, terminal);
   }
   return met ? 0 : MISSED;
 }
@@ -259,6 +273,15 @@ function rateLine(rates: readonly number[]): string {
   const { median, least, most, samples } = rateFacts(rates);
   const [middle, from, to] = [median, least, most].map((rate) => rate.toFixed(0));
   return `float32 products of 1024³: ${middle} GFLOP/s (median of ${samples}, ${from} to ${to})`;
+}
+
+function busyLines(rates: readonly number[]): string[] {
+  const { least, most } = rateFacts(rates);
+  return most / least > BUSY ? ["the rates differ widely: other programs are at work, measure again without them"] : [];
+}
+
+function blocksOf(count: number): string {
+  return count === 1 ? "1 block" : `${count} blocks`;
 }
 
 function partRows(name: string, { seconds, stages }: Part, theirs: number): string[][] {
