@@ -1,0 +1,267 @@
+/** Every option of every stage on real layers: two blocks of LLaMA and of OPT through the whole pipeline, in this process. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { openPacked } from "../checkpoints/packed.ts";
+import type { Metrics } from "../report/mod.ts";
+import { type ArtifactCache, executeRun, makePlan, openCache } from "../runner/mod.ts";
+import { loadRecipe } from "../runner/recipe.ts";
+import { Stages } from "../runner/schema.ts";
+import { pipeline } from "../stages/mod.ts";
+import { metricsOf, temporaryFolder } from "./command_line_test_support.ts";
+import { cutModel, models, smallRecipe } from "./small_models_test_support.ts";
+
+type StageSettings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** A folder with both models cut short and one cache. */
+interface Workshop extends Disposable {
+  run(architecture: keyof typeof models, stages: StageSettings): Promise<Result>;
+}
+
+interface Result {
+  readonly folder: string;
+  readonly metrics: Metrics;
+  readonly stages: ReturnType<typeof Stages.parse>;
+}
+
+async function openWorkshop(): Promise<Workshop> {
+  const temporary = temporaryFolder();
+  const folder = temporary.path;
+  for (const [name, from] of Object.entries(models)) cutModel(from, join(folder, name), 2);
+  const cache: ArtifactCache = await openCache(join(folder, "cache"));
+  return {
+    async run(architecture, stages) {
+      const text = smallRecipe({ model: join(folder, architecture), windows: models[architecture], stages });
+      const path = join(folder, "recipe.yaml");
+      Deno.writeTextFileSync(path, stringify({ ...text, extends: undefined }));
+      const { recipe } = await loadRecipe(path);
+      const subject = await pipeline.open(recipe, { purpose: "run", device: "cpu", cache: cache.folder });
+      try {
+        const plan = await makePlan(subject, cache, { recipe });
+        const { error, folder: run } = await executeRun(plan, subject, {
+          ...{ cache, recipe, runsDir: join(folder, "runs") },
+        });
+        if (error !== undefined) throw new Error(`${JSON.stringify(stages)}: ${error.message}`, { cause: error });
+        return { folder: run, metrics: metricsOf({ path: run }), stages: recipe.stages };
+      } finally {
+        await subject.close();
+      }
+    },
+    [Symbol.dispose]() {
+      cache.close();
+      temporary[Symbol.dispose]();
+    },
+  };
+}
+
+/** What holds of every result: numbers are finite, masks keep what they promise, pruned weights are zero. */
+async function assertSound({ folder, metrics, stages }: Result): Promise<void> {
+  const { original, compressed } = metrics.perplexity.heldout;
+  assert.ok(Number.isFinite(original) && Number.isFinite(compressed));
+  const { type } = stages["fine-search"];
+  const { of } = stages["coarse-search"];
+  // One value per group is hardly a model; everything else stays near the original.
+  assert.ok(compressed > 0.9 * original && compressed < 20 * original, `${compressed} of ${original}`);
+  for (const { name, error } of metrics.layer_error.layers) assert.ok(error >= 0 && error < 1, `${name}: ${error}`);
+  const packed = await openPacked(join(folder, "model"));
+  try {
+    for (const [name, header] of packed.layers) {
+      const { codes, rows, cols } = await packed.layer(name);
+      const weights = await packed.read(`${name}.weight`);
+      assert.ok(weights.every((weight, i) => Number.isFinite(weight) && (codes[i] % 2 === 1 || weight === 0)), name);
+      const keep = metrics.keep[Number(/layers\.(\d+)\./.exec(name)?.[1])];
+      assert.equal(header.type, type);
+      const kept = (from: number, to: number) => {
+        let count = 0;
+        for (let i = from; i < to; i++) count += codes[i] % 2;
+        return count;
+      };
+      if (type === "none") assert.equal(kept(0, codes.length), codes.length, name);
+      else if (type === "semi-structured") {
+        for (let at = 0; at < codes.length; at += of) assert.equal(kept(at, at + of), keep, `${name} from ${at} on`);
+      } else {
+        const share = kept(0, codes.length) / (rows * cols);
+        assert.ok(Math.abs(share - keep / of) < 0.02, `${name} keeps ${share}, not ${keep / of}`);
+      }
+      if (type === "structured") {
+        for (let at = cols; at < codes.length; at++) {
+          if (codes[at] % 2 !== codes[at % cols] % 2) assert.fail(`${name} prunes parts of column ${at % cols}`);
+        }
+      }
+    }
+  } finally {
+    packed.close();
+  }
+}
+
+/** Few candidates and rounds: quick, and the same code. */
+const quick = { candidates: 6, iterations: 2, salient_max: 10 };
+
+/** Together they use every value of every option. */
+const combinations: readonly { readonly on: keyof typeof models; readonly stages: StageSettings }[] = [
+  // PBS²P as printed, on OPT.
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "sequential" },
+      "coarse-search": { metric: "lr", similarity: "token" },
+      "fine-search": { metric: "hessian", mask_from: "updated", type: "semi-structured" },
+      spbo: {
+        ...{ split_points: 2, split_search: "free", split_on: "all", solver: "alternate", schedule: "stepwise" },
+        ...{ search_target: { salient: "scores", segments: "weights" }, salient: true },
+      },
+      compensate: { mode: "diagonal" },
+      pack: { scales: "f16", mask: "enumerative" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "coarse-search": { metric: "ri" },
+      "fine-search": { metric: "hessian-squared", mask_from: "original" },
+      spbo: { split_search: "doubled", search_target: "weighted", solver: "joint", resign: 1, split_on: "kept" },
+      compensate: { mode: "exact" },
+      pack: { scales: "f32", mask: "bitmask" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "original" },
+      "coarse-search": { metric: "none", keep: 6 },
+      "fine-search": { metric: "magnitude", type: "unstructured" },
+      spbo: { split_points: 0, solver: "none", search_target: "scores" },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "coarse-search": { similarity: "flattened", keep: 6 },
+      "fine-search": { metric: "wanda", type: "structured" },
+      spbo: { split_points: 1, schedule: "oneshot", search_target: "weights" },
+      compensate: { mode: "none" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "sequential" },
+      "coarse-search": { metric: "ri", of: 4, keep: 3 },
+      "fine-search": { metric: "ria", mask_from: "original", type: "unstructured" },
+      spbo: { split_points: 3, salient: false, solver: "joint", group_size: 64 },
+      compensate: { mode: "exact" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "coarse-search": { metric: "none", of: 16, keep: 12 },
+      "fine-search": { metric: "si" },
+      spbo: { group_size: 96, search_target: { salient: "weighted", segments: "scores" } },
+      compensate: { mode: "exact", damping: 0.1 },
+      pack: { mask: "bitmask" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "coarse-search": { keep: 7, spread: 0 },
+      "fine-search": { metric: "random", seed: 3 },
+      spbo: { split_points: 2, solver: "joint" },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "original" },
+      "fine-search": { type: "none" },
+      spbo: { solver: "alternate", resign: 1, split_points: 1, salient: false },
+      compensate: { mode: "diagonal" },
+    },
+  },
+];
+
+Deno.test("stages: every option gives finite numbers, and masks that keep what they promise", async (test) => {
+  using workshop = await openWorkshop();
+  for (const { on, stages } of combinations) {
+    const title = Object.values(stages).flatMap((each) => Object.entries(each))
+      .map(([key, value]) => `${key} ${typeof value === "object" ? Object.values(value ?? {}) : value}`);
+    await test.step(`${on}: ${title.join(", ")}`, async () => {
+      await assertSound(await workshop.run(on, { ...stages, spbo: { ...quick, ...stages.spbo } }));
+    });
+  }
+});
+
+Deno.test("stages: the combinations above use every choice that the schema has", () => {
+  const used = new Map<string, Set<string>>();
+  for (const { stages } of combinations) {
+    for (const [stage, settings] of Object.entries(stages)) {
+      for (const [key, value] of Object.entries(settings)) {
+        const path = `${stage}.${key}`;
+        used.set(path, (used.get(path) ?? new Set()).add(typeof value === "object" ? "object" : String(value)));
+      }
+    }
+  }
+  const missing: string[] = [];
+  for (const [stage, schema] of Object.entries(Stages.shape)) {
+    for (const [key, option] of Object.entries(schema.unwrap().shape)) {
+      const inner = "unwrap" in option ? option.unwrap() : option;
+      const choices: readonly unknown[] = "options" in inner ? inner.options as readonly unknown[] : [];
+      for (const choice of choices) {
+        if (typeof choice === "string" && choices.length > 1 && !used.get(`${stage}.${key}`)?.has(choice)) {
+          missing.push(`${stage}.${key}: ${choice}`);
+        }
+      }
+    }
+  }
+  assert.deepEqual(missing, []);
+});
+
+Deno.test("stages: better solvers, compensation and room for more weights make the error smaller", async () => {
+  using workshop = await openWorkshop();
+  // With one column block a layer's error is the very thing that the solvers make small.
+  const single = { ...quick, group_size: 256, solver: "joint", salient: false };
+  const errors = async (spbo: Readonly<Record<string, unknown>>, others: StageSettings = {}) => {
+    const { metrics } = await workshop.run("llama", {
+      calibrate: { inputs: "original" },
+      "coarse-search": { metric: "none" },
+      "fine-search": { mask_from: "original" },
+      compensate: { mode: "none" },
+      pack: { scales: "f32" },
+      ...others,
+      spbo: { ...single, ...spbo },
+    });
+    return metrics.layer_error.layers.filter(({ name }) => !name.includes("down_proj"));
+  };
+  const joint = await errors({});
+  const ordered = (
+    better: readonly { name: string; error: number }[],
+    worse: readonly { name: string; error: number }[],
+    what: string,
+  ) =>
+    better.forEach(({ name, error }, i) =>
+      assert.ok(error <= worse[i].error * (1 + 1e-4), `${what}, ${name}: ${error} is more than ${worse[i].error}`)
+    );
+  const alternate = await errors({ solver: "alternate", iterations: 15 });
+  ordered(joint, alternate, "joint against alternate");
+  ordered(alternate, await errors({ solver: "none" }), "alternate against none");
+  ordered(await errors({ resign: 1 }), joint, "resign 1 against 0");
+  const steps = await errors({ solver: "alternate", iterations: 200 });
+  const once = await errors({ solver: "alternate", iterations: 200, schedule: "oneshot" });
+  steps.forEach(({ name, error }, i) => {
+    assert.ok(Math.abs(error / once[i].error - 1) < 0.02, `stepwise ${error}, oneshot ${once[i].error}: ${name}`);
+  });
+  ordered(await errors({}, { "coarse-search": { metric: "none", keep: 6 } }), joint, "6 of 8 against 4 of 8");
+  const mean = (layers: readonly { error: number }[]) =>
+    layers.reduce((sum, { error }) => sum + error, 0) / layers.length;
+  const blocks = { group_size: 64 };
+  const none = mean(await errors(blocks));
+  const exact = mean(await errors(blocks, { compensate: { mode: "exact" } }));
+  assert.ok(exact < none, `exact compensation ${exact}, none ${none}`);
+});
