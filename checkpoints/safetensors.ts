@@ -82,6 +82,7 @@ export async function writeSafetensors(
   path: string,
   tensors: Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
+  { flush = true }: { readonly flush?: boolean } = {},
 ): Promise<Written> {
   const entries = Object.entries(tensors).sort(([a, { dtype: s }], [b, { dtype: t }]) =>
     ELEMENT_BYTES[t] - ELEMENT_BYTES[s] || (a < b ? -1 : 1)
@@ -102,7 +103,7 @@ export async function writeSafetensors(
         bytes += length;
       }
     }
-    await file.sync();
+    if (flush) await file.sync();
   } finally {
     await file.close();
   }

@@ -38,9 +38,16 @@ export class Draft implements ArtifactWriter {
   #closed = false;
   readonly #files = new Map<string, ManifestFile | undefined>();
 
-  /** @param folder must exist and be empty */
-  constructor(folder: string) {
+  readonly #flush: boolean;
+
+  /**
+   * @param folder must exist and be empty
+   * @param options `flush`: wait until the disk has each file. What lives for minutes only, such as hidden states, need not:
+   * a killed process loses nothing by that, and after a power cut the hashes tell what is damaged, and it is made again
+   */
+  constructor(folder: string, { flush = true }: { readonly flush?: boolean } = {}) {
     this.folder = folder;
+    this.#flush = flush;
   }
 
   value(value: Json): void {
@@ -57,7 +64,7 @@ export class Draft implements ArtifactWriter {
 
   async write(...[file, tensors, metadata]: Parameters<ArtifactWriter["write"]>): Promise<void> {
     this.#open();
-    const { bytes, sha256 } = await writeSafetensors(this.#place(file), tensors, metadata);
+    const { bytes, sha256 } = await writeSafetensors(this.#place(file), tensors, metadata, { flush: this.#flush });
     const summary = Object.entries(tensors).map(([name, { dtype, shape }]) => [name, { dtype, shape: [...shape] }]);
     this.#files.set(file, { name: file, bytes, sha256, tensors: Object.fromEntries(summary) });
   }

@@ -92,11 +92,11 @@ export class ArtifactStore {
     return this.#stat(key, entries.map(([name]) => name)) === print;
   }
 
-  /** A folder to write an artifact in. */
-  draft(): Draft {
+  /** A folder to write an artifact in; see `Draft` for `flush`. */
+  draft(options?: { readonly flush?: boolean }): Draft {
     const folder = this.#scratch();
     Deno.mkdirSync(folder);
-    return new Draft(folder);
+    return new Draft(folder, options);
   }
 
   /** Gives a draft up. */

@@ -187,9 +187,13 @@ export class ArtifactCache {
     return damaged;
   }
 
-  /** A folder to write an artifact in; ends with `publish` or `abandon`. */
-  draft(): Draft {
-    return this.#store.draft();
+  /**
+   * A folder to write an artifact in; ends with `publish` or `abandon`.
+   *
+   * @param options `flush`: whether files are on the disk for good when they are written; see `Draft`
+   */
+  draft(options?: { readonly flush?: boolean }): Draft {
+    return this.#store.draft(options);
   }
 
   /** Gives a draft up. */

@@ -67,7 +67,7 @@ export function openSession(
     output(name) {
       open();
       if (!Object.hasOwn(step.outputs, name)) refuse("make output", name, "outputs", Object.keys(step.outputs));
-      const draft = drafts.get(name) ?? cache.draft();
+      const draft = drafts.get(name) ?? cache.draft({ flush: step.outputs[name].retain === "keep" });
       drafts.set(name, draft);
       return draft;
     },

@@ -38,14 +38,32 @@ export async function passBlock(
   const run = await forward.openBlock(pass.block, pass.weights, { gather, output: wanted, move: true });
   let similarity = NO_SIMILARITY;
   const cut = batches(spec, text);
+  // Reading the next batch and writing the last one go on while the worker computes.
+  let coming = ahead(source(cut[0]));
+  let leaving = Promise.resolve();
   for (const batch of cut) {
     context.signal.throwIfAborted();
-    const hidden = await source(batch);
-    const result = await run.run(hidden, { windows: batch.windows, length: text.length });
+    const hidden = await coming;
+    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length }));
+    const next = cut[batch.index + 1];
+    if (next) coming = ahead(source(next));
+    const result = await running;
+    await leaving;
     if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
-    if (result.hidden && output) await storeHidden(output, batch, result.hidden, { length: text.length });
-    if (result.hidden && each) await each(batch, result.hidden);
+    if (result.hidden) leaving = ahead(give(result.hidden, batch));
     context.progress(batch.index + 1, cut.length);
   }
+  await leaving;
   return { gathered: await run.finish(), similarity };
+
+  async function give(hidden: Float32Array, batch: Batch): Promise<void> {
+    if (output) await storeHidden(output, batch, hidden, { length: text.length });
+    if (each) await each(batch, hidden);
+  }
+}
+
+/** A promise that is awaited later: its failure then counts, and until then is no unhandled one. */
+function ahead<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }
