@@ -3,7 +3,7 @@
  * it leaves behind.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Metrics } from "../report/mod.ts";
@@ -94,8 +94,9 @@ export interface RunFolder {
 export function runsIn(folder: string): RunFolder[] {
   return readdirSync(folder).sort().map((name) => {
     const path = join(folder, name);
-    const text = readFileSync(join(path, "events.ndjson"), "utf8");
-    // A killed run may leave half a line.
+    const journal = join(path, "events.ndjson");
+    // A killed run may leave no journal, or half a line.
+    const text = existsSync(journal) ? readFileSync(journal, "utf8") : "";
     const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "");
     const events = lines.map((line): RunEvent => JSON.parse(line));
     return { path, events, finished: events.flatMap((each) => each.type === "step-finished" ? [each.step] : []) };
