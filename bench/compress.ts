@@ -20,7 +20,7 @@ import { median, openGemmRate } from "./compress/gemm_rate.ts";
 import { officialBillm, scaleTo } from "./compress/official.ts";
 import { LLAMA_7B, LLAMA_7B_BLOCKS, writeRandomLlama } from "./compress/random_llama.ts";
 import { packOnly, type Part, type Parts, sumParts, type TimedStep, timeSteps } from "./compress/timed_steps.ts";
-import { listenForInterruption } from "./measure/interruption.ts";
+import { listenForInterruption } from "../cli/interruption.ts";
 import { type RecipeRun, runRecipe } from "./measure/recipe_run.ts";
 import { readReference } from "./measure/references.ts";
 

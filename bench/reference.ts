@@ -15,7 +15,7 @@ import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
 import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";
-import { listenForInterruption } from "./measure/interruption.ts";
+import { listenForInterruption } from "../cli/interruption.ts";
 import { QUANTIZING, readMetrics, runRecipe } from "./measure/recipe_run.ts";
 import { readReference } from "./measure/references.ts";
 

@@ -1,8 +1,10 @@
 /** Options that several commands share, and how they are read. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
 import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
-import { Stages } from "../runner/schema.ts";
+import { type Recipe, Stages } from "../runner/schema.ts";
 import { nearest } from "../runner/suggest.ts";
+import { pipeline } from "../stages/mod.ts";
 import { locate, workingFolder } from "./places.ts";
 import { parseBytes } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -72,6 +74,22 @@ export async function readRecipe(path: string, { set }: RecipeOptions, terminal:
   const loaded = await loadRecipe(locate(path), { set, cwd: workingFolder() });
   terminal.diagnose(loaded.warnings);
   return loaded;
+}
+
+/** Opens what a recipe names; warnings and long work are told on the terminal. @throws {InputError} bad model or text */
+export function openSubject(
+  recipe: Recipe,
+  { purpose, device, cache }: Pick<OpenOptions, "purpose" | "device"> & { readonly cache: ArtifactCache },
+  terminal: Terminal,
+): Promise<Subject> {
+  return pipeline.open(recipe, {
+    purpose,
+    device,
+    cache: cache.folder,
+    hashes: cache.fileHashes,
+    warn: (message) => terminal.note(`warning: ${message}`),
+    progress: throttled((message) => terminal.note(message)),
+  });
 }
 
 /** Prints what is going on, but not more often than people can read. */

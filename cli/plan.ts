@@ -1,8 +1,7 @@
 /** `plan`: what a run would do, why, and what it would cost; no weights are read. */
 import { Command } from "commander";
 import { makePlan, openCache, type Plan, type PlannedStep, type StageSummary, summarizeStages } from "../runner/mod.ts";
-import { pipeline } from "../stages/mod.ts";
-import { type CommandContext, readRecipe, type RecipeOptions, throttled, withRecipeOptions } from "./options.ts";
+import { type CommandContext, openSubject, readRecipe, type RecipeOptions, withRecipeOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
 import { describeReason } from "./reasons.ts";
 import { bytes, duration, ranges, renderTable, wrapText } from "./table.ts";
@@ -28,14 +27,7 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    const subject = await pipeline.open(recipe, {
-      purpose: "plan",
-      device: options.device,
-      cache: cache.folder,
-      hashes: cache.fileHashes,
-      warn: (message) => terminal.note(`warning: ${message}`),
-      progress: throttled((message) => terminal.note(message)),
-    });
+    const subject = await openSubject(recipe, { purpose: "plan", device: options.device, cache }, terminal);
     try {
       const { until, from } = options;
       const made = await makePlan(subject, cache, { recipe, sources, until, from });

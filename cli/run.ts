@@ -1,20 +1,19 @@
 /** `run`: makes what a recipe asks for, and says what came of it. */
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import process from "node:process";
 import { Command } from "commander";
 import { Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../runner/schema.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
-import { pipeline } from "../stages/mod.ts";
 import {
   type CommandContext,
+  openSubject,
   readRecipe,
   type RecipeOptions,
   runsOption,
-  throttled,
   withRecipeOptions,
 } from "./options.ts";
+import { listenForInterruption } from "./interruption.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
 import { duration } from "./table.ts";
@@ -42,17 +41,14 @@ export function runCommand(context: CommandContext): Command {
 /** @returns the exit code */
 async function run(path: string, options: Options, terminal: Terminal): Promise<number> {
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
-  const interruption = listenForInterruption(terminal);
+  const interruption = listenForInterruption({
+    onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
+    // The task list hides the cursor.
+    onEnd: () => void (terminal.live && terminal.write("\x1b[?25h\n")),
+  });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    const subject = await pipeline.open(recipe, {
-      purpose: "run",
-      device: options.device,
-      cache: cache.folder,
-      hashes: cache.fileHashes,
-      warn: (message) => terminal.note(`warning: ${message}`),
-      progress: throttled((message) => terminal.note(message)),
-    });
+    const subject = await openSubject(recipe, { purpose: "run", device: options.device, cache }, terminal);
     try {
       const { until, from } = options;
       const plan = await makePlan(subject, cache, { recipe, sources, until, from });
@@ -118,29 +114,6 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
 
 async function readMetrics(folder: string): Promise<Metrics> {
   return Metrics.parse(JSON.parse(await readFile(join(folder, "metrics.json"), "utf8")));
-}
-
-/** Before a run begins Ctrl-C ends the process; then the first one asks the run to stop, and the second one ends it. */
-function listenForInterruption(terminal: Terminal): { signal: AbortSignal; defer: () => void; stop: () => void } {
-  const controller = new AbortController();
-  let deferred = false;
-  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
-  const interrupt = () => {
-    if (!deferred || controller.signal.aborted) {
-      // The task list hides the cursor.
-      if (terminal.live) terminal.write("\x1b[?25h\n");
-      Deno.exit(130);
-    }
-    terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once.");
-    controller.abort();
-  };
-  // Not Deno.addSignalListener: the task list's cursor guard ends the process unless `process` has another listener.
-  for (const signal of signals) process.on(signal, interrupt);
-  return {
-    signal: controller.signal,
-    defer: () => void (deferred = true),
-    stop: () => signals.forEach((signal) => process.removeListener(signal, interrupt)),
-  };
 }
 
 /** The command that goes on: as given, but always a run. */
