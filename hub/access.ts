@@ -111,8 +111,16 @@ export async function request(
 
 /** The error for a hub that does not answer. */
 export function unreachable(access: HubAccess, what: string, cause: unknown): UnreachableError {
+  const endpoint = endpointOf(access);
+  if (cause instanceof Deno.errors.NotCapable) {
+    return new UnreachableError(
+      `Cannot reach ${endpoint} for ${what} as the tasks may reach Hugging Face's own hosts only: ` +
+        `allow this one by PBS2P_NET=,${URL.canParse(endpoint) ? new URL(endpoint).hostname : "HOST"} (with the comma)`,
+      { cause },
+    );
+  }
   return new UnreachableError(
-    `Cannot reach ${endpointOf(access)} for ${what}: ${cause instanceof Error ? cause.message : cause}; ` +
+    `Cannot reach ${endpoint} for ${what}: ${cause instanceof Error ? cause.message : cause}; ` +
       "check the network, set HF_ENDPOINT to a mirror, or use a local folder",
     { cause },
   );

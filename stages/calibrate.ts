@@ -37,12 +37,15 @@ function plan(planning: Planning): Step[] {
   return [windowsStep(planning), ...blocks.map((block) => one(planning, block))];
 }
 
-function windowsStep({ calibration, tools }: Planning): Step {
+function windowsStep({ calibration, tools, recipe }: Planning): Step {
+  const { dataset } = recipe.stages.calibrate;
+  // Stored windows are taken in order: nothing is drawn.
+  const drawn = typeof dataset === "string" || "text" in dataset;
   return {
     id: "calibrate.windows",
     stage: "calibrate",
     version: calibrate.version,
-    reads: ["stages.calibrate.samples", "stages.calibrate.length", "stages.calibrate.seed"],
+    reads: ["samples", "length", ...(drawn ? ["seed"] : [])].map((key) => `stages.calibrate.${key}`),
     facts: { text: calibration.identity },
     inputs: {},
     outputs: { windows: { retain: "keep", bytes: 4 * calibration.windows * calibration.length } },

@@ -135,7 +135,8 @@ Deno.test("tasks need no shell, and none asks for all permissions", () => {
   for (const [name, { command }] of Object.entries(tasks)) {
     assert.match(command, /^deno /, name);
     assert.doesNotMatch(command, /(^|\s)(-A|--allow-all)(\s|$)/, name);
-    assert.doesNotMatch(command, /[|;`$><]|\|\|/, name);
+    // deno task itself puts variables in, on every system.
+    assert.doesNotMatch(command.replace("$PBS2P_NET", ""), /[|;`$><]/, name);
   }
 });
 
