@@ -5,6 +5,7 @@ override LANES: u32 = 64;
 const FORMS = 9u;
 
 struct Params {
+  zero: u32,
   first_row: u32,
   rows: u32,
   cols: u32,
@@ -15,7 +16,6 @@ struct Params {
   gram_offset: u32,
   codes_offset: u32,
   rank_offset: u32,
-  nothing: u32,
 }
 
 @group(0) @binding(0) var<storage, read> w: array<f32>; // rows × cols
@@ -47,7 +47,6 @@ fn sign(code: u32, bit: u32) -> f32 {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
-  nothing = params.nothing;
   let cols = params.cols;
   let row = params.first_row + workgroup.x;
   let line = row * cols;
@@ -73,34 +72,30 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         }
         let s = gram[params.gram_offset + j * cols + col];
         let code = codes[params.codes_offset + line + j];
-        m = accumulate(m, s);
-        b = accumulate(b, s * sign(code, 2u));
-        x = accumulate_product(x, vec2f(s, 0), w[params.w_offset + line + j]);
+        m = add(m, s);
+        b = add(b, s * sign(code, 2u));
+        x = plus(x, two_product(s, w[params.w_offset + line + j]));
         if (group == 0u) {
-          c = accumulate(c, s * sign(code, 4u));
+          c = add(c, s * sign(code, 4u));
         }
       }
-      m = normalized(m.x, m.y);
-      b = normalized(b.x, b.y);
-      x = normalized(x.x, x.y);
       let code = codes[params.codes_offset + line + col];
       let s = vec2f(gram[params.gram_offset + col * cols + col], 0);
       let own_x = vec2f(w[params.w_offset + line + col], 0);
       let own_b = sign(code, 2u);
       // What the own weight meets: s·x with itself, once.
-      let met = add(x, multiply(s, own_x));
-      parts[lane] = add(2 * m, s);
-      parts[LANES + lane] = add(multiply(m, own_x), met);
-      parts[2u * LANES + lane] = add(own_b * add(m, s), b);
-      parts[3u * LANES + lane] = add(multiply(b, own_x), own_b * met);
-      parts[4u * LANES + lane] = add(2 * own_b * b, s);
+      let met = plus(x, times(s, own_x));
+      parts[lane] = plus(2 * m, s);
+      parts[LANES + lane] = plus(times(m, own_x), met);
+      parts[2u * LANES + lane] = plus(own_b * plus(m, s), b);
+      parts[3u * LANES + lane] = plus(times(b, own_x), own_b * met);
+      parts[4u * LANES + lane] = plus(2 * own_b * b, s);
       if (group == 0u) {
-        c = normalized(c.x, c.y);
         let own_c = sign(code, 4u);
-        parts[5u * LANES + lane] = add(own_c * add(m, s), c);
-        parts[6u * LANES + lane] = add(multiply(c, own_x), own_c * met);
-        parts[7u * LANES + lane] = add(own_b * c, own_c * add(b, own_b * s));
-        parts[8u * LANES + lane] = add(2 * own_c * c, s);
+        parts[5u * LANES + lane] = plus(own_c * plus(m, s), c);
+        parts[6u * LANES + lane] = plus(times(c, own_x), own_c * met);
+        parts[7u * LANES + lane] = plus(own_b * c, own_c * plus(b, own_b * s));
+        parts[8u * LANES + lane] = plus(2 * own_c * c, s);
       }
     }
     workgroupBarrier();
@@ -114,7 +109,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       var sum = forms[at];
       for (var i = 0u; i < LANES; i++) {
         if (places[i] == list) {
-          sum = add(sum, parts[form * LANES + i]);
+          sum = plus(sum, parts[form * LANES + i]);
         }
       }
       forms[at] = sum;

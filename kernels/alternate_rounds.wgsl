@@ -6,6 +6,7 @@ const FORMS = 9u;
 const EPSILON = vec2f(1e-10, 0);
 
 struct Params {
+  zero: u32,
   first_row: u32,
   rows: u32,
   first_group: u32,
@@ -14,7 +15,6 @@ struct Params {
   iterations: u32,
   stride: u32,
   scales_offset: u32,
-  nothing: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> forms: array<vec2f>; // groups × steps × FORMS × rows of this dispatch
@@ -23,7 +23,6 @@ struct Params {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  nothing = params.nothing;
   if (id.x >= params.rows) {
     return;
   }
@@ -35,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var level = 1u; level < params.steps; level++) {
     for (var form = 0u; form < select(5u, FORMS, second); form++) {
       let at = first + level * level_size + form * params.rows;
-      forms[at] = add(forms[at], forms[at - level_size]);
+      forms[at] = plus(forms[at], forms[at - level_size]);
     }
   }
   var base = params.scales_offset + (params.first_row + id.x) * params.stride;
@@ -50,26 +49,26 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   for (var step = 0u; step < params.steps; step++) {
     let at = first + (params.steps - 1u - step) * level_size;
-    let by_m = divide(vec2f(1, 0), add(forms[at], EPSILON));
+    let by_m = over(vec2f(1, 0), plus(forms[at], EPSILON));
     let mx = forms[at + params.rows];
     let mb = forms[at + 2u * params.rows];
     let bx = forms[at + 3u * params.rows];
-    let by_b = divide(vec2f(1, 0), add(forms[at + 4u * params.rows], EPSILON));
+    let by_b = over(vec2f(1, 0), plus(forms[at + 4u * params.rows], EPSILON));
     if (!second) {
       for (var t = 0u; t < params.iterations; t++) {
-        mean = multiply(subtract(mx, multiply(one, mb)), by_m);
-        one = multiply(subtract(bx, multiply(mean, mb)), by_b);
+        mean = times(plus(mx, -times(one, mb)), by_m);
+        one = times(plus(bx, -times(mean, mb)), by_b);
       }
       continue;
     }
     let mc = forms[at + 5u * params.rows];
     let cx = forms[at + 6u * params.rows];
     let bc = forms[at + 7u * params.rows];
-    let by_c = divide(vec2f(1, 0), add(forms[at + 8u * params.rows], EPSILON));
+    let by_c = over(vec2f(1, 0), plus(forms[at + 8u * params.rows], EPSILON));
     for (var t = 0u; t < params.iterations; t++) {
-      mean = multiply(subtract(subtract(mx, multiply(one, mb)), multiply(two, mc)), by_m);
-      one = multiply(subtract(subtract(bx, multiply(mean, mb)), multiply(two, bc)), by_b);
-      two = multiply(subtract(subtract(cx, multiply(mean, mc)), multiply(one, bc)), by_c);
+      mean = times(plus(mx, -plus(times(one, mb), times(two, mc))), by_m);
+      one = times(plus(bx, -plus(times(mean, mb), times(two, bc))), by_b);
+      two = times(plus(cx, -plus(times(mean, mc), times(one, bc))), by_c);
     }
   }
   scales[base] = mean.x;

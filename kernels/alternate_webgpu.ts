@@ -4,15 +4,15 @@ import formsCode from "./alternate_forms.wgsl" with { type: "text" };
 import roundsCode from "./alternate_rounds.wgsl" with { type: "text" };
 import type { Device, Matrix } from "./device.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
-import { denseOffset, LANES, rowTiles } from "./row_tiles_webgpu.ts";
-import twoFloat from "./two_float.wgsl" with { type: "text" };
+import { LANES, rowTiles } from "./row_tiles_webgpu.ts";
 import type { GpuContext, GpuOp } from "./webgpu_context.ts";
+import { denseOffset, reads, withTwoFloat, writes } from "./webgpu_dispatch.ts";
 
 /** Forms of one group and level, each a pair of floats. */
 const FORMS = 9;
 
-const forms: GpuOp = { name: "alternate forms", code: twoFloat + formsCode, constants: { LANES } };
-const rounds: GpuOp = { name: "alternate rounds", code: twoFloat + roundsCode, constants: { LANES } };
+const forms: GpuOp = { name: "alternate forms", code: withTwoFloat(formsCode), constants: { LANES } };
+const rounds: GpuOp = { name: "alternate rounds", code: withTwoFloat(roundsCode), constants: { LANES } };
 
 /**
  * See `alternateRounds`. Sums are kept as pairs of floats (48 bits), so that scales are those of float64 sums, rounded
@@ -31,19 +31,19 @@ export function gpuAlternate(context: GpuContext, scales: Matrix, options: Param
     context.run(
       forms,
       [
-        { buffer: w.buffer, access: "read" },
-        { buffer: gram.buffer, access: "read" },
-        { buffer: codes.buffer, access: "read" },
-        { buffer: rank.buffer, access: "read" },
+        reads(w),
+        reads(gram),
+        reads(codes),
+        reads(rank),
         { buffer: scratch, access: "read_write" },
       ],
-      [tile.first, tile.rows, cols, segments, steps, pruned, at.w, at.gram, at.codes, at.rank, 0],
+      [0, tile.first, tile.rows, cols, segments, steps, pruned, at.w, at.gram, at.codes, at.rank],
       [tile.rows],
     );
     context.run(
       rounds,
-      [{ buffer: scratch, access: "read_write" }, { buffer: scales.buffer, access: "read_write" }],
-      [tile.first, tile.rows, salient ? 0 : 1, salient ? 1 : 0, steps, iterations, stride, scalesAt, 0],
+      [{ buffer: scratch, access: "read_write" }, writes(scales)],
+      [0, tile.first, tile.rows, salient ? 0 : 1, salient ? 1 : 0, steps, iterations, stride, scalesAt],
       [Math.ceil(tile.rows / LANES), salient ? groups : segments],
     );
     context.release(scratch);

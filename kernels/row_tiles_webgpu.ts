@@ -1,5 +1,4 @@
 /** How row kernels on WebGPU share their work out among dispatches. */
-import type { ElementType, Matrix } from "./device.ts";
 
 /** Lanes of a workgroup of the row kernels. */
 export const LANES = 64;
@@ -58,17 +57,4 @@ export function columnRanges(cols: number, most: number = 2 ** 19): ColumnRange[
     ranges.push({ from, to });
   }
   return ranges;
-}
-
-/**
- * Where a matrix without gaps begins.
- *
- * @throws {RangeError} when it has gaps, or does not lie in its buffer
- */
-export function denseOffset({ buffer, rows, cols, offset, stride }: Matrix<ElementType>): number {
-  if (rows > 1 && stride !== cols) throw new RangeError(`Cannot use a ${rows}×${cols} window of stride ${stride} here`);
-  if (offset + rows * cols > buffer.length) {
-    throw new RangeError(`Cannot use ${rows}×${cols} at ${offset} of a buffer of ${buffer.length}`);
-  }
-  return offset;
 }
