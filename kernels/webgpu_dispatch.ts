@@ -1,6 +1,5 @@
 /** What the host sides of the shaders share: windows, how many workgroups, pairs of floats. */
 import type { ElementType, Matrix } from "./device.ts";
-import { denseOffset } from "./row_tiles_webgpu.ts";
 import twoFloatCode from "./two_float.wgsl" with { type: "text" };
 import { type GpuBinding, type GpuContext, WINDOW_ALIGNMENT } from "./webgpu_context.ts";
 
@@ -14,6 +13,19 @@ export const GROUP_THREADS = 64;
  */
 export function withTwoFloat(code: string): string {
   return `${twoFloatCode}\n${code}`;
+}
+
+/**
+ * First element of a matrix without gaps.
+ *
+ * @throws {RangeError} when it has gaps, or does not lie in its buffer
+ */
+export function denseOffset({ buffer, rows, cols, offset, stride }: Matrix<ElementType>): number {
+  if (rows > 1 && stride !== cols) throw new RangeError(`Cannot use a ${rows}×${cols} window of stride ${stride} here`);
+  if (offset + rows * cols > buffer.length) {
+    throw new RangeError(`Cannot use ${rows}×${cols} at ${offset} of a buffer of ${buffer.length}`);
+  }
+  return offset;
 }
 
 /** Elements of one window: short enough for a watchdog. */
