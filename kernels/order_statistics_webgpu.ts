@@ -1,0 +1,90 @@
+/** Exact order statistics on WebGPU, of values and places that only the GPU knows: three histograms of a key's digits. */
+import type { Matrix } from "./device.ts";
+import digitsCode from "./order_digits.wgsl" with { type: "text" };
+import histogramCode from "./order_histogram.wgsl" with { type: "text" };
+import keysCode from "./order_keys.wgsl" with { type: "text" };
+import type { GpuBuffer, GpuContext } from "./webgpu_context.ts";
+import { denseOffset, grid, reads } from "./webgpu_dispatch.ts";
+
+/**
+ * Puts the order of floats before a shader.
+ *
+ * @param code a shader with one `main`
+ */
+export function withOrderKeys(code: string): string {
+  return `${keysCode}\n${code}`;
+}
+
+const HISTOGRAM = { name: "order_histogram", code: withOrderKeys(histogramCode) };
+const DIGITS_OF = { name: "order_digits", code: withOrderKeys(digitsCode) };
+
+/** As in the shader. */
+const DIGITS = 2048, WANTED_WORDS = 6;
+
+/** Values that take part. */
+export interface SeenValues {
+  readonly values: Matrix;
+  /** Takes |value|, and only of rank ≥ pruned in columns whose entry (1 × cols) is 0. */
+  readonly seen?: { readonly salient: Matrix<"u8">; readonly rank: Matrix<"u8">; readonly pruned: number };
+}
+
+/** Which places are wanted: the neighbours of percentiles, or the bounds of ranks 1..of − 1. */
+export type WantedPlaces = { readonly percentiles: number } | { readonly of: number };
+
+/** (total − 1)·(first + i·step)/parts is the place of percentile i: 10..90 % in equal steps, or the median alone. */
+export function percentilePlaces(count: number): { readonly first: number; readonly step: number; parts: number } {
+  return count === 1 ? { first: 1, step: 0, parts: 2 } : { first: count - 1, step: 8, parts: 10 * (count - 1) };
+}
+
+/**
+ * Finds the values that stand at wanted places.
+ *
+ * @returns six u32 for each place (`Wanted` of order_keys.wgsl), to be released by the caller
+ */
+export function gpuOrderStatistics(context: GpuContext, { values, seen }: SeenValues, places: WantedPlaces): GpuBuffer {
+  const { rows, cols } = values, percentiles = "percentiles" in places;
+  const count = percentiles ? 2 * places.percentiles : places.of - 1;
+  const wanted = context.scratch("u32", WANTED_WORDS * count);
+  const tables = [DIGITS, DIGITS * count, DIGITS].map((length) => context.scratch("u32", length));
+  const { first, step, parts } = percentilePlaces(percentiles ? places.percentiles : 1);
+  const salient = seen?.salient ?? values, rank = seen?.rank ?? values;
+  for (const level of [0, 1, 2]) {
+    const counts = context.scratch("u32", level === 0 ? DIGITS : count * (level === 1 ? DIGITS : DIGITS / 2));
+    context.run(
+      HISTOGRAM,
+      [
+        { buffer: counts, access: "read_write" },
+        reads(values),
+        reads(salient),
+        reads(rank),
+        { buffer: tables[0], access: "read" },
+        { buffer: tables[1], access: "read" },
+      ],
+      [
+        rows,
+        cols,
+        level,
+        denseOffset(values),
+        Number(seen !== undefined),
+        seen ? denseOffset(seen.salient) : 0,
+        seen ? denseOffset(seen.rank) : 0,
+        seen?.pruned ?? 0,
+      ],
+      grid(context, rows * cols),
+    );
+    context.run(
+      DIGITS_OF,
+      [
+        { buffer: counts, access: "read" },
+        { buffer: wanted, access: "read_write" },
+        { buffer: tables[level], access: "read_write" },
+        { buffer: tables[(level + 2) % 3], access: "read" },
+      ],
+      [count, level, percentiles ? 0 : places.of, first, step, parts],
+      grid(context, count),
+    );
+    context.release(counts);
+  }
+  for (const table of tables) context.release(table);
+  return wanted;
+}
