@@ -52,7 +52,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       total += counts[d];
     }
     let place = place_of(i, total);
-    state = Wanted(0u, place, 0u, 0u, place, u32(place < total));
+    state = Wanted(0u, place, 0u, 0u, place, u32(place < total), total);
   } else if state.exists == 1u {
     state.slot = rows_before[state.slot * DIGITS + (state.key & (DIGITS - 1u))] - 1u;
   }

@@ -15,6 +15,8 @@ struct Wanted {
   // Place that was asked for, and whether there is one.
   place: u32,
   exists: u32,
+  // All values that take part.
+  total: u32,
 }
 
 fn shift_of(level: u32) -> u32 {

@@ -19,7 +19,7 @@ const HISTOGRAM = { name: "order_histogram", code: withOrderKeys(histogramCode) 
 const DIGITS_OF = { name: "order_digits", code: withOrderKeys(digitsCode) };
 
 /** As in the shader. */
-const DIGITS = 2048, WANTED_WORDS = 6;
+const DIGITS = 2048, WANTED_WORDS = 7;
 
 /** Values that take part. */
 export interface SeenValues {
@@ -31,15 +31,21 @@ export interface SeenValues {
 /** Which places are wanted: the neighbours of percentiles, or the bounds of ranks 1..of − 1. */
 export type WantedPlaces = { readonly percentiles: number } | { readonly of: number };
 
-/** (total − 1)·(first + i·step)/parts is the place of percentile i: 10..90 % in equal steps, or the median alone. */
-export function percentilePlaces(count: number): { readonly first: number; readonly step: number; parts: number } {
+/**
+ * Where percentiles stand: 10..90 % in equal steps, or the median alone.
+ *
+ * @returns (total − 1)·(first + i·step)/parts is the place of percentile i
+ */
+export function percentilePlaces(
+  count: number,
+): { readonly first: number; readonly step: number; readonly parts: number } {
   return count === 1 ? { first: 1, step: 0, parts: 2 } : { first: count - 1, step: 8, parts: 10 * (count - 1) };
 }
 
 /**
  * Finds the values that stand at wanted places.
  *
- * @returns six u32 for each place (`Wanted` of order_keys.wgsl), to be released by the caller
+ * @returns seven u32 for each place (`Wanted` of order_keys.wgsl), to be released by the caller
  */
 export function gpuOrderStatistics(context: GpuContext, { values, seen }: SeenValues, places: WantedPlaces): GpuBuffer {
   const { rows, cols } = values, percentiles = "percentiles" in places;
