@@ -1,12 +1,10 @@
 // Quadratic forms under S of mask, signs, second signs and weights of each group and level of a row; see alternate.ts.
 // One workgroup a row, one lane a column: a pair of columns belongs to the later one, by level, then by index.
 
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 const FORMS = 9u;
 
 struct Params {
-  zero: u32,
-  first_row: u32,
   rows: u32,
   cols: u32,
   segments: u32,
@@ -27,8 +25,8 @@ struct Params {
 
 const OUTSIDE = 0xffffffffu;
 
-var<workgroup> places: array<u32, LANES>;
-var<workgroup> parts: array<vec2f, LANES * FORMS>;
+var<workgroup> places: array<u32, THREADS>;
+var<workgroup> parts: array<vec2f, THREADS * FORMS>;
 
 // group × steps + level of a weight; OUTSIDE if it takes no part
 fn place(row: u32, col: u32) -> u32 {
@@ -45,13 +43,13 @@ fn sign(code: u32, bit: u32) -> f32 {
   return select(-1.0, 1.0, (code & bit) != 0u);
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let cols = params.cols;
-  let row = params.first_row + workgroup.x;
+  let row = workgroup.x;
   let line = row * cols;
   let lists = (params.segments + 1u) * params.steps;
-  for (var start = 0u; start < cols; start += LANES) {
+  for (var start = 0u; start < cols; start += THREADS) {
     let col = start + lane;
     var own = OUTSIDE;
     if (col < cols) {
@@ -86,20 +84,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       // What the own weight meets: s·x with itself, once.
       let met = plus(x, times(s, own_x));
       parts[lane] = plus(2 * m, s);
-      parts[LANES + lane] = plus(times(m, own_x), met);
-      parts[2u * LANES + lane] = plus(own_b * plus(m, s), b);
-      parts[3u * LANES + lane] = plus(times(b, own_x), own_b * met);
-      parts[4u * LANES + lane] = plus(2 * own_b * b, s);
+      parts[THREADS + lane] = plus(times(m, own_x), met);
+      parts[2u * THREADS + lane] = plus(own_b * plus(m, s), b);
+      parts[3u * THREADS + lane] = plus(times(b, own_x), own_b * met);
+      parts[4u * THREADS + lane] = plus(2 * own_b * b, s);
       if (group == 0u) {
         let own_c = sign(code, 4u);
-        parts[5u * LANES + lane] = plus(own_c * plus(m, s), c);
-        parts[6u * LANES + lane] = plus(times(c, own_x), own_c * met);
-        parts[7u * LANES + lane] = plus(own_b * c, own_c * plus(b, own_b * s));
-        parts[8u * LANES + lane] = plus(2 * own_c * c, s);
+        parts[5u * THREADS + lane] = plus(own_c * plus(m, s), c);
+        parts[6u * THREADS + lane] = plus(times(c, own_x), own_c * met);
+        parts[7u * THREADS + lane] = plus(own_b * c, own_c * plus(b, own_b * s));
+        parts[8u * THREADS + lane] = plus(2 * own_c * c, s);
       }
     }
     workgroupBarrier();
-    for (var slot = lane; slot < lists * FORMS; slot += LANES) {
+    for (var slot = lane; slot < lists * FORMS; slot += THREADS) {
       let list = slot / FORMS;
       let form = slot % FORMS;
       if (form >= 5u && list >= params.steps) {
@@ -107,9 +105,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       }
       let at = slot * params.rows + workgroup.x;
       var sum = forms[at];
-      for (var i = 0u; i < LANES; i++) {
+      for (var i = 0u; i < THREADS; i++) {
         if (places[i] == list) {
-          sum = plus(sum, parts[form * LANES + i]);
+          sum = plus(sum, parts[form * THREADS + i]);
         }
       }
       forms[at] = sum;

@@ -1,13 +1,11 @@
 // Rounds over mean and scales of one group of one row, from its forms, while weights leave level by level; see
 // alternate.ts. One lane a row, one workgroup line a group.
 
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 const FORMS = 9u;
 const EPSILON = vec2f(1e-10, 0);
 
 struct Params {
-  zero: u32,
-  first_row: u32,
   rows: u32,
   first_group: u32,
   salient: u32,
@@ -17,11 +15,11 @@ struct Params {
   scales_offset: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> forms: array<vec2f>; // groups × steps × FORMS × rows of this dispatch
-@group(0) @binding(1) var<storage, read_write> scales: array<f32>; // rows × stride
+@group(0) @binding(0) var<storage, read_write> scales: array<f32>; // rows × stride
+@group(0) @binding(1) var<storage, read_write> forms: array<vec2f>; // groups × steps × FORMS × rows of this dispatch
 @group(0) @binding(2) var<uniform> params: Params;
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.rows) {
     return;
@@ -37,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       forms[at] = plus(forms[at], forms[at - level_size]);
     }
   }
-  var base = params.scales_offset + (params.first_row + id.x) * params.stride;
+  var base = params.scales_offset + id.x * params.stride;
   if (!second) {
     base += 3u * params.salient + 2u * (group - 1u);
   }

@@ -1,18 +1,16 @@
 // Solves (A + λI)·x = right for each row by Cholesky in pairs of floats; see joint.ts. One lane a row.
 
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 
 struct Params {
-  zero: u32,
-  first_row: u32,
   rows: u32,
   size: u32,
-  scales_offset: u32,
   ridge: f32,
+  scales_offset: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> system: array<vec2f>; // size × (size + 1) × rows of this dispatch: A, right
-@group(0) @binding(1) var<storage, read_write> scales: array<f32>; // rows × size
+@group(0) @binding(0) var<storage, read_write> scales: array<f32>; // rows × size
+@group(0) @binding(1) var<storage, read_write> system: array<vec2f>; // size × (size + 1) × rows of this dispatch: A, right
 @group(0) @binding(2) var<uniform> params: Params;
 
 // of a > 0
@@ -22,7 +20,7 @@ fn root_of(a: vec2f) -> vec2f {
   return joined(guess, rest.x / (2 * guess));
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.rows) {
     return;
@@ -65,7 +63,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     system[right + i * down] = over(sum, system[id.x + i * (down + across)]);
   }
-  let base = params.scales_offset + (params.first_row + id.x) * size;
+  let base = params.scales_offset + id.x * size;
   for (var i = size; i > 0u; i--) {
     let own = i - 1u;
     var sum = system[right + own * down];

@@ -1,11 +1,9 @@
 // AᵀSA and AᵀSw of each row, A = [m_s, b_s, c_s, m_1, b_1, …]; see joint.ts. One workgroup a row, one lane a column.
 
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 const ENTRIES = 9u; // of one group against another: mask, sign and second sign of both
 
 struct Params {
-  zero: u32,
-  first_row: u32,
   rows: u32,
   cols: u32,
   groups: u32,
@@ -24,8 +22,8 @@ struct Params {
 
 const PRUNED = 0xffffffffu;
 
-var<workgroup> members: array<u32, LANES>;
-var<workgroup> parts: array<vec2f, LANES * ENTRIES>;
+var<workgroup> members: array<u32, THREADS>;
+var<workgroup> parts: array<vec2f, THREADS * ENTRIES>;
 
 fn sign(code: u32, bit: u32) -> f32 {
   return select(-1.0, 1.0, (code & bit) != 0u);
@@ -37,15 +35,15 @@ fn first_scale(group: u32) -> u32 {
 
 // Mask, sign and second sign of a column times what it meets, into parts[first…].
 fn set_parts(lane: u32, first: u32, step: u32, code: u32, met: vec2f) {
-  parts[first * LANES + lane] = met;
-  parts[(first + step) * LANES + lane] = sign(code, 2u) * met;
-  parts[(first + 2u * step) * LANES + lane] = sign(code, 4u) * met;
+  parts[first * THREADS + lane] = met;
+  parts[(first + step) * THREADS + lane] = sign(code, 2u) * met;
+  parts[(first + 2u * step) * THREADS + lane] = sign(code, 4u) * met;
 }
 
 // Sums parts over the columns of each group into A; `other` is a group, or `groups` for the right side.
 fn reduce(row: u32, lane: u32, other: u32) {
   let right = other == params.groups;
-  for (var slot = lane; slot < params.groups * ENTRIES; slot += LANES) {
+  for (var slot = lane; slot < params.groups * ENTRIES; slot += THREADS) {
     let group = slot / ENTRIES;
     let p = (slot % ENTRIES) / 3u;
     let q = slot % 3u;
@@ -59,20 +57,20 @@ fn reduce(row: u32, lane: u32, other: u32) {
     }
     let at = ((first_scale(group) + p) * (params.size + 1u) + column) * params.rows + row;
     var sum = system[at];
-    for (var i = 0u; i < LANES; i++) {
+    for (var i = 0u; i < THREADS; i++) {
       if (members[i] == group) {
-        sum = plus(sum, parts[(slot % ENTRIES) * LANES + i]);
+        sum = plus(sum, parts[(slot % ENTRIES) * THREADS + i]);
       }
     }
     system[at] = sum;
   }
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let cols = params.cols;
-  let line = (params.first_row + workgroup.x) * cols;
-  for (var start = 0u; start < cols; start += LANES) {
+  let line = workgroup.x * cols;
+  for (var start = 0u; start < cols; start += THREADS) {
     let col = start + lane;
     var code = 0u;
     if (col < cols) {

@@ -3,15 +3,15 @@ import type { Device, Matrix } from "./device.ts";
 import solveCode from "./joint_solve.wgsl" with { type: "text" };
 import systemCode from "./joint_system.wgsl" with { type: "text" };
 import { scalesPerBlock } from "./quantized_layer.ts";
-import { LANES, rowTiles } from "./row_tiles_webgpu.ts";
+import { bind, bindRows, bindWhole, rowTiles } from "./row_tiles_webgpu.ts";
 import type { GpuContext, GpuOp } from "./webgpu_context.ts";
-import { denseOffset, reads, withTwoFloat, writes } from "./webgpu_dispatch.ts";
+import { GROUP_THREADS, withTwoFloat } from "./webgpu_dispatch.ts";
 
 /** As `JointOptions.ridge` by default. */
 const RIDGE = 1e-6;
 
-const system: GpuOp = { name: "joint system", code: withTwoFloat(systemCode), constants: { LANES } };
-const solve: GpuOp = { name: "joint solve", code: withTwoFloat(solveCode), constants: { LANES } };
+const system: GpuOp = { name: "joint system", code: withTwoFloat(systemCode), constants: { THREADS: GROUP_THREADS } };
+const solve: GpuOp = { name: "joint solve", code: withTwoFloat(solveCode), constants: { THREADS: GROUP_THREADS } };
 
 /**
  * See `solveJoint`. Sums and the factor are kept as pairs of floats (48 bits), as the ridge of 1e-6 leaves float32 none.
@@ -25,27 +25,14 @@ export function gpuSolveJoint(
 ): void {
   const { rows, cols } = target, size = scalesPerBlock({ segments, salient }), groups = segments + 1;
   const perRow = size * (size + 1) * 2;
-  const at = { target: denseOffset(target), gram: denseOffset(gram), codes: denseOffset(codes) };
-  const scalesAt = denseOffset(scales);
-  for (const tile of rowTiles(rows, { scratch: perRow, work: groups * cols * cols })) {
+  for (const tile of rowTiles(context, rows, { scratch: perRow, cols, work: groups * cols * cols })) {
     const scratch = context.scratch("f32", tile.rows * perRow);
-    context.run(
-      system,
-      [
-        reads(target),
-        reads(gram),
-        reads(codes),
-        { buffer: scratch, access: "read_write" },
-      ],
-      [0, tile.first, tile.rows, cols, groups, salient ? 1 : 0, size, at.target, at.gram, at.codes],
-      [tile.rows],
-    );
-    context.run(
-      solve,
-      [{ buffer: scratch, access: "read_write" }, writes(scales)],
-      [0, tile.first, tile.rows, size, scalesAt, { f32: RIDGE }],
-      [Math.ceil(tile.rows / LANES)],
-    );
+    const read = [bindRows(target, tile, "read"), bindWhole(gram), bindRows(codes, tile, "read")];
+    const first = bind(read, scratch), second = bind([bindRows(scales, tile, "read_write")], scratch);
+    const systemParams = [tile.rows, cols, groups, salient ? 1 : 0, size, ...first.offsets];
+    context.run(system, first.bindings, systemParams, [tile.rows]);
+    const workgroups = Math.ceil(tile.rows / GROUP_THREADS);
+    context.run(solve, second.bindings, [tile.rows, size, { f32: RIDGE }, ...second.offsets], [workgroups]);
     context.release(scratch);
   }
 }

@@ -1,10 +1,12 @@
 // Numbers as the unevaluated sum of two floats, leading part first: about 45 bits where a shader has 24. Put before a
-// shader whose `params` begin with `zero`, which is 0: no compiler knows that, so none may rearrange what passes
-// through `hold`.
+// shader. Compilers rearrange sums, but not what passes through `hold`: none can know that `zero` is 0. It comes from a
+// storage buffer, as drivers compile uniforms in (Mesa does).
 // Source: T. J. Dekker, A floating-point technique for extending the available precision, 1971.
 
+@group(1) @binding(0) var<storage, read> zero: u32;
+
 fn hold(x: f32) -> f32 {
-  return bitcast<f32>(bitcast<u32>(x) ^ params.zero);
+  return bitcast<f32>(bitcast<u32>(x) ^ zero);
 }
 
 // a + b where |a| >= |b| or a is 0.

@@ -52,8 +52,11 @@ export interface GpuContext {
     params: readonly GpuParam[],
     workgroups: readonly [number, number?, number?],
   ): void;
-  /** A buffer of zeros. Release it once the last dispatch that uses it is encoded. */
-  scratch<T extends ElementType>(type: T, length: number): GpuBuffer<T>;
+  /**
+   * A buffer of zeros, or of anything. Release it once the last dispatch that uses it is encoded.
+   * @param options.zeroed false where all of it is written before it is read
+   */
+  scratch<T extends ElementType>(type: T, length: number, options?: { readonly zeroed?: boolean }): GpuBuffer<T>;
   /** Hands a buffer back to the pool. */
   release(buffer: GpuBuffer): void;
   /** What was asked of the adapter and granted. */
@@ -151,6 +154,9 @@ export class WebGpuContext implements GpuContext {
   readonly #pool: GpuPool;
   readonly #timer: GpuTimer | undefined;
   readonly #params: GPUBuffer;
+  readonly #zeroLayout: GPUBindGroupLayout;
+  /** One zero, for shaders that must hide from compilers that it is one; see `two_float.wgsl`. */
+  readonly #zero: GPUBindGroup;
   readonly #staged = new ArrayBuffer(PARAMS_BYTES);
   readonly #stagedU32 = new Uint32Array(this.#staged);
   readonly #stagedF32 = new Float32Array(this.#staged);
@@ -185,6 +191,15 @@ export class WebGpuContext implements GpuContext {
       label: "params",
       size: PARAMS_BYTES,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+    const visibility = GPUShaderStage.COMPUTE;
+    this.#zeroLayout = device.createBindGroupLayout({
+      entries: [{ binding: 0, visibility, buffer: { type: "read-only-storage" } }],
+    });
+    const zero = device.createBuffer({ label: "zero", size: 16, usage: GPUBufferUsage.STORAGE });
+    this.#zero = device.createBindGroup({
+      layout: this.#zeroLayout,
+      entries: [{ binding: 0, resource: { buffer: zero } }],
     });
     device.addEventListener("uncapturederror", (event) => {
       if (!(event instanceof GPUUncapturedErrorEvent)) return;
@@ -243,18 +258,19 @@ export class WebGpuContext implements GpuContext {
     entries.push({ binding: entries.length, resource: { buffer: this.#params, offset, size: bytes } });
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.#device.createBindGroup({ label: op.name, layout, entries }));
+    pass.setBindGroup(1, this.#zero);
     pass.dispatchWorkgroups(x, y, z);
     this.#names.add(op.name);
     if (++this.#dispatches % BATCH_DISPATCHES === 0) this.flush();
   }
 
-  scratch<T extends ElementType>(type: T, length: number): GpuMemory<T> {
-    return new GpuMemory(type, length);
+  scratch<T extends ElementType>(type: T, length: number, { zeroed = true } = {}): GpuMemory<T> {
+    return new GpuMemory(type, length, zeroed);
   }
 
   /** An array on the device; u8 is widened. */
   upload<T extends ElementType>(type: T, data: ElementArrays[T]): GpuMemory<T> {
-    const memory = new GpuMemory(type, data.length);
+    const memory = new GpuMemory(type, data.length, false);
     if (data.length === 0) return memory;
     this.#pool.take(memory);
     // What is written to the queue comes before the batch that is being encoded.
@@ -354,7 +370,7 @@ export class WebGpuContext implements GpuContext {
 
   #memory(buffer: GpuBuffer): GpuMemory {
     const memory = owned(buffer);
-    if (this.#pool.take(memory) && memory.dirty) {
+    if (this.#pool.take(memory) && memory.dirty && memory.zeroed) {
       this.#endPass();
       this.#encode().clearBuffer(memory.buffer);
     }
@@ -405,7 +421,7 @@ export class WebGpuContext implements GpuContext {
       const module = this.#device.createShaderModule({ label: op.name, code: op.code });
       pipeline = this.#device.createComputePipeline({
         label: op.name,
-        layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout, this.#zeroLayout] }),
         compute: { module, entryPoint: "main", constants: { ...op.constants } },
       });
       variants.set(key, pipeline);

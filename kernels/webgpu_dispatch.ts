@@ -7,7 +7,7 @@ import { type GpuBinding, type GpuContext, WINDOW_ALIGNMENT } from "./webgpu_con
 export const GROUP_THREADS = 64;
 
 /**
- * A shader that computes with pairs of floats; the first of its parameters must be 0 (`two_float.wgsl`).
+ * A shader that computes with pairs of floats (`two_float.wgsl`).
  *
  * @param code a shader with one `main`
  */

@@ -5,6 +5,8 @@ import type { ElementType } from "./device.ts";
 export class GpuMemory<T extends ElementType = ElementType> {
   readonly type: T;
   readonly length: number;
+  /** Whether it must hold zeros at first. */
+  readonly zeroed: boolean;
   /** Undefined until first used and after the release. */
   #buffer: GPUBuffer | undefined;
   /** Whether the memory held another buffer before, so that it is not zero. */
@@ -13,9 +15,10 @@ export class GpuMemory<T extends ElementType = ElementType> {
   batch = -1;
   released = false;
 
-  constructor(type: T, length: number) {
+  constructor(type: T, length: number, zeroed: boolean) {
     this.type = type;
     this.length = length;
+    this.zeroed = zeroed;
   }
 
   /** @throws {Error} when it has no memory */
