@@ -6,7 +6,7 @@ export const FORWARD_SOURCES = (): readonly URL[] => sourcesIn("../models/");
 
 /** What makes codes and scales of a layer. */
 export const QUANTIZE_SOURCES = (): readonly URL[] => [
-  ...sourcesIn("../kernels/").filter(({ pathname }) => !PACKING.test(pathname)),
+  ...sourcesIn("../kernels/").filter(({ pathname }) => !PACKING.test(pathname) && !WEBGPU.test(pathname)),
   ...["./layer.ts", "./layer_open.ts", "./layer_block.ts"].map((file) => new URL(file, import.meta.url)),
 ];
 
@@ -15,6 +15,9 @@ export const PACK_SOURCES = (): readonly URL[] => [
   ...sourcesIn("../kernels/").filter(({ pathname }) => PACKING.test(pathname)),
   new URL("../checkpoints/packed_layer.ts", import.meta.url),
 ];
+
+/** What only the WebGPU device uses: the CPU's artifacts do not depend on it. */
+const WEBGPU = /webgpu[^/]*\.ts$|_wgsl\.ts$|\.wgsl$/;
 
 const PACKING = /\/(pack|combinations|radix|float16|quantized_layer)\.ts$/;
 
