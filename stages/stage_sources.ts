@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 
 /** What of this package makes hidden states and S. */
-export const FORWARD_SOURCES = (): readonly URL[] => sourcesIn("../models/");
+export const FORWARD_SOURCES = (): readonly URL[] =>
+  sourcesIn("../models/").filter(({ pathname }) => !/\/(generate|sample|mod)\.ts$/.test(pathname));
 
 /** What makes codes and scales of a layer. */
 export const QUANTIZE_SOURCES = (): readonly URL[] => [
