@@ -1,13 +1,14 @@
-// The place of each column when columns are ordered by their sums, largest first, equal ones by index. A thread to a
-// column.
+// Orders columns by their sums, largest first, equal ones by index. A thread to a column.
 struct Params {
   zero: u32,
   cols: u32,
 }
 
 @group(0) @binding(0) var<storage, read> sums: array<vec2f>;
+// The place of each column, and the column of each place.
 @group(0) @binding(1) var<storage, read_write> places: array<u32>;
-@group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read_write> order: array<u32>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -22,4 +23,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     place += u32(before);
   }
   places[col] = place;
+  order[place] = col;
 }

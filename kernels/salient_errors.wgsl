@@ -6,21 +6,14 @@ struct Params {
   cols: u32,
   // Numbers that are tried: 1..limit.
   limit: u32,
-  first_row: u32,
-  pruned: u32,
-  weighted: u32,
-  values_at: u32,
-  rank_at: u32,
-  weight_at: u32,
 }
 
 // rows × 2·limit: leading columns, then the rest.
 @group(0) @binding(0) var<storage, read_write> errors: array<f32>;
-@group(0) @binding(1) var<storage, read> values: array<f32>;
-@group(0) @binding(2) var<storage, read> rank: array<u32>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> places: array<u32>;
-@group(0) @binding(5) var<uniform> params: Params;
+// See salient_rows.wgsl.
+@group(0) @binding(1) var<storage, read> seen: array<vec2f>;
+@group(0) @binding(2) var<storage, read> counts: array<u32>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -31,53 +24,44 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let row = i / (2u * params.limit);
   let column = i - row * 2u * params.limit;
   let leads = column < params.limit;
-  let number = select(column - params.limit, column, leads) + 1u;
-  let first = params.values_at + (params.first_row + row) * params.cols;
-  let rank_first = params.rank_at + (params.first_row + row) * params.cols;
-
-  var count = 0.0;
-  var sum = vec2f(0.0);
-  for (var c = 0u; c < params.cols; c += 1u) {
-    if (places[c] < number) == leads && rank[rank_first + c] >= params.pruned {
-      count += 1.0;
-      sum = add(sum, values[first + c]);
-    }
-  }
-  if count == 0.0 {
+  let cut = counts[row * (params.limit + 1u) + select(column - params.limit, column, leads)];
+  let all = counts[row * (params.limit + 1u) + params.limit];
+  // From the ends, so that neighbouring threads read the same.
+  let step = select(-1, 1, leads);
+  let first = i32(row * params.cols + select(all - 1u, 0u, leads));
+  let length = i32(select(all - cut, cut, leads));
+  if length == 0 {
     errors[i] = 0.0;
     return;
+  }
+
+  let count = f32(length);
+  var sum = vec2f(0.0);
+  for (var j = 0; j < length; j += 1) {
+    sum = add(sum, seen[first + step * j].x);
   }
   let mean = over(sum, vec2f(count, 0.0));
   var positive = 0.0;
   var sizes = vec2f(0.0);
-  for (var c = 0u; c < params.cols; c += 1u) {
-    if (places[c] < number) == leads && rank[rank_first + c] >= params.pruned {
-      let d = (values[first + c] - mean.x) - mean.y;
-      positive += select(0.0, 1.0, d >= 0.0);
-      sizes = add(sizes, abs(d));
-    }
+  for (var j = 0; j < length; j += 1) {
+    let d = (seen[first + step * j].x - mean.x) - mean.y;
+    positive += select(0.0, 1.0, d >= 0.0);
+    sizes = add(sizes, abs(d));
   }
   let scale = sizes.x / count;
   let shift = -scale * (2.0 * positive - count) / count;
   var rest = vec2f(0.0);
-  for (var c = 0u; c < params.cols; c += 1u) {
-    if (places[c] < number) == leads && rank[rank_first + c] >= params.pruned {
-      let d = (values[first + c] - mean.x) - mean.y;
-      rest = add(rest, abs(d - select(-scale, scale, d >= 0.0) - shift));
-    }
+  for (var j = 0; j < length; j += 1) {
+    let d = (seen[first + step * j].x - mean.x) - mean.y;
+    rest = add(rest, abs(d - select(-scale, scale, d >= 0.0) - shift));
   }
   let second = rest.x / count;
   var error = vec2f(0.0);
-  for (var c = 0u; c < params.cols; c += 1u) {
-    if (places[c] < number) == leads && rank[rank_first + c] >= params.pruned {
-      let d = (values[first + c] - mean.x) - mean.y;
-      let off = abs(d - select(-scale, scale, d >= 0.0) - shift) - second;
-      var factor = 1.0;
-      if params.weighted == 1u {
-        factor = weight[params.weight_at + c];
-      }
-      error = add(error, factor * off * off);
-    }
+  for (var j = 0; j < length; j += 1) {
+    let x = seen[first + step * j];
+    let d = (x.x - mean.x) - mean.y;
+    let off = abs(d - select(-scale, scale, d >= 0.0) - shift) - second;
+    error = add(error, x.y * off * off);
   }
   errors[i] = error.x;
 }

@@ -87,8 +87,8 @@ function segmentGains(context: GpuContext, bounds: GpuBuffer, width: number, opt
     [rows, cols, width - 2, pruned, denseOffset(w), denseOffset(salient), denseOffset(rank)],
     grid(context, rows * cols),
   );
-  const length = width * width, perRow = (weighted ? 16 : 8) * width;
-  const work = CHUNK_ROWS * Math.max(width * cols, length);
+  const length = width * width, sums = weighted ? 8 : 4, perRow = 2 * sums * width;
+  const work = CHUNK_ROWS * Math.max(sums * cols, length);
   const chunks = Math.max(
     1,
     Math.floor(
@@ -108,17 +108,8 @@ function segmentGains(context: GpuContext, bounds: GpuBuffer, width: number, opt
     context.run(
       PREFIXES,
       [readsBuffer(bins), reads(values), reads(columnWeight ?? values), writesBuffer(prefixes)],
-      [
-        0,
-        some,
-        cols,
-        width,
-        row,
-        denseOffset(values),
-        columnWeight ? denseOffset(columnWeight) : 0,
-        Number(weighted),
-      ],
-      grid(context, some * width),
+      [0, some, cols, sums, width, row, denseOffset(values), columnWeight ? denseOffset(columnWeight) : 0],
+      grid(context, some * sums),
     );
     context.run(
       GAINS,
