@@ -21,20 +21,20 @@ export const coarseSearch: Stage = { name: "coarse-search", version: 1, plan };
 export const KEEP: OutputRef = from("coarse-search", "keep");
 
 /** What is measured of a block: its similarity, and for `ri` its share of outlying scores. */
-interface Measured {
-  readonly similarity: Similarity;
+type Measured = {
+  readonly similarity: Pick<Similarity, keyof Similarity>;
   readonly outliers?: number;
-}
+};
 
 /** What `KEEP` holds. */
-export interface Allocation {
+export type Allocation = {
   /** N per block. */
   readonly keep: readonly number[];
   /** Mean of `keep`. */
   readonly mean: number;
   /** What the blocks were ranked by; empty for metric none. */
   readonly measured: readonly number[];
-}
+};
 
 /** Scores above this many times their mean count as outlying (STBLLM's Hyper_m). */
 const OUTLYING = 6;
@@ -129,7 +129,7 @@ function allocationStep({ spec, recipe }: Planning, inputs: Step["inputs"]): Ste
       const keep = context.param<number>(path("keep"));
       const measured: number[] = [];
       for (const name of Object.keys(inputs)) {
-        const { similarity, outliers } = (await context.input(name)).value as unknown as Measured;
+        const { similarity, outliers } = (await context.input(name)).value as Measured;
         measured.push(outliers ?? redundancy(similarity, context.param(path("similarity"))));
       }
       const budget = () => ({

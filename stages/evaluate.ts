@@ -27,11 +27,11 @@ export const evaluate: Stage = { name: "evaluate", version: 1, plan };
 export type Variant = "original" | "compressed";
 
 /** Perplexity of one model on one text. */
-export interface Perplexity {
+export type Perplexity = {
   readonly perplexity: number;
   /** Predicted tokens. */
   readonly tokens: number;
-}
+};
 
 /** Where the perplexity of a model on a text is, as the artifact's value. */
 export function perplexityOf(name: string, variant: Variant, spec: Planning["spec"]): OutputRef {

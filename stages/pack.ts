@@ -23,12 +23,12 @@ export const PACKED_MODEL: OutputRef = from("pack", "model");
 export const PACKED_WEIGHTS = "model.safetensors";
 
 /** What a packed block's manifest holds. */
-export interface PackedBlock {
+export type PackedBlock = {
   /** By layer name, without `.weight`. */
   readonly headers: Readonly<Record<string, LayerHeader>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
   readonly errors: Readonly<Record<string, number>>;
-}
+};
 
 /** One block's packed layers. */
 export function packedLayers(block: number): OutputRef {
@@ -40,7 +40,7 @@ export async function* readPackedLayers(
   reader: ArtifactReader,
   linears: readonly LinearSpec[],
 ): AsyncGenerator<readonly [string, EncodedLayer]> {
-  const { headers } = reader.value as unknown as PackedBlock;
+  const { headers } = reader.value as PackedBlock;
   for (const { name } of linears) {
     const tensors = await reader.read(`${name}.safetensors`) as EncodedLayer["tensors"];
     yield [name, { header: headers[name], tensors }];
@@ -65,7 +65,7 @@ function blockStep({ spec, tools }: Planning, block: number): Step {
     estimate: { seconds: blockWeights(spec) / 3e7, memory: 4 * blockWeights(spec) },
     async run(context) {
       const quantized = await context.input("quantized");
-      const { layers, errors } = quantized.value as unknown as QuantizedBlock;
+      const { layers, errors } = quantized.value as QuantizedBlock;
       const writer = context.output("layers");
       const options = {
         mask: context.param<LayerHeader["mask"]>("stages.pack.mask"),
@@ -85,7 +85,7 @@ function blockStep({ spec, tools }: Planning, block: number): Step {
         headers[name] = encoded.header;
         context.progress(index + 1, Object.keys(layers).length);
       }
-      writer.value({ headers, errors } satisfies PackedBlock as never);
+      writer.value({ headers, errors });
     },
   };
 }

@@ -43,15 +43,15 @@ async function measure(
   const perplexity: Record<string, Metrics["perplexity"][string]> = {};
   for (const name of evaluations.keys()) {
     const read = async (variant: "original" | "compressed") =>
-      (await context.input(perplexityOf(name, variant, spec))).value as unknown as Perplexity;
+      (await context.input(perplexityOf(name, variant, spec))).value as Perplexity;
     const [original, compressed] = [await read("original"), await read("compressed")];
     const { tokens } = compressed;
     perplexity[name] = { original: original.perplexity, compressed: compressed.perplexity, tokens };
   }
-  const { keep } = (await context.input(KEEP)).value as unknown as Allocation;
+  const { keep } = (await context.input(KEEP)).value as Allocation;
   const layerErrors: { name: string; error: number }[] = [];
   for (let block = 0; block < spec.blocks; block++) {
-    const { errors } = (await context.input(packedLayers(block))).value as unknown as PackedBlock;
+    const { errors } = (await context.input(packedLayers(block))).value as PackedBlock;
     for (const { name } of blockLinears(spec, block)) layerErrors.push({ name, error: errors[name] });
   }
   return buildMetrics({

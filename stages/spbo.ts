@@ -26,12 +26,12 @@ export function quantizedLayers(block: number): OutputRef {
 }
 
 /** What a quantized block's manifest holds. */
-export interface QuantizedBlock {
+export type QuantizedBlock = {
   /** By layer name, without `.weight`: everything but codes and scales. */
   readonly layers: Readonly<Record<string, Omit<QuantizedLayer, "codes" | "scales">>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name, on the undamped H. */
   readonly errors: Readonly<Record<string, number>>;
-}
+};
 
 function plan(planning: Planning): Step[] {
   return Array.from({ length: planning.spec.blocks }, (_, block) => blockStep(planning, block));
@@ -58,7 +58,7 @@ function blockStep({ spec, tools, identities, recipe, device }: Planning, block:
     outputs: { quantized: { retain: "transient", bytes: 1.4 * weights } },
     estimate: { seconds: weights / 2e6, memory: 14 * weights + 12 * Math.max(...linears.map(({ cols }) => cols)) ** 2 },
     async run(context) {
-      const { keep } = (await context.input("keep")).value as unknown as Allocation;
+      const { keep } = (await context.input("keep")).value as Allocation;
       const masks = masked ? await context.input("masks") : undefined;
       const found = await layerJobs(
         { linears, tensors: await tools.blockWeights(block), statistics: await context.input("statistics") },
@@ -89,7 +89,7 @@ function blockStep({ spec, tools, identities, recipe, device }: Planning, block:
         errors[name] = error;
         for (const [stage, spent] of Object.entries(seconds)) context.spent(stage, spent / tools.pool().workers);
       }
-      writer.value({ layers, errors } satisfies QuantizedBlock as never);
+      writer.value({ layers, errors });
       context.measure({ keep: keep[block], errors });
     },
   };
