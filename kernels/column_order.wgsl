@@ -1,6 +1,5 @@
 // Orders columns by their sums, largest first, equal ones by index. A thread to a column.
 struct Params {
-  zero: u32,
   cols: u32,
 }
 

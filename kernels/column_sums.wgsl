@@ -1,6 +1,5 @@
 // Adds the columns of a matrix, or its absolute values, to pairs of floats. 16 columns × 16 lanes of rows to a workgroup.
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   at: u32,

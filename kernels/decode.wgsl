@@ -1,6 +1,5 @@
 // Codes and scales of a column block back to weights, a thread to a weight.
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   out_at: u32,

@@ -6,7 +6,6 @@ const SI = 3u;
 const RANDOM = 4u;
 
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   metric: u32,
@@ -18,6 +17,7 @@ struct Params {
   moments_at: u32,
   seed: u32,
   first_column: u32,
+  first_row: u32,
   // 1: every entry of the vector is 1.
   plain: u32,
 }
@@ -88,6 +88,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let i = id.x + id.y * groups.x * 64u;
   if i < params.rows * params.cols {
     let row = i / params.cols;
-    score[params.out_at + i] = score_of(abs(w[params.w_at + i]), row, i - row * params.cols);
+    let col = i - row * params.cols;
+    score[params.out_at + i] = score_of(abs(w[params.w_at + i]), params.first_row + row, col);
   }
 }

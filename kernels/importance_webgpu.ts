@@ -5,8 +5,17 @@ import importanceCode from "./importance.wgsl" with { type: "text" };
 import type { ImportanceMetric } from "./importance.ts";
 import meanOfSumsCode from "./mean_of_sums.wgsl" with { type: "text" };
 import rowSumsCode from "./row_sums.wgsl" with { type: "text" };
-import type { GpuBinding, GpuBuffer, GpuContext } from "./webgpu_context.ts";
-import { denseOffset, grid, reads, rowWindows, withTwoFloat, writes } from "./webgpu_dispatch.ts";
+import type { GpuBuffer, GpuContext } from "./webgpu_context.ts";
+import {
+  denseOffset,
+  grid,
+  reads,
+  readsBuffer,
+  rowWindows,
+  withTwoFloat,
+  writes,
+  writesBuffer,
+} from "./webgpu_dispatch.ts";
 
 const COLUMN_SUMS = { name: "column_sums", code: withTwoFloat(columnSumsCode) };
 const ROW_SUMS = { name: "row_sums", code: withTwoFloat(rowSumsCode) };
@@ -35,12 +44,12 @@ export function gpuColumnSums(
   values: Matrix,
   { absolute, rounded }: { readonly absolute: boolean; readonly rounded?: Matrix },
 ): void {
-  const { cols } = values, pairs: GpuBinding = { buffer: sums, access: "read_write" };
-  for (const { rows, at, binding } of rowWindows(context, values)) {
+  const { cols } = values, pairs = writesBuffer(sums);
+  for (const { rows, read: [{ binding, offset }] } of rowWindows(context, { read: [values] })) {
     context.run(
       COLUMN_SUMS,
       [binding, pairs, rounded ? writes(rounded) : pairs],
-      [0, rows, cols, at, Number(absolute), Number(rounded !== undefined), rounded ? denseOffset(rounded) : 0],
+      [rows, cols, offset, Number(absolute), Number(rounded !== undefined), rounded ? denseOffset(rounded) : 0],
       grid(context, cols, 16),
     );
   }
@@ -55,31 +64,32 @@ export function gpuAbsoluteSums(
   w: Matrix,
 ): void {
   const columnAt = denseOffset(columnSums), rowAt = denseOffset(rowSums), momentsAt = denseOffset(moments);
-  const columnPairs = context.scratch("f32", 2 * w.cols), rowPairs = context.scratch("f32", 2 * w.rows);
+  const columnPairs = context.scratch("f32", 2 * w.cols),
+    rowPairs = context.scratch("f32", 2 * w.rows, { zeroed: false });
   gpuColumnSums(context, columnPairs, w, { absolute: true, rounded: columnSums });
   context.release(columnPairs);
-  for (const { row, rows, at, binding } of rowWindows(context, w)) {
+  for (const { row, rows, read: [{ binding, offset }] } of rowWindows(context, { read: [w] })) {
     context.run(
       ROW_SUMS,
       [binding, binding, binding, binding, writes(rowSums)],
-      [0, rows, w.cols, at, 0, 0, 0, 0, rowAt + row, 1],
+      [rows, w.cols, offset, 0, 0, 0, 0, rowAt + row, 1],
       grid(context, rows, 1),
     );
   }
   const count = Math.max(w.rows * w.cols, 1), leading = Math.fround(count);
   for (const step of [0, 1]) {
-    for (const { row, rows, at, binding } of rowWindows(context, w)) {
+    for (const { row, rows, read: [{ binding, offset }] } of rowWindows(context, { read: [w] })) {
       context.run(
         ROW_SUMS,
-        [binding, reads(rowSums), reads(columnSums), reads(moments), { buffer: rowPairs, access: "read_write" }],
-        [0, rows, w.cols, at, 1 + step, rowAt + row, columnAt, momentsAt, 2 * row, 2],
+        [binding, reads(rowSums), reads(columnSums), reads(moments), writesBuffer(rowPairs)],
+        [rows, w.cols, offset, 1 + step, rowAt + row, columnAt, momentsAt, 2 * row, 2],
         grid(context, rows, 1),
       );
     }
     context.run(
       MEAN_OF_SUMS,
-      [{ buffer: rowPairs, access: "read" }, writes(moments)],
-      [0, w.rows, { f32: leading }, { f32: count - leading }, step, momentsAt + step],
+      [readsBuffer(rowPairs), writes(moments)],
+      [w.rows, { f32: leading }, { f32: count - leading }, step, momentsAt + step],
       [1],
     );
   }
@@ -92,7 +102,7 @@ export function gpuAbsoluteSums(
  * @throws {TypeError} when the metric needs a vector that was not given
  */
 export function gpuImportance(context: GpuContext, out: Matrix, w: Matrix, options: ScoreOptions): void {
-  const { metric, seed, firstColumn = 0 } = options, { rows, cols } = w;
+  const { metric, seed, firstColumn = 0 } = options;
   const given = (
     name: "diagonalU" | "inverseDiagonal" | "inputNorm" | "rowSums" | "columnSums" | "moments",
   ): Matrix => {
@@ -115,20 +125,26 @@ export function gpuImportance(context: GpuContext, out: Matrix, w: Matrix, optio
   const relative = metric === "ria" || metric === "si";
   const vector = vectors[metric](), moments = metric === "si" ? given("moments") : w;
   const rowSums = relative ? given("rowSums") : w, columnSums = relative ? given("columnSums") : w;
-  context.run(
-    IMPORTANCE,
-    [writes(out), reads(w), reads(vector), reads(rowSums), reads(columnSums), reads(moments)],
-    [
-      0,
-      rows,
-      cols,
-      METRICS[metric],
-      denseOffset(out),
-      ...[w, vector, rowSums, columnSums, moments].map(denseOffset),
-      (seed ?? 0) >>> 0,
-      firstColumn,
-      Number(metric === "magnitude"),
-    ],
-    grid(context, rows * cols),
-  );
+  const vectorsAt = [vector, rowSums, columnSums, moments].map(denseOffset);
+  for (const { row, rows, written: [score], read: [weights] } of rowWindows(context, { written: [out], read: [w] })) {
+    // What a metric does not read is bound to the weights.
+    const bind = (m: Matrix) => m === w ? weights.binding : reads(m);
+    context.run(
+      IMPORTANCE,
+      [score.binding, weights.binding, bind(vector), bind(rowSums), bind(columnSums), bind(moments)],
+      [
+        rows,
+        w.cols,
+        METRICS[metric],
+        score.offset,
+        weights.offset,
+        ...vectorsAt,
+        (seed ?? 0) >>> 0,
+        firstColumn,
+        row,
+        Number(metric === "magnitude"),
+      ],
+      grid(context, rows * w.cols),
+    );
+  }
 }

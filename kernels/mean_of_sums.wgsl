@@ -1,6 +1,5 @@
 // The mean of what pairs of floats add up to, or its root. One workgroup.
 struct Params {
-  zero: u32,
   // Pairs.
   length: u32,
   // What the sum is divided by, as a pair of floats.

@@ -4,7 +4,7 @@ import digitsCode from "./order_digits.wgsl" with { type: "text" };
 import histogramCode from "./order_histogram.wgsl" with { type: "text" };
 import keysCode from "./order_keys.wgsl" with { type: "text" };
 import type { GpuBuffer, GpuContext } from "./webgpu_context.ts";
-import { denseOffset, grid, reads } from "./webgpu_dispatch.ts";
+import { denseOffset, grid, reads, readsBuffer, rowWindows, writesBuffer } from "./webgpu_dispatch.ts";
 
 /**
  * Puts the order of floats before a shader.
@@ -48,43 +48,45 @@ export function percentilePlaces(
  * @returns seven u32 for each place (`Wanted` of order_keys.wgsl), to be released by the caller
  */
 export function gpuOrderStatistics(context: GpuContext, { values, seen }: SeenValues, places: WantedPlaces): GpuBuffer {
-  const { rows, cols } = values, percentiles = "percentiles" in places;
+  const { cols } = values, percentiles = "percentiles" in places;
   const count = percentiles ? 2 * places.percentiles : places.of - 1;
-  const wanted = context.scratch("u32", WANTED_WORDS * count);
+  const wanted = context.scratch("u32", WANTED_WORDS * count, { zeroed: false });
   const tables = [DIGITS, DIGITS * count, DIGITS].map((length) => context.scratch("u32", length));
   const { first, step, parts } = percentilePlaces(percentiles ? places.percentiles : 1);
-  const salient = seen?.salient ?? values, rank = seen?.rank ?? values;
+  const rank = seen?.rank ?? values;
   for (const level of [0, 1, 2]) {
     const counts = context.scratch("u32", level === 0 ? DIGITS : count * (level === 1 ? DIGITS : DIGITS / 2));
-    context.run(
-      HISTOGRAM,
-      [
-        { buffer: counts, access: "read_write" },
-        reads(values),
-        reads(salient),
-        reads(rank),
-        { buffer: tables[0], access: "read" },
-        { buffer: tables[1], access: "read" },
-      ],
-      [
-        rows,
-        cols,
-        level,
-        denseOffset(values),
-        Number(seen !== undefined),
-        seen ? denseOffset(seen.salient) : 0,
-        seen ? denseOffset(seen.rank) : 0,
-        seen?.pruned ?? 0,
-      ],
-      grid(context, rows * cols),
-    );
+    for (const { rows, read: [bound, ranks] } of rowWindows(context, { read: [values, rank] })) {
+      context.run(
+        HISTOGRAM,
+        [
+          writesBuffer(counts),
+          bound.binding,
+          seen ? reads(seen.salient) : bound.binding,
+          ranks.binding,
+          readsBuffer(tables[0]),
+          readsBuffer(tables[1]),
+        ],
+        [
+          rows,
+          cols,
+          level,
+          bound.offset,
+          Number(seen !== undefined),
+          seen ? denseOffset(seen.salient) : 0,
+          ranks.offset,
+          seen?.pruned ?? 0,
+        ],
+        grid(context, rows * cols),
+      );
+    }
     context.run(
       DIGITS_OF,
       [
-        { buffer: counts, access: "read" },
-        { buffer: wanted, access: "read_write" },
-        { buffer: tables[level], access: "read_write" },
-        { buffer: tables[(level + 2) % 3], access: "read" },
+        readsBuffer(counts),
+        writesBuffer(wanted),
+        writesBuffer(tables[level]),
+        readsBuffer(tables[(level + 2) % 3]),
       ],
       [count, level, percentiles ? 0 : places.of, first, step, parts],
       grid(context, count),

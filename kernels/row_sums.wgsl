@@ -4,7 +4,6 @@ const ABSOLUTE = 0u;
 const SQUARES = 2u;
 
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   at: u32,

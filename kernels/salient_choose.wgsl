@@ -1,6 +1,5 @@
 // Marks the leading columns whose number has the least error, the fewest of equal ones. One workgroup.
 struct Params {
-  zero: u32,
   cols: u32,
   limit: u32,
   at: u32,

@@ -1,7 +1,6 @@
 // Squared error of one side of a row, the leading columns or the rest, for one number of leading columns, when that side
 // is binarized with an order-2 residual. A thread to a row, number and side: no sums are shared, so none cancel.
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   // Numbers that are tried: 1..limit.

@@ -4,7 +4,6 @@ struct Params {
   rows: u32,
   cols: u32,
   limit: u32,
-  first_row: u32,
   pruned: u32,
   weighted: u32,
   values_at: u32,
@@ -29,8 +28,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if row >= params.rows {
     return;
   }
-  let first = params.values_at + (params.first_row + row) * params.cols;
-  let rank_first = params.rank_at + (params.first_row + row) * params.cols;
+  let first = params.values_at + row * params.cols;
+  let rank_first = params.rank_at + row * params.cols;
   var count = 0u;
   for (var place = 0u; place < params.cols; place += 1u) {
     let col = order[place];

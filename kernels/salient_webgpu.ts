@@ -6,7 +6,16 @@ import chooseCode from "./salient_choose.wgsl" with { type: "text" };
 import errorsCode from "./salient_errors.wgsl" with { type: "text" };
 import rowsCode from "./salient_rows.wgsl" with { type: "text" };
 import type { GpuBuffer, GpuContext } from "./webgpu_context.ts";
-import { denseOffset, grid, reads, withTwoFloat, writes } from "./webgpu_dispatch.ts";
+import {
+  denseOffset,
+  grid,
+  reads,
+  readsBuffer,
+  rowWindows,
+  withTwoFloat,
+  writes,
+  writesBuffer,
+} from "./webgpu_dispatch.ts";
 
 const COLUMN_ORDER = { name: "column_order", code: withTwoFloat(columnOrderCode) };
 const SALIENT_ROWS = { name: "salient_rows", code: rowsCode };
@@ -22,16 +31,16 @@ type Options = Parameters<Device["searchSalient"]>[1];
 export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, options: Options): void {
   const { score, most } = options, { cols } = score, limit = Math.max(0, Math.min(most, cols - 1));
   const sums = context.scratch("f32", 2 * cols);
-  const places = context.scratch("u32", cols), order = context.scratch("u32", cols);
+  const [places, order] = [cols, cols].map((length) => context.scratch("u32", length, { zeroed: false }));
   gpuColumnSums(context, sums, score, { absolute: true });
   context.run(
     COLUMN_ORDER,
     [
-      { buffer: sums, access: "read" },
-      { buffer: places, access: "read_write" },
-      { buffer: order, access: "read_write" },
+      readsBuffer(sums),
+      writesBuffer(places),
+      writesBuffer(order),
     ],
-    [0, cols],
+    [cols],
     grid(context, cols),
   );
   // Without a number to try, choosing marks none.
@@ -39,8 +48,8 @@ export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, opt
   if (limit > 0) addErrors(context, totals, order, limit, options);
   context.run(
     SALIENT_CHOOSE,
-    [{ buffer: totals, access: "read" }, { buffer: places, access: "read" }, writes(salient)],
-    [0, cols, limit, denseOffset(salient)],
+    [readsBuffer(totals), readsBuffer(places), writes(salient)],
+    [cols, limit, denseOffset(salient)],
     [1],
   );
   for (const buffer of [sums, places, order, totals]) context.release(buffer);
@@ -56,44 +65,43 @@ function addErrors(context: GpuContext, totals: GpuBuffer, order: GpuBuffer, lim
   const { values, columnWeight, rank, pruned } = options, { rows, cols } = values, perRow = 2 * limit;
   const most = Math.min(MOST_WRITTEN / (2 * cols), MOST_WRITTEN / perRow, MOST_READ / (limit * cols));
   const step = Math.max(1, Math.min(rows, Math.floor(most)));
-  const seen = context.scratch("f32", 2 * step * cols), counts = context.scratch("u32", step * (limit + 1));
-  const errors = context.scratch("f32", step * perRow);
-  for (let row = 0; row < rows; row += step) {
-    const some = Math.min(step, rows - row);
+  const unset = { zeroed: false };
+  const seen = context.scratch("f32", 2 * step * cols, unset), errors = context.scratch("f32", step * perRow, unset);
+  const counts = context.scratch("u32", step * (limit + 1), unset);
+  for (const { rows, read: [bound, ranks] } of rowWindows(context, { read: [values, rank], most: step })) {
     context.run(
       SALIENT_ROWS,
       [
-        reads(values),
-        reads(rank),
-        reads(columnWeight ?? values),
-        { buffer: order, access: "read" },
-        { buffer: seen, access: "read_write" },
-        { buffer: counts, access: "read_write" },
+        bound.binding,
+        ranks.binding,
+        columnWeight ? reads(columnWeight) : bound.binding,
+        readsBuffer(order),
+        writesBuffer(seen),
+        writesBuffer(counts),
       ],
       [
-        some,
+        rows,
         cols,
         limit,
-        row,
         pruned,
         Number(columnWeight !== undefined),
-        denseOffset(values),
-        denseOffset(rank),
+        bound.offset,
+        ranks.offset,
         columnWeight ? denseOffset(columnWeight) : 0,
       ],
-      grid(context, some),
+      grid(context, rows),
     );
     context.run(
       SALIENT_ERRORS,
       [
-        { buffer: errors, access: "read_write" },
-        { buffer: seen, access: "read" },
-        { buffer: counts, access: "read" },
+        writesBuffer(errors),
+        readsBuffer(seen),
+        readsBuffer(counts),
       ],
-      [0, some, cols, limit],
-      grid(context, some * perRow),
+      [rows, cols, limit],
+      grid(context, rows * perRow),
     );
-    gpuColumnSums(context, totals, matrix(errors, some, perRow), { absolute: false });
+    gpuColumnSums(context, totals, matrix(errors, rows, perRow), { absolute: false });
   }
   for (const buffer of [seen, counts, errors]) context.release(buffer);
 }

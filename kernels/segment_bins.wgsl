@@ -7,6 +7,7 @@ struct Params {
   w_at: u32,
   salient_at: u32,
   rank_at: u32,
+  bins_at: u32,
 }
 
 @group(0) @binding(0) var<storage, read> w: array<f32>;
@@ -37,5 +38,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
     bin = 1u + low;
   }
-  bins[i] = bin;
+  bins[params.bins_at + i] = bin;
 }

@@ -1,6 +1,5 @@
 // The cuts of most gain: by dynamic programming over the bins, or the best p with 2·p. One workgroup.
 struct Params {
-  zero: u32,
   width: u32,
   // 0: doubled.
   split_points: u32,

@@ -1,6 +1,5 @@
 // Adds up the chunks of segment_gains.wgsl. A thread to a pair of bounds.
 struct Params {
-  zero: u32,
   // width²
   length: u32,
   chunks: u32,

@@ -1,7 +1,6 @@
 // What each segment, the bins between two bounds, takes away from the squared error of a few rows: n·(μ² + α²), or its
 // like with weights of columns (segment_gains.ts). A thread to a pair of bounds, a workgroup row to a chunk of rows.
 struct Params {
-  zero: u32,
   rows: u32,
   width: u32,
   chunk_rows: u32,

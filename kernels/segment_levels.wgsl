@@ -1,6 +1,5 @@
 // Candidate cuts: percentiles between the neighbours that order_digits.wgsl found. A thread to a candidate.
 struct Params {
-  zero: u32,
   candidates: u32,
   // Where percentile i stands among the seen: (seen − 1)·(first + i·step)/parts.
   first: u32,

@@ -1,14 +1,13 @@
 // One sum of a row's values below each bound of the bins: 0: count; 1: Σv; 2: Σ|v|; 3: Σ sign v; and, where columns have
 // weights c, 4: Σc; 5: Σc·v; 6: Σc·|v|; 7: Σc·sign v. A thread to a row and a sum.
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   // Sums of a row: 4 or 8.
   sums: u32,
   // Bins + 1: nothing lies below the first bound, everything below the last.
   width: u32,
-  first_row: u32,
+  bins_at: u32,
   values_at: u32,
   weight_at: u32,
 }
@@ -40,13 +39,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     return;
   }
   let row = i / params.sums;
-  let first = (params.first_row + row) * params.cols;
+  let first = row * params.cols;
   let to = i * params.width;
   for (var bound = 0u; bound < params.width; bound += 1u) {
     prefixes[to + bound] = vec2f(0.0);
   }
   for (var col = 0u; col < params.cols; col += 1u) {
-    let bin = bins[first + col];
+    let bin = bins[params.bins_at + first + col];
     if bin > 0u {
       let v = values[params.values_at + first + col];
       prefixes[to + bin] = plus(prefixes[to + bin], term(i % params.sums, v, col));

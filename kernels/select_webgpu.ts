@@ -9,7 +9,7 @@ import rankRunsCode from "./rank_runs.wgsl" with { type: "text" };
 import rankTiesCode from "./rank_ties.wgsl" with { type: "text" };
 import rankTiesAfterCode from "./rank_ties_after.wgsl" with { type: "text" };
 import type { GpuContext } from "./webgpu_context.ts";
-import { denseOffset, grid, reads, writes } from "./webgpu_dispatch.ts";
+import { denseOffset, grid, reads, readsBuffer, rowWindows, writes, writesBuffer } from "./webgpu_dispatch.ts";
 
 const FILL = { name: "fill", code: fillCode };
 const RANK_RUNS = { name: "rank_runs", code: rankRunsCode };
@@ -31,7 +31,7 @@ export function gpuRank(
   score: Matrix,
   { of, type }: Parameters<Device["rank"]>[2],
 ): void {
-  const { rows, cols } = score, length = rows * cols, outAt = denseOffset(out);
+  const { rows, cols } = score;
   if (!(Number.isInteger(of) && of >= 1 && of <= 256)) {
     throw new RangeError(`Cannot rank weights as "of" must be an integer of 1..256: current value is ${of}`);
   }
@@ -40,25 +40,35 @@ export function gpuRank(
       if (cols % of !== 0) {
         throw new RangeError(`Cannot rank weights as columns must be a multiple of ${of}: current value is ${cols}`);
       }
-      return context.run(
-        RANK_RUNS,
-        [writes(out), reads(score)],
-        [length, of, outAt, denseOffset(score)],
-        grid(context, length),
-      );
+      for (const { rows, written, read } of rowWindows(context, { written: [out], read: [score] })) {
+        context.run(
+          RANK_RUNS,
+          [written[0].binding, read[0].binding],
+          [rows * cols, of, written[0].offset, read[0].offset],
+          grid(context, rows * cols),
+        );
+      }
+      return;
     case "unstructured":
       return rankAll(context, out, score, of, 1);
     case "structured": {
-      const pairs = context.scratch("f32", 2 * cols), totals = matrix(context.scratch("f32", cols), 1, cols);
+      const pairs = context.scratch("f32", 2 * cols),
+        totals = matrix(context.scratch("f32", cols, { zeroed: false }), 1, cols);
       gpuColumnSums(context, pairs, score, { absolute: false, rounded: totals });
       rankAll(context, out, totals, of, rows);
       context.release(pairs);
       return context.release(totals.buffer);
     }
     case "none":
-      return context.run(FILL, [writes(out)], [length, outAt, of - 1], grid(context, length));
+      return fill(context, out, of - 1);
     default:
       throw new TypeError(`Cannot rank weights for pruning type "${type satisfies never}"`);
+  }
+}
+
+function fill(context: GpuContext, out: Matrix<"u8">, value: number): void {
+  for (const { rows, written: [{ binding, offset }] } of rowWindows(context, { written: [out] })) {
+    context.run(FILL, [binding], [rows * out.cols, offset, value], grid(context, rows * out.cols));
   }
 }
 
@@ -67,21 +77,21 @@ function rankAll(context: GpuContext, out: Matrix<"u8">, score: Matrix, of: numb
   const length = score.rows * score.cols, at = denseOffset(score), bounds = of - 1;
   if (length === 0) return;
   if (bounds === 0) {
-    return context.run(FILL, [writes(out)], [length * copies, denseOffset(out), 0], grid(context, length * copies));
+    return fill(context, out, 0);
   }
   const wanted = gpuOrderStatistics(context, { values: score }, { of });
   const tiles = Math.ceil(length / TILE), counts = context.scratch("u32", tiles * bounds);
-  const found = { buffer: wanted, access: "read" } as const, groups = grid(context, length);
+  const found = readsBuffer(wanted), groups = grid(context, length);
   context.run(
     RANK_TIES,
-    [{ buffer: counts, access: "read_write" }, reads(score), found],
+    [writesBuffer(counts), reads(score), found],
     [length, at, bounds],
     groups,
   );
-  context.run(RANK_TIES_AFTER, [{ buffer: counts, access: "read_write" }], [tiles, bounds], [bounds]);
+  context.run(RANK_TIES_AFTER, [writesBuffer(counts)], [tiles, bounds], [bounds]);
   context.run(
     RANK_PLACES,
-    [writes(out), reads(score), found, { buffer: counts, access: "read" }],
+    [writes(out), reads(score), found, readsBuffer(counts)],
     [length, at, bounds, copies, denseOffset(out)],
     groups,
   );

@@ -1,7 +1,6 @@
 // First signs and scales, a thread to a row. Pairs of floats throughout: two weights of a group lie exactly on their
 // levels, and their second signs are ties.
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   segments: u32,

@@ -1,7 +1,8 @@
 /** What the host sides of the shaders share: windows, how many workgroups, pairs of floats. */
-import type { ElementType, Matrix } from "./device.ts";
+import { type ElementType, type Matrix, part } from "./device.ts";
 import twoFloatCode from "./two_float.wgsl" with { type: "text" };
-import { type GpuBinding, type GpuContext, WINDOW_ALIGNMENT } from "./webgpu_context.ts";
+import { type GpuBinding, type GpuBuffer, type GpuContext, WINDOW_ALIGNMENT } from "./webgpu_context.ts";
+import { bindMatrix, type BoundMatrix } from "./webgpu_window.ts";
 
 /** Threads of a workgroup in shaders that run one thread for each element or row. */
 export const GROUP_THREADS = 64;
@@ -31,28 +32,41 @@ export function denseOffset({ buffer, rows, cols, offset, stride }: Matrix<Eleme
 /** Elements of one window: short enough for a watchdog. */
 const WINDOW_ELEMENTS = 2 ** 24;
 
-/** Consecutive rows of a matrix, as much of it as one dispatch reads. */
+/** Consecutive rows of matrices, as many as one dispatch takes. */
 export interface RowWindow {
   readonly row: number;
   readonly rows: number;
-  /** Its first element in the binding. */
-  readonly at: number;
-  readonly binding: GpuBinding;
+  readonly written: readonly BoundMatrix[];
+  readonly read: readonly BoundMatrix[];
 }
 
 /**
- * Cuts a matrix without gaps into windows that can be bound.
+ * Cuts matrices of equally many rows and without gaps into windows that can be bound.
  *
- * @throws {RangeError} when it has gaps, or does not lie in its buffer
+ * @param matrices.most rows at a time
+ * @throws {RangeError} when one has gaps, or does not lie in its buffer
  */
-export function rowWindows({ bindable }: Pick<GpuContext, "bindable">, m: Matrix<ElementType>): RowWindow[] {
-  const { buffer, rows, cols } = m, start = denseOffset(m);
-  const most = Math.min(bindable, WINDOW_ELEMENTS) - WINDOW_ALIGNMENT;
-  const step = Math.max(1, Math.floor(most / cols)), windows: RowWindow[] = [];
+export function rowWindows(
+  { bindable }: Pick<GpuContext, "bindable">,
+  { written = [], read = [], most = Infinity }: {
+    readonly written?: readonly Matrix<ElementType>[];
+    readonly read?: readonly Matrix<ElementType>[];
+    readonly most?: number;
+  },
+): RowWindow[] {
+  const all = [...written, ...read], rows = Math.max(...all.map((m) => m.rows));
+  all.forEach(denseOffset);
+  const elements = Math.min(bindable, WINDOW_ELEMENTS) - WINDOW_ALIGNMENT;
+  const step = Math.max(1, Math.floor(Math.min(most, elements / Math.max(...all.map((m) => m.cols)))));
+  const windows: RowWindow[] = [];
   for (let row = 0; row < rows; row += step) {
-    const some = Math.min(step, rows - row), begin = start + row * cols, at = begin % WINDOW_ALIGNMENT;
-    const binding = { buffer, access: "read", first: begin - at, count: at + some * cols } as const;
-    windows.push({ row, rows: some, at, binding });
+    const some = Math.min(step, rows - row);
+    windows.push({
+      row,
+      rows: some,
+      written: written.map((m) => bindMatrix(part(m, { row, rows: some }), "read_write")),
+      read: read.map((m) => bindMatrix(part(m, { row, rows: some }), "read")),
+    });
   }
   return windows;
 }
@@ -77,4 +91,14 @@ export function reads(m: Matrix<ElementType>): GpuBinding {
 /** A matrix's buffer that a shader writes. */
 export function writes(m: Matrix<ElementType>): GpuBinding {
   return { buffer: m.buffer, access: "read_write" };
+}
+
+/** A buffer that a shader reads. */
+export function readsBuffer(buffer: GpuBuffer): GpuBinding {
+  return { buffer, access: "read" };
+}
+
+/** A buffer that a shader writes. */
+export function writesBuffer(buffer: GpuBuffer): GpuBinding {
+  return { buffer, access: "read_write" };
 }
