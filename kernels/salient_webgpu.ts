@@ -63,7 +63,8 @@ export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, opt
  */
 function addErrors(context: GpuContext, totals: GpuBuffer, order: GpuBuffer, limit: number, options: Options): void {
   const { values, columnWeight, rank, pruned } = options, { rows, cols } = values, perRow = 2 * limit;
-  const most = Math.min(MOST_WRITTEN / (2 * cols), MOST_WRITTEN / perRow, MOST_READ / (limit * cols));
+  const written = Math.min(MOST_WRITTEN, context.bindable);
+  const most = Math.min(written / (2 * cols), written / perRow, MOST_READ / (limit * cols));
   const step = Math.max(1, Math.min(rows, Math.floor(most)));
   const unset = { zeroed: false };
   const seen = context.scratch("f32", 2 * step * cols, unset), errors = context.scratch("f32", step * perRow, unset);

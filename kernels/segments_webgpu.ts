@@ -98,9 +98,10 @@ function segmentGains(context: GpuContext, bounds: GpuBuffer, width: number, opt
   const bins = matrix(context.scratch("u32", rows * cols, UNSET), rows, cols);
   findBins(context, bins, bounds, width, options);
   const length = width * width, sums = columnWeight ? 8 : 4, perRow = 2 * sums * width;
+  const scratch = Math.min(MOST_SCRATCH, context.bindable);
   const most = Math.min(
-    MOST_SCRATCH / (CHUNK_ROWS * perRow),
-    MOST_SCRATCH / (2 * length),
+    scratch / (CHUNK_ROWS * perRow),
+    scratch / (2 * length),
     MOST_SUMS / (CHUNK_ROWS * Math.max(sums * cols, length)),
     rows / CHUNK_ROWS + 1,
   );
