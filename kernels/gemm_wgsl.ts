@@ -121,7 +121,8 @@ ${products(8, 2)}
   let col = group.x * 64u + id.x * 4u;
 ${
     lines(range(8), (r) =>
-      lines(range(2), (v) => `  writeFour(row + ${r % 4 + 32 * Math.floor(r / 4)}u, col + ${32 * v}u, c${r}_${v});`))
+      lines(range(2), (v) =>
+        `  writeFour(row + ${r % 4 + 32 * Math.floor(r / 4)}u, col + ${32 * v}u, c${r}_${v});`))
   }
 }
 `;
