@@ -7,6 +7,8 @@ const FORMS = 9u;
 struct Params {
   rows: u32,
   cols: u32,
+  from_col: u32,
+  to_col: u32,
   segments: u32,
   steps: u32,
   pruned: u32,
@@ -49,7 +51,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let row = workgroup.x;
   let line = row * cols;
   let lists = (params.segments + 1u) * params.steps;
-  for (var start = 0u; start < cols; start += THREADS) {
+  for (var start = params.from_col; start < params.to_col; start += THREADS) {
     let col = start + lane;
     var own = OUTSIDE;
     if (col < cols) {

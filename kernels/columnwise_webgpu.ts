@@ -35,7 +35,7 @@ export function gpuColumnwise(
       bindRows(codes, tile, "read_write"),
       bindRows(errors, tile, "read_write"),
     ], fed);
-    for (const { from, to } of columnRanges(cols)) {
+    for (const { from, to } of columnRanges(cols, (col) => col + 8)) {
       const params = [tile.rows, cols, from, to, salient ? 1 : 0, stride, ...offsets];
       context.run(columnwise, bindings, params, [Math.ceil(tile.rows / GROUP_THREADS)]);
     }

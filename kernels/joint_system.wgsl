@@ -6,6 +6,8 @@ const ENTRIES = 9u; // of one group against another: mask, sign and second sign 
 struct Params {
   rows: u32,
   cols: u32,
+  from_col: u32,
+  to_col: u32,
   groups: u32,
   salient: u32,
   size: u32,
@@ -70,7 +72,7 @@ fn reduce(row: u32, lane: u32, other: u32) {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let cols = params.cols;
   let line = workgroup.x * cols;
-  for (var start = 0u; start < cols; start += THREADS) {
+  for (var start = params.from_col; start < params.to_col; start += THREADS) {
     let col = start + lane;
     var code = 0u;
     if (col < cols) {

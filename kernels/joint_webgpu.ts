@@ -3,7 +3,7 @@ import type { Device, Matrix } from "./device.ts";
 import solveCode from "./joint_solve.wgsl" with { type: "text" };
 import systemCode from "./joint_system.wgsl" with { type: "text" };
 import { scalesPerBlock } from "./quantized_layer.ts";
-import { bind, bindRows, bindWhole, rowTiles } from "./row_tiles_webgpu.ts";
+import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "./row_tiles_webgpu.ts";
 import type { GpuContext, GpuOp } from "./webgpu_context.ts";
 import { GROUP_THREADS, withTwoFloat } from "./webgpu_dispatch.ts";
 
@@ -29,8 +29,10 @@ export function gpuSolveJoint(
     const scratch = context.scratch("f32", tile.rows * perRow);
     const read = [bindRows(target, tile, "read"), bindWhole(gram), bindRows(codes, tile, "read")];
     const first = bind(read, scratch), second = bind([bindRows(scales, tile, "read_write")], scratch);
-    const systemParams = [tile.rows, cols, groups, salient ? 1 : 0, size, ...first.offsets];
-    context.run(system, first.bindings, systemParams, [tile.rows]);
+    for (const { from, to } of columnRanges(cols, () => groups * (cols + 2 * GROUP_THREADS), GROUP_THREADS)) {
+      const params = [tile.rows, cols, from, to, groups, salient ? 1 : 0, size, ...first.offsets];
+      context.run(system, first.bindings, params, [tile.rows]);
+    }
     const workgroups = Math.ceil(tile.rows / GROUP_THREADS);
     context.run(solve, second.bindings, [tile.rows, size, { f32: RIDGE }, ...second.offsets], [workgroups]);
     context.release(scratch);

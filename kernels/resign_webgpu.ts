@@ -24,7 +24,7 @@ export function gpuResign(context: GpuContext, codes: Matrix<"u8">, options: Par
       bindRows(scales, tile, "read"),
       bindRows(codes, tile, "read_write"),
     ], changes);
-    for (const { from, to } of columnRanges(cols)) {
+    for (const { from, to } of columnRanges(cols, (col) => col + 8)) {
       const params = [tile.rows, cols, from, to, salient ? 1 : 0, stride, ...offsets];
       context.run(resign, bindings, params, [Math.ceil(tile.rows / GROUP_THREADS)]);
     }

@@ -87,20 +87,31 @@ export interface ColumnRange {
   readonly to: number;
 }
 
+// Of one thread of one dispatch: Mesa's llvmpipe silently leaves all loops after 65535 rounds in total, and a watchdog ends long ones.
+const MOST_ROUNDS = 60_000;
+
 /**
- * Cuts the columns of a sweep, where column j looks back at j others, into dispatches.
+ * Cuts columns into dispatches.
  *
- * @param most pairs of columns in one dispatch
+ * @param cost loop rounds of one thread for the column, or for the step of columns that begins at it
+ * @param step columns that stay together
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.deepEqual(columnRanges(4, 3), [{ from: 0, to: 3 }, { from: 3, to: 4 }]);
+ * assert.deepEqual(columnRanges(5, () => 20_000), [{ from: 0, to: 3 }, { from: 3, to: 5 }]);
+ * assert.deepEqual(columnRanges(5, () => 50_000, 4), [{ from: 0, to: 4 }, { from: 4, to: 5 }]);
  * ```
  */
-export function columnRanges(cols: number, most: number = 2 ** 19): ColumnRange[] {
+export function columnRanges(cols: number, cost: (column: number) => number, step = 1): ColumnRange[] {
   const ranges: ColumnRange[] = [];
-  for (let from = 0, to = 0, pairs = 0; from < cols; from = to, pairs = 0) {
-    do pairs += to++; while (to < cols && pairs + to <= most);
+  for (let from = 0, to = 0; from < cols; from = to) {
+    let rounds = cost(from);
+    to = from + step;
+    while (to < cols && rounds + cost(to) <= MOST_ROUNDS) {
+      rounds += cost(to);
+      to += step;
+    }
+    to = Math.min(to, cols);
     ranges.push({ from, to });
   }
   return ranges;

@@ -73,9 +73,9 @@ export function gpuMatrix<T extends ElementType>(
   rows: number,
 ): Matrix<T> {
   const arrays: { readonly [K in ElementType]: () => ElementArrays[K] } = {
-    f32: () => Float32Array.of(NaN, NaN, NaN, ...data),
-    u8: () => Uint8Array.of(9, 9, 9, ...data),
-    u32: () => Uint32Array.of(9, 9, 9, ...data),
+    f32: () => Float32Array.from({ length: data.length + 3 }, (_, i) => i < 3 ? NaN : data[i - 3]),
+    u8: () => Uint8Array.from({ length: data.length + 3 }, (_, i) => i < 3 ? 9 : data[i - 3]),
+    u32: () => Uint32Array.from({ length: data.length + 3 }, (_, i) => i < 3 ? 9 : data[i - 3]),
   };
   const cols = data.length / rows;
   return { ...matrix(context.upload(type, arrays[type]()), rows, cols), offset: 3 };
