@@ -2,7 +2,6 @@
 override WORKGROUP = 128u;
 
 struct Params {
-  zero: u32,
   count: u32,
   offset: u32,
   factor: f32,

@@ -41,7 +41,7 @@ export function gpuCholesky(
 export function gpuInvertUpper(context: GpuContext, out: Matrix, r: Matrix): void {
   apart(context, out, r, gpuCopy, (r) => {
     const to = bindMatrix(out, "read_write"), x = bindMatrix(r, "read");
-    const params = [0, r.rows, to.offset, out.stride, x.offset, r.stride];
+    const params = [r.rows, to.offset, out.stride, x.offset, r.stride];
     context.run({ name: "invertUpper", code: withTwoFloat(invertUpper) }, [to.binding, x.binding], params, [
       Math.ceil(r.rows / WIDTH),
     ]);

@@ -1,6 +1,5 @@
 // out (1 × cols) += Σ_rows from², a thread for each column. Follows `two_float.wgsl`.
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   outOffset: u32,

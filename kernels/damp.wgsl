@@ -3,7 +3,6 @@
 override WORKGROUP = 128u;
 
 struct Params {
-  zero: u32,
   size: u32,
   diagonalOffset: u32,
   addedOffset: u32,

@@ -3,7 +3,6 @@
 override WORKGROUP = 128u;
 
 struct Params {
-  zero: u32,
   rows: u32,
   cols: u32,
   aOffset: u32,

@@ -95,7 +95,7 @@ export function gpuColumnSquares(context: GpuContext, out: Matrix, from: Matrix)
     for (const tile of cut(context, from, (tile) => [part(from, tile)])) {
       const { row, rows, col, cols } = tile;
       const to = bindMatrix(part(out, { col, cols }), "read_write"), x = bindMatrix(part(from, tile), "read");
-      const params = [0, rows, cols, to.offset, x.offset, from.stride, row === 0 ? 1 : 0];
+      const params = [rows, cols, to.offset, x.offset, from.stride, row === 0 ? 1 : 0];
       context.run({ name: "columnSquares", code: withTwoFloat(columnSquares) }, [to.binding, x.binding], params, [
         Math.ceil(cols / WIDTH),
       ]);
@@ -114,19 +114,13 @@ export function gpuAddDot(context: GpuContext, out: Matrix, a: Matrix, b: Matrix
   for (const tile of parts) {
     const x = bindMatrix(part(a, tile), "read"), y = bindMatrix(part(b, tile), "read");
     const groups = Math.ceil(tile.rows / chunk);
-    const params = [0, tile.rows, tile.cols, x.offset, a.stride, y.offset, b.stride, chunk, first];
+    const params = [tile.rows, tile.cols, x.offset, a.stride, y.offset, b.stride, chunk, first];
     context.run({ name: "dot", code: withTwoFloat(dot) }, [all, x.binding, y.binding], params, [groups]);
     first += groups;
   }
   const to = bindMatrix(out, "read_write");
-  context.run({ name: "addSums", code: withTwoFloat(addSums) }, [to.binding, { ...all, access: "read" }], [
-    0,
-    count,
-    to.offset,
-    {
-      f32: factor,
-    },
-  ], [1]);
+  const params = [count, to.offset, { f32: factor }];
+  context.run({ name: "addSums", code: withTwoFloat(addSums) }, [to.binding, { ...all, access: "read" }], params, [1]);
   context.release(sums);
 }
 
@@ -200,7 +194,7 @@ export function gpuDamp(
   }
   apart(context, added, diagonalOut, gpuCopy, (entries) => {
     const to = bindMatrix(added, "read_write"), x = bindMatrix(entries, "read");
-    const params = [0, size, x.offset, to.offset, { f32: damping }];
+    const params = [size, x.offset, to.offset, { f32: damping }];
     context.run({ name: "damp", code: withTwoFloat(damp) }, [to.binding, x.binding], params, [1]);
   });
 }

@@ -4,14 +4,11 @@ import { gpuCopy } from "./elementwise_webgpu.ts";
 import type { GemmOptions } from "./gemm.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
 import { directGemm, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
-import type { GpuContext } from "./webgpu_context.ts";
+import { BATCH_WORK, type GpuContext } from "./webgpu_context.ts";
 import { apart, bindMatrix, fitBindings, MAX_WORKGROUPS } from "./webgpu_window.ts";
 
 /** Ways to multiply: for software devices, and for GPUs. */
 export const GEMM_VARIANTS = { software: directGemm(16, 8), gpu: tiledGemm() } as const;
-
-/** Floating-point operations of one dispatch: a third of a second at 100 GFLOP/s, well within a watchdog's patience. */
-const DISPATCH_FLOPS = 2 ** 35;
 
 /** Inner indices of one dispatch, so that a panel of up to 64 rows has no more workgroups than a dispatch may. */
 const MAX_DEPTH = 1 << 15;
@@ -91,7 +88,7 @@ function longSide(
   const larger = rows >= cols ? "rows" : "cols", widest = box[larger] + tile;
   if (depth > MAX_DEPTH || (widest * (depth + step) > context.bindable && depth >= widest)) return cut("depth");
   const small = widest * (depth + step) <= context.bindable && widest <= MAX_WORKGROUPS * tile &&
-    2 * rows * cols * depth <= DISPATCH_FLOPS;
+    2 * rows * cols * depth <= BATCH_WORK;
   return small ? undefined : cut(larger) ?? cut("depth");
 }
 
@@ -113,7 +110,7 @@ function product(
   const right = panels(context, operand(b, transposeB, box.col, cols, box), transposeB, padded, variant);
   const to = bindMatrix(part(out, box), "read_write");
   context.run(
-    { name: "gemm", code: variant.code },
+    { name: "gemm", code: variant.code, work: 2 * rows * cols * padded },
     [to.binding, { buffer: left, access: "read" }, { buffer: right, access: "read" }],
     [rows, cols, padded, to.offset, out.stride, { f32: alpha }, { f32: beta }, beta === 0 ? 0 : 1],
     [Math.ceil(cols / variant.share), Math.ceil(rows / variant.share)],

@@ -1,7 +1,6 @@
 // out := R⁻¹ of an upper triangular R: a thread solves R·x = e_j for each column j, from row j upwards. Follows
 // `two_float.wgsl`.
 struct Params {
-  zero: u32,
   size: u32,
   outOffset: u32,
   outStride: u32,

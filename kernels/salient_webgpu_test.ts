@@ -47,3 +47,19 @@ for (const shape of SHAPES) {
     },
   );
 }
+
+gpuTest("gpuSearchSalient() takes the first of equal columns, and the fewest of equal error", async (context) => {
+  const rows = 3, cols = 70, score = new Float32Array(rows * cols).fill(2);
+  for (const values of [new Float32Array(rows * cols), weights("heavy", rows, cols, 6)]) {
+    const seen = { pruned: 0, most: 49 }, rank = new Uint8Array(rows * cols), wanted = new Uint8Array(cols);
+    const out = gpuMatrix(context, "u8", new Uint8Array(cols), 1);
+    searchSalient(wanted, { ...seen, score, values, rank, rows, cols });
+    gpuSearchSalient(context, out, {
+      ...seen,
+      score: gpuMatrix(context, "f32", score, rows),
+      values: gpuMatrix(context, "f32", values, rows),
+      rank: gpuMatrix(context, "u8", rank, rows),
+    });
+    assert.deepEqual(withoutOffset((await context.download([out.buffer]))[0]), wanted);
+  }
+});

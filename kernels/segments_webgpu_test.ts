@@ -72,3 +72,10 @@ for (const shape of SHAPES) {
     },
   );
 }
+
+gpuTest("gpuSearchSegments() takes the sign of zero for positive", async (context) => {
+  const base = block("normal", SHAPES[1], 5), values = base.w.map((v, at) => at % 3 === 0 ? 0 : v < 0 ? v : v / 4);
+  const wanted = new Uint8Array(base.w.length);
+  searchSegments(wanted, { ...base, values });
+  assert.deepEqual(await onGpu(context, { ...base, values }), wanted);
+});

@@ -36,6 +36,14 @@ for (const [type, rows, cols, of] of CASES) {
   });
 }
 
+gpuTest("gpuRank() takes zeros of both signs for equal", async (context) => {
+  const score = Float32Array.from({ length: 300 }, (_, i) => i % 5 === 0 ? -1 : i % 3 === 0 ? -0 : 0);
+  const out = gpuMatrix(context, "u8", new Uint8Array(300), 3), wanted = new Uint8Array(300);
+  gpuRank(context, out, gpuMatrix(context, "f32", score, 3), { of: 8, type: "unstructured" });
+  rankNM(wanted, score, { rows: 3, cols: 100, of: 8, type: "unstructured" });
+  assert.deepEqual(withoutOffset((await context.download([out.buffer]))[0]), wanted);
+});
+
 gpuTest("gpuRank() refuses what does not fit", (context) => {
   const score = gpuMatrix(context, "f32", new Float32Array(12), 1),
     out = gpuMatrix(context, "u8", new Uint8Array(12), 1);

@@ -5,6 +5,7 @@
  * Not the device's operations (`webgpu.ts` has those, each from its own `…_webgpu.ts`).
  */
 import type { ElementArrays, ElementType } from "./device.ts";
+import { checkDispatch, GpuPipelines } from "./webgpu_pipelines.ts";
 import { GpuMemory, GpuPool } from "./webgpu_pool.ts";
 import { GpuTimer } from "./webgpu_timer.ts";
 
@@ -23,6 +24,8 @@ export interface GpuOp {
   readonly code: string;
   /** Values of its `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
+  /** Floating-point operations of the dispatch, where they are many: batches of long dispatches are kept short. */
+  readonly work?: number;
 }
 
 /** A storage buffer of one dispatch, or a window of it. */
@@ -82,6 +85,9 @@ const PARAMS_BYTES = 1 << 16;
 
 /** Dispatches of one batch: short ones keep a watchdog quiet and the GPU busy early. */
 const BATCH_DISPATCHES = 128;
+
+/** Floating-point operations of one batch: some tenths of a second at 100 GFLOP/s, well within a watchdog's patience. */
+export const BATCH_WORK = 2 ** 35;
 
 /** Bytes written to the queue after which it is sent, as it keeps copies until then. */
 const STAGED_BYTES = 1 << 26;
@@ -154,14 +160,10 @@ export class WebGpuContext implements GpuContext {
   readonly #pool: GpuPool;
   readonly #timer: GpuTimer | undefined;
   readonly #params: GPUBuffer;
-  readonly #zeroLayout: GPUBindGroupLayout;
-  /** One zero, for shaders that must hide from compilers that it is one; see `two_float.wgsl`. */
-  readonly #zero: GPUBindGroup;
   readonly #staged = new ArrayBuffer(PARAMS_BYTES);
   readonly #stagedU32 = new Uint32Array(this.#staged);
   readonly #stagedF32 = new Float32Array(this.#staged);
-  readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  readonly #pipelines = new Map<string, Map<string, GPUComputePipeline>>();
+  readonly #pipelines: GpuPipelines;
   /** Names of what was sent since the last download. */
   readonly #names = new Set<string>();
   #paramsEnd = 0;
@@ -170,6 +172,7 @@ export class WebGpuContext implements GpuContext {
   #dispatches = 0;
   #batch = 0;
   #written = 0;
+  #work = 0;
   #section = "";
   #failure: Error | undefined;
   #lost: Error | undefined;
@@ -185,21 +188,13 @@ export class WebGpuContext implements GpuContext {
     this.limits = device.limits;
     const bindingBytes = Math.min(device.limits.maxStorageBufferBindingSize, options.maxBindingSize);
     this.bindable = Math.floor(bindingBytes / 256) * WINDOW_ALIGNMENT;
+    this.#pipelines = new GpuPipelines(device, (error) => this.#failure ??= error);
     this.#pool = new GpuPool(device, options.memoryBudget);
     if (options.timed) this.#timer = new GpuTimer(device);
     this.#params = device.createBuffer({
       label: "params",
       size: PARAMS_BYTES,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    });
-    const visibility = GPUShaderStage.COMPUTE;
-    this.#zeroLayout = device.createBindGroupLayout({
-      entries: [{ binding: 0, visibility, buffer: { type: "read-only-storage" } }],
-    });
-    const zero = device.createBuffer({ label: "zero", size: 16, usage: GPUBufferUsage.STORAGE });
-    this.#zero = device.createBindGroup({
-      layout: this.#zeroLayout,
-      entries: [{ binding: 0, resource: { buffer: zero } }],
     });
     device.addEventListener("uncapturederror", (event) => {
       if (!(event instanceof GPUUncapturedErrorEvent)) return;
@@ -232,11 +227,11 @@ export class WebGpuContext implements GpuContext {
     params: readonly GpuParam[],
     workgroups: readonly [number, number?, number?],
   ): void {
-    this.#check(op, bindings, workgroups);
+    checkDispatch(this, op, bindings, workgroups);
     const [x, y = 1, z = 1] = workgroups;
     if (x === 0 || y === 0 || z === 0) return;
-    const layout = this.#layout(bindings);
-    const pipeline = this.#pipeline(op, layout, bindings.length);
+    this.#names.add(op.name);
+    const { layout, pipeline } = this.#pipelines.get(op, bindings);
     const bytes = Math.max(16, Math.ceil(params.length / 4) * 16);
     if (this.#paramsEnd + bytes > PARAMS_BYTES) this.flush();
     const memories = bindings.map(({ buffer }) => this.#memory(buffer));
@@ -258,10 +253,10 @@ export class WebGpuContext implements GpuContext {
     entries.push({ binding: entries.length, resource: { buffer: this.#params, offset, size: bytes } });
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.#device.createBindGroup({ label: op.name, layout, entries }));
-    pass.setBindGroup(1, this.#zero);
+    pass.setBindGroup(1, this.#pipelines.zero);
     pass.dispatchWorkgroups(x, y, z);
-    this.#names.add(op.name);
-    if (++this.#dispatches % BATCH_DISPATCHES === 0) this.flush();
+    this.#work += op.work ?? 0;
+    if (++this.#dispatches % BATCH_DISPATCHES === 0 || this.#work >= BATCH_WORK) this.flush();
   }
 
   scratch<T extends ElementType>(type: T, length: number, { zeroed = true } = {}): GpuMemory<T> {
@@ -344,7 +339,7 @@ export class WebGpuContext implements GpuContext {
   /** Sends what is encoded. */
   flush(): void {
     this.#endPass();
-    this.#written = 0;
+    this.#written = this.#work = 0;
     if (this.#paramsEnd > 0) {
       this.#device.queue.writeBuffer(this.#params, 0, this.#staged, 0, this.#paramsEnd);
       this.#paramsEnd = 0;
@@ -365,6 +360,7 @@ export class WebGpuContext implements GpuContext {
     this.#timer?.destroy();
     this.#pool.destroy();
     this.#params.destroy();
+    this.#pipelines.destroy();
     this.#device.destroy();
   }
 
@@ -391,66 +387,6 @@ export class WebGpuContext implements GpuContext {
   #endPass(): void {
     this.#pass?.end();
     this.#pass = undefined;
-  }
-
-  #layout(bindings: readonly GpuBinding[]): GPUBindGroupLayout {
-    const key = bindings.map(({ access }) => access).join();
-    let layout = this.#layouts.get(key);
-    if (!layout) {
-      const types: GPUBufferBindingType[] = bindings.map(({ access }) =>
-        access === "read" ? "read-only-storage" : "storage"
-      );
-      layout = this.#device.createBindGroupLayout({
-        entries: [...types, "uniform" as const].map((type, binding) => ({
-          binding,
-          visibility: GPUShaderStage.COMPUTE,
-          buffer: { type },
-        })),
-      });
-      this.#layouts.set(key, layout);
-    }
-    return layout;
-  }
-
-  #pipeline(op: GpuOp, layout: GPUBindGroupLayout, bindings: number): GPUComputePipeline {
-    let variants = this.#pipelines.get(op.code);
-    if (!variants) this.#pipelines.set(op.code, variants = new Map());
-    const key = `${bindings} ${JSON.stringify(op.constants ?? {})}`;
-    let pipeline = variants.get(key);
-    if (!pipeline) {
-      const module = this.#device.createShaderModule({ label: op.name, code: op.code });
-      pipeline = this.#device.createComputePipeline({
-        label: op.name,
-        layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout, this.#zeroLayout] }),
-        compute: { module, entryPoint: "main", constants: { ...op.constants } },
-      });
-      variants.set(key, pipeline);
-      this.#names.add(op.name);
-    }
-    return pipeline;
-  }
-
-  #check(op: GpuOp, bindings: readonly GpuBinding[], workgroups: readonly (number | undefined)[]): void {
-    const most = this.limits.maxComputeWorkgroupsPerDimension;
-    if (workgroups.some((count = 1) => count > most)) {
-      throw new RangeError(
-        `Cannot run "${op.name}" in ${workgroups.join("×")} workgroups: the most in one direction is ${most}`,
-      );
-    }
-    const access = new Map<GpuBuffer, string>();
-    for (const binding of bindings) {
-      const { buffer, first = 0, count = buffer.length - first } = binding;
-      if (count > this.bindable || first % WINDOW_ALIGNMENT !== 0 || first + count > buffer.length) {
-        throw new RangeError(
-          `Cannot run "${op.name}" on ${count} elements from ${first} of a buffer of ${buffer.length}: ` +
-            `a binding takes at most ${this.bindable}, from a multiple of ${WINDOW_ALIGNMENT}`,
-        );
-      }
-      if ((access.get(buffer) ?? binding.access) !== binding.access) {
-        throw new RangeError(`Cannot run "${op.name}" as one buffer is bound both "read" and "read_write"`);
-      }
-      access.set(buffer, binding.access);
-    }
   }
 
   #throwFailure(rejected: unknown): void {

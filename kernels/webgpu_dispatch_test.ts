@@ -83,13 +83,19 @@ gpuTest("a block that no binding holds becomes what the CPU makes of it", async 
     gpuStartScales(context, dCodes, dScales, { ...shape, w: dw, rank: dRank, pruned: seen, salientPruned: 0 });
     gpuPrune(context, dCodes, { rank: dRank, pruned: seen });
     gpuDecode(context, dDecoded, { ...shape, codes: dCodes, scales: dScales });
-    const found = await context.download([dScore, dRank, dSalient, dScales, dDecoded, dCodes].map((m) => m.buffer));
+    const random = new Float32Array(w.length), dRandom = f32(rows, cols);
+    importance(random, w, { rows, cols, metric: "random", seed: 3 });
+    gpuImportance(context, dRandom, dw, { metric: "random", seed: 3 });
+    const found = await context.download(
+      [dScore, dRank, dSalient, dScales, dDecoded, dCodes, dRandom].map((m) => m.buffer),
+    );
     assert.ok(difference(found[0], score) <= 2 ** -23);
     assert.deepEqual(found[1], rank);
     assert.deepEqual(found[2], salient);
     assert.ok(difference(found[3], scales) <= 2 ** -23);
     assert.ok(difference(found[4], decoded) <= 2 ** -22);
     assert.deepEqual(withoutOffset(found[5]), codes);
+    assert.deepEqual(found[6], random);
   } finally {
     context.destroy();
   }
