@@ -20,9 +20,23 @@ import { searchSalient } from "./salient.ts";
 import { searchSegments } from "./segments.ts";
 import { pruneCodes, rankNM } from "./select.ts";
 import { packUpper, unpackUpper } from "./triangle.ts";
+import { openWebGpuDevice } from "./webgpu.ts";
+import { hasAdapter } from "./webgpu_test_support.ts";
 
-const devices: readonly { readonly name: string; readonly open: () => Device }[] = [
+interface TestedDevice {
+  readonly name: string;
+  readonly open: () => Device | Promise<Device>;
+}
+
+/** Where there is no adapter, tests on WebGPU are skipped and `webgpu_test_support.ts` says so; in CI they fail. */
+const devices: readonly TestedDevice[] = [
   { name: "cpu", open: () => openCpuDevice() },
+  ...hasAdapter || Deno.env.get("CI")
+    ? [
+      { name: "webgpu", open: () => openWebGpuDevice() },
+      { name: "webgpu, small windows", open: () => openWebGpuDevice({ maxBindingSize: 1 << 20 }) },
+    ]
+    : [],
 ];
 
 const FLOAT = 2 ** -24;
@@ -33,7 +47,7 @@ const SIZES = [1, 7, 53, 129, 576] as const;
 for (const { name, open } of devices) {
   const test = (title: string, body: (device: Device) => Promise<void>) =>
     Deno.test(`${title} [${name}]`, async () => {
-      const device = open();
+      const device = await open();
       try {
         await body(device);
       } finally {

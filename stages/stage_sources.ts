@@ -2,21 +2,29 @@
 import { createHash } from "node:crypto";
 
 /** What of this package makes hidden states and S. */
-export const FORWARD_SOURCES = (): readonly URL[] =>
-  sourcesIn("../models/").filter(({ pathname }) => !/\/(generate|sample|mod)\.ts$/.test(pathname));
+export function forwardSources(): readonly URL[] {
+  return sourcesIn("../models/").filter(({ pathname }) => !/\/(generate|sample|mod)\.ts$/.test(pathname));
+}
 
-/** What makes codes and scales of a layer. */
-export const QUANTIZE_SOURCES = (): readonly URL[] => [
-  ...sourcesIn("../kernels/").filter(({ pathname }) => !PACKING.test(pathname)),
-  ...["./layer.ts", "./layer_open.ts", "./layer_block.ts"].map((file) => new URL(file, import.meta.url)),
-];
+/** What makes codes and scales of a layer on a device: the CPU's artifacts do not depend on shaders. */
+export function quantizeSources(device: string): readonly URL[] {
+  return [
+    ...sourcesIn("../kernels/").filter(({ pathname }) =>
+      !PACKING.test(pathname) && (device === "webgpu" || !WEBGPU.test(pathname))
+    ),
+    ...["./layer.ts", "./layer_open.ts", "./layer_block.ts"].map((file) => new URL(file, import.meta.url)),
+  ];
+}
 
 /** What turns them into bits. */
-export const PACK_SOURCES = (): readonly URL[] => [
-  ...sourcesIn("../kernels/").filter(({ pathname }) => PACKING.test(pathname)),
-  new URL("../checkpoints/packed_layer.ts", import.meta.url),
-];
+export function packSources(): readonly URL[] {
+  return [
+    ...sourcesIn("../kernels/").filter(({ pathname }) => PACKING.test(pathname)),
+    new URL("../checkpoints/packed_layer.ts", import.meta.url),
+  ];
+}
 
+const WEBGPU = /webgpu[^/]*\.ts$|_wgsl\.ts$|\.wgsl$/;
 const PACKING = /\/(pack|combinations|radix|float16|quantized_layer)\.ts$/;
 
 /**

@@ -32,7 +32,7 @@ export async function openSubject(
   { device: wanted, purpose, hashes: memo = inMemoryHashes(), cache, warn = () => {}, progress = () => {} }:
     OpenOptions,
 ): Promise<Subject> {
-  const device = chooseDevice(wanted);
+  const device = await chooseDevice(wanted);
   const hashes = purpose === "run" ? memo : withoutReading(memo, ({ path, size }) =>
     warn(
       `${basename(path)} (${
@@ -54,7 +54,7 @@ export async function openSubject(
       architecture: architectureOf(spec),
       identities: await identify(checkpoint, spec),
       ...await describeTexts(recipe, checkpoint, spec, access),
-      tools: new Tools({ recipe, checkpoint, spec, access, warn }),
+      tools: new Tools({ recipe, checkpoint, spec, device: device.kind, access, warn }),
     };
     return makeSubject(planning, orderSteps(stages.flatMap((stage) => stage.plan(planning))));
   } catch (error) {

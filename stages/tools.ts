@@ -10,20 +10,24 @@ import {
   type Windows,
 } from "../datasets/mod.ts";
 import { decodeLayer } from "../kernels/decode.ts";
+import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { type Forward, openForward } from "../models/forward.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { blockLinears, blockShapes, readTensors, resolveTensor, type TensorShapes } from "../models/tensors.ts";
 import type { Recipe } from "../runner/schema.ts";
 import type { ArtifactReader, StepContext } from "../runner/stage.ts";
+import { openDeviceLayers } from "./device_layers.ts";
 import { type LayerPool, openLayerPool } from "./layer_pool.ts";
 import { readPackedLayers } from "./pack.ts";
-import { FORWARD_SOURCES, PACK_SOURCES, QUANTIZE_SOURCES, sourceHash } from "./stage_sources.ts";
+import { forwardSources, packSources, quantizeSources, sourceHash } from "./stage_sources.ts";
 
 /** Options of the tools. */
 export interface ToolOptions {
   readonly recipe: Recipe;
   readonly checkpoint: Checkpoint;
   readonly spec: ModelSpec;
+  /** `Device.kind` of the kernels. */
+  readonly device: string;
   readonly access: Omit<DatasetAccess, "split">;
   readonly warn: (message: string) => void;
 }
@@ -31,11 +35,7 @@ export interface ToolOptions {
 /** Opened on first use, closed together. */
 export class Tools {
   /** Hashes of the code behind the numbers, by what uses it. */
-  readonly sources = {
-    forward: sourceHash(FORWARD_SOURCES()),
-    quantize: sourceHash(QUANTIZE_SOURCES()),
-    pack: sourceHash(PACK_SOURCES()),
-  };
+  readonly sources: { readonly forward: string; readonly quantize: string; readonly pack: string };
   readonly warn: (message: string) => void;
   readonly #options: ToolOptions;
   #forward: Promise<Forward> | undefined;
@@ -44,6 +44,11 @@ export class Tools {
 
   constructor(options: ToolOptions) {
     this.#options = options;
+    this.sources = {
+      forward: sourceHash(forwardSources()),
+      quantize: sourceHash(quantizeSources(options.device)),
+      pack: sourceHash(packSources()),
+    };
     this.warn = options.warn;
   }
 
@@ -54,7 +59,9 @@ export class Tools {
 
   /** Workers that quantize layers. */
   pool(): LayerPool {
-    return this.#pool ??= openLayerPool({ memory: Deno.systemMemoryInfo().available / 2 });
+    return this.#pool ??= this.#options.device === "webgpu"
+      ? openDeviceLayers(openWebGpuDevice)
+      : openLayerPool({ memory: Deno.systemMemoryInfo().available / 2 });
   }
 
   /** Tensors of the original model, their shapes checked. */

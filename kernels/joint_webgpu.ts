@@ -1,0 +1,40 @@
+/** `Device.solveJoint` on WebGPU: the normal equations of every row, then their solution. */
+import type { Device, Matrix } from "./device.ts";
+import solveCode from "./joint_solve.wgsl" with { type: "text" };
+import systemCode from "./joint_system.wgsl" with { type: "text" };
+import { scalesPerBlock } from "./quantized_layer.ts";
+import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "./row_tiles_webgpu.ts";
+import type { GpuContext, GpuOp } from "./webgpu_context.ts";
+import { GROUP_THREADS, withTwoFloat } from "./webgpu_dispatch.ts";
+
+/** As `JointOptions.ridge` by default. */
+const RIDGE = 1e-6;
+
+const system: GpuOp = { name: "joint system", code: withTwoFloat(systemCode), constants: { THREADS: GROUP_THREADS } };
+const solve: GpuOp = { name: "joint solve", code: withTwoFloat(solveCode), constants: { THREADS: GROUP_THREADS } };
+
+/**
+ * See `solveJoint`. Sums and the factor are kept as pairs of floats (48 bits), as the ridge of 1e-6 leaves float32 none.
+ *
+ * @param scales rows × scales of a row, overwritten
+ */
+export function gpuSolveJoint(
+  context: GpuContext,
+  scales: Matrix,
+  { target, gram, codes, segments, salient }: Parameters<Device["solveJoint"]>[1],
+): void {
+  const { rows, cols } = target, size = scalesPerBlock({ segments, salient }), groups = segments + 1;
+  const perRow = size * (size + 1) * 2;
+  for (const tile of rowTiles(context, rows, { scratch: perRow, cols, work: groups * cols * cols })) {
+    const scratch = context.scratch("f32", tile.rows * perRow);
+    const read = [bindRows(target, tile, "read"), bindWhole(gram), bindRows(codes, tile, "read")];
+    const first = bind(read, scratch), second = bind([bindRows(scales, tile, "read_write")], scratch);
+    for (const { from, to } of columnRanges(cols, () => groups * (cols + 2 * GROUP_THREADS), GROUP_THREADS)) {
+      const params = [tile.rows, cols, from, to, groups, salient ? 1 : 0, size, ...first.offsets];
+      context.run(system, first.bindings, params, [tile.rows]);
+    }
+    const workgroups = Math.ceil(tile.rows / GROUP_THREADS);
+    context.run(solve, second.bindings, [tile.rows, size, { f32: RIDGE }, ...second.offsets], [workgroups]);
+    context.release(scratch);
+  }
+}

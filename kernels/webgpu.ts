@@ -1,0 +1,271 @@
+/**
+ * The WebGPU device: every kernel a compute shader. Operations are encoded in order as they are called and sent in
+ * batches, so nothing waits before a download; what differs from the CPU device is rounding, as sums are float32 or pairs of
+ * float32 here.
+ */
+import { gpuAlternate } from "./alternate_webgpu.ts";
+import { gpuPrune, gpuStartScales } from "./binarize_webgpu.ts";
+import { gpuCholesky, gpuInvertUpper } from "./cholesky_webgpu.ts";
+import { gpuColumnwise } from "./columnwise_webgpu.ts";
+import { expectShape } from "./cpu_buffer.ts";
+import { gpuDecode } from "./decode_webgpu.ts";
+import type { Device, DeviceBuffer, Downloaded, ElementArrays, ElementType, Matrix, ScoreOptions } from "./device.ts";
+import {
+  gpuAddDot,
+  gpuClearColumns,
+  gpuColumnSquares,
+  gpuCopy,
+  gpuDamp,
+  gpuDiagonal,
+  gpuPower,
+  gpuRoundHalf,
+  gpuSubtract,
+  gpuUnpack,
+} from "./elementwise_webgpu.ts";
+import type { GemmOptions } from "./gemm.ts";
+import { GEMM_VARIANTS, gpuGemm } from "./gemm_webgpu.ts";
+import type { GemmVariant } from "./gemm_wgsl.ts";
+import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
+import { gpuSolveJoint } from "./joint_webgpu.ts";
+import { gpuResign } from "./resign_webgpu.ts";
+import { gpuSearchSalient } from "./salient_webgpu.ts";
+import { gpuSearchSegments } from "./segments_webgpu.ts";
+import { gpuRank } from "./select_webgpu.ts";
+import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./webgpu_context.ts";
+
+/**
+ * Opens the WebGPU device.
+ *
+ * @throws {Error} when no adapter is found
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { matrix } from "./device.ts";
+ * import { openWebGpuDevice } from "./webgpu.ts";
+ *
+ * if (await navigator.gpu.requestAdapter()) {
+ *   const device = await openWebGpuDevice();
+ *   const a = matrix(device.upload("f32", Float32Array.of(1, 2, 3, 4)), 2, 2);
+ *   const out = matrix(device.alloc("f32", 4), 2, 2);
+ *   device.gemm(out, a, a, { transposeB: true });
+ *   const [product] = await device.download([out.buffer]);
+ *   assert.deepEqual([...product], [5, 11, 11, 25]);
+ *   await device.destroy();
+ * }
+ * ```
+ */
+export async function openWebGpuDevice(options: GpuContextOptions = {}): Promise<Device> {
+  return new WebGpuDevice(await openGpuContext(options));
+}
+
+class WebGpuDevice implements Device {
+  readonly kind = "webgpu";
+  readonly name: string;
+  readonly #context: WebGpuContext;
+  readonly #variant: GemmVariant;
+  #failure: Error | undefined;
+  #section = "";
+  /** Milliseconds of encoding and waiting since the last account. */
+  #busy = 0;
+  /** Dispatches by section since the last account. */
+  #dispatches: Record<string, number> = {};
+  #spent: Record<string, number> = {};
+
+  constructor(context: WebGpuContext) {
+    const { description, device, vendor, isFallbackAdapter } = context.info;
+    this.#context = context;
+    this.name = `WebGPU, ${description || device || vendor || "unnamed adapter"}`;
+    this.#variant = isFallbackAdapter ? GEMM_VARIANTS.software : GEMM_VARIANTS.gpu;
+  }
+
+  alloc<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
+    return this.#context.scratch(type, length);
+  }
+
+  upload<T extends ElementType>(type: T, data: ElementArrays[T]): DeviceBuffer<T> {
+    return this.#context.upload(type, data);
+  }
+
+  release(buffer: DeviceBuffer): void {
+    this.#context.release(buffer);
+  }
+
+  async download<const B extends readonly DeviceBuffer[]>(
+    buffers: B,
+  ): Promise<{ -readonly [I in keyof B]: Downloaded<B[I]> }> {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
+    const start = performance.now();
+    const arrays: readonly unknown[] = await this.#context.download(buffers);
+    this.#busy += performance.now() - start;
+    this.#account();
+    return arrays as { -readonly [I in keyof B]: Downloaded<B[I]> };
+  }
+
+  section(name: string): void {
+    this.#section = name;
+    this.#context.section(name);
+  }
+
+  spent(): Readonly<Record<string, number>> {
+    const spent = this.#spent;
+    this.#spent = {};
+    return spent;
+  }
+
+  destroy(): Promise<void> {
+    this.#context.destroy();
+    return Promise.resolve();
+  }
+
+  copy<T extends ElementType>(out: Matrix<T>, from: Matrix<T>, { transposed = false } = {}): void {
+    expectShape("copy", out, transposed ? from.cols : from.rows, transposed ? from.rows : from.cols);
+    this.#encode("copy", (context) => gpuCopy(context, out, from, { transposed }));
+  }
+
+  subtract(
+    out: Matrix,
+    a: Matrix,
+    b: Matrix,
+    { scale, transposed = false }: { readonly scale?: Matrix; readonly transposed?: boolean } = {},
+  ): void {
+    expectShape("subtract", b, a.rows, a.cols);
+    expectShape("subtract", out, transposed ? a.cols : a.rows, transposed ? a.rows : a.cols);
+    if (scale) expectShape("subtract", scale, 1, a.cols);
+    this.#encode("subtract", (context) => gpuSubtract(context, out, a, b, { scale, transposed }));
+  }
+
+  power(out: Matrix, from: Matrix, exponent: number): void {
+    expectShape("power", out, from.rows, from.cols);
+    this.#encode("power", (context) => gpuPower(context, out, from, exponent));
+  }
+
+  diagonal(out: Matrix, from: Matrix): void {
+    expectShape("diagonal", out, 1, from.cols);
+    this.#encode("diagonal", (context) => gpuDiagonal(context, out, from));
+  }
+
+  columnSquares(out: Matrix, from: Matrix): void {
+    expectShape("columnSquares", out, 1, from.cols);
+    this.#encode("columnSquares", (context) => gpuColumnSquares(context, out, from));
+  }
+
+  addDot(out: Matrix, a: Matrix, b: Matrix, factor: number): void {
+    expectShape("addDot", b, a.rows, a.cols);
+    this.#encode("addDot", (context) => gpuAddDot(context, out, a, b, factor));
+  }
+
+  clearColumns(w: Matrix, live: Matrix): void {
+    expectShape("clearColumns", live, 1, w.cols);
+    this.#encode("clearColumns", (context) => gpuClearColumns(context, w, live));
+  }
+
+  roundHalf(x: Matrix): void {
+    this.#encode("roundHalf", (context) => gpuRoundHalf(context, x));
+  }
+
+  gemm(out: Matrix, a: Matrix, b: Matrix, options: GemmOptions = {}): void {
+    this.#encode("gemm", (context) => gpuGemm(context, out, a, b, { ...options, variant: this.#variant }));
+  }
+
+  unpack(out: Matrix, packed: DeviceBuffer<"f32">, options: Parameters<Device["unpack"]>[2]): void {
+    if (options.added) expectShape("unpack", options.added, 1, options.size);
+    this.#encode("unpack", (context) => gpuUnpack(context, out, packed, options));
+  }
+
+  damp(
+    diagonal: Matrix,
+    added: Matrix,
+    packed: DeviceBuffer<"f32">,
+    options: { readonly size: number; readonly damping: number },
+  ): void {
+    expectShape("damp", diagonal, 1, options.size);
+    expectShape("damp", added, 1, options.size);
+    this.#encode("damp", (context) => gpuDamp(context, diagonal, added, packed, options));
+  }
+
+  cholesky(h: Matrix, status: Matrix<"u32">, options: { readonly first: number }): void {
+    this.#encode("cholesky", (context) => gpuCholesky(context, h, status, options));
+  }
+
+  invertUpper(out: Matrix, r: Matrix): void {
+    expectShape("invertUpper", out, r.rows, r.cols);
+    this.#encode("invertUpper", (context) => gpuInvertUpper(context, out, r));
+  }
+
+  absoluteSums(rowSums: Matrix, columnSums: Matrix, moments: Matrix, w: Matrix): void {
+    this.#encode("absoluteSums", (context) => gpuAbsoluteSums(context, rowSums, columnSums, moments, w));
+  }
+
+  importance(out: Matrix, w: Matrix, options: ScoreOptions): void {
+    this.#encode("importance", (context) => gpuImportance(context, out, w, options));
+  }
+
+  rank(out: Matrix<"u8">, score: Matrix, options: Parameters<Device["rank"]>[2]): void {
+    this.#encode("rank", (context) => gpuRank(context, out, score, options));
+  }
+
+  searchSalient(salient: Matrix<"u8">, options: Parameters<Device["searchSalient"]>[1]): void {
+    this.#encode("searchSalient", (context) => gpuSearchSalient(context, salient, options));
+  }
+
+  searchSegments(codes: Matrix<"u8">, options: Parameters<Device["searchSegments"]>[1]): void {
+    this.#encode("searchSegments", (context) => gpuSearchSegments(context, codes, options));
+  }
+
+  startScales(codes: Matrix<"u8">, scales: Matrix, options: Parameters<Device["startScales"]>[2]): void {
+    this.#encode("startScales", (context) => gpuStartScales(context, codes, scales, options));
+  }
+
+  alternate(scales: Matrix, options: Parameters<Device["alternate"]>[1]): void {
+    this.#encode("alternate", (context) => gpuAlternate(context, scales, options));
+  }
+
+  prune(codes: Matrix<"u8">, options: Parameters<Device["prune"]>[1]): void {
+    this.#encode("prune", (context) => gpuPrune(context, codes, options));
+  }
+
+  solveJoint(scales: Matrix, options: Parameters<Device["solveJoint"]>[1]): void {
+    this.#encode("solveJoint", (context) => gpuSolveJoint(context, scales, options));
+  }
+
+  resign(codes: Matrix<"u8">, options: Parameters<Device["resign"]>[1]): void {
+    this.#encode("resign", (context) => gpuResign(context, codes, options));
+  }
+
+  columnwise(codes: Matrix<"u8">, errors: Matrix, options: Parameters<Device["columnwise"]>[2]): void {
+    this.#encode("columnwise", (context) => gpuColumnwise(context, codes, errors, options));
+  }
+
+  decode(out: Matrix, options: Parameters<Device["decode"]>[1]): void {
+    this.#encode("decode", (context) => gpuDecode(context, out, options));
+  }
+
+  #encode(name: string, encode: (context: WebGpuContext) => void): void {
+    if (this.#failure) return;
+    const start = performance.now(), before = this.#context.dispatches;
+    try {
+      encode(this.#context);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      this.#failure = new Error(`Device operation "${name}" failed: ${reason}`, { cause });
+    }
+    const added = this.#context.dispatches - before;
+    this.#dispatches[this.#section] = (this.#dispatches[this.#section] ?? 0) + added;
+    this.#busy += performance.now() - start;
+  }
+
+  /** Shares the time since the last account between sections: by the GPU's clock, or by dispatches where it has none. */
+  #account(): void {
+    const ticks = this.#context.ticks();
+    const shares = Object.keys(ticks).length > 0 ? ticks : this.#dispatches;
+    const total = Object.values(shares).reduce((sum, share) => sum + share, 0);
+    this.#dispatches = {};
+    if (total === 0) return;
+    for (const [section, share] of Object.entries(shares)) {
+      this.#spent[section] = (this.#spent[section] ?? 0) + this.#busy / 1000 * share / total;
+    }
+    this.#busy = 0;
+  }
+}
