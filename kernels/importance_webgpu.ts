@@ -32,6 +32,9 @@ const METRICS = {
   "random": 4,
 } as const satisfies Record<ImportanceMetric, number>;
 
+/** Rows of one dispatch of column sums: llvmpipe silently leaves a thread's loops after 65535 rounds, one for 16 rows. */
+const SUMMED_ROWS = 2 ** 19;
+
 /**
  * Adds the column sums of a matrix to pairs of floats.
  *
@@ -45,7 +48,7 @@ export function gpuColumnSums(
   { absolute, rounded }: { readonly absolute: boolean; readonly rounded?: Matrix },
 ): void {
   const { cols } = values, pairs = writesBuffer(sums);
-  for (const { rows, read: [{ binding, offset }] } of rowWindows(context, { read: [values] })) {
+  for (const { rows, read: [{ binding, offset }] } of rowWindows(context, { read: [values], most: SUMMED_ROWS })) {
     context.run(
       COLUMN_SUMS,
       [binding, pairs, rounded ? writes(rounded) : pairs],

@@ -90,13 +90,20 @@ gpuTest("a block that no binding holds becomes what the CPU makes of it", async 
       [dScore, dRank, dSalient, dScales, dDecoded, dCodes, dRandom].map((m) => m.buffer),
     );
     assert.ok(difference(found[0], score) <= 2 ** -23);
-    assert.deepEqual(found[1], rank);
-    assert.deepEqual(found[2], salient);
+    assert.equal(differing(found[1], rank), 0);
+    assert.equal(differing(found[2], salient), 0);
     assert.ok(difference(found[3], scales) <= 2 ** -23);
     assert.ok(difference(found[4], decoded) <= 2 ** -22);
-    assert.deepEqual(withoutOffset(found[5]), codes);
-    assert.deepEqual(found[6], random);
+    assert.equal(differing(withoutOffset(found[5]), codes), 0);
+    assert.equal(differing(found[6], random), 0);
   } finally {
     context.destroy();
   }
 });
+
+/** How many entries differ: a listing of so many would take gigabytes. */
+function differing(found: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  let count = Math.abs(found.length - wanted.length);
+  for (let i = 0; i < wanted.length; i++) count += Number(found[i] !== wanted[i]);
+  return count;
+}

@@ -188,9 +188,9 @@ stages:
   },
   {
     name: "a device that this version does not have",
-    code: 3,
-    says: [/webgpu/, /--device cpu/],
-    prepare: ({ recipe }) => ["run", recipe(), "--device", "webgpu"],
+    code: 2,
+    says: [/cuda/, /auto, cpu, webgpu/],
+    prepare: ({ recipe }) => ["run", recipe(), "--device", "cuda"],
   },
   {
     name: "an unknown command",

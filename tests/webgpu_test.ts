@@ -1,0 +1,50 @@
+/** The same recipe on the CPU and on WebGPU, through the real command line. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { openPacked } from "../checkpoints/packed.ts";
+import { KEPT } from "../kernels/quantized_layer.ts";
+import { hasAdapter } from "../kernels/webgpu_test_support.ts";
+import { lastRun, metricsOf, succeed, temporaryFolder } from "./command_line_test_support.ts";
+import { models, writeRecipe } from "./small_models_test_support.ts";
+
+// Without an adapter the test support says why; in CI that is a failure.
+const ignore = !hasAdapter && !Deno.env.get("CI");
+
+Deno.test({ name: "run --device webgpu gives the CPU's masks and its perplexity [webgpu]", ignore }, async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  // Enough text for perplexities that do not hang on single weights.
+  const from = (tensor: string) => ({ windows: join(models.llama, "windows.safetensors"), tensor });
+  const recipe = writeRecipe(folder, {
+    model: models.llama,
+    stages: {
+      // Each block then sees the same inputs on both devices.
+      calibrate: { samples: 32, length: 128, inputs: "original" },
+      evaluate: { perplexity: [{ name: "heldout", dataset: from("heldout"), samples: 24, length: 256 }] },
+    },
+  });
+  const run = async (device: string) => {
+    const runs = join(folder, device);
+    await succeed("run", [recipe, "--device", device, "--cache", join(folder, "cache"), "--runs", runs]);
+    const last = lastRun(runs);
+    return { metrics: metricsOf(last), packed: await openPacked(join(last.path, "model")) };
+  };
+  const [cpu, gpu] = [await run("cpu"), await run("webgpu")];
+  assert.equal(gpu.metrics.device.kind, "webgpu");
+  assert.ok(gpu.metrics.steps.cached > 0, "what no kernel made is shared");
+  assert.ok(gpu.metrics.steps.run >= 12, "all blocks are compressed anew");
+  assert.deepEqual(gpu.metrics.keep, cpu.metrics.keep);
+  const ratio = gpu.metrics.perplexity.heldout.compressed / cpu.metrics.perplexity.heldout.compressed;
+  let weights = 0, moved = 0;
+  for (const name of cpu.packed.layers.keys()) {
+    const [a, b] = [(await cpu.packed.layer(name)).codes, (await gpu.packed.layer(name)).codes];
+    weights += a.length;
+    for (let i = 0; i < a.length; i++) moved += (a[i] ^ b[i]) & KEPT;
+  }
+  // Ties, and what follows from them in later blocks.
+  console.log(`  ${moved} of ${weights} masks differ, perplexity by a factor of ${ratio}`);
+  assert.ok(moved <= 0.01 * weights, `${moved} of ${weights} masks differ`);
+  assert.ok(Math.abs(ratio - 1) < 0.005, `perplexities differ by a factor of ${ratio}`);
+  cpu.packed.close();
+  gpu.packed.close();
+});
