@@ -1,0 +1,92 @@
+/**
+ * The conformance suite on SwiftShader, the software Vulkan that comes with Chrome and Chromium: a second compiler and
+ * another set of limits beside the machine's own adapter. Drivers are read once per process, so it runs in one of its
+ * own.
+ */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { TESTED_ADAPTER, thorough } from "./device_test_support.ts";
+
+const DRIVER = "vk_swiftshader_icd.json";
+
+/** Folders of Chrome and Chromium; on Windows each version has one inside. */
+const FOLDERS: readonly string[] = Deno.build.os === "windows"
+  ? ["ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA"].flatMap((name) => {
+    const root = Deno.env.get(name);
+    return root === undefined ? [] : [
+      join(root, "Google", "Chrome", "Application"),
+      join(root, "Chromium", "Application"),
+      join(root, "Microsoft", "Edge", "Application"),
+    ];
+  })
+  : [
+    "/usr/lib/chromium",
+    "/usr/lib/chromium-browser",
+    "/usr/lib64/chromium-browser",
+    "/opt/google/chrome",
+    "/opt/microsoft/msedge",
+    "/snap/chromium/current/usr/lib/chromium-browser",
+  ];
+
+const driver = findDriver();
+// On macOS WebGPU is Metal, which no Vulkan driver changes.
+const reason = Deno.build.os === "darwin"
+  ? "WebGPU does not use Vulkan on macOS"
+  : driver === undefined
+  ? `no ${DRIVER} was found: install Chromium or Chrome`
+  : undefined;
+
+if (thorough && reason !== undefined) console.log(`Tests on SwiftShader are skipped: ${reason}`);
+
+Deno.test({
+  name: "every operation conforms on SwiftShader [webgpu, SwiftShader]",
+  ignore: !thorough || reason !== undefined && (Deno.build.os === "darwin" || !Deno.env.get("CI")),
+}, async (t) => {
+  assert.equal(reason, undefined);
+  const folder = dirname(fileURLToPath(import.meta.url));
+  const files = readdirSync(folder).filter((name) => /^conformance.*_test\.ts$/.test(name));
+  assert.ok(files.length > 0);
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["test", "--no-check", "--no-prompt", "--reporter=tap"],
+      ...["--allow-read", "--allow-env", "--allow-ffi", "--allow-sys"],
+      ...files.map((name) => join(folder, name)),
+    ],
+    env: {
+      VK_DRIVER_FILES: String(driver),
+      VK_ICD_FILENAMES: String(driver),
+      DENO_WEBGPU_BACKEND: "vulkan",
+      [TESTED_ADAPTER]: "SwiftShader",
+      NO_COLOR: "1",
+    },
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  const results = [...text.matchAll(/^(not )?ok \d+ - (.+)$/gm)];
+  for (const [, failed, title] of results) {
+    await t.step(title, () => assert.ok(!failed, `${title} fails on SwiftShader`));
+  }
+  assert.ok(results.length >= 10, `${results.length} tests ran`);
+  assert.equal(code, 0, `${text}\n${new TextDecoder().decode(stderr)}`);
+});
+
+/** The newest driver, if there is one. */
+function findDriver(): string | undefined {
+  for (const folder of FOLDERS) {
+    const inside = names(folder);
+    if (inside.includes(DRIVER)) return join(folder, DRIVER);
+    const version = inside.filter((name) => /^\d+(\.\d+)+$/.test(name) && names(join(folder, name)).includes(DRIVER))
+      .sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+    if (version !== undefined) return join(folder, version, DRIVER);
+  }
+  return undefined;
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
