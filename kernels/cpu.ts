@@ -253,7 +253,7 @@ class CpuDevice implements Device {
   }
 
   searchSalient(salient: Matrix<"u8">, options: Parameters<Device["searchSalient"]>[1]): void {
-    const { score, values, columnWeight, rank, pruned, most } = options;
+    const { score, values, columnWeight, rank, pruned, most, coarse } = options;
     const { rows, cols } = score;
     this.#enqueue("searchSalient", () =>
       searchSalient(dense(salient), {
@@ -265,11 +265,12 @@ class CpuDevice implements Device {
         rows,
         cols,
         most,
+        coarse,
       }));
   }
 
   searchSegments(codes: Matrix<"u8">, options: Parameters<Device["searchSegments"]>[1]): void {
-    const { w, values, columnWeight, salient, rank, pruned, splitPoints, search, candidates } = options;
+    const { w, values, columnWeight, salient, rank, pruned, splitPoints, search, candidates, coarse } = options;
     const { rows, cols } = w;
     this.#enqueue("searchSegments", () =>
       searchSegments(dense(codes), {
@@ -284,6 +285,7 @@ class CpuDevice implements Device {
         splitPoints,
         search,
         candidates,
+        coarse,
       }));
   }
 

@@ -152,6 +152,7 @@ export interface Device {
       readonly values: Matrix;
       readonly columnWeight?: Matrix;
       readonly most: number;
+      readonly coarse?: boolean;
     },
   ): void;
   /** See `searchSegments`. */
@@ -165,6 +166,7 @@ export interface Device {
       readonly splitPoints: 0 | 1 | 2 | 3;
       readonly search: "free" | "doubled";
       readonly candidates: number;
+      readonly coarse?: boolean;
     },
   ): void;
   /** See `startScales`. */

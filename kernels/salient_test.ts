@@ -53,6 +53,33 @@ Deno.test("searchSalient() takes the leading columns with the least error", () =
   assert.deepEqual(Array.from(salient.keys()).filter((c) => salient[c] === 1), [3, 17, 30]);
 });
 
+/** The prototype's walk over counts, written from its description: `error` by count. */
+function coarseCount(error: (count: number) => number, limit: number): number {
+  const least = (counts: readonly number[]) =>
+    counts.filter((k) => k >= 1 && k <= limit).reduce((a, b) => error(b) < error(a) ? b : a);
+  const first = least([1, 7, 13, 19, 25, 31, 37, 43, 49]);
+  const second = least([first - 6, first - 3, first, first + 3, first + 6]);
+  return least([second - 2, second - 1, second, second + 1, second + 2]);
+}
+
+Deno.test("searchSalient() on a coarse grid walks as the prototype, and can miss the least error", () => {
+  let missed = 0;
+  for (const cols of [3, 12, 50, 64]) {
+    for (let seed = 1; seed <= 8; seed++) {
+      const rows = 6, values = weights("heavy", rows, cols, seed), score = weights("heavy", rows, cols, seed + 50);
+      const options = { score, values, rank: new Uint8Array(rows * cols), pruned: 0, rows, cols };
+      const limit = Math.min(49, cols - 1);
+      const errors = salientErrors(options, orderColumns(options).subarray(0, limit));
+      const salient = new Uint8Array(cols);
+      searchSalient(salient, { ...options, most: 49, coarse: true });
+      const count = salient.reduce((a, b) => a + b, 0);
+      assert.equal(count, coarseCount((k) => errors[k - 1], limit), `${cols} columns, seed ${seed}`);
+      if (errors[count - 1] > Math.min(...errors)) missed++;
+    }
+  }
+  assert.ok(missed > 0);
+});
+
 Deno.test("orderColumns() goes by the size of the scores, equal ones by index", () => {
   const order = orderColumns({ score: Float32Array.of(1, -3, 2, 1, -3, 2), rows: 2, cols: 3 });
   assert.deepEqual(order, Uint32Array.of(1, 2, 0));

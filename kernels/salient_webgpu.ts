@@ -29,7 +29,7 @@ type Options = Parameters<Device["searchSalient"]>[1];
 
 /** See `Device.searchSalient`. */
 export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, options: Options): void {
-  const { score, most } = options, { cols } = score, limit = Math.max(0, Math.min(most, cols - 1));
+  const { score, most, coarse = false } = options, { cols } = score, limit = Math.max(0, Math.min(most, cols - 1));
   const sums = context.scratch("f32", 2 * cols);
   const [places, order] = [cols, cols].map((length) => context.scratch("u32", length, { zeroed: false }));
   gpuColumnSums(context, sums, score, { absolute: true });
@@ -49,7 +49,7 @@ export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, opt
   context.run(
     SALIENT_CHOOSE,
     [readsBuffer(totals), readsBuffer(places), writes(salient)],
-    [cols, limit, denseOffset(salient)],
+    [cols, limit, denseOffset(salient), Number(coarse)],
     [1],
   );
   for (const buffer of [sums, places, order, totals]) context.release(buffer);

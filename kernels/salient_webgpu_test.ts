@@ -1,22 +1,26 @@
 import assert from "node:assert/strict";
 import { gpuSearchSalient } from "./salient_webgpu.ts";
-import { orderColumns, salientErrors, searchSalient } from "./salient.ts";
+import { orderColumns, salientErrors, type SalientOptions, searchSalient } from "./salient.ts";
 import { KINDS, uniform, weights } from "./row_kernels_test_support.ts";
 import { gpuMatrix, withoutOffset } from "./row_webgpu_test_support.ts";
 import { gpuTest } from "./webgpu_test_support.ts";
 
-const SHAPES = [
+const SHAPES: readonly (Pick<SalientOptions, "rows" | "cols" | "most" | "pruned" | "coarse">)[] = [
   { rows: 1, cols: 1, most: 49, pruned: 0 },
   { rows: 3, cols: 2, most: 49, pruned: 0 },
   { rows: 67, cols: 53, most: 49, pruned: 3 },
   { rows: 131, cols: 128, most: 20, pruned: 4 },
   { rows: 9, cols: 24, most: 49, pruned: 8 },
-] as const;
+  { rows: 31, cols: 128, most: 49, pruned: 0, coarse: true },
+  { rows: 5, cols: 9, most: 49, pruned: 4, coarse: true },
+];
 
 for (const shape of SHAPES) {
-  const { rows, cols, most, pruned } = shape;
+  const { rows, cols, most, pruned, coarse } = shape;
   gpuTest(
-    `gpuSearchSalient() of ${rows}×${cols} weights, ${pruned} pruned, marks the CPU's columns`,
+    `gpuSearchSalient() of ${rows}×${cols} weights, ${pruned} pruned${
+      coarse ? ", coarse" : ""
+    }, marks the CPU's columns`,
     async (context) => {
       for (const kind of KINDS) {
         for (const weighted of [false, true]) {
@@ -25,7 +29,7 @@ for (const shape of SHAPES) {
           const columnWeight = weighted ? Float32Array.from({ length: cols }, () => 0.2 + 5 * next()) : undefined;
           const seen = { values, columnWeight, rank, pruned, rows, cols };
           const wanted = new Uint8Array(cols), out = gpuMatrix(context, "u8", new Uint8Array(cols).fill(7), 1);
-          searchSalient(wanted, { ...seen, score, most });
+          searchSalient(wanted, { ...seen, score, most, coarse });
           gpuSearchSalient(context, out, {
             score: gpuMatrix(context, "f32", score, rows),
             values: gpuMatrix(context, "f32", values, rows),
@@ -33,6 +37,7 @@ for (const shape of SHAPES) {
             rank: gpuMatrix(context, "u8", rank, rows),
             pruned,
             most,
+            coarse,
           });
           const found = withoutOffset((await context.download([out.buffer]))[0]);
           if (found.every((mark, c) => mark === wanted[c])) continue;

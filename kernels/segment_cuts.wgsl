@@ -4,6 +4,8 @@ struct Params {
   // 0: doubled.
   split_points: u32,
   candidates: u32,
+  // From one place that a cut tries to the next.
+  stride: u32,
 }
 
 // width², by first and last bound.
@@ -62,7 +64,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     for (var j = s + 1u + lane; j < width; j += 64u) {
       var most = vec2f(0.0);
       var start = 0u;
-      for (var i = s; i < j; i += 1u) {
+      for (var i = s; i < j; i += params.stride) {
         let total = plus(best[(s - 1u) * width + i].xy, gain[i * width + j]);
         if start == 0u || is_less(most, total) {
           most = total;

@@ -27,6 +27,8 @@ export interface SegmentOptions {
   readonly search: "free" | "doubled";
   /** Number of candidate cuts, percentiles 10..90 of the seen |w| (prototype: 40). */
   readonly candidates: number;
+  /** Of two or three cuts each tries every second candidate only, in turn; by default all. */
+  readonly coarse?: boolean;
 }
 
 /**
@@ -106,18 +108,18 @@ export function percentiles(x: Float32Array, count: number): Float32Array {
 }
 
 function chooseCuts(options: SegmentOptions, seen: Float32Array): number[] {
-  const { splitPoints, search, candidates } = options;
+  const { splitPoints, search, candidates, coarse = false } = options;
   const levels = percentiles(seen, candidates);
   if (splitPoints === 2 && search === "doubled") return chooseDoubled(options, levels);
   const { gain, bins } = segmentGains(options, levels);
-  const width = bins + 1;
+  const width = bins + 1, stride = coarse && splitPoints > 1 ? 2 : 1;
   // best[s][j]: most gain of bins 0..j−1 in s + 1 segments; from[s][j]: where the last of them starts.
   let best = gain.slice(0, width);
   const from: Int32Array[] = [];
   for (let s = 1; s <= splitPoints; s++) {
     const next = new Float64Array(width).fill(-Infinity), start = new Int32Array(width);
     for (let j = s + 1; j <= bins; j++) {
-      for (let i = s; i < j; i++) {
+      for (let i = s; i < j; i += stride) {
         const total = best[i] + gain[i * width + j];
         if (total > next[j]) {
           next[j] = total;

@@ -72,6 +72,23 @@ for (const kind of KINDS) {
   }
 }
 
+Deno.test("searchSegments() on a coarse grid tries every second candidate, each cut in its turn", () => {
+  for (const splitPoints of [1, 2, 3] as const) {
+    for (const kind of KINDS) {
+      const options = { ...block(kind, splitPoints, 4), coarse: true }, codes = new Uint8Array(options.w.length);
+      searchSegments(codes, options);
+      const levels = Array.from(percentiles(seenMagnitudes(options), options.candidates));
+      const places = choices(Array.from(levels.keys()), splitPoints)
+        .filter((chosen) => splitPoints === 1 || chosen.every((place, k) => place % 2 === k % 2))
+        .map((chosen) => chosen.map((place) => levels[place]));
+      const all = places.map((cuts) => ({ cuts, error: blockError(options, cuts) }));
+      const least = Math.min(...all.map(({ error }) => error)), energy = options.w.reduce((a, b) => a + b * b, 0);
+      const same = all.filter(({ cuts }) => groupsOf(options, cuts).every((g, i) => g === codes[i]));
+      assert.ok(same.some(({ error }) => error <= least + 1e-9 * energy), `${splitPoints} cuts, ${kind}`);
+    }
+  }
+});
+
 Deno.test("searchSegments() doubled takes the best p1 with p2 = 2·p1", () => {
   const options: SegmentOptions = { ...block("heavy", 2, 4), search: "doubled" };
   const codes = new Uint8Array(options.w.length);

@@ -62,7 +62,7 @@ export function gpuSearchSegments(context: GpuContext, codes: Matrix<"u8">, opti
 }
 
 function chooseCuts(context: GpuContext, cuts: GpuBuffer, options: Options): void {
-  const { w, salient, rank, pruned, splitPoints, search, candidates } = options;
+  const { w, salient, rank, pruned, splitPoints, search, candidates, coarse = false } = options;
   const doubled = splitPoints === 2 && search === "doubled", { first, step, parts } = percentilePlaces(candidates);
   const wanted = gpuOrderStatistics(context, { values: w, seen: { salient, rank, pruned } }, {
     percentiles: candidates,
@@ -85,7 +85,7 @@ function chooseCuts(context: GpuContext, cuts: GpuBuffer, options: Options): voi
   context.run(
     CUTS,
     [readsBuffer(gains), readsBuffer(bounds), readsBuffer(levels), writesBuffer(best), writesBuffer(cuts)],
-    [width, doubled ? 0 : splitPoints, candidates],
+    [width, doubled ? 0 : splitPoints, candidates, coarse && splitPoints > 1 ? 2 : 1],
     [1],
   );
   for (const buffer of [gains, best, levels]) context.release(buffer);

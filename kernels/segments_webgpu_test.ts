@@ -7,7 +7,7 @@ import { gpuMatrix, withoutOffset } from "./row_webgpu_test_support.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
 import { gpuTest } from "./webgpu_test_support.ts";
 
-type Shape = Pick<SegmentOptions, "rows" | "cols" | "splitPoints" | "search" | "candidates" | "pruned">;
+type Shape = Pick<SegmentOptions, "rows" | "cols" | "splitPoints" | "search" | "candidates" | "pruned" | "coarse">;
 
 const SHAPES: readonly Shape[] = [
   { rows: 1, cols: 1, splitPoints: 2, search: "free", candidates: 3, pruned: 0 },
@@ -17,6 +17,9 @@ const SHAPES: readonly Shape[] = [
   { rows: 67, cols: 64, splitPoints: 2, search: "doubled", candidates: 41, pruned: 2 },
   { rows: 5, cols: 24, splitPoints: 0, search: "free", candidates: 12, pruned: 0 },
   { rows: 5, cols: 24, splitPoints: 2, search: "free", candidates: 12, pruned: 8 },
+  { rows: 31, cols: 128, splitPoints: 2, search: "free", candidates: 40, pruned: 0, coarse: true },
+  { rows: 31, cols: 64, splitPoints: 3, search: "free", candidates: 13, pruned: 3, coarse: true },
+  { rows: 31, cols: 64, splitPoints: 1, search: "free", candidates: 13, pruned: 3, coarse: true },
 ];
 
 function block(kind: Kind, shape: Shape, seed: number): SegmentOptions {
@@ -52,7 +55,7 @@ function gainOf(options: SegmentOptions, codes: Uint8Array): number {
 }
 
 for (const shape of SHAPES) {
-  const { rows, cols, splitPoints, search, pruned } = shape;
+  const { rows, cols, splitPoints, pruned, coarse } = shape, search = coarse ? "coarse" : shape.search;
   gpuTest(
     `gpuSearchSegments() of ${rows}×${cols}, ${splitPoints} cuts, ${search}, ${pruned} pruned, cuts as the CPU`,
     async (context) => {

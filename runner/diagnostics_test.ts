@@ -28,8 +28,8 @@ error: unknown key \`iteratons\` in stages.spbo
 4 |     iteratons: 20
   |     ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
-             split_on, candidates, search_target, solver, schedule, iterations,
-             resign`,
+             split_on, candidates, search_grid, search_target, solver, schedule,
+             iterations, resign`,
   },
   {
     name: "a key in the wrong place",
@@ -183,8 +183,8 @@ error: unknown key \`itertions\` in stages.spbo
 1 | stages.spbo.itertions=20
   |             ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
-             split_on, candidates, search_target, solver, schedule, iterations,
-             resign
+             split_on, candidates, search_grid, search_target, solver, schedule,
+             iterations, resign
 
 error: stages.pack.scales cannot be "f8" (text)
  --> --set:1:20

@@ -116,6 +116,10 @@ const Spbo = z.strictObject({
   ),
   split_on: z.enum(["kept", "all"]).default("kept").describe("Weights that the searches look at"),
   candidates: count(3, 400).default(40).describe("Percentiles tried as thresholds, from 10 % to 90 %"),
+  search_grid: z.enum(["full", "coarse"]).default("full").describe(
+    "Every number of salient columns and every choice of thresholds is tried; or, coarse, every sixth number and then " +
+      "around the best, and every second percentile in turn for each of several thresholds",
+  ),
   search_target: z.union([
     target,
     z.strictObject({

@@ -160,12 +160,19 @@ function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
   const targets = typeof spbo.search_target === "string"
     ? { salient: spbo.search_target, segments: spbo.search_target }
     : spbo.search_target;
+  const coarse = spbo.search_grid === "coarse";
   const judged = (target: "weights" | "weighted" | "scores") => ({
     values: target === "scores" ? block.order : w,
     columnWeight: target === "weighted" ? columnWeight : undefined,
   });
   if (shape.salient) {
-    device.searchSalient(salient, { ...seen, ...judged(targets.salient), score: block.order, most: spbo.salient_max });
+    device.searchSalient(salient, {
+      ...seen,
+      ...judged(targets.salient),
+      score: block.order,
+      most: spbo.salient_max,
+      coarse,
+    });
   }
   device.searchSegments(codes, {
     ...seen,
@@ -175,6 +182,7 @@ function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
     splitPoints: splitPoints(spbo.split_points),
     search: spbo.split_search,
     candidates: spbo.candidates,
+    coarse,
   });
   if (spbo.solver === "none") device.startScales(codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
   else device.startScales(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });

@@ -37,6 +37,7 @@ export function binarizeReads(recipe: Recipe): string[] {
     split_search: spbo.split_points === 2,
     split_on: spbo.salient || spbo.split_points > 0,
     candidates: spbo.split_points > 0,
+    search_grid: spbo.salient || (spbo.split_points > 1 && spbo.split_search === "free"),
     search_target: spbo.salient || spbo.split_points > 0,
     schedule: spbo.solver === "alternate",
     iterations: spbo.solver === "alternate",

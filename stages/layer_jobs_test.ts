@@ -13,10 +13,16 @@ const unread: readonly [string, Record<string, Record<string, unknown>>, readonl
   ["no solver", { spbo: { solver: "none" } }, ["iterations", "schedule"]],
   ["no salient columns", { spbo: { salient: false } }, ["salient_max"]],
   ["one split point", { spbo: { split_points: 1 } }, ["split_search"]],
+  ["one split point, no salient columns", { spbo: { split_points: 1, salient: false } }, [
+    "salient_max",
+    "search_grid",
+    "split_search",
+  ]],
   ["no split points", { spbo: { split_points: 0 } }, ["candidates", "split_search"]],
   ["no search", { spbo: { split_points: 0, salient: false } }, [
     "candidates",
     "salient_max",
+    "search_grid",
     "search_target",
     "split_on",
     "split_search",

@@ -95,8 +95,9 @@ export function quantizePlainly(
         columnWeight: how === "weighted" ? diagonalU.map((x) => 1 / (x * x)) : undefined,
       };
     };
+    const coarse = spbo.search_grid === "coarse";
     if (spbo.salient) {
-      searchSalient(salient, { ...size, ...seen, ...judge("salient"), score: order, most: spbo.salient_max });
+      searchSalient(salient, { ...size, ...seen, ...judge("salient"), score: order, most: spbo.salient_max, coarse });
     }
     searchSegments(block, {
       ...size,
@@ -107,6 +108,7 @@ export function quantizePlainly(
       splitPoints: spbo.split_points as 0 | 1 | 2 | 3,
       search: spbo.split_search,
       candidates: spbo.candidates,
+      coarse,
     });
     const s = new Float32Array(rows * stride);
     const plain = spbo.solver === "none";

@@ -130,6 +130,7 @@ const rows: readonly Row[] = [
   { set: { "stages.spbo.split_on": "all" }, keys: QUANTIZED },
   { set: { "stages.spbo.candidates": 30 }, keys: QUANTIZED },
   { on: { "stages.spbo.split_points": 0 }, set: { "stages.spbo.candidates": 30 }, keys: NOTHING },
+  { set: { "stages.spbo.search_grid": "coarse" }, keys: QUANTIZED },
   { set: { "stages.spbo.search_target": "scores" }, keys: QUANTIZED },
   { set: { "stages.spbo.solver": "joint" }, keys: QUANTIZED },
   { set: { "stages.spbo.schedule": "oneshot" }, keys: QUANTIZED },

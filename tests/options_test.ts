@@ -120,7 +120,10 @@ const combinations: readonly { readonly on: keyof typeof models; readonly stages
       calibrate: { inputs: "original" },
       "coarse-search": { metric: "ri" },
       "fine-search": { metric: "hessian-squared", mask_from: "original" },
-      spbo: { split_search: "doubled", search_target: "weighted", solver: "joint", resign: 1, split_on: "kept" },
+      spbo: {
+        ...{ split_search: "doubled", search_target: "weighted", search_grid: "coarse" },
+        ...{ solver: "joint", resign: 1, split_on: "kept" },
+      },
       compensate: { mode: "exact" },
       pack: { scales: "f32", mask: "bitmask" },
     },

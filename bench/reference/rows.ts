@@ -140,6 +140,7 @@ function settingsOf({ model, settings: s }: Row, { calibration, evaluation }: Pr
       split_search: "free",
       split_on: s.split_on,
       candidates: 40,
+      search_grid: "coarse",
       search_target: { salient: "scores", segments: "weights" },
       solver: s.solver,
       schedule: s.schedule,
