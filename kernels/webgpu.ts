@@ -5,6 +5,7 @@
  */
 import { gpuAlternate } from "./alternate_webgpu.ts";
 import { gpuPrune, gpuStartScales } from "./binarize_webgpu.ts";
+import { bytesOfWords, gpuNarrow, gpuWiden, wordsOfBytes } from "./bytes_webgpu.ts";
 import { gpuCholesky, gpuInvertUpper } from "./cholesky_webgpu.ts";
 import { gpuColumnwise } from "./columnwise_webgpu.ts";
 import { expectShape } from "./cpu_buffer.ts";
@@ -83,7 +84,8 @@ class WebGpuDevice implements Device {
   }
 
   upload<T extends ElementType>(type: T, data: ElementArrays[T]): DeviceBuffer<T> {
-    return this.#context.upload(type, data);
+    if (!(data instanceof Uint8Array)) return this.#context.upload(type, data);
+    return this.#uploadBytes(data) as DeviceBuffer as DeviceBuffer<T>;
   }
 
   release(buffer: DeviceBuffer): void {
@@ -97,7 +99,7 @@ class WebGpuDevice implements Device {
     this.#failure = undefined;
     if (failure) throw failure;
     const start = performance.now();
-    const arrays: readonly unknown[] = await this.#context.download(buffers);
+    const arrays: readonly unknown[] = await this.#downloadNarrow(buffers);
     this.#busy += performance.now() - start;
     this.#account();
     return arrays as { -readonly [I in keyof B]: Downloaded<B[I]> };
@@ -242,6 +244,29 @@ class WebGpuDevice implements Device {
     this.#encode("decode", (context) => gpuDecode(context, out, options));
   }
 
+  #uploadBytes(data: Uint8Array): DeviceBuffer<"u8"> {
+    if (data.length === 0) return this.#context.upload("u8", data);
+    const words = this.#context.upload("u32", wordsOfBytes(data));
+    const bytes = gpuWiden(this.#context, words, data.length);
+    this.#context.release(words);
+    return bytes;
+  }
+
+  /** Downloads with bytes four to a word: they take a word each on the device. */
+  async #downloadNarrow(buffers: readonly DeviceBuffer[]): Promise<ElementArrays[ElementType][]> {
+    const narrowed = buffers.map((buffer) => isBytes(buffer) ? gpuNarrow(this.#context, buffer) : buffer);
+    try {
+      const arrays = await this.#context.download(narrowed);
+      return arrays.map((array, i) => {
+        if (!isBytes(buffers[i]) || !(array instanceof Uint32Array)) return array;
+        this.#context.release(buffers[i]);
+        return bytesOfWords(array, buffers[i].length);
+      });
+    } finally {
+      narrowed.forEach((buffer, i) => buffer !== buffers[i] && this.#context.release(buffer));
+    }
+  }
+
   #encode(name: string, encode: (context: WebGpuContext) => void): void {
     if (this.#failure) return;
     const start = performance.now(), before = this.#context.dispatches;
@@ -268,4 +293,8 @@ class WebGpuDevice implements Device {
     }
     this.#busy = 0;
   }
+}
+
+function isBytes(buffer: DeviceBuffer): buffer is DeviceBuffer<"u8"> {
+  return buffer.type === "u8" && buffer.length > 0;
 }
