@@ -18,6 +18,12 @@ export interface BlockVariant {
   readonly output: boolean;
   /** Whether past keys and values come in and go out, for generation. */
   readonly cache: boolean;
+  /**
+   * Whether attention is onnxruntime's fused operator, which its cpu provider is best at, or products and a softmax,
+   * which every provider has. The fused one is wrong on Dawn over SwiftShader (off by a sixth), and CUDA's knows half
+   * precision only.
+   */
+  readonly fused: boolean;
 }
 
 /** A strip of XᵀX: rows `start` to `end`, columns `start` to the last. */
@@ -53,8 +59,8 @@ export function sumName(input: string, panel: number): string {
  * The graph of a block.
  *
  * Inputs: `hidden` [windows, length, hidden]; the block's tensors, named without the block's prefix; `last` [windows]
- * (index of the last key) and `total` (number of keys); LLaMA: `positions` [windows, length], `cos` and `sin`
- * [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
+ * (index of the last key) and `total` (number of keys), or where attention is not fused `queries` [length, 1] and `keys`
+ * [1, keys], the positions of both; LLaMA: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
  * Outputs: `output` like `hidden`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
  *
  * @returns the serialised model
@@ -77,7 +83,7 @@ export function blockGraph(spec: ModelSpec, variant: BlockVariant): Uint8Array {
   const attend = (x: Value, out: string) => {
     gather("attention", x);
     const [q, k, v] = ["q", "k", "v"].map((name) => graph.op("Reshape", [linear(`self_attn.${name}_proj`, x), size]));
-    const mixed = attention(graph, spec, { q, k, v, cache: variant.cache });
+    const mixed = attention(graph, spec, { q, k, v, variant });
     const rows = graph.op("Reshape", [mixed, graph.integers([-1, heads * headDim])]);
     gather("output", rows);
     return linear(out, rows);
@@ -145,11 +151,9 @@ export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Arra
 function attention(
   graph: Graph,
   spec: ModelSpec,
-  { q, k, v, cache }: { readonly q: Value; readonly k: Value; readonly v: Value; readonly cache: boolean },
+  { q, k, v, variant }: { readonly q: Value; readonly k: Value; readonly v: Value; readonly variant: BlockVariant },
 ): Value {
   const { heads, kvHeads, headDim } = spec;
-  const last = graph.input("last", ["windows"], "int32");
-  const total = graph.input("total", [], "int32");
   if (spec.architecture === "llama") {
     const tables = [
       graph.input("cos", ["positions", headDim / 2]),
@@ -159,7 +163,34 @@ function attention(
     q = graph.op("RotaryEmbedding", [q, ...tables], { num_heads: heads });
     k = graph.op("RotaryEmbedding", [k, ...tables], { num_heads: kvHeads });
   }
-  const past = cache ? ["past.key", "past.value"] : ["", ""];
+  const past = variant.cache ? ["past.key", "past.value"] : ["", ""];
+  const mix = variant.fused ? fusedAttention : plainAttention;
+  const { mixed, key, value } = mix(graph, spec, { q, k, v, past });
+  if (variant.cache) {
+    graph.output("present.key", key, ["windows", kvHeads, "keys", headDim]);
+    graph.output("present.value", value, ["windows", kvHeads, "keys", headDim]);
+  }
+  return mixed;
+}
+
+/** What attention mixes: q, k and v as linears gave them, and the names of past keys and values, empty without. */
+interface Mixing {
+  readonly q: Value;
+  readonly k: Value;
+  readonly v: Value;
+  readonly past: readonly Value[];
+}
+
+/** What came of it: [windows, length, heads·headDim]; all keys and values [windows, kvHeads, keys, headDim]. */
+interface Mixed {
+  readonly mixed: Value;
+  readonly key: Value;
+  readonly value: Value;
+}
+
+function fusedAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { q, k, v, past }: Mixing): Mixed {
+  const last = graph.input("last", ["windows"], "int32");
+  const total = graph.input("total", [], "int32");
   const grouped = { kv_num_heads: kvHeads };
   // The fused operator leaves out what is masked; it wants head sizes that are multiples of 8.
   const [mixed, key, value] = headDim % 8 === 0
@@ -168,11 +199,29 @@ function attention(
       ...grouped,
     })
     : graph.ops("Attention", [q, k, v, "", ...past], 3, { is_causal: 1, q_num_heads: heads, ...grouped });
-  if (cache) {
-    graph.output("present.key", key, ["windows", kvHeads, "keys", headDim]);
-    graph.output("present.value", value, ["windows", kvHeads, "keys", headDim]);
-  }
-  return mixed;
+  return { mixed, key, value };
+}
+
+/** Query heads that share keys become rows of one product, so that no key is copied. */
+function plainAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { q, k, v, past }: Mixing): Mixed {
+  // In shapes, 0 keeps a dimension.
+  const split = (x: Value, count: number) =>
+    graph.op("Transpose", [graph.op("Reshape", [x, graph.integers([0, 0, count, headDim])])], { perm: [0, 2, 1, 3] });
+  const continued = (x: Value, before: Value) => before === "" ? x : graph.op("Concat", [before, x], { axis: 2 });
+  const key = continued(split(k, kvHeads), past[0]);
+  const value = continued(split(v, kvHeads), past[1]);
+  const query = graph.op("Mul", [split(q, heads), graph.scalar(1 / Math.sqrt(headDim))]);
+  const grouped = graph.op("Reshape", [query, graph.integers([0, kvHeads, -1, headDim])]);
+  const products = graph.op("MatMul", [grouped, graph.op("Transpose", [key], { perm: [0, 1, 3, 2] })]);
+  const scores = graph.op("Reshape", [products, graph.integers([0, heads, -1, 0])]);
+  // Keys that come after the query by n positions are masked by −n·1e30; all others by 0.
+  const ahead = graph.op("Sub", [graph.input("queries", ["length", 1]), graph.input("keys", [1, "keys"])]);
+  const mask = graph.op("Mul", [graph.op("Min", [ahead, graph.scalar(0)]), graph.scalar(1e30)]);
+  const weights = graph.op("Softmax", [graph.op("Add", [scores, mask])], { axis: -1 });
+  const shared = graph.op("Reshape", [weights, graph.integers([0, kvHeads, -1, 0])]);
+  const sums = graph.op("Reshape", [graph.op("MatMul", [shared, value]), graph.integers([0, heads, -1, headDim])]);
+  const mixed = graph.op("Transpose", [sums], { perm: [0, 2, 1, 3] });
+  return { mixed: graph.op("Reshape", [mixed, graph.integers([0, 0, heads * headDim])]), key, value };
 }
 
 /** Adds what is gathered about one input x [tokens, width] to the graph. */

@@ -48,7 +48,8 @@ export class Engine {
 
   /** Takes a block's weights, under the names of block 0 without prefix. */
   openBlock(id: number, weights: Weights | undefined, options: BlockOptions): void {
-    const variant = { gather: options.gather, output: options.output, cache: options.cache ?? false };
+    const { gather, output, cache = false } = options;
+    const variant = { gather, output, cache, fused: this.#options.fused };
     const tensors = weights ? this.#blockTensors(weights) : {};
     const sums = new GatheredSums(this.#spec, variant.gather);
     this.#blocks.set(id, { variant, weights: tensors, sums, past: undefined });
@@ -85,8 +86,7 @@ export class Engine {
       const feeds: Tensors = {
         ...block.weights,
         hidden: new Tensor("float32", hidden.subarray(...span), shape),
-        last: new Tensor("int32", new Int32Array(count).fill(start + length - 1), [count]),
-        total: new Tensor("int32", Int32Array.of(start + length), []),
+        ...causalFeeds(variant, { windows: count, length, start }),
         ...this.#rotary(positions, { windows: count, length }),
       };
       const fetches: Record<string, Tensor | null> = {};
@@ -99,7 +99,7 @@ export class Engine {
         feeds["past.value"] = block.past?.value ?? empty();
         fetches["present.key"] = fetches["present.value"] = null;
       }
-      const results = await session.run(feeds, fetches);
+      const results = await this.#run(session, feeds, fetches);
       block.sums.absorb(results, { windows: count, length });
       if (variant.cache) {
         block.past = { key: results["present.key"], value: results["present.value"], length: start + length };
@@ -134,7 +134,7 @@ export class Engine {
         (_, i) => (start + i + 1) % length === 0 ? 0n : BigInt(ids[start + i + 1]),
       );
       const feeds = { ...this.#head(id), hidden: states, targets: new Tensor("int64", targets, [end - start, 1]) };
-      const loss = floats((await session.run(feeds)).loss);
+      const loss = floats((await this.#run(session, feeds)).loss);
       for (let token = start; token < end; token++) {
         if ((token + 1) % length !== 0) sums[Math.floor(token / length)] += loss[token - start];
       }
@@ -151,7 +151,7 @@ export class Engine {
       const fetches = {
         logits: new Tensor("float32", logits.subarray(start * vocab, end * vocab), [end - start, vocab]),
       };
-      await session.run({ ...this.#head(id), hidden: states }, fetches);
+      await this.#run(session, { ...this.#head(id), hidden: states }, fetches);
     }
     return logits;
   }
@@ -165,7 +165,8 @@ export class Engine {
   async close(): Promise<void> {
     this.#blocks.clear();
     this.#heads.clear();
-    for (const session of this.#sessions.values()) await (await session).release();
+    // A session that did not open was reported by whoever asked for it.
+    for (const session of this.#sessions.values()) await session.then((open) => open.release(), () => {});
     this.#sessions.clear();
   }
 
@@ -181,6 +182,25 @@ export class Engine {
     return head;
   }
 
+  /** A run whose failure names the provider: nothing goes on elsewhere in silence. */
+  async #run(
+    session: InferenceSession,
+    feeds: Tensors,
+    fetches?: Readonly<Record<string, Tensor | null>>,
+  ): Promise<Tensors> {
+    try {
+      return fetches ? await session.run(feeds, fetches) : await session.run(feeds);
+    } catch (error) {
+      throw this.#named(error);
+    }
+  }
+
+  #named(error: unknown): Error {
+    const { provider } = this.#options;
+    const hint = provider === "cpu" ? "" : "; --forward cpu computes forward passes on the CPU";
+    return new Error(`onnxruntime's ${provider} provider failed: ${plainReason(error)}${hint}`, { cause: error });
+  }
+
   #session(key: string, build: () => Uint8Array): Promise<InferenceSession> {
     const known = this.#sessions.get(key);
     if (known) return known;
@@ -192,6 +212,8 @@ export class Engine {
       enableMemPattern: false,
       logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: "0" } } },
+    }).catch((error) => {
+      throw this.#named(error);
     });
     this.#sessions.set(key, session);
     return session;
@@ -211,7 +233,9 @@ export class Engine {
   #batch(length: number): number {
     const { hidden, ffn, heads, headDim } = this.#spec;
     const perToken = 4 * (6 * hidden + 3 * heads * headDim + 4 * ffn);
-    const perWindow = length * (perToken + 4 * heads * length);
+    // Attention that is not fused holds its scores three times.
+    const scores = this.#options.fused ? 1 : 3;
+    const perWindow = length * (perToken + scores * 4 * heads * length);
     return Math.max(1, Math.floor(this.#options.memoryBudget / perWindow));
   }
 
@@ -240,6 +264,42 @@ export class Engine {
       yield { start, end, states };
     }
   }
+}
+
+/** What tells attention which keys come before which query. */
+function causalFeeds(
+  { fused }: BlockVariant,
+  { windows, length, start }: Windows & { readonly start: number },
+): Tensors {
+  const end = start + length;
+  if (fused) {
+    return {
+      last: new Tensor("int32", new Int32Array(windows).fill(end - 1), [windows]),
+      total: new Tensor("int32", Int32Array.of(end), []),
+    };
+  }
+  return {
+    queries: new Tensor("float32", Float32Array.from({ length }, (_, i) => start + i), [length, 1]),
+    keys: new Tensor("float32", Float32Array.from({ length: end }, (_, i) => i), [1, end]),
+  };
+}
+
+/**
+ * onnxruntime's message without its source files, and in one line.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { plainReason } from "./engine.ts";
+ *
+ * const error = new Error("/src/context.cc:136 lambda() status == Success was false. Failed to get an adapter\n");
+ * assert.equal(plainReason(error), "Failed to get an adapter");
+ * ```
+ */
+export function plainReason(error: unknown): string {
+  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
+  return text.replace(/^OrtSessionOptionsAppendExecutionProvider_\w+: /, "").replace(/^.* was false\. (?=.)/, "")
+    .replace(/\/\S+\.(?:cc|h|cpp):\d+ /g, "");
 }
 
 function floats(tensor: Tensor): Float32Array {

@@ -82,7 +82,8 @@ export interface HeadRun {
 /**
  * Starts the worker of a model.
  *
- * @param options `threads` of onnxruntime (0: its own choice), `memoryBudget` in bytes for the activations of a batch
+ * @param options `threads` of onnxruntime (0: its own choice), its execution `provider` (cpu), whether attention is its
+ *   fused operator (on cpu), `memoryBudget` in bytes for the activations of a batch
  * @returns the model, without any weights
  * @throws {Error} onnxruntime cannot be loaded
  * @example
@@ -104,10 +105,11 @@ export interface HeadRun {
  */
 export async function openForward(
   spec: ModelSpec,
-  { threads = 0, provider = "cpu", memoryBudget = 128 * MEBIBYTE }: Partial<EngineOptions> = {},
+  { threads = 0, provider = "cpu", fused = provider === "cpu", memoryBudget = 128 * MEBIBYTE }: Partial<EngineOptions> =
+    {},
 ): Promise<Forward> {
   const channel = new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
-  await channel.call("open", { spec, options: { threads, provider, memoryBudget } });
+  await channel.call("open", { spec, options: { threads, provider, fused, memoryBudget } });
   let count = 0;
 
   const openHead = async (weights: Weights): Promise<HeadRun> => {

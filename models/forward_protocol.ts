@@ -52,11 +52,16 @@ export interface InputSums {
   readonly diagonal?: Float32Array;
 }
 
+/** onnxruntime's execution providers that forward passes can run on. */
+export type Provider = "cpu" | "webgpu" | "cuda" | "coreml" | "dml";
+
 /** How the worker's engine is set up. */
 export interface EngineOptions {
   /** Threads of onnxruntime; 0 lets it choose (physical cores). */
   readonly threads: number;
-  readonly provider: "cpu";
+  readonly provider: Provider;
+  /** See `BlockVariant`; only the cpu provider's fused attention is trusted. */
+  readonly fused: boolean;
   /** Bytes that activations of one batch may take, roughly; one window is always run. */
   readonly memoryBudget: number;
 }
@@ -91,8 +96,18 @@ export interface Calls {
   };
   logits: { readonly params: { readonly id: number; readonly hidden: Float32Array }; readonly result: Float32Array };
   closeHead: { readonly params: { readonly id: number }; readonly result: null };
+  /** Names of the providers that this build of onnxruntime knows. */
+  providers: { readonly params: Record<never, never>; readonly result: readonly string[] };
+  /** Whether a provider computes what the cpu does, on a small model of this one's kind. */
+  probe: { readonly params: { readonly spec: ModelSpec; readonly provider: Provider }; readonly result: ProbeResult };
   close: { readonly params: Record<never, never>; readonly result: null };
 }
+
+/** What came of trying a provider: how far its results are from the cpu's, or why it has none. */
+export type ProbeResult =
+  /** Largest ‖x − cpu‖ / ‖cpu‖ of a result. */
+  | { readonly difference: number }
+  | { readonly failure: string };
 
 /** Name of a call. */
 export type CallName = keyof Calls;

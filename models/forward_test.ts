@@ -52,15 +52,23 @@ const CASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "opt normalised after, with projections": { ...OPT, do_layer_norm_before: false, word_embed_proj_dim: 16 },
 };
 
-for (const [name, config] of Object.entries(CASES)) {
-  Deno.test(`openForward() agrees with float64: ${name}`, async () => {
-    const spec = modelSpec(config);
+/** Models whose attention is also computed without the fused operator, as providers other than the cpu do. */
+const PLAIN = ["llama with grouped queries", "llama with a tied head and one key head", "llama with heads of 6", "opt"];
+
+const runs = [
+  ...Object.keys(CASES).map((name) => ({ name, fused: true })),
+  ...PLAIN.map((name) => ({ name, fused: false })),
+];
+
+for (const { name, fused } of runs) {
+  Deno.test(`openForward() agrees with float64: ${name}${fused ? "" : ", plain attention"}`, async () => {
+    const spec = modelSpec(CASES[name]);
     const weights = randomWeights(spec, 5);
     const windows = tokenWindows(spec, 3);
     const size = { windows: windows.length, length: LENGTH };
     const ids = Int32Array.from(windows.flat());
     // A budget of nothing makes every window a batch of its own, so that sums over batches are tested too.
-    const forward = await openForward(spec, { threads: 1, memoryBudget: 1 });
+    const forward = await openForward(spec, { threads: 1, fused, memoryBudget: 1 });
     try {
       let states = windows.map((window) => plainEmbed(spec, weights, window));
       let hidden = await forward.embed(weights, ids, size);
@@ -103,12 +111,13 @@ for (const [name, config] of Object.entries(CASES)) {
   });
 }
 
-for (const name of ["llama with grouped queries", "llama with heads of 6", "opt"]) {
-  Deno.test(`BlockRun.run() continues a cached window as if it had come at once: ${name}`, async () => {
+for (const { name, fused } of runs.filter(({ name }) => PLAIN.includes(name))) {
+  const title = `${name}${fused ? "" : ", plain attention"}`;
+  Deno.test(`BlockRun.run() continues a cached window as if it had come at once: ${title}`, async () => {
     const spec = modelSpec(CASES[name]);
     const weights = randomWeights(spec, 6);
     const [window] = tokenWindows(spec, 1);
-    const forward = await openForward(spec, { threads: 1 });
+    const forward = await openForward(spec, { threads: 1, fused });
     try {
       const size = { windows: 1, length: LENGTH };
       const hidden = await forward.embed(weights, Int32Array.from(window), size);

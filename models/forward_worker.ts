@@ -1,8 +1,10 @@
 /** The worker's side of the forward pass: answers calls one after the other with an `Engine`. */
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
+import { env, listSupportedBackends } from "onnxruntime-node";
 import { Engine } from "./engine.ts";
-import type { BlockOutput, Request, Response } from "./forward_protocol.ts";
+import type { BlockOutput, ProbeResult, Request, Response } from "./forward_protocol.ts";
+import { probeProvider } from "./provider_probe.ts";
 
 let engine: Engine | undefined;
 let queue: Promise<void> = Promise.resolve();
@@ -30,6 +32,13 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
     engine = new Engine(params.spec, params.options);
     return null;
   }
+  if (name === "close") return await engine?.close(), null;
+  if (name === "providers") return listSupportedBackends().map(({ name }) => name);
+  if (name === "probe") {
+    // A provider that does not open is a finding here, not an error for the terminal.
+    env.logLevel = "fatal";
+    return await probeProvider(params.spec, params.provider);
+  }
   if (!engine) throw new Error("Cannot run the model as its worker was not opened");
   switch (name) {
     case "openBlock":
@@ -48,8 +57,6 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
       return await engine.logits(params.id, params.hidden);
     case "closeHead":
       return engine.closeHead(params.id), null;
-    case "close":
-      return await engine.close(), null;
     default:
       return request satisfies never;
   }
@@ -57,7 +64,7 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
 
 /** Buffers of a result, to be moved rather than copied. */
 function buffers(result: Extract<Response, { result: unknown }>["result"]): ArrayBuffer[] {
-  if (result === null) return [];
+  if (result === null || isSmall(result)) return [];
   const arrays = ArrayBuffer.isView(result)
     ? [result]
     : isBlockOutput(result)
@@ -68,4 +75,9 @@ function buffers(result: Extract<Response, { result: unknown }>["result"]): Arra
 
 function isBlockOutput(result: object): result is BlockOutput {
   return "input" in result && result.input instanceof Float32Array;
+}
+
+/** Whether a result holds no arrays of numbers. */
+function isSmall(result: object): result is readonly string[] | ProbeResult {
+  return Array.isArray(result) || "difference" in result || "failure" in result;
 }

@@ -3,7 +3,9 @@ import { createHash } from "node:crypto";
 
 /** What of this package makes hidden states and S. */
 export function forwardSources(): readonly URL[] {
-  return sourcesIn("../models/").filter(({ pathname }) => !/\/(generate|sample|mod)\.ts$/.test(pathname));
+  return sourcesIn("../models/").filter(({ pathname }) =>
+    !/\/(generate|sample|mod|provider|provider_probe)\.ts$/.test(pathname)
+  );
 }
 
 /** What makes codes and scales of a layer on a device: the CPU's artifacts do not depend on shaders. */
