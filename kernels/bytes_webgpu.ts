@@ -19,14 +19,15 @@ const BYTES = 4;
 export function gpuNarrow(context: GpuContext, bytes: GpuBuffer<"u8">): GpuBuffer<"u32"> {
   const words = context.scratch("u32", Math.ceil(bytes.length / BYTES), { zeroed: false });
   for (const { first, count } of windows(context, bytes.length)) {
+    const some = Math.ceil(count / BYTES);
     context.run(
       { name: "narrow", code: narrow },
       [
-        { buffer: words, access: "read_write", first: first / BYTES, count: Math.ceil(count / BYTES) },
+        { buffer: words, access: "read_write", first: first / BYTES, count: some },
         { buffer: bytes, access: "read", first, count },
       ],
-      [count],
-      grid(context, Math.ceil(count / BYTES)),
+      [some],
+      grid(context, some),
     );
   }
   return words;
@@ -40,14 +41,15 @@ export function gpuNarrow(context: GpuContext, bytes: GpuBuffer<"u8">): GpuBuffe
 export function gpuWiden(context: GpuContext, words: GpuBuffer<"u32">, length: number): GpuBuffer<"u8"> {
   const bytes = context.scratch("u8", length, { zeroed: false });
   for (const { first, count } of windows(context, length)) {
+    const some = Math.ceil(count / BYTES);
     context.run(
       { name: "widen", code: widen },
       [
         { buffer: bytes, access: "read_write", first, count },
-        { buffer: words, access: "read", first: first / BYTES, count: Math.ceil(count / BYTES) },
+        { buffer: words, access: "read", first: first / BYTES, count: some },
       ],
-      [count],
-      grid(context, count),
+      [some],
+      grid(context, some),
     );
   }
   return bytes;
