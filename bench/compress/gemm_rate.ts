@@ -1,7 +1,6 @@
 /** This machine's rate of float32 matrix products: what seconds measured on different machines are compared by. */
 import { availableParallelism } from "node:os";
-import { InferenceSession, Tensor } from "onnxruntime-node";
-import { Graph } from "../../models/onnx.ts";
+import { openMatMul } from "../measure/matmul.ts";
 
 /** Rows and columns of the matrices, as in the record of official code. */
 const SIZE = 1024;
@@ -20,30 +19,15 @@ export interface GemmRate {
 
 /** Opens the product of two 1024 × 1024 matrices in onnxruntime, on all cores. */
 export async function openGemmRate(): Promise<GemmRate> {
-  const graph = new Graph("gemm");
-  const product = graph.op("MatMul", [graph.input("a", [SIZE, SIZE]), graph.input("b", [SIZE, SIZE])]);
-  graph.output("product", product, [SIZE, SIZE]);
-  const session = await InferenceSession.create(graph.bytes(), {
-    executionProviders: ["cpu"],
-    intraOpNumThreads: availableParallelism(),
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-  });
-  const values = Float32Array.from({ length: SIZE * SIZE }, (_, at) => Math.sin(at));
-  const feeds = { a: new Tensor("float32", values, [SIZE, SIZE]), b: new Tensor("float32", values, [SIZE, SIZE]) };
-  const fetches = { product: new Tensor("float32", new Float32Array(SIZE * SIZE), [SIZE, SIZE]) };
-  for (let run = 0; run < WARM_UP; run++) await session.run(feeds, fetches);
+  const product = await openMatMul({ m: SIZE, n: SIZE, k: SIZE, threads: availableParallelism() });
+  for (let run = 0; run < WARM_UP; run++) await product.time();
   const rates: number[] = [];
   return {
     rates,
     async sample(count = 5) {
-      for (let run = 0; run < count; run++) {
-        const began = performance.now();
-        await session.run(feeds, fetches);
-        rates.push(2 * SIZE ** 3 / (performance.now() - began) / 1e6);
-      }
+      for (let run = 0; run < count; run++) rates.push(2 * SIZE ** 3 / await product.time() / 1e6);
     },
-    close: () => session.release(),
+    close: () => product.close(),
   };
 }
 
