@@ -8,7 +8,17 @@ import { choleskyUpper } from "./cholesky.ts";
 import { columnwiseSweep } from "./columnwise.ts";
 import { decodeBlock } from "./decode.ts";
 import { CpuBuffer, dense, expectShape, owned, view } from "./cpu_buffer.ts";
-import type { Device, DeviceBuffer, Downloaded, ElementArrays, ElementType, Matrix, ScoreOptions } from "./device.ts";
+import {
+  counted,
+  type Device,
+  type DeviceBuffer,
+  type Downloaded,
+  type ElementArrays,
+  type ElementType,
+  type Matrix,
+  type OpCount,
+  type ScoreOptions,
+} from "./device.ts";
 import {
   clearColumnsOf,
   columnSquaresOf,
@@ -21,7 +31,7 @@ import {
   subtractWindow,
   transposeWindow,
 } from "./elementwise.ts";
-import { Gemm, type GemmOptions } from "./gemm.ts";
+import { Gemm, type GemmOptions, syrkFlops, type SyrkOptions } from "./gemm.ts";
 import { absoluteSums, importance, relativeMoments } from "./importance.ts";
 import { solveJoint } from "./joint.ts";
 import { resignSweep } from "./resign.ts";
@@ -63,12 +73,14 @@ interface Job {
 class CpuDevice implements Device {
   readonly kind = "cpu";
   readonly name: string;
+  readonly choices = [];
   readonly #gemm: Gemm;
   readonly #jobs: Job[] = [];
   #draining: Promise<void> | undefined;
   #failure: Error | undefined;
   #section = "";
   #spent: Record<string, number> = {};
+  #counters: Record<string, OpCount> = {};
 
   constructor(threads: number) {
     this.name = `CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`;
@@ -110,6 +122,12 @@ class CpuDevice implements Device {
     const spent = this.#spent;
     this.#spent = {};
     return spent;
+  }
+
+  counters(): Readonly<Record<string, OpCount>> {
+    const counters = this.#counters;
+    this.#counters = {};
+    return counters;
   }
 
   async destroy(): Promise<void> {
@@ -169,7 +187,13 @@ class CpuDevice implements Device {
   }
 
   gemm(out: Matrix, a: Matrix, b: Matrix, options: GemmOptions = {}): void {
-    this.#enqueue("gemm", () => this.#gemm.run(view(out), view(a), view(b), options));
+    const inner = options.transposeA ? a.rows : a.cols;
+    this.#enqueue("gemm", () => this.#gemm.run(view(out), view(a), view(b), options), 2 * out.rows * out.cols * inner);
+  }
+
+  syrk(out: Matrix, a: Matrix, options: SyrkOptions = {}): void {
+    const inner = options.transposed ? a.rows : a.cols;
+    this.#enqueue("syrk", () => this.#gemm.syrk(view(out), view(a), options), syrkFlops(out.rows, inner));
   }
 
   unpack(
@@ -208,12 +232,13 @@ class CpuDevice implements Device {
     this.#enqueue("cholesky", () => {
       const bad = choleskyUpper(view(h).data, h.rows, h), state = dense(status);
       if (bad >= 0 && state[0] === 0) state[0] = first + bad + 1;
-    });
+    }, h.rows ** 3 / 3);
   }
 
   invertUpper(out: Matrix, r: Matrix): void {
     expectShape("invertUpper", out, r.rows, r.cols);
-    this.#enqueue("invertUpper", () => invertUpper(view(out).data, view(r).data, { size: r.rows, to: out, from: r }));
+    const invert = () => invertUpper(view(out).data, view(r).data, { size: r.rows, to: out, from: r });
+    this.#enqueue("invertUpper", invert, r.rows ** 3 / 3);
   }
 
   absoluteSums(rowSums: Matrix, columnSums: Matrix, moments: Matrix, w: Matrix): void {
@@ -378,7 +403,8 @@ class CpuDevice implements Device {
     );
   }
 
-  #enqueue(name: string, run: () => void | Promise<void>): void {
+  #enqueue(name: string, run: () => void | Promise<void>, flops = 0): void {
+    if (name !== "release") this.#counters[name] = counted(this.#counters[name], { dispatches: 0, flops });
     this.#jobs.push({ name, section: this.#section, run });
     this.#draining ??= this.#drain();
   }

@@ -4,7 +4,7 @@
  * Every call enqueues and returns at once; only `download` waits, and one download ends a layer. What depends on data
  * (how many columns are salient, where segments are cut) therefore stays in device buffers.
  */
-import type { GemmOptions } from "./gemm.ts";
+import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import type { ImportanceMetric } from "./importance.ts";
 import type { PruningType } from "./quantized_layer.ts";
 
@@ -64,11 +64,30 @@ export interface SeenOptions {
   readonly pruned: number;
 }
 
+/** Which of several kernels a device computes an operation with, for people. */
+export interface KernelChoice {
+  readonly op: string;
+  readonly variant: string;
+  /** Its measured rate; undefined where none was measured. */
+  readonly gflops?: number;
+}
+
+/** What the calls of one operation have cost. */
+export interface OpCount {
+  readonly calls: number;
+  /** Compute shaders started; 0 on the CPU. */
+  readonly dispatches: number;
+  /** Floating-point operations, those wasted on tiles' edges too; counted for products and factors, else 0. */
+  readonly flops: number;
+}
+
 /** Arrays and operations; matrices of one operation must not overlap unless it says so. Opened by `openCpuDevice`. */
 export interface Device {
   readonly kind: "cpu" | "webgpu";
   /** What it is, for people and records. */
   readonly name: string;
+  /** Operations that had several kernels to choose from, and the chosen ones; empty on the CPU. */
+  readonly choices: readonly KernelChoice[];
 
   /** A buffer of zeros; memory is taken when it is first used. */
   alloc<T extends ElementType>(type: T, length: number): DeviceBuffer<T>;
@@ -87,6 +106,8 @@ export interface Device {
   section(name: string): void;
   /** Seconds by section since the last call; complete after a download. */
   spent(): Readonly<Record<string, number>>;
+  /** What was enqueued since the last call, by operation. */
+  counters(): Readonly<Record<string, OpCount>>;
   /** Frees everything; nothing may be called after it. */
   destroy(): Promise<void>;
 
@@ -113,6 +134,11 @@ export interface Device {
   roundHalf(x: Matrix): void;
   /** out := alpha·op(a)·op(b) + beta·out. */
   gemm(out: Matrix, a: Matrix, b: Matrix, options?: GemmOptions): void;
+  /**
+   * out := alpha·op(a)·op(a)ᵀ + beta·out, its upper triangle; what is below the diagonal is left in any state. op(a) is
+   * aᵀ when `transposed`.
+   */
+  syrk(out: Matrix, a: Matrix, options?: SyrkOptions): void;
 
   /**
    * out := rows row… and columns col… of the symmetric matrix whose packed upper triangle is `packed`, with `added` (1
@@ -210,6 +236,14 @@ export interface Device {
 
 /** The array that a buffer comes back as. */
 export type Downloaded<B> = B extends DeviceBuffer<infer T> ? ElementArrays[T] : never;
+
+/** A count with one more call. */
+export function counted(
+  count: OpCount = { calls: 0, dispatches: 0, flops: 0 },
+  { dispatches, flops }: Pick<OpCount, "dispatches" | "flops">,
+): OpCount {
+  return { calls: count.calls + 1, dispatches: count.dispatches + dispatches, flops: count.flops + flops };
+}
 
 /** A whole buffer as a matrix, or its first rows × cols elements. */
 export function matrix<T extends ElementType>(buffer: DeviceBuffer<T>, rows: number, cols: number): Matrix<T> {

@@ -1,17 +1,16 @@
 /** Matrix products on the WebGPU device: operands become panels, which one of the variants multiplies. */
 import { type DeviceBuffer, type Matrix, part } from "./device.ts";
-import { gpuCopy } from "./elementwise_webgpu.ts";
-import type { GemmOptions } from "./gemm.ts";
+import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
-import { directGemm, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
+import { directGemm, GEMM_DEPTH, GEMM_SHARE, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
 import { BATCH_WORK, type GpuContext } from "./webgpu_context.ts";
-import { apart, bindMatrix, fitBindings, MAX_WORKGROUPS } from "./webgpu_window.ts";
+import { bindMatrix, fitBindings, MAX_WORKGROUPS } from "./webgpu_window.ts";
 
 /** Ways to multiply: for software devices, and for GPUs. */
-export const GEMM_VARIANTS = { software: directGemm(16, 8), gpu: tiledGemm() } as const;
+export const GEMM_VARIANTS = { software: directGemm(16, 16, 128), gpu: tiledGemm(64) } as const;
 
-/** Inner indices of one dispatch, so that a panel of up to 64 rows has no more workgroups than a dispatch may. */
-const MAX_DEPTH = 1 << 15;
+/** Inner indices of one dispatch, so that a panel has no more workgroups than a dispatch may. */
+const MAX_DEPTH = 1 << 14;
 
 /**
  * out := alpha·op(a)·op(b) + beta·out, see `Device.gemm`.
@@ -35,21 +34,38 @@ export function gpuGemm(
     );
   }
   if (out.rows === 0 || out.cols === 0) return;
-  apart(context, out, a, gpuCopy, (a) =>
-    apart(context, out, b, gpuCopy, (b) => {
-      // A column of b is a row of op(b)ᵀ.
-      const operands = { out, a, b, transposeA, transposeB: !transposeB };
-      const multiply = (box: Box): void => {
-        const side = longSide(context, box, operands, variant);
-        if (side === undefined) {
-          return product(context, box, operands, { alpha, beta: box.k === 0 ? beta : 1, variant });
-        }
-        const [start, length] = SIDES[side], half = Math.ceil(box[length] / 2);
-        multiply({ ...box, [length]: half });
-        multiply({ ...box, [start]: box[start] + half, [length]: box[length] - half });
-      };
-      multiply({ row: 0, rows: out.rows, col: 0, cols: out.cols, k: 0, depth: inner });
-    }));
+  // A column of b is a row of op(b)ᵀ.
+  const operands = { out, a, b, transposeA, transposeB: !transposeB };
+  multiply(context, { row: 0, rows: out.rows, col: 0, cols: out.cols, k: 0, depth: inner, upper: false }, operands, {
+    alpha,
+    beta,
+    variant,
+  });
+}
+
+/**
+ * The upper triangle of out := alpha·op(a)·op(a)ᵀ + beta·out, see `Device.syrk`.
+ *
+ * @throws {RangeError} when the shapes do not fit each other
+ */
+export function gpuSyrk(
+  context: GpuContext,
+  out: Matrix,
+  a: Matrix,
+  options: SyrkOptions & { readonly variant?: GemmVariant } = {},
+): void {
+  const { transposed = false, alpha = 1, beta = 0, variant = GEMM_VARIANTS.gpu } = options;
+  const [size, inner] = transposed ? [a.cols, a.rows] : [a.rows, a.cols];
+  if (out.rows !== size || out.cols !== size) {
+    throw new RangeError(`Cannot multiply ${shape(a, transposed)} by its transpose into ${out.rows}×${out.cols}`);
+  }
+  if (size === 0) return;
+  const operands = { out, a, b: a, transposeA: transposed, transposeB: transposed };
+  multiply(context, { row: 0, rows: size, col: 0, cols: size, k: 0, depth: inner, upper: true }, operands, {
+    alpha,
+    beta,
+    variant,
+  });
 }
 
 /** A part of a product: some rows and columns of out, some inner indices. */
@@ -60,9 +76,9 @@ interface Box {
   readonly cols: number;
   readonly k: number;
   readonly depth: number;
+  /** Whether it is a square on the diagonal of which the upper triangle is wanted. */
+  readonly upper: boolean;
 }
-
-const SIDES = { rows: ["row", "rows"], cols: ["col", "cols"], depth: ["k", "depth"] } as const;
 
 interface Operands {
   readonly out: Matrix;
@@ -73,22 +89,57 @@ interface Operands {
   readonly transposeB: boolean;
 }
 
-/** The side to halve, as what lies along it is too large; undefined when one dispatch can do it. */
+interface Product {
+  readonly alpha: number;
+  readonly beta: number;
+  readonly variant: GemmVariant;
+}
+
+/** Multiplies in parts small enough for a dispatch. */
+function multiply(context: GpuContext, box: Box, operands: Operands, options: Product): void {
+  const side = longSide(context, box, operands);
+  if (side === undefined) return product(context, box, operands, { ...options, beta: box.k === 0 ? options.beta : 1 });
+  const { row, rows, col, cols, k, depth, upper } = box;
+  const each = (part: Partial<Box>) => multiply(context, { ...box, ...part }, operands, options);
+  if (side === "depth") {
+    const half = Math.ceil(depth / 2);
+    each({ depth: half });
+    each({ k: k + half, depth: depth - half });
+  } else if (upper) {
+    const half = Math.ceil(rows / 2), rest = rows - half;
+    each({ rows: half, cols: half });
+    each({ rows: half, col: col + half, cols: rest, upper: false });
+    each({ row: row + half, rows: rest, col: col + half, cols: rest });
+  } else if (side === "rows") {
+    const half = Math.ceil(rows / 2);
+    each({ rows: half });
+    each({ row: row + half, rows: rows - half });
+  } else {
+    const half = Math.ceil(cols / 2);
+    each({ cols: half });
+    each({ col: col + half, cols: cols - half });
+  }
+}
+
+/**
+ * The side to halve, as what lies along it is too large; undefined when one dispatch can do it. The same for every
+ * variant, as cuts along the inner index change how sums are rounded.
+ */
 function longSide(
   context: GpuContext,
   box: Box,
   { out, a, b, transposeA, transposeB }: Operands,
-  { tile, depth: step }: GemmVariant,
-): keyof typeof SIDES | undefined {
+): "rows" | "cols" | "depth" | undefined {
   const { rows, cols, depth } = box;
-  const cut = (side: keyof typeof SIDES) => box[side] > 1 ? side : undefined;
+  const cut = (side: "rows" | "cols" | "depth") => box[side] > 1 ? side : undefined;
   if (!fitBindings(context, part(out, box))) return cut("rows") ?? cut("cols");
   if (!fitBindings(context, operand(a, transposeA, box.row, rows, box))) return cut(transposeA ? "depth" : "rows");
   if (!fitBindings(context, operand(b, transposeB, box.col, cols, box))) return cut(transposeB ? "depth" : "cols");
-  const larger = rows >= cols ? "rows" : "cols", widest = box[larger] + tile;
-  if (depth > MAX_DEPTH || (widest * (depth + step) > context.bindable && depth >= widest)) return cut("depth");
-  const small = widest * (depth + step) <= context.bindable && widest <= MAX_WORKGROUPS * tile &&
-    2 * rows * cols * depth <= BATCH_WORK;
+  const larger = rows >= cols ? "rows" : "cols", longest = box[larger];
+  const panels = roundUp(longest, GEMM_SHARE) * roundUp(depth, GEMM_DEPTH);
+  const deep = depth > GEMM_DEPTH && (depth >= longest || longest <= GEMM_SHARE);
+  if (depth > MAX_DEPTH || (panels > context.bindable && deep)) return "depth";
+  const small = panels <= context.bindable && longest <= MAX_WORKGROUPS && 2 * rows * cols * depth <= BATCH_WORK;
   return small ? undefined : cut(larger) ?? cut("depth");
 }
 
@@ -103,29 +154,49 @@ function product(
   context: GpuContext,
   box: Box,
   { out, a, b, transposeA, transposeB }: Operands,
-  { alpha, beta, variant }: { readonly alpha: number; readonly beta: number; readonly variant: GemmVariant },
+  { alpha, beta, variant }: Product,
 ): void {
-  const { rows, cols, depth } = box, padded = Math.ceil(depth / variant.depth) * variant.depth;
-  const left = panels(context, operand(a, transposeA, box.row, rows, box), transposeA, padded, variant);
-  const right = panels(context, operand(b, transposeB, box.col, cols, box), transposeB, padded, variant);
+  const { rows, cols, depth, upper } = box, { tileRows, tileCols, share } = variant;
+  const padded = roundUp(depth, GEMM_DEPTH);
+  const left = panels(context, operand(a, transposeA, box.row, rows, box), transposeA, padded, tileRows);
+  const right = upper && tileRows === tileCols
+    ? left
+    : panels(context, operand(b, transposeB, box.col, cols, box), transposeB, padded, tileCols);
   const to = bindMatrix(part(out, box), "read_write");
+  const across = Math.ceil(cols / share), down = Math.ceil(rows / share), triangle = across * (across + 1) / 2;
   context.run(
-    { name: "gemm", code: variant.code, work: 2 * rows * cols * padded },
+    { name: "gemm", code: variant.code, work: 2 * padded * tileRows * tileCols * tilesOf(box, variant) },
     [to.binding, { buffer: left, access: "read" }, { buffer: right, access: "read" }],
-    [rows, cols, padded, to.offset, out.stride, { f32: alpha }, { f32: beta }, beta === 0 ? 0 : 1],
-    [Math.ceil(cols / variant.share), Math.ceil(rows / variant.share)],
+    [rows, cols, padded, to.offset, out.stride, { f32: alpha }, { f32: beta }, beta === 0 ? 0 : 1, upper ? 1 : 0],
+    upper ? [Math.min(triangle, MAX_WORKGROUPS), Math.ceil(triangle / MAX_WORKGROUPS)] : [across, down],
   );
   context.release(left);
   context.release(right);
 }
 
-/** The operand in panels, for the variant; to be released. */
+/**
+ * Tiles that are made of out.
+ *
+ * @param box.upper only those that touch the upper triangle
+ */
+export function tilesOf(
+  { rows, cols, upper }: { readonly rows: number; readonly cols: number; readonly upper: boolean },
+  { tileRows, tileCols }: Pick<GemmVariant, "tileRows" | "tileCols">,
+): number {
+  const down = Math.ceil(rows / tileRows), across = Math.ceil(cols / tileCols);
+  if (!upper) return down * across;
+  let count = 0;
+  for (let col = 0; col < across; col++) count += Math.min(down, Math.ceil((col + 1) * tileCols / tileRows));
+  return count;
+}
+
+/** The operand in panels of so many rows; to be released. */
 function panels(
   context: GpuContext,
   m: Matrix,
   transposed: boolean,
   padded: number,
-  { tile }: GemmVariant,
+  tile: number,
 ): DeviceBuffer<"f32"> {
   const [rows, depth] = transposed ? [m.cols, m.rows] : [m.rows, m.cols];
   const count = Math.ceil(rows / tile), x = bindMatrix(m, "read");
@@ -138,6 +209,10 @@ function panels(
     [Math.ceil(tile * padded / 64), count],
   );
   return out;
+}
+
+function roundUp(length: number, step: number): number {
+  return Math.ceil(length / step) * step;
 }
 
 function shape({ rows, cols }: Matrix, transposed: boolean): string {

@@ -1,21 +1,37 @@
 import assert from "node:assert/strict";
 import { matrix } from "./device.ts";
-import { GEMM_VARIANTS, gpuGemm } from "./gemm_webgpu.ts";
-import { directGemm } from "./gemm_wgsl.ts";
+import { GEMM_VARIANTS, gpuGemm, gpuSyrk, tilesOf } from "./gemm_webgpu.ts";
+import { directGemm, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
 import { normal } from "./row_kernels_test_support.ts";
+import type { WebGpuContext } from "./webgpu_context.ts";
 import { gpuTest } from "./webgpu_test_support.ts";
 
-for (const variant of [...Object.values(GEMM_VARIANTS), directGemm(8, 4)]) {
+const VARIANTS = [...Object.values(GEMM_VARIANTS), directGemm(8, 8, 32), tiledGemm(32), tiledGemm(128)];
+
+/** Rows, columns and inner indices: 1, primes, one past a tile, none. */
+const SHAPES = [[1, 1, 1], [65, 63, 9], [17, 130, 64], [128, 5, 131], [3, 4, 0]];
+
+function random(length: number, seed: number): Float32Array {
+  const next = normal(seed);
+  return Float32Array.from({ length }, () => next());
+}
+
+function product(context: WebGpuContext, [rows, cols, inner]: readonly number[], variant: GemmVariant) {
+  const a = random(rows * inner, 1), b = random(inner * cols, 2), c = random(rows * cols, 3);
+  const [out, left, right] = [c, a, b].map((array) => context.upload("f32", array.slice()));
+  gpuGemm(context, matrix(out, rows, cols), matrix(left, rows, inner), matrix(right, inner, cols), {
+    alpha: -2,
+    beta: 0.5,
+    variant,
+  });
+  return { a, b, c, out };
+}
+
+for (const variant of VARIANTS) {
   gpuTest(`gpuGemm() meets float64 by the variant ${variant.name}`, async (context) => {
-    for (const [rows, cols, inner] of [[1, 1, 1], [65, 63, 9], [17, 130, 64], [128, 5, 131], [3, 4, 0]]) {
-      const next = normal(rows + cols), a = Float32Array.from({ length: rows * inner }, () => next());
-      const b = Float32Array.from({ length: inner * cols }, () => next());
-      const c = Float32Array.from({ length: rows * cols }, () => next());
-      const out = matrix(context.upload("f32", c.slice()), rows, cols);
-      const left = matrix(context.upload("f32", a.slice()), rows, inner);
-      const right = matrix(context.upload("f32", b.slice()), inner, cols);
-      gpuGemm(context, out, left, right, { alpha: -2, beta: 0.5, variant });
-      const [found] = await context.download([out.buffer]);
+    for (const shape of SHAPES) {
+      const [rows, cols, inner] = shape, { a, b, c, out } = product(context, shape, variant);
+      const [found] = await context.download([out]);
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < cols; j++) {
           let exact = 0.5 * c[i * cols + j], size = Math.abs(exact);
@@ -31,3 +47,39 @@ for (const variant of [...Object.values(GEMM_VARIANTS), directGemm(8, 4)]) {
     }
   });
 }
+
+gpuTest(
+  "gpuGemm() and gpuSyrk() give the same bits by every variant, so that timing never changes a model",
+  async (context) => {
+    for (const [size, inner] of [[1, 3], [130, 41], [157, 300]]) {
+      for (const transposed of [false, true]) {
+        const x = random(size * inner, size), c = random(size * size, 1);
+        const a = matrix(context.upload("f32", x), ...(transposed ? [inner, size] as const : [size, inner] as const));
+        const options = { alpha: -0.7, beta: 1.3 };
+        let first: Float32Array | undefined;
+        for (const variant of VARIANTS) {
+          const [full, upper] = [0, 1].map(() => matrix(context.upload("f32", c.slice()), size, size));
+          gpuGemm(context, full, a, a, { transposeA: transposed, transposeB: !transposed, ...options, variant });
+          gpuSyrk(context, upper, a, { transposed, ...options, variant });
+          const [whole, triangle] = await context.download([full.buffer, upper.buffer]);
+          first ??= whole;
+          assert.deepEqual(whole, first, `${variant.name}, ${size}×${inner}`);
+          for (let i = 0; i < size; i++) {
+            const row = (array: Float32Array) => array.subarray(i * size + i, (i + 1) * size);
+            assert.deepEqual(row(triangle), row(first), `${variant.name}, ${size}×${inner}, row ${i}`);
+          }
+        }
+      }
+    }
+  },
+);
+
+Deno.test("gpuSyrk() makes little more than half of a product's tiles", () => {
+  for (const variant of VARIANTS) {
+    for (const [size, most] of [[1024, 0.5625], [2048, 0.54]]) {
+      const upper = tilesOf({ rows: size, cols: size, upper: true }, variant);
+      const share = upper / tilesOf({ rows: size, cols: size, upper: false }, variant);
+      assert.ok(share >= 0.5 && share <= most, `${variant.name}: ${share} at ${size}`);
+    }
+  }
+});

@@ -10,7 +10,18 @@ import { gpuCholesky, gpuInvertUpper } from "./cholesky_webgpu.ts";
 import { gpuColumnwise } from "./columnwise_webgpu.ts";
 import { expectShape } from "./cpu_buffer.ts";
 import { gpuDecode } from "./decode_webgpu.ts";
-import type { Device, DeviceBuffer, Downloaded, ElementArrays, ElementType, Matrix, ScoreOptions } from "./device.ts";
+import {
+  counted,
+  type Device,
+  type DeviceBuffer,
+  type Downloaded,
+  type ElementArrays,
+  type ElementType,
+  type KernelChoice,
+  type Matrix,
+  type OpCount,
+  type ScoreOptions,
+} from "./device.ts";
 import {
   gpuAddDot,
   gpuClearColumns,
@@ -23,8 +34,8 @@ import {
   gpuSubtract,
   gpuUnpack,
 } from "./elementwise_webgpu.ts";
-import type { GemmOptions } from "./gemm.ts";
-import { GEMM_VARIANTS, gpuGemm } from "./gemm_webgpu.ts";
+import type { GemmOptions, SyrkOptions } from "./gemm.ts";
+import { GEMM_VARIANTS, gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
 import type { GemmVariant } from "./gemm_wgsl.ts";
 import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
 import { gpuSolveJoint } from "./joint_webgpu.ts";
@@ -62,6 +73,7 @@ export async function openWebGpuDevice(options: GpuContextOptions = {}): Promise
 class WebGpuDevice implements Device {
   readonly kind = "webgpu";
   readonly name: string;
+  readonly choices: readonly KernelChoice[];
   readonly #context: WebGpuContext;
   readonly #variant: GemmVariant;
   #failure: Error | undefined;
@@ -71,12 +83,14 @@ class WebGpuDevice implements Device {
   /** Dispatches by section since the last account. */
   #dispatches: Record<string, number> = {};
   #spent: Record<string, number> = {};
+  #counters: Record<string, OpCount> = {};
 
   constructor(context: WebGpuContext) {
     const { description, device, vendor, isFallbackAdapter } = context.info;
     this.#context = context;
     this.name = `WebGPU, ${description || device || vendor || "unnamed adapter"}`;
     this.#variant = isFallbackAdapter ? GEMM_VARIANTS.software : GEMM_VARIANTS.gpu;
+    this.choices = [{ op: "gemm", variant: this.#variant.name }];
   }
 
   alloc<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
@@ -114,6 +128,12 @@ class WebGpuDevice implements Device {
     const spent = this.#spent;
     this.#spent = {};
     return spent;
+  }
+
+  counters(): Readonly<Record<string, OpCount>> {
+    const counters = this.#counters;
+    this.#counters = {};
+    return counters;
   }
 
   destroy(): Promise<void> {
@@ -169,6 +189,10 @@ class WebGpuDevice implements Device {
 
   gemm(out: Matrix, a: Matrix, b: Matrix, options: GemmOptions = {}): void {
     this.#encode("gemm", (context) => gpuGemm(context, out, a, b, { ...options, variant: this.#variant }));
+  }
+
+  syrk(out: Matrix, a: Matrix, options: SyrkOptions = {}): void {
+    this.#encode("syrk", (context) => gpuSyrk(context, out, a, { ...options, variant: this.#variant }));
   }
 
   unpack(out: Matrix, packed: DeviceBuffer<"f32">, options: Parameters<Device["unpack"]>[2]): void {
@@ -269,7 +293,7 @@ class WebGpuDevice implements Device {
 
   #encode(name: string, encode: (context: WebGpuContext) => void): void {
     if (this.#failure) return;
-    const start = performance.now(), before = this.#context.dispatches;
+    const start = performance.now(), before = this.#context.dispatches, flops = this.#context.flops;
     try {
       encode(this.#context);
     } catch (cause) {
@@ -278,6 +302,10 @@ class WebGpuDevice implements Device {
     }
     const added = this.#context.dispatches - before;
     this.#dispatches[this.#section] = (this.#dispatches[this.#section] ?? 0) + added;
+    this.#counters[name] = counted(this.#counters[name], {
+      dispatches: added,
+      flops: this.#context.flops - flops,
+    });
     this.#busy += performance.now() - start;
   }
 

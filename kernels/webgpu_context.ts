@@ -24,7 +24,10 @@ export interface GpuOp {
   readonly code: string;
   /** Values of its `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
-  /** Floating-point operations of the dispatch, where they are many: batches of long dispatches are kept short. */
+  /**
+   * Floating-point operations of the dispatch, where they are many: they are counted, and batches of long dispatches
+   * kept short.
+   */
   readonly work?: number;
 }
 
@@ -170,6 +173,7 @@ export class WebGpuContext implements GpuContext {
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #dispatches = 0;
+  #flops = 0;
   #batch = 0;
   #written = 0;
   #work = 0;
@@ -216,6 +220,11 @@ export class WebGpuContext implements GpuContext {
     return this.#dispatches;
   }
 
+  /** Floating-point operations encoded so far, as dispatches state their work. */
+  get flops(): number {
+    return this.#flops;
+  }
+
   /** Bytes taken on the device, the pool's included. */
   get memory(): number {
     return this.#pool.bytes;
@@ -256,6 +265,7 @@ export class WebGpuContext implements GpuContext {
     pass.setBindGroup(1, this.#pipelines.zero);
     pass.dispatchWorkgroups(x, y, z);
     this.#work += op.work ?? 0;
+    this.#flops += op.work ?? 0;
     if (++this.#dispatches % BATCH_DISPATCHES === 0 || this.#work >= BATCH_WORK) this.flush();
   }
 
