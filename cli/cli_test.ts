@@ -134,7 +134,7 @@ const started: RunEvent = {
   recipe: "quickstart",
   method: "pbs2p",
   model: "tiny",
-  device: { kind: "cpu", name: "a CPU", why: "auto" },
+  device: { kind: "cpu", name: "a CPU", why: "auto", forward: { provider: "cpu", why: "as the kernels" } },
   folder: "/runs/r",
   steps: [
     step("calibrate[0]", "calibrate", { block: 0, state: "cached" }),
@@ -186,6 +186,8 @@ Deno.test("plainProgress() prints a line for each step that ends, and remarks on
   onEvent({ type: "artifact-corrupt", at: 10_000, key: "k", step: "pack", detail: "bytes differ" });
   assert.deepEqual(terminal.out().trim().split("\n"), [
     "quickstart: tiny on cpu (a CPU)",
+    "  kernels on cpu (auto)",
+    "  forward passes on cpu (as the kernels)",
     "2 steps to run, 1 cached, about 20 s",
     "calibrate[1]  10 s  (2 of 3 steps, about 10 s left)",
   ]);

@@ -1,17 +1,20 @@
 /** `generate`: continues a text with a model, packed or not. */
 import { Command } from "commander";
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../checkpoints/input_error.ts";
 import { openTokenizer } from "../datasets/mod.ts";
-import { generate, type GenerateOptions } from "../models/mod.ts";
+import { generate, type GenerateOptions, modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
+import { chooseDevice, chooseForward } from "../stages/device.ts";
 import { UsageError } from "./exit_codes.ts";
 import { openModel } from "./models.ts";
-import { type CommandContext, parseNumber, parseWhole, runsOption } from "./options.ts";
+import { type CommandContext, forwardOption, parseNumber, parseWhole, runsOption } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options extends Pick<GenerateOptions, "maxTokens" | "temperature" | "topK" | "topP" | "seed"> {
   readonly prompt: string;
   readonly config?: string;
   readonly runs?: string;
+  readonly forward: WantedProvider;
 }
 
 /** The command. */
@@ -30,6 +33,7 @@ export function generateCommand(context: CommandContext): Command {
     .option("--top-p <share>", "draw among the likeliest tokens of this share only", parseNumber(0, 1))
     .option("--seed <number>", "of the drawing", parseWhole(0), 0)
     .option("--config <dir>", "folder with config.json and tokenizer.json, where they are not beside the weights")
+    .addOption(forwardOption("cpu", "others get all weights anew for each token"))
     .addOption(runsOption())
     .action(async (target: string, options: Options) =>
       context.exit(await write(target, options, context.terminal({})))
@@ -37,7 +41,7 @@ export function generateCommand(context: CommandContext): Command {
 }
 
 async function write(target: string, options: Options, terminal: Terminal): Promise<number> {
-  const { prompt, maxTokens, topK, topP, seed } = options;
+  const { prompt, maxTokens, topK, topP, seed, forward } = options;
   const { temperature = topK === undefined && topP === undefined ? 0 : 1 } = options;
   const checkpoint = await openModel(target, options);
   const stop = new AbortController();
@@ -52,11 +56,13 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
     if (ids.length === 0) {
       throw new UsageError("Cannot continue an empty prompt: this model begins texts with no token");
     }
+    const provider = forward === "cpu" ? forward : await choose(checkpoint, forward, terminal);
     const decoder = tokenizer.streamDecoder();
     // What stands before a token decides how it reads, such as whether a space begins it.
     for (const id of ids) decoder.push(id);
     terminal.write(prompt);
-    const tokens = generate(checkpoint, [...ids], { maxTokens, temperature, topK, topP, seed, signal: stop.signal });
+    const drawing = { maxTokens, temperature, topK, topP, seed };
+    const tokens = generate(checkpoint, [...ids], { ...drawing, provider, signal: stop.signal });
     for await (const id of tokens) if (id !== tokenizer.eos) terminal.write(decoder.push(id));
     terminal.line(decoder.flush());
     return 0;
@@ -69,4 +75,11 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
     Deno.removeSignalListener("SIGINT", interrupt);
     checkpoint.close();
   }
+}
+
+/** A provider other than the default is said aloud, beside the text. */
+async function choose(checkpoint: Checkpoint, wanted: WantedProvider, terminal: Terminal): Promise<Provider> {
+  const { provider, why } = await chooseForward(modelSpec(checkpoint.config), await chooseDevice("auto"), wanted);
+  terminal.note(`forward passes on ${provider} (${why})`);
+  return provider;
 }

@@ -1,5 +1,6 @@
 /** Options that several commands share, and how they are read. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
 import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
 import { type Recipe, Stages } from "../runner/schema.ts";
@@ -22,7 +23,8 @@ export interface RecipeOptions {
   readonly set: readonly string[];
   readonly until?: string;
   readonly from?: string;
-  readonly device: "auto" | "cpu" | "webgpu";
+  readonly device: OpenOptions["device"];
+  readonly forward: WantedProvider;
   readonly cache?: string;
   readonly cacheSize?: number;
   readonly json?: boolean;
@@ -41,8 +43,10 @@ export function withRecipeOptions(command: Command): Command {
       .option("--until <stage>", "stop after this stage", parseStage)
       .option("--from <stage>", "make this stage and what follows again, although it is cached", parseStage)
       .addOption(
-        new Option("--device <device>", "where kernels run").choices(["auto", "cpu", "webgpu"]).default("auto"),
+        new Option("--device <device>", "where kernels run; auto: webgpu where a GPU is found, else cpu")
+          .choices(["auto", "cpu", "webgpu"]).default("auto"),
       )
+      .addOption(forwardOption("auto", "auto: on a GPU what opens and is right, else cpu"))
       .addOption(cacheOption())
       .addOption(cacheSizeOption()),
   );
@@ -51,6 +55,12 @@ export function withRecipeOptions(command: Command): Command {
 /** Adds `--json` and `--no-color`. */
 export function withOutputOptions(command: Command): Command {
   return command.option("--json", "print for programs").option("--no-color", "print without colours");
+}
+
+/** `--forward PROVIDER`. @param why what to say of the default */
+export function forwardOption(standard: WantedProvider, why: string): Option {
+  return new Option("--forward <provider>", `onnxruntime's provider for forward passes; ${why}`)
+    .choices(["auto", "cpu", ...PROVIDERS.filter((provider) => provider !== "cpu")]).default(standard);
 }
 
 /** `--cache DIR`. */
@@ -79,12 +89,15 @@ export async function readRecipe(path: string, { set }: RecipeOptions, terminal:
 /** Opens what a recipe names; warnings and long work are told on the terminal. @throws {InputError} bad model or text */
 export function openSubject(
   recipe: Recipe,
-  { purpose, device, cache }: Pick<OpenOptions, "purpose" | "device"> & { readonly cache: ArtifactCache },
+  { purpose, device, forward, cache }: Pick<OpenOptions, "purpose" | "device" | "forward"> & {
+    readonly cache: ArtifactCache;
+  },
   terminal: Terminal,
 ): Promise<Subject> {
   return pipeline.open(recipe, {
     purpose,
     device,
+    forward,
     cache: cache.folder,
     hashes: cache.fileHashes,
     warn: (message) => terminal.note(`warning: ${message}`),

@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { makePlan, openCache, type Plan, type PlannedStep, type StageSummary, summarizeStages } from "../runner/mod.ts";
 import { type CommandContext, openSubject, readRecipe, type RecipeOptions, withRecipeOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { describeReason } from "./reasons.ts";
+import { describeDevice, describeReason } from "./reasons.ts";
 import { bytes, duration, ranges, renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -27,7 +27,12 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    const subject = await openSubject(recipe, { purpose: "plan", device: options.device, cache }, terminal);
+    const subject = await openSubject(recipe, {
+      purpose: "plan",
+      device: options.device,
+      forward: options.forward,
+      cache,
+    }, terminal);
     try {
       const { until, from } = options;
       const made = await makePlan(subject, cache, { recipe, sources, until, from });
@@ -38,7 +43,7 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
         terminal.line(JSON.stringify({ recipe: name, model, method, device, totals: made.totals, stages, steps }));
       } else {
         terminal.line(`${name}: ${model} on ${device.kind} (${device.name})`);
-        for (const line of wrapText(`device: ${device.why}`, terminal.width, "  ")) terminal.line(line);
+        for (const line of describeDevice(device, terminal.width)) terminal.line(line);
         terminal.line();
         for (const line of renderPlan(made, terminal.width)) terminal.line(line);
       }

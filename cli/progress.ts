@@ -1,7 +1,7 @@
 /** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
 import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWrapper } from "listr2";
 import type { RunEvent } from "../runner/events.ts";
-import { describeReason } from "./reasons.ts";
+import { describeDevice, describeReason } from "./reasons.ts";
 import { RunTracker, type StageView } from "./run_view.ts";
 import { duration } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -29,7 +29,7 @@ export function plainProgress(terminal: Terminal): Progress {
       tracker.follow(event);
       const { done, total, left = 0 } = tracker.view(event.at);
       if (event.type === "run-started") {
-        for (const line of introduce(event)) terminal.line(line);
+        for (const line of introduce(event, terminal.width)) terminal.line(line);
       } else if (event.type === "step-finished") {
         const rest = done < total ? `, about ${duration(left)} left` : "";
         terminal.line(`${event.step}  ${duration(event.seconds)}  (${done} of ${total} steps${rest})`);
@@ -51,7 +51,7 @@ export function liveProgress(terminal: Terminal): Progress {
       tracker.follow(event);
       waiting.push(...remark(event));
       if (event.type === "run-started") {
-        for (const line of introduce(event)) terminal.line(line);
+        for (const line of introduce(event, terminal.width)) terminal.line(line);
         if (event.steps.some(({ state }) => state === "run")) [list, redraw, end] = drawList(tracker, terminal);
       } else redraw();
     },
@@ -121,12 +121,13 @@ function titleOf({ stage, done, total, cached, now, seconds }: StageView): strin
   return parts.join("");
 }
 
-function introduce(event: RunEvent & { type: "run-started" }): string[] {
+function introduce(event: RunEvent & { type: "run-started" }, width: number): string[] {
   const count = (state: string) => event.steps.filter((step) => step.state === state).length;
   const seconds = event.steps.filter(({ state }) => state === "run").reduce((sum, step) => sum + step.seconds, 0);
   const [run, cached] = [count("run"), count("cached")];
   return [
     `${event.recipe}: ${event.model} on ${event.device.kind} (${event.device.name})`,
+    ...describeDevice(event.device, width),
     `${run} steps to run, ${cached} cached${run > 0 ? `, about ${duration(seconds)}` : ""}`,
   ];
 }

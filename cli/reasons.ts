@@ -1,5 +1,7 @@
-/** Why a step runs, in words. */
+/** Reasons in words: why a step runs, and why on this device. */
 import type { Reason } from "../runner/events.ts";
+import type { DeviceRecord } from "../runner/stage.ts";
+import { wrapText } from "./table.ts";
 
 const sentences: Readonly<Record<string, string>> = {
   "first run": "first run",
@@ -28,6 +30,28 @@ export function describeReason({ field, step, before, now, at }: Reason): string
   const place = at === undefined ? "" : `, ${at.file} line ${at.line}`;
   const cause = sentences[field] ?? `${field}${change}${place}`;
   return step === undefined ? cause : `because of ${step}: ${cause}`;
+}
+
+/**
+ * Why kernels and forward passes run where they do, as lines.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const forward = { provider: "cpu", why: "auto: the kernels run on the CPU too" };
+ * const device = { kind: "cpu", name: "2 threads", why: "auto: no WebGPU adapter was found", forward };
+ * assert.deepEqual(describeDevice(device, 80), [
+ *   "  kernels on cpu (auto: no WebGPU adapter was found)",
+ *   "  forward passes on cpu (auto: the kernels run on the CPU too)",
+ * ]);
+ * ```
+ */
+export function describeDevice({ kind, why, forward }: DeviceRecord, width: number): string[] {
+  const sentences = [
+    `kernels on ${kind} (${why})`,
+    ...(forward ? [`forward passes on ${forward.provider} (${forward.why})`] : []),
+  ];
+  return sentences.flatMap((text) => wrapText(`  ${text}`, width, "    "));
 }
 
 function show(value: unknown): string {

@@ -48,7 +48,12 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
   });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    const subject = await openSubject(recipe, { purpose: "run", device: options.device, cache }, terminal);
+    const subject = await openSubject(recipe, {
+      purpose: "run",
+      device: options.device,
+      forward: options.forward,
+      cache,
+    }, terminal);
     try {
       const { until, from } = options;
       const plan = await makePlan(subject, cache, { recipe, sources, until, from });
@@ -117,7 +122,7 @@ async function readMetrics(folder: string): Promise<Metrics> {
 }
 
 /** The command that goes on: as given, but always a run. */
-function nextCommand(path: string, { set, until, from: _once, device, cache, runs }: Options): string {
+function nextCommand(path: string, { set, until, from: _once, device, forward, cache, runs }: Options): string {
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
     "deno task run",
@@ -125,6 +130,7 @@ function nextCommand(path: string, { set, until, from: _once, device, cache, run
     ...set.map((each) => `--set ${quote(each)}`),
     ...(until === undefined ? [] : [`--until ${until}`]),
     ...(device === "auto" ? [] : [`--device ${device}`]),
+    ...(forward === "auto" ? [] : [`--forward ${forward}`]),
     ...(cache === undefined ? [] : [`--cache ${quote(cache)}`]),
     ...(runs === undefined ? [] : [`--runs ${quote(runs)}`]),
   ].join(" ");

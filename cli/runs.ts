@@ -108,13 +108,15 @@ export function renderComparison({ a, b, recipe, metrics }: RunComparison, width
 }
 
 function describeRun(
-  { run, folder, recipe, model, method, outcome, started, seconds, steps, error }: RunInfo | RunRecord,
+  { run, folder, recipe, model, method, device, outcome, started, seconds, steps, error }: RunInfo | RunRecord,
 ) {
   return [
     `run      ${run}`,
     `recipe   ${recipe}`,
     `model    ${model}`,
     `method   ${method}`,
+    `device   ${device.kind} (${device.name}): ${device.why}`,
+    ...(device.forward ? [`forward  ${device.forward.provider}: ${device.forward.why}`] : []),
     `started  ${new Date(started).toISOString()}`,
     `outcome  ${outcome}, after ${duration(seconds)}: ${steps.run} steps run, ${steps.cached} cached`,
     ...(error === undefined ? [] : [`error    ${error}`]),

@@ -6,6 +6,7 @@ import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { modelSpec } from "./config.ts";
 import { embed } from "./embed.ts";
 import { type BlockRun, openForward, type Weights } from "./forward.ts";
+import type { Provider } from "./provider.ts";
 import { type SampleOptions, sampler } from "./sample.ts";
 import type { ModelSpec } from "./spec.ts";
 import { blockShapes, embeddingShapes, headShapes, readTensors, type TensorShapes } from "./tensors.ts";
@@ -16,6 +17,8 @@ export interface GenerateOptions extends SampleOptions {
   readonly maxTokens?: number;
   /** Threads of onnxruntime; 0 (default) lets it choose. */
   readonly threads?: number;
+  /** onnxruntime's execution provider; default: cpu. */
+  readonly provider?: Provider;
   /**
    * Bytes that the blocks' float32 weights may take, default 4 GiB. A larger model works too: each block is then read
    * again for each token. Embedding and head always stay in memory.
@@ -44,7 +47,7 @@ export async function* generate(
   prompt: readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void, void> {
-  const { maxTokens = 128, threads = 0, memoryBudget = 4 * GIBIBYTE, signal } = options;
+  const { maxTokens = 128, threads = 0, provider = "cpu", memoryBudget = 4 * GIBIBYTE, signal } = options;
   const spec = modelSpec(checkpoint.config);
   if (prompt.length === 0 || prompt.length >= spec.maxPositions) {
     throw new RangeError(
@@ -55,7 +58,7 @@ export async function* generate(
   }
   const choose = sampler(options);
   const embedding = await readTensors(checkpoint, embeddingShapes(spec));
-  const forward = await openForward(spec, { threads });
+  const forward = await openForward(spec, { threads, provider });
   try {
     const others = new Map([...headShapes(spec)].filter(([name]) => !(name in embedding)));
     const head = await forward.openHead({ ...embedding, ...await readTensors(checkpoint, others) });

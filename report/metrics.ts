@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { StoredBits } from "../checkpoints/packed_bits.ts";
+import type { DeviceRecord } from "../runner/stage.ts";
 
 const measure = z.number().min(0);
 const tally = z.int().min(0);
@@ -14,7 +15,14 @@ export const Metrics = z.strictObject({
   run: z.string().describe("Name of the run's folder"),
   method: z.string(),
   model: z.string(),
-  device: z.strictObject({ kind: z.string(), name: z.string() }),
+  device: z.strictObject({
+    kind: z.string(),
+    name: z.string(),
+    why: z.string().describe("Why this one").optional(),
+    forward: z.strictObject({ provider: z.string(), why: z.string() }).describe(
+      "onnxruntime's execution provider of forward passes",
+    ).optional(),
+  }).describe("Where kernels ran; the optional members are missing in old runs"),
   perplexity: z.record(
     z.string(),
     z.strictObject({
@@ -54,7 +62,7 @@ export interface ResultFacts {
   readonly run: string;
   readonly method: string;
   readonly model: string;
-  readonly device: { readonly kind: string; readonly name: string };
+  readonly device: DeviceRecord;
   readonly perplexity: Metrics["perplexity"];
   readonly tasks?: Metrics["tasks"];
   /** N of M per transformer block. */
@@ -88,7 +96,7 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     run: facts.run,
     method: facts.method,
     model: facts.model,
-    device: { kind: facts.device.kind, name: facts.device.name },
+    device: facts.device,
     perplexity: facts.perplexity,
     tasks: facts.tasks ?? {},
     keep: [...facts.keep],

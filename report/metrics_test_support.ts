@@ -28,7 +28,7 @@ export const FACTS: ResultFacts = {
   run: "20250102-030405-ab12-quickstart",
   method: "pbs2p",
   model: "tiny-llama",
-  device: { kind: "cpu", name: "2 cores" },
+  device: { kind: "cpu", name: "2 cores", why: "default", forward: { provider: "cpu", why: "as the kernels" } },
   perplexity: { heldout: { original: 24.898, compressed: 37.161, tokens: 51_200 } },
   keep: [5, 4, 3, 3, 4, 5],
   layerErrors: ERRORS.flatMap((row, block) =>
@@ -74,7 +74,7 @@ export const EVENTS: readonly RunEvent[] = [
     recipe: "configs/quickstart.yaml",
     method: FACTS.method,
     model: FACTS.model,
-    device: { ...FACTS.device, why: "default" },
+    device: FACTS.device,
     folder: "runs/x",
     steps: [
       { id: "calibrate[0]", stage: "calibrate", block: 0, state: "cached", seconds: 1, memory: 1, disk: 1 },

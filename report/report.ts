@@ -91,6 +91,8 @@ function header({ metrics: { method, device, model, run }, recipe, events }: Rep
 <p class="soft">${
     recipe.name !== undefined && `${recipe.name}: `
   }compressed with ${method} on ${device.kind} (${device.name})${
+    device.forward !== undefined && `, forward passes on ${device.forward.provider}`
+  }${
     time !== "" && markup`, <time datetime="${time}">${time.slice(0, 16).replace("T", " ")} UTC</time>`
   }. Run ${run}.</p>
 ${recipe.description !== undefined && markup`<p>${recipe.description}</p>`}

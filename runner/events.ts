@@ -1,4 +1,5 @@
 /** What happens in a run, as one union: the journal, the terminal, the report and the API read only this. */
+import type { DeviceRecord } from "./stage.ts";
 
 /** Why a step runs although something like it may have been cached. */
 export interface Reason {
@@ -42,7 +43,7 @@ export type RunEvent =
       readonly recipe: string;
       readonly method: string;
       readonly model: string;
-      readonly device: { readonly kind: string; readonly name: string; readonly why: string };
+      readonly device: DeviceRecord;
       readonly folder: string;
       readonly steps: readonly StepSummary[];
     }

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import type { RunEvent } from "./events.ts";
 import { type Difference, firstDifference } from "./explain.ts";
 import { JOURNAL, LOCK, readJournal } from "./journal.ts";
-import type { Json } from "./stage.ts";
+import type { DeviceRecord, Json } from "./stage.ts";
 
 /** A run in a list. */
 export interface RunInfo {
@@ -23,6 +23,7 @@ export interface RunInfo {
   readonly steps: { readonly run: number; readonly cached: number };
   /** What went wrong, if it failed. */
   readonly error?: string;
+  readonly device: DeviceRecord;
 }
 
 /** All that a run left behind, but its model. */
@@ -127,6 +128,7 @@ function summarize(run: string, folder: string, events: readonly RunEvent[]): Ru
   const cached = first.steps.filter(({ state }) => state !== "run").length;
   return {
     ...{ run, folder, recipe: first.recipe, model: first.model, method: first.method, started: first.at },
+    device: first.device,
     outcome: outcomeOf(last),
     seconds: (last.at - first.at) / 1000,
     steps: last.type === "run-finished" ? { run: last.run, cached: last.cached } : { run: done, cached },

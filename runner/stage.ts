@@ -99,6 +99,8 @@ export interface OpenOptions {
   /** `plan` only looks: nothing is downloaded beyond configs and headers. */
   readonly purpose: "plan" | "run";
   readonly device: "auto" | "cpu" | "webgpu";
+  /** onnxruntime's execution provider of forward passes; default: `auto`, which follows the device. */
+  readonly forward?: "auto" | "cpu" | "webgpu" | "cuda" | "coreml" | "dml";
   /** Folder of the cache; downloads go to `downloads/` in it. */
   readonly cache: string;
   /** Memo of the content hashes of local files (`ArtifactCache.fileHashes`). */
@@ -109,11 +111,20 @@ export interface OpenOptions {
   readonly progress?: (message: string) => void;
 }
 
+/** Where a run computes, for people and records. */
+export interface DeviceRecord {
+  readonly kind: string;
+  readonly name: string;
+  readonly why: string;
+  /** What forward passes run on, and why; absent where there are none. */
+  readonly forward?: { readonly provider: string; readonly why: string };
+}
+
 /** An opened recipe: its steps, and what to do with their results. */
 export interface Subject {
   readonly method: string;
   readonly model: string;
-  readonly device: { readonly kind: string; readonly name: string; readonly why: string };
+  readonly device: DeviceRecord;
   /** In an order in which they can run. */
   readonly steps: readonly Step[];
   /** Steps whose outputs a run is for. */

@@ -139,14 +139,14 @@ function originalBlock(planning: Planning, block: number): Step {
   };
 }
 
-function common({ architecture, identities, device, tools }: Planning, block: number) {
+function common({ architecture, identities, forward, tools }: Planning, block: number) {
   return {
     id: `calibrate[${block}]`,
     stage: "calibrate",
     block,
     version: calibrate.version,
     reads: ["stages.calibrate.inputs"],
-    facts: { architecture, weights: identities.blocks[block], device: device.kind, code: tools.sources.forward },
+    facts: { architecture, weights: identities.blocks[block], provider: forward.provider, code: tools.sources.forward },
   };
 }
 

@@ -52,7 +52,7 @@ function plan(planning: Planning): Step[] {
 
 /** One block of the original model, over the calibration windows. */
 function blockStep(
-  { spec, tools, calibration, identities, architecture, device, recipe }: Planning,
+  { spec, tools, calibration, identities, architecture, forward: { provider }, recipe }: Planning,
   block: number,
 ): Step {
   const outliers = recipe.stages["coarse-search"].metric === "ri";
@@ -67,7 +67,7 @@ function blockStep(
       architecture,
       outliers,
       weights: identities.blocks[block],
-      device: device.kind,
+      provider,
       code: tools.sources.forward,
       ...(block === 0 ? { embedding: identities.embedding } : {}),
     },

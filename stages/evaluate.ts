@@ -74,7 +74,7 @@ function blockStep(
     readonly block: number;
   },
 ): Step {
-  const { spec, identities, architecture, device, tools } = planning;
+  const { spec, identities, architecture, forward, tools } = planning;
   const id = (at: number) => `evaluate.${name}.${variant}[${at}]`;
   const last = block === spec.blocks - 1;
   const weights = variant === "compressed" ? {} : {
@@ -88,7 +88,7 @@ function blockStep(
     block,
     version: evaluate.version,
     reads: [],
-    facts: { architecture, device: device.kind, code: tools.sources.forward, ...weights },
+    facts: { architecture, provider: forward.provider, code: tools.sources.forward, ...weights },
     inputs: {
       windows: from(`evaluate.${name}.windows`, "windows"),
       ...(block === 0 ? {} : { previous: from(id(block - 1), "hidden") }),

@@ -7,7 +7,9 @@ import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { Recipe } from "../runner/schema.ts";
-import type { Json, OutputRef, Step } from "../runner/stage.ts";
+import type { DeviceRecord, Json, OutputRef, Step } from "../runner/stage.ts";
+import type { ProviderChoice } from "../models/provider.ts";
+import type { DeviceChoice } from "./device.ts";
 import type { Tools } from "./tools.ts";
 
 /** Content hashes of the weights, by who reads them. */
@@ -38,7 +40,9 @@ export interface Planning {
   readonly architecture: Json;
   readonly calibration: TextFacts;
   readonly evaluations: ReadonlyMap<string, TextFacts>;
-  readonly device: { readonly kind: string; readonly name: string; readonly why: string };
+  readonly device: DeviceChoice;
+  /** onnxruntime's execution provider of forward passes. */
+  readonly forward: ProviderChoice;
   readonly tools: Tools;
 }
 
@@ -48,6 +52,11 @@ export interface Stage {
   /** Raised whenever its results change for the same inputs. */
   readonly version: number;
   plan(planning: Planning): readonly Step[];
+}
+
+/** What the run's record says of devices. */
+export function deviceRecord({ device: { kind, name, why }, forward }: Planning): DeviceRecord {
+  return { kind, name, why, forward };
 }
 
 /** The output `output` of the step `step`. */

@@ -9,7 +9,7 @@ import type { FinishContext } from "../runner/stage.ts";
 import { type Allocation, KEEP } from "./coarse_search.ts";
 import { type Perplexity, perplexityOf } from "./evaluate.ts";
 import { PACKED_MODEL, type PackedBlock, packedLayers } from "./pack.ts";
-import type { Planning } from "./planning.ts";
+import { deviceRecord, type Planning } from "./planning.ts";
 
 /**
  * Writes `model/`, `metrics.json` and `report.html` into the run's folder, whose journal and lock are there already.
@@ -36,10 +36,11 @@ export async function writeResult(planning: Planning, context: FinishContext): P
 }
 
 async function measure(
-  { spec, checkpoint, device, evaluations }: Planning,
+  planning: Planning,
   context: FinishContext,
   folder: string,
 ): Promise<Metrics> {
+  const { spec, checkpoint, evaluations } = planning;
   const perplexity: Record<string, Metrics["perplexity"][string]> = {};
   for (const name of evaluations.keys()) {
     const read = async (variant: "original" | "compressed") =>
@@ -58,7 +59,7 @@ async function measure(
     run: context.run,
     method: "pbs2p",
     model: checkpoint.label,
-    device,
+    device: deviceRecord(planning),
     perplexity,
     keep,
     layerErrors,

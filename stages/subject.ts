@@ -7,32 +7,45 @@ import { openCheckpoint } from "../checkpoints/open.ts";
 import { type DatasetAccess, describeDataset, openTokenizer } from "../datasets/mod.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { modelSpec } from "../models/config.ts";
+import type { ProviderChoice } from "../models/provider.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { Recipe } from "../runner/schema.ts";
 import type { Json, OpenOptions, Step, Subject } from "../runner/stage.ts";
-import { chooseDevice } from "./device.ts";
+import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { perplexityOf } from "./evaluate.ts";
 import { PACKED_MODEL } from "./pack.ts";
-import { identify, type Planning, type Stage, type TextFacts } from "./planning.ts";
+import { deviceRecord, identify, type Planning, type Stage, type TextFacts } from "./planning.ts";
 import { writeResult } from "./result.ts";
 import { orderSteps } from "./step_order.ts";
 import { evaluationsOf, Tools } from "./tools.ts";
 import { withoutReading } from "./unread_hashes.ts";
 
+/** How devices are chosen. */
+export interface Machine {
+  readonly chooseDevice: (wanted: OpenOptions["device"]) => Promise<DeviceChoice>;
+  readonly chooseForward: (
+    spec: ModelSpec,
+    device: DeviceChoice,
+    wanted: OpenOptions["forward"],
+  ) => Promise<ProviderChoice>;
+}
+
 /**
  * Opens a recipe for planning or running.
  *
  * @param stages the pipeline's, in order
+ * @param machine by default this one
  * @throws {InputError} model or text is missing, malformed, or does not fit the recipe
  */
 export async function openSubject(
   stages: readonly Stage[],
   recipe: Recipe,
-  { device: wanted, purpose, hashes: memo = inMemoryHashes(), cache, warn = () => {}, progress = () => {} }:
-    OpenOptions,
+  options: OpenOptions,
+  machine: Machine = { chooseDevice, chooseForward },
 ): Promise<Subject> {
-  const device = await chooseDevice(wanted);
+  const { purpose, hashes: memo = inMemoryHashes(), cache, warn = () => {}, progress = () => {} } = options;
+  const device = await machine.chooseDevice(options.device);
   const hashes = purpose === "run" ? memo : withoutReading(memo, ({ path, size }) =>
     warn(
       `${basename(path)} (${
@@ -45,16 +58,18 @@ export async function openSubject(
   try {
     const spec = modelSpec(checkpoint.config);
     checkShapes(spec, recipe);
+    const forward = await machine.chooseForward(spec, device, options.forward);
     const access = { hashes, hub };
     const planning: Planning = {
       recipe,
       checkpoint,
       spec,
       device,
+      forward,
       architecture: architectureOf(spec),
       identities: await identify(checkpoint, spec),
       ...await describeTexts(recipe, checkpoint, spec, access),
-      tools: new Tools({ recipe, checkpoint, spec, device: device.kind, access, warn }),
+      tools: new Tools({ recipe, checkpoint, spec, device: device.kind, provider: forward.provider, access, warn }),
     };
     return makeSubject(planning, orderSteps(stages.flatMap((stage) => stage.plan(planning))));
   } catch (error) {
@@ -64,7 +79,8 @@ export async function openSubject(
 }
 
 function makeSubject(planning: Planning, steps: readonly Step[]): Subject {
-  const { checkpoint, device, spec, evaluations, calibration, identities, tools } = planning;
+  const { checkpoint, spec, evaluations, calibration, identities, tools } = planning;
+  const device = deviceRecord(planning);
   const losses = [...evaluations.keys()].flatMap((name) =>
     (["original", "compressed"] as const).map((variant) => perplexityOf(name, variant, spec).step)
   );
@@ -80,7 +96,7 @@ function makeSubject(planning: Planning, steps: readonly Step[]): Subject {
         calibration: calibration.identity,
         ...Object.fromEntries([...evaluations].map(([name, { identity }]) => [name, identity])),
       },
-      device: { ...device },
+      device: { ...device, forward: { ...planning.forward } },
       deno: Deno.version.deno,
       code: { ...tools.sources },
     }),

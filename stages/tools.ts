@@ -12,6 +12,7 @@ import {
 import { decodeLayer } from "../kernels/decode.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { type Forward, openForward } from "../models/forward.ts";
+import type { Provider } from "../models/provider.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { blockLinears, blockShapes, readTensors, resolveTensor, type TensorShapes } from "../models/tensors.ts";
 import type { Recipe } from "../runner/schema.ts";
@@ -28,6 +29,8 @@ export interface ToolOptions {
   readonly spec: ModelSpec;
   /** `Device.kind` of the kernels. */
   readonly device: string;
+  /** onnxruntime's execution provider. */
+  readonly provider: Provider;
   readonly access: Omit<DatasetAccess, "split">;
   readonly warn: (message: string) => void;
 }
@@ -54,7 +57,7 @@ export class Tools {
 
   /** The forward pass of this model. */
   forward(): Promise<Forward> {
-    return this.#forward ??= openForward(this.#options.spec);
+    return this.#forward ??= openForward(this.#options.spec, { provider: this.#options.provider });
   }
 
   /** Workers that quantize layers. */

@@ -5,10 +5,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { startFakeHub } from "../hub/fake_hub_test_support.ts";
+import type { Provider } from "../models/mod.ts";
 import { makePlan, openCache } from "../runner/mod.ts";
 import { loadRecipe } from "../runner/recipe.ts";
 import { Stages } from "../runner/schema.ts";
-import { pipeline } from "../stages/mod.ts";
+import { stages } from "../stages/mod.ts";
+import { type Machine, openSubject } from "../stages/subject.ts";
 import { temporaryFolder } from "./command_line_test_support.ts";
 import { models, type SmallRecipe, smallRecipe } from "./small_models_test_support.ts";
 import { main } from "../cli/main.ts";
@@ -17,21 +19,15 @@ import { memoryTerminal } from "../cli/terminal.ts";
 type Settings = Readonly<Record<string, unknown>>;
 
 /** Content keys of all steps of a recipe, by id. */
-async function keysOf(folder: string, recipe: Settings | string): Promise<Map<string, string>> {
+async function keysOf(folder: string, recipe: Settings | string, machine?: Machine): Promise<Map<string, string>> {
   const path = typeof recipe === "string" ? recipe : join(folder, "recipe.yaml");
   if (typeof recipe !== "string") Deno.writeTextFileSync(path, stringify(recipe));
   const loaded = await loadRecipe(path);
   const cache = await openCache(join(folder, "cache"));
   const warn = (message: string) => assert.fail(message);
   const { fileHashes: hashes } = cache;
-  const subject = await pipeline.open(loaded.recipe, {
-    purpose: "plan",
-    device: "cpu",
-    cache: cache.folder,
-    hashes,
-    warn,
-    progress: () => {},
-  });
+  const options = { purpose: "plan", device: "cpu", cache: cache.folder, hashes, warn, progress: () => {} } as const;
+  const subject = await openSubject(stages, loaded.recipe, options, machine);
   try {
     const { steps } = await makePlan(subject, cache, { recipe: loaded.recipe });
     return new Map(steps.map(({ id, key }) => [id, key]));
@@ -189,6 +185,21 @@ Deno.test("content keys: every option of every stage is in the table", () => {
   );
   assert.ok(options.length > 25);
   assert.deepEqual(options.filter((option) => !tested.has(option)), []);
+});
+
+Deno.test("content keys: the kernels' device counts where kernels run, the forward passes' provider where those do", async () => {
+  using temporary = temporaryFolder();
+  const keys = (kind: "cpu" | "webgpu", provider: Provider, name = "a name") =>
+    keysOf(temporary.path, base(), {
+      chooseDevice: () => Promise.resolve({ kind, software: false, name, why: name }),
+      chooseForward: () => Promise.resolve({ provider, why: name }),
+    });
+  const cpu = await keys("cpu", "cpu");
+  assert.deepEqual(changed(cpu, await keys("cpu", "cpu", "another")), NOTHING);
+  assert.deepEqual(changed(cpu, await keys("webgpu", "cpu")), QUANTIZED);
+  const forward = [...SEARCHED, "calibrate", "evaluate.heldout.original"].sort();
+  assert.deepEqual(changed(cpu, await keys("cpu", "webgpu")), forward);
+  assert.deepEqual(changed(await keys("cpu", "webgpu"), await keys("cpu", "cuda")), forward);
 });
 
 Deno.test("content keys: files count by content, wherever they are; one bit of a block's weights is that block's", async () => {

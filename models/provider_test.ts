@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { openCheckpoint } from "../checkpoints/open.ts";
+import { modelSpec } from "./config.ts";
+import {
+  chooseProvider,
+  type KernelDevice,
+  openProviderProbes,
+  type ProbeResult,
+  problemWith,
+  type Provider,
+  type ProviderProbes,
+} from "./provider.ts";
+
+const CPU: KernelDevice = { kind: "cpu", software: false };
+const GPU: KernelDevice = { kind: "webgpu", software: false };
+const SOFTWARE: KernelDevice = { kind: "webgpu", software: true };
+
+/** Probes with given results; providers without one are not part of the build. */
+function probes(
+  results: Readonly<Partial<Record<Provider, ProbeResult>>>,
+): ProviderProbes & { readonly tried: string[] } {
+  const tried: string[] = [];
+  return {
+    tried,
+    listed: () => Promise.resolve(["cpu", ...Object.keys(results)]),
+    probe: (provider) => (tried.push(provider), Promise.resolve(results[provider] ?? assert.fail(provider))),
+    close: () => Promise.resolve(),
+  };
+}
+
+const right = { difference: 1e-6 };
+const coarse = { difference: 4e-4 };
+const closed = { failure: "Failed to load shared library" };
+
+const choices = [
+  { device: CPU, results: { webgpu: right }, provider: "cpu", why: /kernels run on the CPU/, tried: [] },
+  { device: SOFTWARE, results: { webgpu: right }, provider: "cpu", why: /software/, tried: [] },
+  {
+    device: GPU,
+    results: { cuda: right, webgpu: right },
+    provider: "webgpu",
+    why: /^auto: it opens/,
+    tried: ["webgpu"],
+  },
+  {
+    ...{ device: GPU, results: { webgpu: coarse, cuda: right }, provider: "cuda" },
+    ...{ why: /before it, webgpu: its results are off by 0\.00040/, tried: ["webgpu", "cuda"] },
+  },
+  {
+    device: GPU,
+    results: { webgpu: closed, dml: right },
+    provider: "dml",
+    why: /shared library/,
+    tried: ["webgpu", "dml"],
+  },
+  {
+    device: GPU,
+    results: { webgpu: closed, cuda: coarse },
+    provider: "cpu",
+    why: /webgpu: .*; cuda: .*TF32/,
+    tried: ["webgpu", "cuda"],
+  },
+  { device: GPU, results: {}, provider: "cpu", why: /no other/, tried: [] },
+] as const;
+
+Deno.test("chooseProvider() follows a GPU to the first provider that opens and is right, and says why", async () => {
+  for (const { device, results, provider, why, tried } of choices) {
+    const trying = probes(results);
+    const choice = await chooseProvider("auto", device, trying);
+    assert.equal(choice.provider, provider);
+    assert.match(choice.why, why);
+    assert.deepEqual(trying.tried, tried);
+  }
+});
+
+Deno.test("chooseProvider() takes the one asked for or refuses, and never another", async () => {
+  const asked = await chooseProvider("cuda", CPU, probes({ cuda: right }));
+  assert.deepEqual(asked, { provider: "cuda", why: "asked for with --forward cuda" });
+  assert.equal((await chooseProvider("cpu", GPU, probes({}))).provider, "cpu");
+  const refused = { cuda: closed, webgpu: { difference: Infinity } };
+  for (
+    const [wanted, message] of [["cuda", /shared library/], ["webgpu", /Infinity/], [
+      "dml",
+      /no such provider/,
+    ]] as const
+  ) {
+    await assert.rejects(chooseProvider(wanted, GPU, probes(refused)), { name: "InputError", message });
+  }
+});
+
+for (const [name, folder] of [["llama", "../configs/models/tiny-llama"], ["opt", "../tests/fixtures/tiny-opt"]]) {
+  Deno.test(`openProviderProbes() finds the cpu right, and says of what is missing that it is: ${name}`, async () => {
+    const checkpoint = await openCheckpoint({ path: fileURLToPath(new URL(folder, import.meta.url)) });
+    const trying = openProviderProbes(modelSpec(checkpoint.config));
+    try {
+      const listed = await trying.listed();
+      assert.ok(listed.includes("cpu"));
+      assert.deepEqual(await trying.probe("cpu"), { difference: 0 });
+      // No build has both of these.
+      const missing = listed.includes("coreml") ? "dml" : "coreml";
+      assert.match(await problemWith(missing, listed, trying) ?? "", /no such provider \(it has cpu/);
+      const result = await trying.probe(missing);
+      assert.ok("failure" in result && !/[\n]|\.cc:/.test(result.failure), JSON.stringify(result));
+    } finally {
+      await trying.close();
+      checkpoint.close();
+    }
+  });
+}
