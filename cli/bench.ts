@@ -16,7 +16,9 @@ export interface Benchmark {
 /** The command. */
 export function benchCommand(context: CommandContext): Command {
   return new Command("bench")
-    .description("measure: `reference` against the recorded rows, `compress` against the clock")
+    .description(
+      "measure: `reference` against the recorded rows, `compress` against the clock, `kernels` against their limits",
+    )
     .argument("<name>", "the benchmark")
     .argument("[args...]", "its arguments")
     .allowUnknownOption()
