@@ -8,14 +8,16 @@ import { hasAdapter } from "./webgpu_test_support.ts";
 /** A device to test. */
 export interface TestedDevice {
   readonly name: string;
+  /** Most elements of one binding, where the device is opened with fewer than its adapter takes. */
+  readonly window: number;
   readonly open: () => Promise<Device>;
 }
 
 /** In a process made for it, what the adapter's description must contain: drivers are read once per process. */
 export const TESTED_ADAPTER = "PBS2P_TEST_ADAPTER";
 
-/** Bytes of a binding of the device "webgpu, small windows". */
-export const SMALL_WINDOW = 1 << 20;
+/** Elements of a binding of the device "webgpu, small windows". */
+const SMALL_WINDOW = 1 << 18;
 
 const wanted = Deno.env.get(TESTED_ADAPTER);
 
@@ -23,31 +25,55 @@ const wanted = Deno.env.get(TESTED_ADAPTER);
 export const thorough = wanted === undefined;
 
 /** Where there is no adapter, tests on WebGPU are skipped and `webgpu_test_support.ts` says so; in CI they fail. */
-export const testedDevices: readonly TestedDevice[] = [
-  ...thorough ? [{ name: "cpu", open: () => Promise.resolve(openCpuDevice()) }] : [],
-  ...hasAdapter || Deno.env.get("CI") || !thorough
-    ? [{ name: wanted === undefined ? "webgpu" : `webgpu, ${wanted}`, open: openWanted }]
-    : [],
-  ...thorough && (hasAdapter || Deno.env.get("CI"))
-    ? [{ name: "webgpu, small windows", open: () => openWebGpuDevice({ maxBindingSize: SMALL_WINDOW }) }]
-    : [],
-];
+export const testedDevices: readonly TestedDevice[] = wanted !== undefined
+  ? [{ name: `webgpu, ${wanted}`, window: Infinity, open: openWanted }]
+  : [
+    { name: "cpu", window: Infinity, open: () => Promise.resolve(openCpuDevice()) },
+    ...hasAdapter || Deno.env.get("CI")
+      ? [
+        { name: "webgpu", window: Infinity, open: () => openWebGpuDevice() },
+        {
+          name: "webgpu, small windows",
+          window: SMALL_WINDOW,
+          open: () => openWebGpuDevice({ maxBindingSize: 4 * SMALL_WINDOW }),
+        },
+      ]
+      : [],
+  ];
 
 /** Registers a test for each device, which it opens and destroys. */
 export function deviceTest(
   title: string,
-  body: (device: Device, t: Deno.TestContext) => void | Promise<void>,
+  body: (device: Device, t: Deno.TestContext, tested: TestedDevice) => void | Promise<void>,
 ): void {
-  for (const { name, open } of testedDevices) {
-    Deno.test(`${title} [${name}]`, async (t) => {
-      const device = await open();
+  for (const tested of testedDevices) {
+    Deno.test(`${title} [${tested.name}]`, async (t) => {
+      const device = await tested.open();
       try {
-        await body(device, t);
+        await body(device, t, tested);
       } finally {
         await device.destroy();
       }
     });
   }
+}
+
+/**
+ * Registers a test for each device, with a step for each size.
+ *
+ * @param sizes by the class that each stands for; those marked `slow` only where all sizes are taken
+ */
+export function deviceCases<S extends object>(
+  title: string,
+  sizes: Readonly<Record<string, S & { readonly slow?: boolean }>>,
+  body: (device: Device, size: S & { readonly slow?: boolean }, tested: TestedDevice) => void | Promise<void>,
+): void {
+  deviceTest(title, async (device, t, tested) => {
+    for (const [name, size] of Object.entries(sizes)) {
+      if (size.slow && !thorough) continue;
+      await t.step(name, async () => await body(device, size, tested));
+    }
+  });
 }
 
 async function openWanted(): Promise<Device> {

@@ -1,11 +1,14 @@
-// Ranks values by how many bounds their place reaches; of equal values the earlier stands higher. A thread to a value.
+// Ranks values by how many bounds their place reaches; of equal values the earlier stands higher. A thread to a value
+// of a window, which begins with a tile.
 struct Params {
   length: u32,
   at: u32,
   bounds: u32,
-  // Each value's rank is written `copies` times, `length` apart.
+  counts_at: u32,
+  // Each value's rank is written `copies` times, `stride` apart.
   copies: u32,
   out_at: u32,
+  stride: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> rank: array<u32>;
@@ -33,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     if bound.key == key {
       if !tied {
         tied = true;
-        place = bound.below + equal_after[i / 256u * params.bounds + b];
+        place = bound.below + equal_after[params.counts_at + i / 256u * params.bounds + b];
         let end = min((i / 256u + 1u) * 256u, params.length);
         for (var j = i + 1u; j < end; j += 1u) {
           place += u32(key_of(score[params.at + j]) == key);
@@ -46,6 +49,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     reached += 1u;
   }
   for (var copy = 0u; copy < params.copies; copy += 1u) {
-    rank[params.out_at + copy * params.length + i] = reached;
+    rank[params.out_at + copy * params.stride + i] = reached;
   }
 }

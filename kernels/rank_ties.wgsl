@@ -1,8 +1,10 @@
-// Counts, in each tile of 256 values, those that equal the key of each bound. A thread to a value.
+// Counts, in each tile of 256 values, those that equal the key of each bound. A thread to a value of a window, which
+// begins with a tile.
 struct Params {
   length: u32,
   at: u32,
   bounds: u32,
+  counts_at: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> counts: array<atomic<u32>>;
@@ -19,7 +21,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let key = key_of(score[params.at + i]);
   for (var b = 0u; b < params.bounds; b += 1u) {
     if wanted[b].exists == 1u && wanted[b].key == key {
-      atomicAdd(&counts[i / 256u * params.bounds + b], 1u);
+      atomicAdd(&counts[params.counts_at + i / 256u * params.bounds + b], 1u);
       return;
     }
   }

@@ -1,6 +1,5 @@
 /** `rankNM` on WebGPU. */
-import type { Device, Matrix } from "./device.ts";
-import { matrix } from "./device.ts";
+import { type Device, type Matrix, matrix, part } from "./device.ts";
 import fillCode from "./fill.wgsl" with { type: "text" };
 import { gpuColumnSums } from "./importance_webgpu.ts";
 import { gpuOrderStatistics, withOrderKeys } from "./order_statistics_webgpu.ts";
@@ -8,8 +7,9 @@ import rankPlacesCode from "./rank_places.wgsl" with { type: "text" };
 import rankRunsCode from "./rank_runs.wgsl" with { type: "text" };
 import rankTiesCode from "./rank_ties.wgsl" with { type: "text" };
 import rankTiesAfterCode from "./rank_ties_after.wgsl" with { type: "text" };
-import type { GpuContext } from "./webgpu_context.ts";
-import { denseOffset, grid, reads, readsBuffer, rowWindows, writes, writesBuffer } from "./webgpu_dispatch.ts";
+import { type GpuContext, WINDOW_ALIGNMENT } from "./webgpu_context.ts";
+import { denseOffset, grid, readsBuffer, rowWindows, WINDOW_ELEMENTS, writesBuffer } from "./webgpu_dispatch.ts";
+import { bindMatrix } from "./webgpu_window.ts";
 
 const FILL = { name: "fill", code: fillCode };
 const RANK_RUNS = { name: "rank_runs", code: rankRunsCode };
@@ -74,27 +74,48 @@ function fill(context: GpuContext, out: Matrix<"u8">, value: number): void {
 
 /** Ranks all values in one order and writes the ranks `copies` times. */
 function rankAll(context: GpuContext, out: Matrix<"u8">, score: Matrix, of: number, copies: number): void {
-  const length = score.rows * score.cols, at = denseOffset(score), bounds = of - 1;
+  const length = score.rows * score.cols, bounds = of - 1;
   if (length === 0) return;
-  if (bounds === 0) {
-    return fill(context, out, 0);
+  if (bounds === 0) return fill(context, out, 0);
+  const values = { ...score, offset: denseOffset(score), rows: 1, cols: length, stride: length };
+  const ranks = { ...out, offset: denseOffset(out), rows: copies, cols: length, stride: length };
+  const found = gpuOrderStatistics(context, { values: score }, { of }), tiles = Math.ceil(length / TILE);
+  const counts = matrix(context.scratch("u32", tiles * bounds), tiles, bounds), later = context.scratch("u32", bounds);
+  const bindable = Math.min(context.bindable, WINDOW_ELEMENTS) - WINDOW_ALIGNMENT;
+  const step = Math.max(1, Math.floor(bindable / Math.max(TILE, bounds)));
+  const windows = Array.from({ length: Math.ceil(tiles / step) }, (_, i) => {
+    const rows = Math.min(step, tiles - i * step), col = i * step * TILE, cols = Math.min(rows * TILE, length - col);
+    return {
+      col,
+      cols,
+      score: bindMatrix(part(values, { col, cols }), "read"),
+      equal: part(counts, { row: i * step, rows }),
+    };
+  });
+  for (const { cols, score, equal } of windows) {
+    const counted = bindMatrix(equal, "read_write");
+    context.run(
+      RANK_TIES,
+      [counted.binding, score.binding, readsBuffer(found)],
+      [cols, score.offset, bounds, counted.offset],
+      grid(context, cols),
+    );
   }
-  const wanted = gpuOrderStatistics(context, { values: score }, { of });
-  const tiles = Math.ceil(length / TILE), counts = context.scratch("u32", tiles * bounds);
-  const found = readsBuffer(wanted), groups = grid(context, length);
-  context.run(
-    RANK_TIES,
-    [writesBuffer(counts), reads(score), found],
-    [length, at, bounds],
-    groups,
-  );
-  context.run(RANK_TIES_AFTER, [writesBuffer(counts)], [tiles, bounds], [bounds]);
-  context.run(
-    RANK_PLACES,
-    [writes(out), reads(score), found, readsBuffer(counts)],
-    [length, at, bounds, copies, denseOffset(out)],
-    groups,
-  );
-  context.release(counts);
-  context.release(wanted);
+  for (const { equal } of windows.toReversed()) {
+    const summed = bindMatrix(equal, "read_write");
+    context.run(RANK_TIES_AFTER, [summed.binding, writesBuffer(later)], [equal.rows, bounds, summed.offset], [bounds]);
+  }
+  for (const { col, cols, score, equal } of windows) {
+    const after = bindMatrix(equal, "read"), most = Math.max(1, Math.floor((bindable - cols) / length) + 1);
+    for (let row = 0; row < copies; row += most) {
+      const rows = Math.min(most, copies - row), to = bindMatrix(part(ranks, { row, rows, col, cols }), "read_write");
+      context.run(
+        RANK_PLACES,
+        [to.binding, score.binding, readsBuffer(found), after.binding],
+        [cols, score.offset, bounds, after.offset, rows, to.offset, length],
+        grid(context, cols),
+      );
+    }
+  }
+  for (const buffer of [counts.buffer, later, found]) context.release(buffer);
 }

@@ -29,8 +29,8 @@ export function denseOffset({ buffer, rows, cols, offset, stride }: Matrix<Eleme
   return offset;
 }
 
-/** Elements of one window: short enough for a watchdog. */
-const WINDOW_ELEMENTS = 2 ** 24;
+/** Most elements of one window: short enough for a watchdog. */
+export const WINDOW_ELEMENTS = 2 ** 24;
 
 /** Consecutive rows of matrices, as many as one dispatch takes. */
 export interface RowWindow {

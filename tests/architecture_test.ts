@@ -25,7 +25,6 @@ const MOST_LINES = 400;
 /** Longer files, and why they are. */
 const LONGER: Readonly<Record<string, string>> = {
   "kernels/cpu.ts": "one device is one thing: its memory and all its operations",
-  "kernels/conformance_test.ts": "one suite for all devices",
   "kernels/webgpu_context.ts": "one adapter's command stream: encoding, limits and errors belong together",
   "runner/run.ts": "one run is one state machine",
   "runner/cache.ts": "one cache is one thing: folders and index change together",

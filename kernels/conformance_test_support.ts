@@ -1,0 +1,108 @@
+/** What the files of the conformance suite share: operands that are windows of larger buffers, and bounds. */
+import assert from "node:assert/strict";
+import { type Device, type Matrix, matrix } from "./device.ts";
+import { normal } from "./row_kernels_test_support.ts";
+
+/** Half a unit in the last place of float32, relative. */
+export const FLOAT = 2 ** -24;
+
+/** A matrix on the device, and what was put into its buffer. */
+export interface Host {
+  readonly at: Matrix;
+  readonly data: Float32Array;
+}
+
+/** Standard normal numbers as a window with `gap` unused columns, `gap` rows' beginnings into its buffer. */
+export function randomWindow(
+  device: Device,
+  { rows, cols, gap = 0, seed }: {
+    readonly rows: number;
+    readonly cols: number;
+    readonly gap?: number;
+    readonly seed: number;
+  },
+): Host {
+  const next = normal(seed), offset = 2 * gap, stride = cols + gap;
+  const data = Float32Array.from({ length: offset + rows * stride }, () => next());
+  return { at: { buffer: device.upload("f32", data.slice()), rows, cols, offset, stride }, data };
+}
+
+/** An element of what was uploaded. */
+export function get({ at, data }: Host, row: number, col: number): number {
+  return data[at.offset + row * at.stride + col];
+}
+
+/** A matrix of zeros on the device. */
+export function zeros(device: Device, rows: number, cols: number): Matrix {
+  return matrix(device.alloc("f32", rows * cols), rows, cols);
+}
+
+/** |found − exact| ≤ tolerance · size */
+export function close(found: number, exact: number, tolerance: number, size = Math.abs(exact)): void {
+  if (!(Math.abs(found - exact) <= tolerance * size)) {
+    assert.fail(`${found} is not ${exact} within ${tolerance * size}`);
+  }
+}
+
+/** The same for all elements, with the largest |wanted| as size; the message names the worst one. */
+export function allClose(found: ArrayLike<number>, wanted: ArrayLike<number>, tolerance: number, what: string): void {
+  assert.equal(found.length, wanted.length, what);
+  let size = 0, worst = 0, place = 0;
+  for (let i = 0; i < wanted.length; i++) {
+    size = Math.max(size, Math.abs(wanted[i]));
+    const apart = Math.abs(found[i] - wanted[i]);
+    if (!(apart <= worst)) [worst, place] = [apart, i];
+  }
+  if (!(worst <= tolerance * size)) {
+    assert.fail(`${what} at ${place}: ${found[place]} is not ${wanted[place]} within ${tolerance * size}`);
+  }
+}
+
+/** Equal element for element, without listing thousands of them. */
+export function allEqual(found: ArrayLike<number>, wanted: ArrayLike<number>, what: string): void {
+  assert.equal(found.length, wanted.length, what);
+  let differing = 0, first = 0;
+  for (let i = wanted.length - 1; i >= 0; i--) {
+    if (found[i] !== wanted[i]) [differing, first] = [differing + 1, i];
+  }
+  if (differing > 0) {
+    assert.fail(
+      `${what}: ${differing} of ${wanted.length} differ, at ${first} first: ${found[first]}, not ${wanted[first]}`,
+    );
+  }
+}
+
+/** At most `most` indices below `length`, scattered without a common step. */
+export function scattered(length: number, most: number): number[] {
+  if (length <= most) return Array.from({ length }, (_, i) => i);
+  const step = length / most;
+  return Array.from({ length: most }, (_, i) => Math.min(length - 1, Math.floor(i * step + (i % 7) * step / 7)));
+}
+
+/** Symmetric, with a dead row and column. */
+export function symmetric(size: number): Float32Array {
+  const next = normal(size), out = new Float32Array(size * size);
+  for (let i = 0; i < size; i++) {
+    for (let j = i; j < size; j++) {
+      const dead = i === 2 || j === 2;
+      out[i * size + j] = out[j * size + i] = dead ? 0 : i === j ? 1 + Math.abs(next()) : next();
+    }
+  }
+  return out;
+}
+
+/** A smooth kernel matrix: positive definite, strongly correlated, and quick to make at any size. */
+export function correlated(size: number): Float32Array {
+  const decay = Float64Array.from({ length: size }, (_, d) => Math.exp(-d / 40));
+  return Float32Array.from({ length: size * size }, (_, at) => {
+    const i = Math.floor(at / size), j = at % size;
+    return decay[Math.abs(i - j)] * (1 + i % 3) * (1 + j % 3);
+  });
+}
+
+/** Mean of the diagonal, zeros counted as 1. */
+export function meanDiagonal(full: Float32Array, size: number): number {
+  let sum = 0;
+  for (let j = 0; j < size; j++) sum += full[j * (size + 1)] || 1;
+  return sum / size;
+}
