@@ -35,8 +35,8 @@ import {
   gpuUnpack,
 } from "./elementwise_webgpu.ts";
 import type { GemmOptions, SyrkOptions } from "./gemm.ts";
-import { GEMM_VARIANTS, gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
-import type { GemmVariant } from "./gemm_wgsl.ts";
+import { type GemmTuning, NARROW, tuneGemm, type TuningStore } from "./gemm_tuning_webgpu.ts";
+import { gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
 import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
 import { gpuSolveJoint } from "./joint_webgpu.ts";
 import { gpuResign } from "./resign_webgpu.ts";
@@ -44,6 +44,12 @@ import { gpuSearchSalient } from "./salient_webgpu.ts";
 import { gpuSearchSegments } from "./segments_webgpu.ts";
 import { gpuRank } from "./select_webgpu.ts";
 import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./webgpu_context.ts";
+
+/** How the device is opened. */
+export interface WebGpuDeviceOptions extends GpuContextOptions {
+  /** Where it is remembered which kernels are fastest on this adapter; without it none are timed. */
+  readonly tuning?: TuningStore;
+}
 
 /**
  * Opens the WebGPU device.
@@ -66,8 +72,14 @@ import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./we
  * }
  * ```
  */
-export async function openWebGpuDevice(options: GpuContextOptions = {}): Promise<Device> {
-  return new WebGpuDevice(await openGpuContext(options));
+export async function openWebGpuDevice({ tuning, ...options }: WebGpuDeviceOptions = {}): Promise<Device> {
+  const context = await openGpuContext(options);
+  try {
+    return new WebGpuDevice(context, await tuneGemm(context, tuning));
+  } catch (error) {
+    context.destroy();
+    throw error;
+  }
 }
 
 class WebGpuDevice implements Device {
@@ -75,7 +87,7 @@ class WebGpuDevice implements Device {
   readonly name: string;
   readonly choices: readonly KernelChoice[];
   readonly #context: WebGpuContext;
-  readonly #variant: GemmVariant;
+  readonly #gemm: GemmTuning;
   #failure: Error | undefined;
   #section = "";
   /** Milliseconds of encoding and waiting since the last account. */
@@ -85,12 +97,12 @@ class WebGpuDevice implements Device {
   #spent: Record<string, number> = {};
   #counters: Record<string, OpCount> = {};
 
-  constructor(context: WebGpuContext) {
-    const { description, device, vendor, isFallbackAdapter } = context.info;
+  constructor(context: WebGpuContext, gemm: GemmTuning) {
+    const { description, device, vendor } = context.info;
     this.#context = context;
     this.name = `WebGPU, ${description || device || vendor || "unnamed adapter"}`;
-    this.#variant = isFallbackAdapter ? GEMM_VARIANTS.software : GEMM_VARIANTS.gpu;
-    this.choices = [{ op: "gemm", variant: this.#variant.name }];
+    this.#gemm = gemm;
+    this.choices = gemm.choices;
   }
 
   alloc<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
@@ -188,11 +200,13 @@ class WebGpuDevice implements Device {
   }
 
   gemm(out: Matrix, a: Matrix, b: Matrix, options: GemmOptions = {}): void {
-    this.#encode("gemm", (context) => gpuGemm(context, out, a, b, { ...options, variant: this.#variant }));
+    const variant = Math.min(out.rows, out.cols) <= NARROW ? this.#gemm.narrow : this.#gemm.wide;
+    this.#encode("gemm", (context) => gpuGemm(context, out, a, b, { ...options, variant }));
   }
 
   syrk(out: Matrix, a: Matrix, options: SyrkOptions = {}): void {
-    this.#encode("syrk", (context) => gpuSyrk(context, out, a, { ...options, variant: this.#variant }));
+    const variant = out.rows <= NARROW ? this.#gemm.narrow : this.#gemm.wide;
+    this.#encode("syrk", (context) => gpuSyrk(context, out, a, { ...options, variant }));
   }
 
   unpack(out: Matrix, packed: DeviceBuffer<"f32">, options: Parameters<Device["unpack"]>[2]): void {

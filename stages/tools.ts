@@ -21,6 +21,7 @@ import { openDeviceLayers } from "./device_layers.ts";
 import { type LayerPool, openLayerPool } from "./layer_pool.ts";
 import { readPackedLayers } from "./pack.ts";
 import { forwardSources, packSources, quantizeSources, sourceHash } from "./stage_sources.ts";
+import { tuningFile } from "./tuning_file.ts";
 
 /** Options of the tools. */
 export interface ToolOptions {
@@ -62,8 +63,9 @@ export class Tools {
 
   /** Workers that quantize layers. */
   pool(): LayerPool {
-    return this.#pool ??= this.#options.device === "webgpu"
-      ? openDeviceLayers(openWebGpuDevice)
+    const { device, access: { hub } } = this.#options;
+    return this.#pool ??= device === "webgpu"
+      ? openDeviceLayers(() => openWebGpuDevice({ tuning: hub && tuningFile(hub.cache) }))
       : openLayerPool({ memory: Deno.systemMemoryInfo().available / 2 });
   }
 
