@@ -41,6 +41,10 @@ export const testedDevices: readonly TestedDevice[] = wanted !== undefined
       : [],
   ];
 
+/** The one device of a slow adapter's process: its compiler takes seconds for a shader, and a device keeps them. */
+let shared: Promise<Device> | undefined;
+if (!thorough) Deno.test.afterAll(async () => await (await shared)?.destroy());
+
 /** Registers a test for each device, which it opens and destroys. */
 export function deviceTest(
   title: string,
@@ -48,11 +52,11 @@ export function deviceTest(
 ): void {
   for (const tested of testedDevices) {
     Deno.test(`${title} [${tested.name}]`, async (t) => {
-      const device = await tested.open();
+      const device = await (thorough ? tested.open() : shared ??= tested.open());
       try {
         await body(device, t, tested);
       } finally {
-        await device.destroy();
+        if (thorough) await device.destroy();
       }
     });
   }

@@ -63,13 +63,29 @@ Deno.test({
     },
   }).output();
   const text = new TextDecoder().decode(stdout);
-  const results = [...text.matchAll(/^(not )?ok \d+ - (.+)$/gm)];
-  for (const [, failed, title] of results) {
-    await t.step(title, () => assert.ok(!failed, `${title} fails on SwiftShader`));
+  let tests = 0, steps: Outcome[] = [];
+  for (const [, indent, failed, title] of text.matchAll(/^( *)(not )?ok \d+ - (.+)$/gm)) {
+    const outcome = { title, failed: failed !== undefined };
+    if (indent !== "") {
+      steps.push(outcome);
+      continue;
+    }
+    await t.step(title, async (t) => {
+      for (const { title, failed } of steps) await t.step(title, () => assert.ok(!failed, `${title} fails`));
+      assert.ok(!outcome.failed, `${title} fails`);
+    });
+    steps = [];
+    tests++;
   }
-  assert.ok(results.length >= 10, `${results.length} tests ran`);
+  assert.ok(tests >= 10, `${tests} tests ran`);
   assert.equal(code, 0, `${text}\n${new TextDecoder().decode(stderr)}`);
 });
+
+/** One line of the other process's report. */
+interface Outcome {
+  readonly title: string;
+  readonly failed: boolean;
+}
 
 /** The newest driver, if there is one. */
 function findDriver(): string | undefined {
