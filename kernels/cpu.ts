@@ -17,6 +17,7 @@ import {
   type ElementType,
   type Matrix,
   type OpCount,
+  type PackedMatrix,
   type ScoreOptions,
 } from "./device.ts";
 import {
@@ -37,6 +38,8 @@ import { solveJoint } from "./joint.ts";
 import { resignSweep } from "./resign.ts";
 import { searchSalient } from "./salient.ts";
 import { searchSegments } from "./segments.ts";
+import { packedMatVec } from "./matvec.ts";
+import { expectVectors } from "./matvec_layout.ts";
 import { pruneCodes, rankNM } from "./select.ts";
 import { unpackPart } from "./triangle.ts";
 import { invertUpper } from "./triangular.ts";
@@ -401,6 +404,19 @@ class CpuDevice implements Device {
       "decode",
       () => decodeBlock(dense(out), { codes: dense(codes), scales: dense(scales), rows, cols, segments, salient }),
     );
+  }
+
+  packedMatVec(out: Matrix, weights: PackedMatrix, x: Matrix): void {
+    expectVectors(out, weights, x);
+    const { words, scales, salientColumns, ...shape } = weights;
+    this.#enqueue("packedMatVec", () => {
+      const arrays = {
+        words: owned(words).array,
+        scales: owned(scales).array,
+        salientColumns: owned(salientColumns).array,
+      };
+      packedMatVec(dense(out), { ...shape, ...arrays }, dense(x), x.rows);
+    });
   }
 
   #enqueue(name: string, run: () => void | Promise<void>, flops = 0): void {

@@ -6,6 +6,7 @@
  */
 import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import type { ImportanceMetric } from "./importance.ts";
+import type { MatVecShape } from "./matvec_layout.ts";
 import type { PruningType } from "./quantized_layer.ts";
 
 /** What a buffer can hold. */
@@ -79,6 +80,13 @@ export interface OpCount {
   readonly dispatches: number;
   /** Floating-point operations, those wasted on tiles' edges too; counted for products and factors, else 0. */
   readonly flops: number;
+}
+
+/** A packed layer on the device, as `arrangeWeights` has it; made by `uploadPacked`. */
+export interface PackedMatrix extends MatVecShape {
+  readonly words: DeviceBuffer<"u32">;
+  readonly scales: DeviceBuffer<"u32">;
+  readonly salientColumns: DeviceBuffer<"u32">;
 }
 
 /** Arrays and operations; matrices of one operation must not overlap unless it says so. Opened by `openCpuDevice`. */
@@ -232,6 +240,9 @@ export interface Device {
   ): void;
   /** See `decodeBlock`. */
   decode(out: Matrix, options: BlockShape & { readonly codes: Matrix<"u8">; readonly scales: Matrix }): void;
+
+  /** out (vectors × rows) := x·Ŵᵀ of a packed layer, for 1 to 8 vectors x (vectors × cols); see `packedMatVec`. */
+  packedMatVec(out: Matrix, weights: PackedMatrix, x: Matrix): void;
 }
 
 /** The array that a buffer comes back as. */

@@ -20,6 +20,7 @@ import {
   type KernelChoice,
   type Matrix,
   type OpCount,
+  type PackedMatrix,
   type ScoreOptions,
 } from "./device.ts";
 import {
@@ -39,6 +40,8 @@ import { type GemmTuning, NARROW, tuneGemm, type TuningStore } from "./gemm_tuni
 import { gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
 import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
 import { gpuSolveJoint } from "./joint_webgpu.ts";
+import { expectVectors } from "./matvec_layout.ts";
+import { gpuPackedMatVec } from "./matvec_webgpu.ts";
 import { gpuResign } from "./resign_webgpu.ts";
 import { gpuSearchSalient } from "./salient_webgpu.ts";
 import { gpuSearchSegments } from "./segments_webgpu.ts";
@@ -280,6 +283,11 @@ class WebGpuDevice implements Device {
 
   decode(out: Matrix, options: Parameters<Device["decode"]>[1]): void {
     this.#encode("decode", (context) => gpuDecode(context, out, options));
+  }
+
+  packedMatVec(out: Matrix, weights: PackedMatrix, x: Matrix): void {
+    expectVectors(out, weights, x);
+    this.#encode("packedMatVec", (context) => gpuPackedMatVec(context, out, weights, x));
   }
 
   #uploadBytes(data: Uint8Array): DeviceBuffer<"u8"> {
