@@ -5,13 +5,16 @@
 import { Command, Option } from "commander";
 import { InputError } from "../checkpoints/input_error.ts";
 import { UsageError } from "../cli/exit_codes.ts";
-import { collect, withOutputOptions } from "../cli/options.ts";
+import { cacheOption, collect, withOutputOptions } from "../cli/options.ts";
+import { cacheFolder } from "../cli/places.ts";
 import { wrapText } from "../cli/table.ts";
 import { openTerminal } from "../cli/terminal.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { nearest } from "../runner/suggest.ts";
+import { chooseDevice } from "../stages/device.ts";
+import { tuningFile } from "../stages/tuning_file.ts";
 import { blockCases } from "./kernels/block_cases.ts";
 import { goalsOf } from "./kernels/goals.ts";
 import type { KernelCase } from "./kernels/kernel_case.ts";
@@ -25,15 +28,13 @@ interface Options {
   readonly device: Device["kind"] | "all";
   readonly size: keyof typeof SIZES;
   readonly op: readonly string[];
+  readonly cache?: string;
   readonly json?: boolean;
   readonly color?: boolean;
 }
 
 /** Samples of each row, and seconds that one should take. */
 const SIZES = { quick: { samples: 5, seconds: 0.03 }, full: { samples: 9, seconds: 0.06 } } as const;
-
-/** Operations that are always measured, as they bound the others. */
-const LIMITS: readonly string[] = ["gemm", "copy"];
 
 /** Exit code where a goal is missed. */
 const MISSED = 5;
@@ -47,12 +48,13 @@ export async function main(args: readonly string[]): Promise<number> {
     .description("measure the operations of the devices")
     .addOption(new Option("--device <device>", "which devices").choices(["cpu", "webgpu", "all"]).default("all"))
     .addOption(new Option("--size <size>", "how many sizes").choices(Object.keys(SIZES)).default("quick"))
-    .option("--op <name>", "one operation, and those that bound it; may be repeated", collect, [])
+    .addOption(cacheOption())
+    .option("--op <name>", "one operation, and what bounds it; may be repeated", collect, [])
     .exitOverride();
   const options = command.parse([...args], { from: "user" }).opts<Options>();
   const terminal = openTerminal({ colour: options.color, json: options.json });
   const cases = chooseCases(options);
-  const { devices, absent } = await openDevices(options.device);
+  const { devices, absent } = await openDevices(options);
   try {
     const rows = await measureKernels(cases, devices, {
       ...SIZES[options.size],
@@ -63,7 +65,7 @@ export async function main(args: readonly string[]): Promise<number> {
     else {
       const lines = [
         ...devices.flatMap((device) => [...renderDevice(device, rate(rows, device.kind), WIDTH), ""]),
-        ...absent === undefined ? [] : [absent],
+        ...absent === undefined ? [] : [...wrapText(absent, WIDTH, "  "), ""],
         ...LEGEND.flatMap((line) => wrapText(line, WIDTH, "  ")),
         ...goals.length === 0 ? [] : [""],
         ...renderGoals(goals).flatMap((line) => wrapText(line, WIDTH, "  ")),
@@ -89,17 +91,19 @@ function chooseCases({ size, op: wanted }: Options): KernelCase[] {
       }`,
     );
   }
-  const fits = ({ op }: KernelCase) => wanted.length === 0 || wanted.includes(op) || LIMITS.includes(op);
+  const fits = ({ op, limits }: KernelCase) => wanted.length === 0 || wanted.includes(op) || limits === true;
   return all.filter((each) => fits(each) && (size === "full" || each.quick));
 }
 
 /** The devices that are there, and why one is not. @throws {InputError} when the only one that is asked for is not */
-async function openDevices(wanted: Options["device"]): Promise<{ devices: Device[]; absent?: string }> {
+async function openDevices({ device: wanted, cache }: Options): Promise<{ devices: Device[]; absent?: string }> {
   const devices: Device[] = wanted === "webgpu" ? [] : [openCpuDevice()];
   if (wanted === "cpu") return { devices };
-  if (await navigator.gpu?.requestAdapter()) return { devices: [...devices, await openWebGpuDevice()] };
-  const absent = "WebGPU is not measured as no adapter was found: install a driver (Linux: Vulkan, such as " +
-    "mesa-vulkan-drivers, with XDG_RUNTIME_DIR set)";
-  if (wanted === "webgpu") throw new InputError(absent);
-  return { devices, absent };
+  try {
+    await chooseDevice("webgpu");
+  } catch (error) {
+    if (!(error instanceof InputError) || wanted === "webgpu") throw error;
+    return { devices, absent: error.message };
+  }
+  return { devices: [...devices, await openWebGpuDevice({ tuning: tuningFile(cacheFolder(cache)) })] };
 }

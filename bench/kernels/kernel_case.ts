@@ -9,6 +9,8 @@ export interface KernelCase {
   readonly size: string;
   /** Whether a quick run has it. */
   readonly quick: boolean;
+  /** Whether it is measured beside every operation, as it bounds others. */
+  readonly limits?: boolean;
   work(): Work;
   /** Puts the operands on a device. @returns what is timed: the operation, enqueued once */
   open(device: Device): () => void | Promise<void>;

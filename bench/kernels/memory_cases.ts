@@ -23,6 +23,7 @@ function sizedCases([rows, cols, quick]: typeof SIZES[number]): KernelCase[] {
       op: "copy",
       size,
       quick,
+      limits: true,
       work: moves(2 * all),
       open(device) {
         const from = random(device, rows, cols), out = zeros(device, rows, cols);

@@ -34,6 +34,7 @@ export function productCases(): KernelCase[] {
         op: "gemm",
         size: `${m} × ${n} × ${k} ${kind}`.trim(),
         quick,
+        limits: m === 512,
         work: () => ({ bound: "compute", flops: gemmFlops(m, n, k), product: [m, n, k] }),
         open(device) {
           const a = random(device, ...(transposeA ? [k, m] as const : [m, k] as const));

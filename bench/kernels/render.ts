@@ -58,10 +58,13 @@ export function toJson(
 /** Lines of one device's table. */
 export function renderDevice({ name, choices }: NamedDevice, rows: readonly Rated[], width: number): string[] {
   const right = (head: string) => ({ head, side: "right" } as const);
-  const chosen = choices.map(({ op, variant }) => `${op}: ${variant}`);
+  const chosen = choices.map(({ op, variant, gflops }) =>
+    `${op}: ${variant}${gflops === undefined ? "" : `, chosen at ${digits(gflops)} GFLOP/s`}`
+  );
   const number = (value: number | undefined, show: (value: number) => string) => value === undefined ? "" : show(value);
   return [
-    [name, ...chosen].join("; "),
+    name,
+    ...chosen,
     "",
     ...renderTable(
       [
