@@ -102,7 +102,12 @@ deviceCases("factorHessian(): R·Rᵀ is the damped Hessian, U·R = 1", FACTORS,
   const factor = factorHessian(device, packed, { size, group, damping: 0.01 });
   const wanted = Float64Array.from(full), mean = meanDiagonal(full, size);
   for (let j = 0; j < size; j++) wanted[j * size + j] += 0.01 * mean + (full[j * size + j] === 0 ? 1 : 0);
-  const panels = await device.download(factor.panels.map(({ buffer }) => buffer));
+  // Panels may share buffers.
+  const buffers = [...new Set(factor.panels.map(({ buffer }) => buffer))], strips = await device.download(buffers);
+  const panels = factor.panels.map(({ buffer, rows, cols, offset, stride }) => {
+    const strip = strips[buffers.indexOf(buffer)], row = (i: number) => offset + i * stride;
+    return Float32Array.from({ length: rows * cols }, (_, at) => strip[row(Math.floor(at / cols)) + at % cols]);
+  });
   const inverses = await device.download(factor.inverses.map(({ buffer }) => buffer));
   const [diagonal, diagonalU, status] = await device.download(
     [factor.diagonal.buffer, factor.diagonalU.buffer, factor.status.buffer],

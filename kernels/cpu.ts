@@ -231,11 +231,13 @@ class CpuDevice implements Device {
     this.#enqueue("damp", () => dampDiagonal(dense(diagonal), dense(added), owned(packed).array, damping));
   }
 
-  cholesky(h: Matrix, status: Matrix<"u32">, { first }: { readonly first: number }): void {
+  cholesky(h: Matrix, status: Matrix<"u32">, { first, inverse }: Parameters<Device["cholesky"]>[2]): void {
+    if (inverse) expectShape("cholesky", inverse, h.rows, h.cols);
     this.#enqueue("cholesky", () => {
       const bad = choleskyUpper(view(h).data, h.rows, h), state = dense(status);
       if (bad >= 0 && state[0] === 0) state[0] = first + bad + 1;
-    }, h.rows ** 3 / 3);
+      if (inverse) invertUpper(view(inverse).data, view(h).data, { size: h.rows, to: inverse, from: h });
+    }, (inverse ? 2 : 1) * h.rows ** 3 / 3);
   }
 
   invertUpper(out: Matrix, r: Matrix): void {

@@ -166,9 +166,13 @@ export interface Device {
   ): void;
   /**
    * h := R, upper, with h = R·Rᵀ. status (1 × 1): 0, or 1 + the index (first + row) of the first pivot that is not
-   * positive.
+   * positive. `inverse` := R⁻¹ where it is given.
    */
-  cholesky(h: Matrix, status: Matrix<"u32">, options: { readonly first: number }): void;
+  cholesky(
+    h: Matrix,
+    status: Matrix<"u32">,
+    options: { readonly first: number; readonly inverse?: Matrix },
+  ): void;
   /** out := R⁻¹ of an upper triangular R. */
   invertUpper(out: Matrix, r: Matrix): void;
 

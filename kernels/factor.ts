@@ -2,9 +2,10 @@
  * The factor of a damped Hessian, block by block on any device: H + damping·mean(diag H)·I = R·Rᵀ with R upper, U =
  * R⁻¹.
  *
- * R is kept as column panels of one group each, only as tall as the triangle, so it takes half a matrix; U only as its
- * diagonal blocks. Left-looking: a panel is made from the packed triangle and the panels right of it, each of them read
- * as contiguous rows.
+ * R is kept as column panels of one group each, only as tall as the triangle, so it takes little more than half a
+ * matrix; U only as its diagonal blocks. Groups are made from the last to the first in wide strips: what the strips right
+ * of it contribute is taken off a strip in a few deep products (left-looking), then each group of it is taken off those
+ * left of it (right-looking). Products of either kind alone would be shallow and many, or need a whole matrix.
  */
 import { type Device, type DeviceBuffer, type Matrix, matrix, part } from "./device.ts";
 
@@ -23,8 +24,11 @@ export interface Factor {
   readonly status: Matrix<"u32">;
 }
 
-/** Largest block that is factored in float64 by plain loops. */
+/** Largest block that is factored by one operation. */
 const SMALL = 128;
+
+/** Columns that a strip of groups has at most, unless one group is wider. */
+const STRIP = 512;
 
 /**
  * Factors a Hessian.
@@ -42,37 +46,56 @@ export function factorHessian(
   const diagonal = vector(), added = vector(), diagonalU = vector();
   const status = matrix(device.alloc("u32", 1), 1, 1);
   device.damp(diagonal, added, packed, { size, damping });
-  const panels: Matrix[] = [], inverses: Matrix[] = [];
+  const strips: Matrix[] = [], panels: Matrix[] = [], inverses: Matrix[] = [];
+  const width = Math.max(1, Math.floor(STRIP / group)) * group;
   const scratch = device.alloc("f32", size * Math.min(group, size));
-  for (let b = Math.ceil(size / group) - 1; b >= 0; b--) {
-    const col = b * group, cols = Math.min(group, size - col), rows = col + cols;
-    const h = matrix(scratch, rows, cols);
-    device.unpack(h, packed, { size, row: 0, col, added });
-    for (let c = b + 1; c * group < size; c++) {
-      const right = part(panels[c], { rows });
-      device.gemm(h, right, part(right, { row: col, rows: cols }), { transposeB: true, alpha: -1, beta: 1 });
+  for (let start = Math.floor((size - 1) / width) * width; start >= 0; start -= width) {
+    const cols = Math.min(width, size - start), rows = start + cols;
+    const strip = matrix(device.alloc("f32", rows * cols), rows, cols);
+    device.unpack(strip, packed, { size, row: 0, col: start, added });
+    for (const other of strips) takeOff(device, strip, part(other, { rows }), start);
+    for (let col = Math.floor((cols - 1) / group) * group; col >= 0; col -= group) {
+      const columns = Math.min(group, cols - col), first = start + col;
+      const panel = part(strip, { rows: first + columns, col, cols: columns });
+      const above = part(panel, { rows: first }), left = part(strip, { rows: first, cols: col });
+      const inverse = matrix(device.alloc("f32", columns * columns), columns, columns);
+      factorBlock(device, part(panel, { row: first }), inverse, status, first);
+      device.diagonal(part(diagonalU, { col: first, cols: columns }), inverse);
+      if (first > 0) {
+        const h = matrix(scratch, first, columns);
+        device.copy(h, above);
+        device.gemm(above, h, inverse, { transposeB: true });
+      }
+      if (col > 0) takeOff(device, left, above, start);
+      panels[first / group] = panel;
+      inverses[first / group] = inverse;
     }
-    const panel = matrix(device.alloc("f32", rows * cols), rows, cols);
-    const inverse = matrix(device.alloc("f32", cols * cols), cols, cols);
-    const corner = part(panel, { row: col });
-    device.copy(corner, part(h, { row: col }));
-    factorBlock(device, corner, inverse, status, col);
-    device.diagonal(part(diagonalU, { col, cols }), inverse);
-    if (col > 0) device.gemm(part(panel, { rows: col }), part(h, { rows: col }), inverse, { transposeB: true });
-    panels[b] = panel;
-    inverses[b] = inverse;
+    strips.push(strip);
   }
   device.release(scratch);
   device.release(added.buffer);
   return { size, panels, inverses, diagonal, diagonalU, status };
 }
 
-/** h := R with h = R·Rᵀ, u := R⁻¹; large blocks by halves. */
+/**
+ * h −= r·(its rows from `start` on)ᵀ.
+ *
+ * @param h rows × cols, of columns start… of H; its last `cols` rows are a square, of which the upper triangle counts
+ * @param r rows × inner
+ */
+function takeOff(device: Device, h: Matrix, r: Matrix, start: number): void {
+  const corner = part(r, { row: start });
+  if (start > 0) {
+    device.gemm(part(h, { rows: start }), part(r, { rows: start }), corner, { transposeB: true, alpha: -1, beta: 1 });
+  }
+  device.syrk(part(h, { row: start }), corner, { alpha: -1, beta: 1 });
+}
+
+/** h := R with h = R·Rᵀ, u := R⁻¹, both zero below the diagonal; large blocks by halves. */
 function factorBlock(device: Device, h: Matrix, u: Matrix, status: Matrix<"u32">, first: number): void {
   const size = h.rows;
   if (size <= SMALL) {
-    device.cholesky(h, status, { first });
-    device.invertUpper(u, h);
+    device.cholesky(h, status, { first, inverse: u });
     return;
   }
   const half = Math.ceil(size / 2 / SMALL) * SMALL, rest = size - half;
@@ -85,7 +108,7 @@ function factorBlock(device: Device, h: Matrix, u: Matrix, status: Matrix<"u32">
   factorBlock(device, h11, u11, status, first + half);
   device.gemm(product, h01, u11, { transposeB: true });
   device.copy(h01, product);
-  device.gemm(h00, product, product, { transposeB: true, alpha: -1, beta: 1 });
+  device.syrk(h00, product, { alpha: -1, beta: 1 });
   factorBlock(device, h00, u00, status, first);
   device.gemm(product, h01, u11);
   device.gemm(u01, u00, product, { alpha: -1 });

@@ -228,7 +228,8 @@ class WebGpuDevice implements Device {
     this.#encode("damp", (context) => gpuDamp(context, diagonal, added, packed, options));
   }
 
-  cholesky(h: Matrix, status: Matrix<"u32">, options: { readonly first: number }): void {
+  cholesky(h: Matrix, status: Matrix<"u32">, options: Parameters<Device["cholesky"]>[2]): void {
+    if (options.inverse) expectShape("cholesky", options.inverse, h.rows, h.cols);
     this.#encode("cholesky", (context) => gpuCholesky(context, h, status, options));
   }
 
