@@ -5,6 +5,7 @@
  * Not the device's operations (`webgpu.ts` has those, each from its own `…_webgpu.ts`).
  */
 import type { ElementArrays, ElementType } from "./device.ts";
+import { GpuFailures } from "./webgpu_failures.ts";
 import { checkDispatch, GpuPipelines } from "./webgpu_pipelines.ts";
 import { GpuMemory, GpuPool } from "./webgpu_pool.ts";
 import { GpuTimer } from "./webgpu_timer.ts";
@@ -81,6 +82,8 @@ export interface GpuContextOptions {
   readonly memoryBudget?: number;
   /** Bytes of one binding, where less than the adapter's limit is wanted. */
   readonly maxBindingSize?: number;
+  /** Sends every dispatch by itself, so that an error names the one kernel it belongs to; much slower. */
+  readonly apart?: boolean;
 }
 
 /** Bytes of the uniforms of one batch. */
@@ -136,7 +139,12 @@ const LIMITS = [
  * ```
  */
 export async function openGpuContext(options: GpuContextOptions = {}): Promise<WebGpuContext> {
-  const { powerPreference = "high-performance", memoryBudget = MEMORY_BUDGET, maxBindingSize = Infinity } = options;
+  const {
+    powerPreference = "high-performance",
+    memoryBudget = MEMORY_BUDGET,
+    maxBindingSize = Infinity,
+    apart = false,
+  } = options;
   const adapter = await navigator.gpu.requestAdapter({ powerPreference });
   if (!adapter) {
     throw new Error(
@@ -151,7 +159,7 @@ export async function openGpuContext(options: GpuContextOptions = {}): Promise<W
     requiredLimits,
     requiredFeatures: timed ? ["timestamp-query"] : [],
   });
-  return new WebGpuContext(device, adapter.info, { memoryBudget, maxBindingSize, timed });
+  return new WebGpuContext(device, adapter.info, { memoryBudget, maxBindingSize, apart, timed });
 }
 
 /** A context with what its owner needs: arrays in and out, seconds, an end. Made by `openGpuContext`. */
@@ -167,8 +175,8 @@ export class WebGpuContext implements GpuContext {
   readonly #stagedU32 = new Uint32Array(this.#staged);
   readonly #stagedF32 = new Float32Array(this.#staged);
   readonly #pipelines: GpuPipelines;
-  /** Names of what was sent since the last download. */
-  readonly #names = new Set<string>();
+  readonly #failures: GpuFailures;
+  readonly #dispatchesOfBatch: number;
   #paramsEnd = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -178,40 +186,32 @@ export class WebGpuContext implements GpuContext {
   #written = 0;
   #work = 0;
   #section = "";
-  #failure: Error | undefined;
-  #lost: Error | undefined;
   #destroyed = false;
 
   constructor(
     device: GPUDevice,
     info: GPUAdapterInfo,
-    options: { readonly memoryBudget: number; readonly maxBindingSize: number; readonly timed: boolean },
+    options: {
+      readonly memoryBudget: number;
+      readonly maxBindingSize: number;
+      readonly apart: boolean;
+      readonly timed: boolean;
+    },
   ) {
     this.#device = device;
     this.info = info;
     this.limits = device.limits;
     const bindingBytes = Math.min(device.limits.maxStorageBufferBindingSize, options.maxBindingSize);
     this.bindable = Math.floor(bindingBytes / 256) * WINDOW_ALIGNMENT;
-    this.#pipelines = new GpuPipelines(device, (error) => this.#failure ??= error);
+    this.#dispatchesOfBatch = options.apart ? 1 : BATCH_DISPATCHES;
+    this.#failures = new GpuFailures(device);
+    this.#pipelines = new GpuPipelines(device, (error) => this.#failures.report(error));
     this.#pool = new GpuPool(device, options.memoryBudget);
     if (options.timed) this.#timer = new GpuTimer(device);
     this.#params = device.createBuffer({
       label: "params",
       size: PARAMS_BYTES,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    });
-    device.addEventListener("uncapturederror", (event) => {
-      if (!(event instanceof GPUUncapturedErrorEvent)) return;
-      event.preventDefault();
-      this.#failure ??= new Error(`The WebGPU device reports, after ${this.#running()}: ${event.error.message.trim()}`);
-    });
-    device.lost.then(({ reason, message }) => {
-      if (this.#destroyed) return;
-      this.#lost = new Error(
-        `The WebGPU device was lost (${reason}) while it ran ${this.#running()}: ${
-          message.trim() || "no reason given"
-        }`,
-      );
     });
   }
 
@@ -239,10 +239,12 @@ export class WebGpuContext implements GpuContext {
     checkDispatch(this, op, bindings, workgroups);
     const [x, y = 1, z = 1] = workgroups;
     if (x === 0 || y === 0 || z === 0) return;
-    this.#names.add(op.name);
+    // Nothing comes of it any more; the download says why.
+    if (this.#failures.lost) return;
     const { layout, pipeline } = this.#pipelines.get(op, bindings);
     const bytes = Math.max(16, Math.ceil(params.length / 4) * 16);
     if (this.#paramsEnd + bytes > PARAMS_BYTES) this.flush();
+    this.#failures.ran(op.name);
     const memories = bindings.map(({ buffer }) => this.#memory(buffer));
     const offset = this.#paramsEnd;
     params.forEach((value, i) => {
@@ -266,7 +268,7 @@ export class WebGpuContext implements GpuContext {
     pass.dispatchWorkgroups(x, y, z);
     this.#work += op.work ?? 0;
     this.#flops += op.work ?? 0;
-    if (++this.#dispatches % BATCH_DISPATCHES === 0 || this.#work >= BATCH_WORK) this.flush();
+    if (++this.#dispatches % this.#dispatchesOfBatch === 0 || this.#work >= BATCH_WORK) this.flush();
   }
 
   scratch<T extends ElementType>(type: T, length: number, { zeroed = true } = {}): GpuMemory<T> {
@@ -321,7 +323,7 @@ export class WebGpuContext implements GpuContext {
       // All of them, so that none is left rejected and unheard.
       const outcomes = await Promise.allSettled([...maps, timed]);
       const failed = outcomes.find((outcome) => outcome.status === "rejected");
-      this.#throwFailure(failed?.reason);
+      await this.#failures.settle(failed?.reason);
       return buffers.map((buffer, i) => {
         const words = staging[i].getMappedRange();
         const array = fromWords(buffer.type, words, buffer.length);
@@ -330,7 +332,6 @@ export class WebGpuContext implements GpuContext {
       }) as { -readonly [I in keyof B]: B[I] extends GpuBuffer<infer T> ? ElementArrays[T] : never };
     } finally {
       for (const copy of staging) copy.destroy();
-      this.#names.clear();
     }
   }
 
@@ -358,6 +359,7 @@ export class WebGpuContext implements GpuContext {
     this.#encoder = undefined;
     if (encoder) this.#timer?.resolve(encoder);
     this.#device.queue.submit(encoder ? [encoder.finish()] : []);
+    this.#failures.endBatch();
     this.#batch++;
   }
 
@@ -367,6 +369,7 @@ export class WebGpuContext implements GpuContext {
     this.#endPass();
     this.#encoder = undefined;
     this.#destroyed = true;
+    this.#failures.close();
     this.#timer?.destroy();
     this.#pool.destroy();
     this.#params.destroy();
@@ -397,22 +400,6 @@ export class WebGpuContext implements GpuContext {
   #endPass(): void {
     this.#pass?.end();
     this.#pass = undefined;
-  }
-
-  #throwFailure(rejected: unknown): void {
-    const failure = this.#lost ?? this.#failure ??
-      (rejected === undefined ? undefined : new Error(
-        `Cannot read back what the WebGPU device made of ${this.#running()}: ${
-          rejected instanceof Error ? rejected.message : String(rejected)
-        }`,
-        { cause: rejected },
-      ));
-    this.#failure = undefined;
-    if (failure) throw failure;
-  }
-
-  #running(): string {
-    return this.#names.size === 0 ? "nothing" : [...this.#names].map((name) => `"${name}"`).join(", ");
   }
 }
 

@@ -21,3 +21,27 @@ export function gpuTest(title: string, body: (context: WebGpuContext) => void | 
     }
   });
 }
+
+/** A GPU that can be lost: `destroy()` is what a crash of its driver looks like from above. */
+export interface Opened<T> {
+  readonly opened: T;
+  readonly gpu: GPUDevice;
+}
+
+/** Opens something on a GPU device, and gets hold of that device. */
+export async function withGpu<T>(open: () => Promise<T>): Promise<Opened<T>> {
+  const request = GPUAdapter.prototype.requestDevice;
+  const taken: GPUDevice[] = [];
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await request.call(this, descriptor);
+    taken.push(device);
+    return device;
+  };
+  try {
+    const opened = await open(), gpu = taken.at(-1);
+    if (!gpu) throw new Error("Cannot get hold of the GPU device as none was requested");
+    return { opened, gpu };
+  } finally {
+    GPUAdapter.prototype.requestDevice = request;
+  }
+}
