@@ -16,11 +16,12 @@ import { nearest } from "../runner/suggest.ts";
 import { chooseDevice } from "../stages/device.ts";
 import { tuningFile } from "../stages/tuning_file.ts";
 import { blockCases } from "./kernels/block_cases.ts";
-import { goalsOf } from "./kernels/goals.ts";
+import { goalsOf, isBusy } from "./kernels/goals.ts";
 import type { KernelCase } from "./kernels/kernel_case.ts";
 import { layerCases } from "./kernels/layer_cases.ts";
 import { measureKernels } from "./kernels/measure.ts";
 import { memoryCases } from "./kernels/memory_cases.ts";
+import { packedCases } from "./kernels/packed_cases.ts";
 import { productCases } from "./kernels/product_cases.ts";
 import { LEGEND, rate, renderDevice, renderGoals, toJson } from "./kernels/render.ts";
 
@@ -67,6 +68,7 @@ export async function main(args: readonly string[]): Promise<number> {
         ...devices.flatMap((device) => [...renderDevice(device, rate(rows, device.kind), WIDTH), ""]),
         ...absent === undefined ? [] : [...wrapText(absent, WIDTH, "  "), ""],
         ...LEGEND.flatMap((line) => wrapText(line, WIDTH, "  ")),
+        ...isBusy(rows) ? ["", "the times differ widely: other programs are at work, measure again without them"] : [],
         ...goals.length === 0 ? [] : [""],
         ...renderGoals(goals).flatMap((line) => wrapText(line, WIDTH, "  ")),
       ];
@@ -80,7 +82,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** The rows that are asked for. @throws {UsageError} when there is no such operation */
 function chooseCases({ size, op: wanted }: Options): KernelCase[] {
-  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...layerCases()];
+  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...packedCases(), ...layerCases()];
   const names = [...new Set(all.map(({ op }) => op))];
   for (const name of wanted) {
     if (names.includes(name)) continue;

@@ -1,5 +1,6 @@
 /** What the kernels must reach, by what was measured. */
 import { gemmFlops, inverseFactorFlops } from "./counts.ts";
+import { median } from "../compress/gemm_rate.ts";
 import type { Measured } from "./measure.ts";
 
 /** A goal, and how far it was reached. */
@@ -72,6 +73,14 @@ export function goalsOf(rows: readonly Measured[]): Goal[] {
     });
   }
   return goals;
+}
+
+/** Highest time over lowest from which on, for half of the rows, a machine is too busy to be measured. */
+const BUSY = 1.5;
+
+/** Whether the samples of most rows differ so much that other programs must have been at work. */
+export function isBusy(rows: readonly Measured[]): boolean {
+  return rows.length > 0 && median(rows.map(({ range: [least, most] }) => most / least)) > BUSY;
 }
 
 /** Rate by the least operations that the result takes. */

@@ -26,6 +26,11 @@ export type Work =
     readonly product?: readonly [m: number, n: number, k: number];
   }
   /** Its limit is the device's best copy. */
-  | { readonly bound: "memory"; bytes(kind: Device["kind"]): number }
+  | {
+    readonly bound: "memory";
+    bytes(kind: Device["kind"]): number;
+    /** Bytes of weights that are read over those of the packed file, where they are packed. */
+    readonly readOverStored?: number;
+  }
   /** A whole layer: of both kinds, it waits for a download of its own. */
   | { readonly bound: "layer"; readonly weights: number };

@@ -28,6 +28,8 @@ export interface Measured {
   readonly bytes: number;
   /** Floating-point operations that products and factors really made; 0 where none did. */
   readonly spent: number;
+  /** Bytes of weights that are read over those of the packed file, where they are packed. */
+  readonly readOverStored?: number;
   /** Weights of a layer. */
   readonly weights: number;
   readonly dispatches: number;
@@ -49,8 +51,8 @@ export interface MeasureOptions {
 /** Most repetitions of one sample. */
 const MOST_REPETITIONS = 1000;
 
-/** Seconds from which on one repetition is long, and samples that it is given. */
-const LONG = 0.4, LONG_SAMPLES = 3;
+/** Seconds from which on a sample takes long, and how many are taken then. */
+const LONG = [{ from: 2, samples: 2 }, { from: 0.4, samples: 3 }] as const;
 
 /** An operation that is ready on a device. */
 interface Ready {
@@ -90,9 +92,11 @@ export async function measureKernels(
     for (const kernel of cases) for (const each of counted) ready.push(await prepare(kernel, each, seconds));
     for (let round = 1; round <= samples; round++) {
       onRound?.(round, samples);
-      for (const each of ready.filter((each) => !isLong(each) || round <= LONG_SAMPLES)) {
+      for (const each of ready.filter((each) => round <= mostSamples(each))) {
+        // Whoever comes first after a pause is favoured by a busy machine.
+        if (round % 2 === 0) await sampleMatMul(each);
         each.seconds.push(await time(each, each.repetitions));
-        if (each.matmul) each.matmulSeconds.push(await timeMatMul(each.matmul, each.repetitions));
+        if (round % 2 === 1) await sampleMatMul(each);
       }
     }
     return ready.map(toMeasured);
@@ -138,9 +142,9 @@ async function repetitionsFor(ready: Ready, seconds: number): Promise<number> {
   }
 }
 
-/** Whether one sample takes so long that a few must do. */
-function isLong({ seconds }: Ready): boolean {
-  return seconds.length > 0 && seconds[0] > LONG;
+/** Fewer samples of what takes long. */
+function mostSamples({ seconds: [first = 0] }: Ready): number {
+  return LONG.find(({ from }) => first >= from)?.samples ?? Infinity;
 }
 
 /** Seconds of one of so many repetitions. */
@@ -156,6 +160,10 @@ async function time({ device, run, work }: Ready, repetitions: number): Promise<
   const spent = performance.now() - began;
   // Where noise leaves less than the idle time, a thousandth of it is not exceeded.
   return Math.max(spent - device.idle, spent / 1000) / repetitions / 1000;
+}
+
+async function sampleMatMul({ matmul, matmulSeconds, repetitions }: Ready): Promise<void> {
+  if (matmul) matmulSeconds.push(await timeMatMul(matmul, repetitions));
 }
 
 async function timeMatMul(matmul: MatMul, repetitions: number): Promise<number> {
@@ -200,6 +208,7 @@ function toMeasured({ kernel, work, device, repetitions, counts, seconds, matmul
     samples: seconds.length,
     flops: work.bound === "compute" ? work.flops : 0,
     bytes: work.bound === "memory" ? work.bytes(kind) : 0,
+    ...work.bound === "memory" && work.readOverStored !== undefined && { readOverStored: work.readOverStored },
     weights: work.bound === "layer" ? work.weights : 0,
     ...counts,
     ...matmulSeconds.length > 0 && { matmul: median(matmulSeconds) },

@@ -1,12 +1,32 @@
 import assert from "node:assert/strict";
 import { openCpuDevice } from "../../kernels/cpu.ts";
 import { blockCases } from "./block_cases.ts";
-import { goalsOf } from "./goals.ts";
+import { goalsOf, isBusy } from "./goals.ts";
 import { layerCases } from "./layer_cases.ts";
 import { type Measured, measureKernels } from "./measure.ts";
 import { memoryCases } from "./memory_cases.ts";
+import { packedCases } from "./packed_cases.ts";
 import { productCases } from "./product_cases.ts";
 import { rate, renderDevice, renderGoals, toJson } from "./render.ts";
+
+/** What devices have besides operations. */
+const OTHERS = ["alloc", "upload", "release", "download", "section", "spent", "counters", "destroy"];
+
+Deno.test("every operation of the devices has a quick row, and its least work is finite", async () => {
+  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...packedCases()];
+  const quick = all.filter((each) => each.quick), ops = new Set(quick.map(({ op }) => op));
+  const device = openCpuDevice(), methods = Object.getOwnPropertyNames(Object.getPrototypeOf(device));
+  await device.destroy();
+  const missing = methods.filter((name) => name !== "constructor" && !OTHERS.includes(name) && !ops.has(name));
+  assert.deepEqual(missing, []);
+  for (const { op, size, work } of quick) {
+    const least = work();
+    const counts = least.bound === "memory" ? [least.bytes("cpu"), least.bytes("webgpu")] : [
+      least.bound === "compute" ? least.flops : 0,
+    ];
+    assert.ok(counts.every((count) => count > 0 && Number.isFinite(count)), `${op} ${size}: ${counts}`);
+  }
+});
 
 /** Quick rows of some operations. */
 function cases(...ops: readonly string[]) {
@@ -23,7 +43,7 @@ Deno.test("measureKernels() gives each operation on each device its time, counts
     });
     assert.deepEqual(rounds, [1, 2, 3]);
     const json = JSON.parse(JSON.stringify(toJson({ size: "quick", devices: [device], rows, goals: goalsOf(rows) })));
-    assert.deepEqual(Object.keys(json), ["size", "devices", "goals"]);
+    assert.deepEqual(Object.keys(json), ["size", "devices", "busy", "goals"]);
     const [{ kind, name, rows: rated }] = json.devices;
     assert.deepEqual([kind, name], ["cpu", device.name]);
     assert.deepEqual(rated.map((row: Measured) => `${row.op} ${row.size}`), [
@@ -61,6 +81,11 @@ Deno.test("a layer is measured with the one download that it waits for", async (
   } finally {
     await device.destroy();
   }
+});
+
+Deno.test("isBusy() is true when the times of most rows differ widely", () => {
+  const wide = row({ range: [1, 1.6] }), narrow = row({ range: [1, 1.1] });
+  assert.deepEqual([isBusy([wide, wide, narrow]), isBusy([wide, narrow, narrow]), isBusy([])], [true, false, false]);
 });
 
 /** A row of WebGPU that took a millisecond. */

@@ -1,7 +1,7 @@
 /** What was measured, as tables and as JSON. */
 import type { Device } from "../../kernels/device.ts";
 import { renderTable } from "../../cli/table.ts";
-import { bestCopy, bestGemm, gflops, type Goal, percent } from "./goals.ts";
+import { bestCopy, bestGemm, gflops, type Goal, isBusy, percent } from "./goals.ts";
 import type { Measured } from "./measure.ts";
 
 /** A device as it is printed. */
@@ -52,7 +52,7 @@ export function toJson(
   },
 ) {
   const tables = devices.map(({ kind, name, choices }) => ({ kind, name, choices, rows: rate(rows, kind) }));
-  return { size, devices: tables, ...absent !== undefined && { absent }, goals };
+  return { size, devices: tables, ...absent !== undefined && { absent }, busy: isBusy(rows), goals };
 }
 
 /** Lines of one device's table. */
@@ -87,7 +87,7 @@ export function renderDevice({ name, choices }: NamedDevice, rows: readonly Rate
         row.unit,
         number(row.ofLimit, percent),
         number(row.ofMatMul, percent),
-        number(row.spentOverLeast, (spent) => spent.toFixed(2)),
+        number(row.spentOverLeast ?? row.readOverStored, (spent) => spent.toFixed(2)),
         row.dispatches > 0 ? `${row.dispatches}` : "",
         row.downloads > 0 ? `${row.downloads}` : "",
       ]),
@@ -102,7 +102,7 @@ export const LEGEND: readonly string[] = [
   "pairs of weights); GB/s by bytes that must be read or written once, a u8 being 1 byte on the CPU and 4 on WebGPU",
   "limit: of the device's best gemm, or of its best copy in this run",
   "ORT: of onnxruntime's MatMul of the same size in this run, on all cores beside WebGPU, on one beside the CPU",
-  "spent: operations made over the least; disp., downl.: shaders started and waits for the device",
+  "spent: operations made over the least, and of packed weights bytes read over bytes stored; disp., downl.: shaders started and waits for the device",
 ];
 
 /** Lines that say which goals are met. */
