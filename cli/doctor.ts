@@ -4,9 +4,9 @@ import { existsSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
-import { listSupportedBackends } from "onnxruntime-node";
 import { endpointOf, findToken } from "../hub/mod.ts";
 import { freeBytes } from "../runner/mod.ts";
+import { examineDevices } from "./doctor_devices.ts";
 import { cacheOption, type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { cacheFolder, projectFolder, runsFolder } from "./places.ts";
 import { bytes, wrapText } from "./table.ts";
@@ -16,6 +16,10 @@ import type { Terminal } from "./terminal.ts";
 export interface Finding {
   readonly name: string;
   readonly value: string;
+  /** More of it. */
+  readonly lines?: readonly string[];
+  /** The same for programs. */
+  readonly facts?: unknown;
   /** What to do, where something is lacking or can be better. */
   readonly advice?: string;
 }
@@ -23,6 +27,7 @@ export interface Finding {
 interface Options {
   readonly cache?: string;
   readonly runs?: string;
+  readonly measure: boolean;
   readonly json?: boolean;
   readonly color?: boolean;
 }
@@ -35,6 +40,7 @@ export function doctorCommand(context: CommandContext): Command {
     .description("say what this machine offers: versions, cores, memory, devices, folders, disk")
     .addOption(cacheOption())
     .addOption(runsOption())
+    .option("--no-measure", "do not time matrix products, which takes a few seconds")
     .action(async (options: Options) => {
       const terminal = context.terminal(options);
       const findings = await examine(options);
@@ -44,7 +50,7 @@ export function doctorCommand(context: CommandContext): Command {
 }
 
 /** Looks at everything. */
-async function examine({ cache, runs }: Options): Promise<Finding[]> {
+async function examine({ cache, runs, measure }: Options): Promise<Finding[]> {
   const config: { version?: string; imports?: Record<string, string> } = JSON.parse(
     await readFile(join(projectFolder, "deno.json"), "utf8"),
   );
@@ -55,11 +61,8 @@ async function examine({ cache, runs }: Options): Promise<Finding[]> {
     { name: "System", value: `${Deno.build.os} ${Deno.build.arch}` },
     examineCores(),
     examineMemory(),
-    {
-      name: "onnxruntime",
-      value: `${runtime}, providers: ${listSupportedBackends().map(({ name }) => name).join(", ")}`,
-    },
-    await examineGpu(),
+    { name: "onnxruntime", value: runtime },
+    ...await examineDevices({ cache: cacheFolder(cache), measure }),
     examineFolder("Cache", cacheFolder(cache), "--cache or PBS2P_CACHE"),
     examineFolder("Runs", runsFolder(runs), "--runs or PBS2P_RUNS"),
     await examineHub(),
@@ -93,20 +96,6 @@ function examineMemory(): Finding {
   };
 }
 
-/** The kernels run on an adapter only when asked: they have been measured on software ones so far. */
-async function examineGpu(): Promise<Finding> {
-  const name = "WebGPU";
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  if (!adapter) return { name, value: "no adapter", advice: "none is needed: the CPU is the default" };
-  const { vendor, architecture, device, description } = adapter.info;
-  const parts = [description, vendor, architecture, device].filter((part) => part !== "");
-  return {
-    name,
-    value: parts.join(", ") || "an adapter without a name",
-    advice: "try --device webgpu; the CPU is the default",
-  };
-}
-
 function examineFolder(name: string, folder: string, how: string): Finding {
   let there = folder;
   while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
@@ -127,11 +116,12 @@ async function examineHub(): Promise<Finding> {
   };
 }
 
-function print({ name, value, advice }: Finding, terminal: Terminal): void {
+function print({ name, value, lines = [], advice }: Finding, terminal: Terminal): void {
   const indent = " ".repeat(13);
   const [first, ...rest] = wrapText(`${name.padEnd(12)} ${value}`, terminal.width, indent);
   terminal.line(terminal.paint("bold", first.slice(0, 12)) + first.slice(12));
   for (const line of rest) terminal.line(line);
+  for (const more of lines) wrapText(`${indent}${more}`, terminal.width, `${indent}  `).forEach(terminal.line);
   if (advice === undefined) return;
   for (const line of wrapText(`${indent}→ ${advice}`, terminal.width, `${indent}  `)) {
     terminal.line(terminal.paint("dim", line));

@@ -42,14 +42,19 @@ export interface KernelDevice {
  */
 export const PROBE_TOLERANCE = 2e-5;
 
-/** Probes for a model, in a worker that starts with the first of them. */
+/** Probes for a model, in a worker that starts with the first of them; each provider is tried once. */
 export function openProviderProbes(spec: ModelSpec): ProviderProbes {
   let channel: Channel | undefined;
   const open = () =>
     channel ??= new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
+  const results = new Map<Provider, Promise<ProbeResult>>();
   return {
     listed: () => open().call("providers", {}),
-    probe: (provider) => open().call("probe", { spec, provider }),
+    probe: (provider) => {
+      const result = results.get(provider) ?? open().call("probe", { spec, provider });
+      results.set(provider, result);
+      return result;
+    },
     close: async () => await channel?.close(),
   };
 }

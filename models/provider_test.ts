@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { openCheckpoint } from "../checkpoints/open.ts";
 import { modelSpec } from "./config.ts";
+import { openForward } from "./forward.ts";
 import {
   chooseProvider,
   type KernelDevice,
@@ -11,6 +12,7 @@ import {
   type Provider,
   type ProviderProbes,
 } from "./provider.ts";
+import { headShapes, readTensors } from "./tensors.ts";
 
 const CPU: KernelDevice = { kind: "cpu", software: false };
 const GPU: KernelDevice = { kind: "webgpu", software: false };
@@ -108,3 +110,21 @@ for (const [name, folder] of [["llama", "../configs/models/tiny-llama"], ["opt",
     }
   });
 }
+
+Deno.test("openForward() names a provider that fails, and how to do without it", async () => {
+  const checkpoint = await openCheckpoint({
+    path: fileURLToPath(new URL("../configs/models/tiny-llama", import.meta.url)),
+  });
+  const spec = modelSpec(checkpoint.config);
+  // Of the two no machine has both.
+  const provider = Deno.build.os === "darwin" ? "dml" : "coreml";
+  const forward = await openForward(spec, { threads: 1, provider });
+  try {
+    const weights = await readTensors(checkpoint, headShapes(spec));
+    const message = new RegExp(`onnxruntime's ${provider} provider failed: .*; --forward cpu computes .* on the CPU$`);
+    await assert.rejects(forward.logits(weights, new Float32Array(spec.hidden)), { message });
+  } finally {
+    await forward.close();
+    checkpoint.close();
+  }
+});

@@ -62,7 +62,7 @@ Deno.test("the quickstart compresses a model, shows it, and is served from the c
     ]);
     const lock = parse(readFileSync(join(run.path, "recipe.lock.yaml"), "utf8"));
     assert.equal(lock.recipe.stages.spbo.solver, "joint");
-    assert.equal(lock.lock.device.kind, "cpu");
+    assert.deepEqual(lock.lock.device, metrics.device);
     const report = readFileSync(join(run.path, "report.html"), "utf8");
     assert.match(report, /^<!doctype html>/i);
     assert.doesNotMatch(
