@@ -64,7 +64,7 @@ export function patternOrder(of: number, keep: number): PatternOrder {
 }
 
 /** Pascal's triangle: [n][k] for n ≤ of, zero where k > n. */
-function binomials(of: number): readonly (readonly number[])[] {
+export function binomials(of: number): readonly (readonly number[])[] {
   const rows = [[1, ...Array<number>(of + 1).fill(0)]];
   for (let n = 1; n <= of; n++) rows.push(rows[n - 1].map((value, k) => value + (k > 0 ? rows[n - 1][k - 1] : 0)));
   return rows;

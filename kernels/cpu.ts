@@ -6,7 +6,7 @@ import { alternateRounds } from "./alternate.ts";
 import { startScales } from "./binarize.ts";
 import { choleskyUpper } from "./cholesky.ts";
 import { columnwiseSweep } from "./columnwise.ts";
-import { decodeBlock } from "./decode.ts";
+import { decodeBlock, decodeLayer } from "./decode.ts";
 import { CpuBuffer, dense, expectShape, owned, view } from "./cpu_buffer.ts";
 import {
   counted,
@@ -40,6 +40,8 @@ import { searchSalient } from "./salient.ts";
 import { searchSegments } from "./segments.ts";
 import { packedMatVec } from "./matvec.ts";
 import { expectVectors } from "./matvec_layout.ts";
+import type { PlaneShape } from "./pack.ts";
+import { packIntoBuffer, type PlacedPlanes, unpackFromBuffer } from "./plane_buffer.ts";
 import { pruneCodes, rankNM } from "./select.ts";
 import { unpackPart } from "./triangle.ts";
 import { invertUpper } from "./triangular.ts";
@@ -400,11 +402,28 @@ class CpuDevice implements Device {
   }
 
   decode(out: Matrix, options: Parameters<Device["decode"]>[1]): void {
-    const { codes, scales, segments, salient } = options;
+    const { codes, scales, segments, salient, groupSize } = options;
     const { rows, cols } = out;
+    this.#enqueue("decode", () => {
+      const block = { codes: dense(codes), scales: dense(scales), rows, cols, segments, salient };
+      if (groupSize) decodeLayer({ ...block, groupSize }, dense(out));
+      else decodeBlock(dense(out), block);
+    });
+  }
+
+  packPlanes(out: DeviceBuffer<"u32">, codes: Matrix<"u8">, shape: PlaneShape): void {
+    this.#enqueue("packPlanes", () => packIntoBuffer(owned(out).array, dense(codes), shape));
+  }
+
+  unpackPlanes(
+    codes: Matrix<"u8">,
+    found: DeviceBuffer<"u32">,
+    planes: DeviceBuffer<"u32">,
+    placed: PlacedPlanes,
+  ): void {
     this.#enqueue(
-      "decode",
-      () => decodeBlock(dense(out), { codes: dense(codes), scales: dense(scales), rows, cols, segments, salient }),
+      "unpackPlanes",
+      () => unpackFromBuffer(dense(codes), owned(found).array, owned(planes).array, placed),
     );
   }
 

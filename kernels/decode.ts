@@ -61,14 +61,20 @@ export function decodeBlock(out: Float32Array, block: BlockCodes): void {
   }
 }
 
+/** What of a layer makes its weights. */
+export type DecodableLayer = BlockCodes & Pick<QuantizedLayer, "groupSize">;
+
 /**
  * Decodes a layer into its weight matrix.
  *
+ * @param out rows × cols, overwritten
  * @returns rows × cols
  */
-export function decodeLayer(layer: QuantizedLayer): Float32Array {
+export function decodeLayer(
+  layer: DecodableLayer,
+  out: Float32Array = new Float32Array(layer.rows * layer.cols),
+): Float32Array {
   const { rows, cols, groupSize, segments, salient, codes, scales } = layer;
-  const out = new Float32Array(rows * cols);
   const stride = scalesPerBlock(layer), blocks = Math.ceil(cols / groupSize);
   const table = new Float32Array(8 * (segments + 1));
   for (let r = 0; r < rows; r++) {

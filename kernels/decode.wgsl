@@ -1,4 +1,4 @@
-// Codes and scales of a column block back to weights, a thread to a weight.
+// Codes and scales of column blocks back to weights, a thread to a weight.
 struct Params {
   rows: u32,
   cols: u32,
@@ -6,6 +6,8 @@ struct Params {
   codes_at: u32,
   scales_at: u32,
   scales_per_row: u32,
+  scales_per_block: u32,
+  group_size: u32,
   salient: u32,
 }
 
@@ -23,12 +25,12 @@ fn signed(x: f32, positive: bool) -> f32 {
   return select(-x, x, positive);
 }
 
-fn value_of(code: u32, row: u32) -> f32 {
+fn value_of(code: u32, row: u32, block: u32) -> f32 {
   let group = code >> GROUP_SHIFT;
   if (code & KEPT) == 0u || (group == 0u && params.salient == 0u) {
     return 0.0;
   }
-  let first = params.scales_at + row * params.scales_per_row;
+  let first = params.scales_at + row * params.scales_per_row + block * params.scales_per_block;
   let one = (code & SIGN) != 0u;
   if group > 0u {
     let at = first + 3u * params.salient + 2u * (group - 1u);
@@ -42,6 +44,7 @@ fn value_of(code: u32, row: u32) -> f32 {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * 64u;
   if i < params.rows * params.cols {
-    result[params.out_at + i] = value_of(codes[params.codes_at + i], i / params.cols);
+    let block = i % params.cols / params.group_size;
+    result[params.out_at + i] = value_of(codes[params.codes_at + i], i / params.cols, block);
   }
 }

@@ -9,13 +9,14 @@ const DECODE = { name: "decode", code: withTwoFloat(decodeCode) };
 
 /** See `Device.decode`. */
 export function gpuDecode(context: GpuContext, out: Matrix, options: Parameters<Device["decode"]>[1]): void {
-  const { codes, scales, salient } = options, { cols } = out;
+  const { codes, scales, salient } = options, { cols } = out, { groupSize = cols } = options;
+  const perBlock = scalesPerBlock(options), perRow = Math.ceil(cols / groupSize) * perBlock;
   for (const { rows, written, read } of rowWindows(context, { written: [out], read: [codes, scales] })) {
     const bound = [...written, ...read];
     context.run(
       DECODE,
       bound.map(({ binding }) => binding),
-      [rows, cols, ...bound.map(({ offset }) => offset), scalesPerBlock(options), Number(salient)],
+      [rows, cols, ...bound.map(({ offset }) => offset), perRow, perBlock, groupSize, Number(salient)],
       grid(context, rows * cols),
     );
   }

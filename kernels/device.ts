@@ -7,6 +7,8 @@
 import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import type { ImportanceMetric } from "./importance.ts";
 import type { MatVecShape } from "./matvec_layout.ts";
+import type { PlaneShape } from "./pack.ts";
+import type { PlacedPlanes } from "./plane_buffer.ts";
 import type { PruningType } from "./quantized_layer.ts";
 
 /** What a buffer can hold. */
@@ -242,8 +244,23 @@ export interface Device {
     errors: Matrix,
     options: BlockShape & { readonly w: Matrix; readonly factor: Matrix; readonly scales: Matrix },
   ): void;
-  /** See `decodeBlock`. */
-  decode(out: Matrix, options: BlockShape & { readonly codes: Matrix<"u8">; readonly scales: Matrix }): void;
+  /** See `decodeBlock`, or with a size of groups `decodeLayer`. */
+  decode(
+    out: Matrix,
+    options: BlockShape & { readonly codes: Matrix<"u8">; readonly scales: Matrix; readonly groupSize?: number },
+  ): void;
+  /**
+   * out := the planes of a layer's codes and what was found, for `readPlaneBuffer`; of at least `planeBufferWords`. See
+   * `packCodes`, and `packOn`.
+   */
+  packPlanes(out: DeviceBuffer<"u32">, codes: Matrix<"u8">, shape: PlaneShape): void;
+  /** codes := those of planes, and found := the header of those, for `checkUnpacked`. See `unpackCodes`, and `decodeOn`. */
+  unpackPlanes(
+    codes: Matrix<"u8">,
+    found: DeviceBuffer<"u32">,
+    planes: DeviceBuffer<"u32">,
+    placed: PlacedPlanes,
+  ): void;
 
   /** out (vectors × rows) := x·Ŵᵀ of a packed layer, for 1 to 8 vectors x (vectors × cols); see `packedMatVec`. */
   packedMatVec(out: Matrix, weights: PackedMatrix, x: Matrix): void;

@@ -29,6 +29,9 @@ export interface PlaneShape {
   readonly mask: MaskCode;
 }
 
+/** What of a layer is packed here. */
+export type PackableLayer = Omit<QuantizedLayer, "groupSize" | "scales">;
+
 /** Names of the planes, in the order in which they are stored. */
 export const PLANES = ["mask", "signs", "second_signs", "segments", "salient"] as const;
 
@@ -45,7 +48,7 @@ export const MAX_LAYER_WEIGHTS = 2 ** 31 - 1;
  * @param mask how a semi-structured mask is stored
  * @throws {RangeError} when the codes break what the layer's fields promise: N of every M, groups of salient columns, segments
  */
-export function packCodes(layer: QuantizedLayer, mask: MaskCode): Planes {
+export function packCodes(layer: PackableLayer, mask: MaskCode): Planes {
   const shape: PlaneShape = { ...layer, mask };
   checkShape(shape);
   const { rows, cols, codes, segments } = layer;
@@ -163,7 +166,7 @@ function padded(words: Uint32Array): Uint32Array {
   return longer;
 }
 
-function groupError({ codes, cols, segments }: QuantizedLayer, salientColumns: Uint8Array): RangeError {
+function groupError({ codes, cols, segments }: PackableLayer, salientColumns: Uint8Array): RangeError {
   const outside = (code: number) => code >>> GROUP_SHIFT === 0 || code >>> GROUP_SHIFT > segments;
   const at = codes.findIndex((code, i) => (code & KEPT) !== 0 && !salientColumns[i % cols] && outside(code));
   return new RangeError(
@@ -172,7 +175,8 @@ function groupError({ codes, cols, segments }: QuantizedLayer, salientColumns: U
   );
 }
 
-function checkShape({ rows, cols, keep, of, type, segments, mask }: PlaneShape): void {
+/** @throws {RangeError} for a shape that no layer has */
+export function checkShape({ rows, cols, keep, of, type, segments, mask }: PlaneShape): void {
   const weights = rows * cols;
   const whole = [rows, cols, keep, of, segments].every((value) => Number.isInteger(value) && value >= 1);
   if (!whole || weights > MAX_LAYER_WEIGHTS || keep > of || segments > 4) {
@@ -190,7 +194,7 @@ function checkShape({ rows, cols, keep, of, type, segments, mask }: PlaneShape):
 }
 
 /** 1 for each column whose kept weights are in the salient group, [cols]. */
-function findSalientColumns({ rows, cols, codes, salient }: QuantizedLayer): Uint8Array {
+function findSalientColumns({ rows, cols, codes, salient }: PackableLayer): Uint8Array {
   const columns = new Uint8Array(cols);
   if (!salient) return columns;
   // Bit 0: a kept weight in the salient group; bit 1: one in another group.
@@ -271,7 +275,8 @@ function unpackMask(words: Uint32Array, shape: PlaneShape): Uint8Array<ArrayBuff
   return codes;
 }
 
-function maskDigits({ cols, keep, of, type, mask }: PlaneShape) {
+/** How a mask of ranks is laid out; undefined for any other mask. */
+export function maskDigits({ cols, keep, of, type, mask }: PlaneShape) {
   if (type !== "semi-structured" || mask !== "enumerative") return undefined;
   const order = patternOrder(of, keep);
   const code: RadixCode = radixCode(order.count);
@@ -297,7 +302,8 @@ function wordsOf(bits: number): number {
   return Math.ceil(bits / 32);
 }
 
-function expectBits(plane: string, words: Uint32Array, bits: number): void {
+/** @throws {RangeError} when a plane has not the words that so many bits take, or its padding is not zero */
+export function expectBits(plane: string, words: Uint32Array, bits: number): void {
   if (words.length !== wordsOf(bits)) {
     throw new RangeError(
       `Cannot unpack plane ${plane}: ${bits} bits take ${wordsOf(bits)} words: current value is ${words.length}`,

@@ -110,7 +110,7 @@ Deno.test("packCodes() writes the documented bits", () => {
     ...[0, 0, 0, 0],
     KEPT | SIGN | 2 << GROUP_SHIFT, // segment 2, +
   );
-  assert.deepEqual(packCodes({ ...shape, codes, scales: new Float32Array(9) }, "enumerative"), {
+  assert.deepEqual(packCodes({ ...shape, codes }, "enumerative"), {
     mask: Uint32Array.of(35), // C(0,1) + C(1,2) + C(2,3) + C(7,4)
     signs: Uint32Array.of(0b1101),
     second_signs: Uint32Array.of(1),
@@ -125,7 +125,7 @@ Deno.test("packCodes() puts seven patterns of 4:8 in 43 bits, the eighth in 7", 
   const shape = { ...SHAPE, rows: 1, cols: 64, salient: false };
   const bits = 69n + 70n ** 6n + (6n << 43n);
   assert.deepEqual(
-    packCodes({ ...shape, codes, scales: new Float32Array(6) }, "enumerative").mask,
+    packCodes({ ...shape, codes }, "enumerative").mask,
     Uint32Array.of(Number(bits & 0xffffffffn), Number(bits >> 32n)),
   );
 });

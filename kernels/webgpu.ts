@@ -42,6 +42,10 @@ import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
 import { gpuSolveJoint } from "./joint_webgpu.ts";
 import { expectVectors } from "./matvec_layout.ts";
 import { gpuPackedMatVec } from "./matvec_webgpu.ts";
+import type { PlaneShape } from "./pack.ts";
+import { gpuPackPlanes } from "./pack_webgpu.ts";
+import type { PlacedPlanes } from "./plane_buffer.ts";
+import { gpuUnpackPlanes } from "./unpack_webgpu.ts";
 import { gpuResign } from "./resign_webgpu.ts";
 import { gpuSearchSalient } from "./salient_webgpu.ts";
 import { gpuSearchSegments } from "./segments_webgpu.ts";
@@ -284,6 +288,19 @@ class WebGpuDevice implements Device {
 
   decode(out: Matrix, options: Parameters<Device["decode"]>[1]): void {
     this.#encode("decode", (context) => gpuDecode(context, out, options));
+  }
+
+  packPlanes(out: DeviceBuffer<"u32">, codes: Matrix<"u8">, shape: PlaneShape): void {
+    this.#encode("packPlanes", (context) => gpuPackPlanes(context, out, codes, shape));
+  }
+
+  unpackPlanes(
+    codes: Matrix<"u8">,
+    found: DeviceBuffer<"u32">,
+    planes: DeviceBuffer<"u32">,
+    placed: PlacedPlanes,
+  ): void {
+    this.#encode("unpackPlanes", (context) => gpuUnpackPlanes(context, codes, found, planes, placed));
   }
 
   packedMatVec(out: Matrix, weights: PackedMatrix, x: Matrix): void {

@@ -1,0 +1,73 @@
+// Ranks of a row's N:M patterns (`combinations.ts`) as digits, a thread to a tile of them.
+override BASE: u32;
+override TILE: u32;
+override KEEP: u32;
+override OF: u32;
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  first_row: u32,
+  codes_at: u32,
+  row_bits: u32,
+  mask_at: u32,
+  // 0: patterns are checked, not written.
+  written: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> planes: array<atomic<u32>>;
+@group(0) @binding(1) var<storage, read> codes: array<u32>;
+// Bits of so many digits.
+@group(0) @binding(2) var<storage, read> widths: array<u32>;
+// [M, M + 1]: C(n, k).
+@group(0) @binding(3) var<storage, read> choose: array<u32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = id.x + id.y * groups.x * 64u;
+  let runs = params.cols / OF;
+  let tiles = (runs + TILE - 1u) / TILE;
+  let row = index / tiles;
+  if row >= params.rows {
+    return;
+  }
+  let first = index % tiles * TILE;
+  let digits = min(TILE, runs - first);
+  var tile = Tile();
+  var wrong = false;
+  for (var run = first + digits; run > first; run--) {
+    let at = params.codes_at + row * params.cols + (run - 1u) * OF;
+    var rank = 0u;
+    var found = 0u;
+    for (var position = 0u; position < OF; position++) {
+      if (codes[at + position] & KEPT) != 0u {
+        found++;
+        if params.written == 1u {
+          rank += choose[position * (OF + 1u) + found];
+        }
+      }
+    }
+    wrong |= found != KEEP;
+    if TILE == 1u {
+      tile = tile_of(rank);
+    } else {
+      tile = append(tile, BASE, rank);
+    }
+  }
+  if wrong {
+    atomicOr(&planes[0], BAD_COUNT);
+    return;
+  }
+  if params.written == 0u {
+    return;
+  }
+  let bit = (params.first_row + row) * params.row_bits + first / TILE * widths[TILE];
+  let at = params.mask_at + bit / 32u;
+  let words = placed(tile, bit);
+  for (var i = 0u; i < 3u; i++) {
+    if words[i] != 0u {
+      atomicOr(&planes[at + i], words[i]);
+    }
+  }
+}

@@ -1,0 +1,73 @@
+// Ranks of a row's N:M patterns as codes that are kept or not, a thread to a tile of digits.
+override BASE: u32;
+override TILE: u32;
+override KEEP: u32;
+override OF: u32;
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  first_row: u32,
+  codes_at: u32,
+  row_bits: u32,
+  mask_at: u32,
+  mask_end: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(1) var<storage, read_write> found: array<atomic<u32>>;
+@group(0) @binding(2) var<storage, read> planes: array<u32>;
+// Bits of so many digits.
+@group(0) @binding(3) var<storage, read> widths: array<u32>;
+// [M, M + 1]: C(n, k).
+@group(0) @binding(4) var<storage, read> choose: array<u32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+fn word(at: u32) -> u32 {
+  if at < params.mask_end {
+    return planes[at];
+  }
+  return 0u;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = id.x + id.y * groups.x * 64u;
+  let runs = params.cols / OF;
+  let tiles = (runs + TILE - 1u) / TILE;
+  let row = index / tiles;
+  if row >= params.rows {
+    return;
+  }
+  let first = index % tiles * TILE;
+  let last = first + min(TILE, runs - first) - 1u;
+  let bit = (params.first_row + row) * params.row_bits + first / TILE * widths[TILE];
+  let from_word = params.mask_at + bit / 32u;
+  let words = vec3u(word(from_word), word(from_word + 1u), word(from_word + 2u));
+  var tile = taken(words, bit, widths[last - first + 1u]);
+  for (var run = first; run <= last; run++) {
+    // The last digit is what is left.
+    var rank = tile.low | (tile.middle << 16u);
+    var high = tile.high;
+    if run < last {
+      let parts = split(tile, BASE);
+      rank = parts.digit;
+      high = 0u;
+      tile = parts.rest;
+    }
+    if high != 0u || rank >= BASE {
+      atomicOr(&found[0], BAD_DIGIT);
+    }
+    let at = params.codes_at + row * params.cols + run * OF;
+    var left = KEEP;
+    for (var position = OF; position > 0u; position--) {
+      let before = choose[(position - 1u) * (OF + 1u) + left];
+      let kept = left > 0u && before <= rank;
+      if kept {
+        rank -= before;
+        left--;
+      }
+      codes[at + position - 1u] = select(0u, KEPT, kept);
+    }
+  }
+}
