@@ -4,7 +4,7 @@ import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, quantiz
 import type { BatchOptions, LayerPool } from "./layer_pool.ts";
 
 /**
- * A pool of one: the device is opened with the first batch and stays until `close`.
+ * A pool of one: the device is opened with the first batch and stays until `close`, or until a batch fails.
  *
  * @param open e.g. `openWebGpuDevice`
  */
@@ -39,15 +39,21 @@ class DeviceLayers implements LayerPool {
     compute: (device: Device, job: J) => Promise<R>,
     { signal, onLayer }: BatchOptions<R>,
   ): Promise<R[]> {
-    const device = await (this.#device ??= this.#open());
     const results: R[] = [];
-    for (const [index, job] of jobs.entries()) {
-      signal?.throwIfAborted();
-      // The device takes the arrays over; a Hessian is copied as long as later layers need it too.
-      const shared = job.upper && jobs.slice(index + 1).some(({ upper }) => upper === job.upper);
-      const result = await compute(device, shared ? { ...job, upper: job.upper?.slice() } : job);
-      results.push(result);
-      onLayer?.(result);
+    try {
+      const device = await (this.#device ??= this.#open());
+      for (const [index, job] of jobs.entries()) {
+        signal?.throwIfAborted();
+        // The device takes the arrays over; a Hessian is copied as long as later layers need it too.
+        const shared = job.upper && jobs.slice(index + 1).some(({ upper }) => upper === job.upper);
+        const result = await compute(device, shared ? { ...job, upper: job.upper?.slice() } : job);
+        results.push(result);
+        onLayer?.(result);
+      }
+    } catch (error) {
+      // It may be lost, and what it holds of a layer is nobody's: the next batch opens another one.
+      this.close();
+      throw error;
     }
     return results;
   }
