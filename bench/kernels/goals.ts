@@ -28,7 +28,7 @@ const MOST_TILES = 0.56;
 export function goalsOf(rows: readonly Measured[]): Goal[] {
   const webgpu = rows.filter(({ device }) => device === "webgpu"), goals: Goal[] = [];
   const last = (op: string) => webgpu.filter((row) => row.op === op).at(-1);
-  const gemm = webgpu.find(({ op, size }) => op === "gemm" && size === "1024 × 1024 × 1024");
+  const gemm = webgpu.find(({ op, size }) => op === "gemm" && size === "1024³");
   const factor = last("factorHessian"), syrk = last("syrk"), layer = last("layer");
   if (gemm?.matmul !== undefined) {
     const rate = gflops(gemm), part = gemm.matmul / gemm.seconds;
@@ -56,7 +56,7 @@ export function goalsOf(rows: readonly Measured[]): Goal[] {
     });
   }
   if (syrk) {
-    const [n, , k] = syrk.size.split(" × ").map(Number), part = syrk.spent / gemmFlops(n, n, k);
+    const n = parseInt(syrk.size), part = syrk.spent / (syrk.flops * 2 * n / (n + 1));
     goals.push({
       name: `syrk of ${n}, tiles over all tiles`,
       found: part.toFixed(3),

@@ -98,11 +98,11 @@ function row(change: Partial<Measured>): Measured {
 Deno.test("goalsOf() holds what was measured on WebGPU against each goal", () => {
   const third = 600 ** 3 / 3;
   const rows = [
-    row({ size: "1024 × 1024 × 1024", flops: 1.5e7, matmul: 0.9e-4 }),
+    row({ size: "1024³", flops: 1.5e7, matmul: 0.9e-4 }),
     row({ op: "syrk", size: "100 × 100 × 10", flops: 1e5, spent: 1.1e5 }),
     row({ op: "factorHessian", size: "600", flops: third, spent: 2.1 * third, seconds: third / 8e9 }),
     row({ op: "layer", size: "1 × 1", bound: "layer", downloads: 2 }),
-    row({ op: "gemm", size: "1024 × 1024 × 1024", device: "cpu", flops: 1e9, matmul: 1e-3 }),
+    row({ op: "gemm", size: "1024³", device: "cpu", flops: 1e9, matmul: 1e-3 }),
   ];
   const goals = goalsOf(rows);
   assert.deepEqual(goals.map(({ name, met }) => [name, met]), [
@@ -120,14 +120,14 @@ Deno.test("goalsOf() holds what was measured on WebGPU against each goal", () =>
 
 Deno.test("renderDevice() stays within its width, each row with unit and limit", () => {
   const rows = [
-    row({ size: "1024 × 1024 × 1024 aᵀ", flops: 2e7, spent: 2.5e7, dispatches: 3, matmul: 1e-4 }),
+    row({ size: "1024³ aᵀ", flops: 2e7, spent: 2.5e7, dispatches: 3, matmul: 1e-4 }),
     row({ op: "searchSegments", size: "1536 × 128", bound: "memory", bytes: 1e6, seconds: 0.15, dispatches: 1000 }),
     row({ op: "copy", size: "1536 × 128", bound: "memory", bytes: 1e6, seconds: 5e-5 }),
   ];
   const lines = renderDevice({ kind: "webgpu", name: "Some GPU", choices: [] }, rate(rows, "webgpu"), 100);
   assert.ok(lines.every((line) => [...line].length <= 100));
   const words = lines.map((line) => line.replaceAll(/ {2,}/g, " | "));
-  assert.equal(words[4], "gemm | 1024 × 1024 × 1024 aᵀ | 1.00 ms | 20.0 | GFLOP/s | 100 % | 10 % | 1.25 | 3");
+  assert.equal(words[4], "gemm | 1024³ aᵀ | 1.00 ms | 20.0 | GFLOP/s | 100 % | 10 % | 1.25 | 3");
   assert.equal(words[5], "searchSegments | 1536 × 128 | 150 ms | 0.0067 | GB/s | <0.1 % | 1000");
   assert.equal(words[6], "copy | 1536 × 128 | 50.0 µs | 20.0 | GB/s | 100 %");
 });

@@ -32,7 +32,7 @@ export function productCases(): KernelCase[] {
       const transposeA = kind === "aᵀ", transposeB = kind === "bᵀ";
       return {
         op: "gemm",
-        size: `${m} × ${n} × ${k} ${kind}`.trim(),
+        size: `${shape(m, n, k)} ${kind}`.trim(),
         quick,
         limits: m === 512,
         work: () => ({ bound: "compute", flops: gemmFlops(m, n, k), product: [m, n, k] }),
@@ -46,7 +46,7 @@ export function productCases(): KernelCase[] {
     }),
     ...([[576, 128, true], [1024, 1024, true], [2048, 256, false]] as const).map(([n, k, quick]): KernelCase => ({
       op: "syrk",
-      size: `${n} × ${n} × ${k}`,
+      size: shape(n, n, k),
       quick,
       work: () => ({ bound: "compute", flops: syrkFlops(n, k) }),
       open(device) {
@@ -91,6 +91,10 @@ export function productCases(): KernelCase[] {
       },
     },
   ];
+}
+
+function shape(m: number, n: number, k: number): string {
+  return m === n && n === k ? `${m}³` : `${m} × ${n} × ${k}`;
 }
 
 function random(device: Device, rows: number, cols: number): Matrix {
