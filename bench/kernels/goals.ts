@@ -1,5 +1,5 @@
 /** What the kernels must reach, by what was measured. */
-import { gemmFlops, inverseFactorFlops } from "./counts.ts";
+import { inverseFactorFlops } from "./counts.ts";
 import { median } from "../compress/gemm_rate.ts";
 import type { Measured } from "./measure.ts";
 

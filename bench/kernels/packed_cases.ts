@@ -1,7 +1,9 @@
-/** Products with packed layers. */
+/** Layers packed, unpacked, and multiplied with while packed. */
 import { encodeLayer } from "../../checkpoints/packed_layer.ts";
-import { matrix } from "../../kernels/device.ts";
+import { type Device, matrix } from "../../kernels/device.ts";
 import { arrangedBytes, arrangeWeights, uploadPacked } from "../../kernels/matvec_layout.ts";
+import { type MaskCode, packCodes } from "../../kernels/pack.ts";
+import { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "../../kernels/plane_buffer.ts";
 import { type QuantizedLayer, scalesPerBlock } from "../../kernels/quantized_layer.ts";
 import { elementBytes } from "./counts.ts";
 import { BLOCK, blockData, randomWeights } from "./data.ts";
@@ -10,12 +12,44 @@ import type { KernelCase, Work } from "./kernel_case.ts";
 /** Columns that share scales. */
 const GROUP = 128;
 
-/** Products with one vector, as in generation, and with eight. */
+/** How masks are stored: as files have them by default. */
+const MASK: MaskCode = "enumerative";
+
+/** Planes from codes and back; products with one vector, as in generation, and with eight. */
 export function packedCases(): KernelCase[] {
   return ([[1536, 512, true], [4096, 4096, false]] as const).flatMap(([rows, cols, quick]) => {
     let made: QuantizedLayer | undefined;
     const layer = () => made ??= binarizedLayer(rows, cols);
-    return [1, 8].map((vectors): KernelCase => ({
+    const planes = () => makePlaneBuffer(packCodes(layer(), MASK));
+    const rearranges = (): Work => {
+      const words = planes().length;
+      return { bound: "memory", bytes: (kind) => elementBytes({ f32: words, u8: rows * cols }, kind) };
+    };
+    const upload = (device: Device) => matrix(device.upload("u8", layer().codes.slice()), rows, cols);
+    const size = `${rows} × ${cols}`,
+      packing: KernelCase = {
+        op: "packPlanes",
+        size,
+        quick,
+        work: rearranges,
+        open(device) {
+          const shape = { ...layer(), mask: MASK };
+          const codes = upload(device), out = device.alloc("u32", planeBufferWords(shape));
+          return () => device.packPlanes(out, codes, shape);
+        },
+      };
+    const unpacking: KernelCase = {
+      op: "unpackPlanes",
+      size,
+      quick,
+      work: rearranges,
+      open(device) {
+        const placed = { ...layer(), mask: MASK, starts: planeStarts(packCodes(layer(), MASK)) };
+        const words = device.upload("u32", planes()), found = device.alloc("u32", PLANE_HEADER), codes = upload(device);
+        return () => device.unpackPlanes(codes, found, words, placed);
+      },
+    };
+    const products = [1, 8].map((vectors): KernelCase => ({
       op: "packedMatVec",
       size: `${rows} × ${cols} × ${vectors}`,
       quick,
@@ -27,13 +61,14 @@ export function packedCases(): KernelCase[] {
         return () => device.packedMatVec(out, weights, x);
       },
     }));
+    return [packing, unpacking, ...products];
   });
 }
 
 /** Bytes of the weights as they are read, beside those of the packed file. */
 function workOf(layer: QuantizedLayer, vectors: number): Work {
   const read = arrangedBytes(arrangeWeights(layer)), f32 = vectors * (layer.rows + layer.cols);
-  const { tensors } = encodeLayer(layer, { mask: "enumerative", scales: "f16" });
+  const { tensors } = encodeLayer(layer, { mask: MASK, scales: "f16" });
   const stored = Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
   return { bound: "memory", bytes: (kind) => read + elementBytes({ f32 }, kind), readOverStored: read / stored };
 }
