@@ -55,7 +55,7 @@ fn storeInverse(i: u32, k: u32, value: f32) {
 }
 
 @compute @workgroup_size(${ACROSS}, ${ACROSS})
-fn main(@builtin(local_invocation_id) id: vec3<u32>) {
+fn main(@builtin(local_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let x = id.x;
   let y = id.y;
 ${each((a, b) => `  var v${a}_${b} = load(y + ${a * ACROSS}u, x + ${b * ACROSS}u);`)}
@@ -96,24 +96,10 @@ ${lines(range(block + 1, blocks), (b) => `      vectors[turn + x + ${b * ACROSS}
     }
     let diagonal = sqrt(pivot);
 ${lines(above, (a) => `    let i${a} = vectors[turn + y + ${a * ACROSS}u];`)}
-    if (x == s) {
-${
-    lines(above, (a) => {
-      if (a < block) return `      h[params.offset + (y + ${a * ACROSS}u) * params.stride + j] = i${a} / diagonal;`;
-      const value = `select(select(i${a} / diagonal, diagonal, y == s), 0.0, y > s)`;
-      const at = `params.offset + (y + ${a * ACROSS}u) * params.stride + j`;
-      return `      if (y + ${a * ACROSS}u < params.size) { h[${at}] = ${value}; }`;
-    })
-  }
-${
-    lines(
-      range(block + 1, blocks),
-      (a) =>
-        `      if (y + ${a * ACROSS}u < params.size) { h[params.offset + (y + ${
-          a * ACROSS
-        }u) * params.stride + j] = 0.0; }`,
-    )
-  }
+    // One thread for each row of R's column.
+    if (lane < params.size) {
+      h[params.offset + lane * params.stride + j] =
+        select(select(0.0, diagonal, lane == j), vectors[turn + min(lane, j)] / diagonal, lane < j);
     }
 ${lines(above, (a) => `    let r${a} = ${a < block ? `i${a} / pivot` : `select(0.0, i${a} / pivot, y < s)`};`)}
 ${

@@ -206,7 +206,8 @@ function panels(
     { name: "gemm", code: pack, constants: { TILE: tile } },
     [{ buffer: out, access: "read_write" }, x.binding],
     [rows, depth, padded, x.offset, rowStep, innerStep],
-    [Math.ceil(tile * padded / 64), count],
+    // A thread packs 16 elements.
+    [Math.ceil(tile * padded / 1024), count],
   );
   return out;
 }
