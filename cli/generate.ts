@@ -79,7 +79,10 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
 
 /** A provider other than the default is said aloud, beside the text. */
 async function choose(checkpoint: Checkpoint, wanted: WantedProvider, terminal: Terminal): Promise<Provider> {
-  const { provider, why } = await chooseForward(modelSpec(checkpoint.config), await chooseDevice("auto"), wanted);
+  const { provider, why } = await chooseForward(modelSpec(checkpoint.config), await chooseDevice("auto"), {
+    wanted,
+    length: 1,
+  });
   terminal.note(`forward passes on ${provider} (${why})`);
   return provider;
 }

@@ -2,6 +2,7 @@
 import { InputError } from "../checkpoints/input_error.ts";
 import type { ProbeResult, Provider } from "./forward_protocol.ts";
 import type { ModelSpec } from "./spec.ts";
+import { blockShapes, headShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
 
 export type { ProbeResult, Provider } from "./forward_protocol.ts";
@@ -34,6 +35,8 @@ export interface KernelDevice {
   readonly kind: "cpu" | "webgpu";
   /** Whether the adapter only plays a GPU on the processor. */
   readonly software: boolean;
+  /** Bytes of a binding, where a WebGPU adapter was looked at. */
+  readonly bindable?: number;
 }
 
 /**
@@ -41,6 +44,17 @@ export interface KernelDevice {
  * float16) give 3e-4 and more.
  */
 export const PROBE_TOLERANCE = 2e-5;
+
+/**
+ * Bytes of the largest array that onnxruntime gets or makes: weights, or the attention scores of one window.
+ *
+ * @param length tokens of a window
+ */
+export function largestArray(spec: ModelSpec, length: number): number {
+  const weights = [...blockShapes(spec, 0).values(), ...headShapes(spec).values()];
+  const values = [spec.heads * length * length, ...weights.map((shape) => shape.reduce((a, b) => a * b, 1))];
+  return 4 * Math.max(...values);
+}
 
 /** Probes for a model, in a worker that starts with the first of them; each provider is tried once. */
 export function openProviderProbes(spec: ModelSpec): ProviderProbes {
@@ -64,6 +78,7 @@ export function openProviderProbes(spec: ModelSpec): ProviderProbes {
  *
  * `auto` takes the first that opens and agrees with the cpu where the kernels run on a GPU, and the cpu everywhere else.
  *
+ * @param largest bytes of the largest array (`largestArray`): what a binding cannot hold would fail hours into a run
  * @throws {InputError} the provider asked for cannot be used
  * @example
  * ```ts
@@ -83,10 +98,16 @@ export async function chooseProvider(
   wanted: WantedProvider,
   device: KernelDevice,
   probes: ProviderProbes,
+  largest = 0,
 ): Promise<ProviderChoice> {
+  const problemOf = async (provider: Provider, listed: readonly string[]) => {
+    const { bindable = Infinity } = device;
+    if (provider !== "webgpu" || largest <= bindable) return await problemWith(provider, listed, probes);
+    return `the model's largest array has ${largest} bytes, and the adapter binds ${bindable} at most`;
+  };
   if (wanted === "cpu") return { provider: "cpu", why: "asked for with --forward cpu" };
   if (wanted !== "auto") {
-    const problem = await problemWith(wanted, await probes.listed(), probes);
+    const problem = await problemOf(wanted, await probes.listed());
     if (problem === undefined) return { provider: wanted, why: `asked for with --forward ${wanted}` };
     throw new InputError(
       `Cannot run forward passes on onnxruntime's ${wanted} provider: ${problem}; use --forward cpu or --forward auto`,
@@ -100,7 +121,7 @@ export async function chooseProvider(
   const problems: string[] = [];
   for (const provider of PROVIDERS) {
     if (provider === "cpu" || !listed.includes(provider)) continue;
-    const problem = await problemWith(provider, listed, probes);
+    const problem = await problemOf(provider, listed);
     const before = problems.length > 0 ? `; before it, ${problems.join("; ")}` : "";
     if (problem === undefined) return { provider, why: `auto: it opens and agrees with the cpu provider${before}` };
     problems.push(`${provider}: ${problem}`);

@@ -6,6 +6,7 @@ import { openForward } from "./forward.ts";
 import {
   chooseProvider,
   type KernelDevice,
+  largestArray,
   openProviderProbes,
   type ProbeResult,
   problemWith,
@@ -89,6 +90,26 @@ Deno.test("chooseProvider() takes the one asked for or refuses, and never anothe
   ) {
     await assert.rejects(chooseProvider(wanted, GPU, probes(refused)), { name: "InputError", message });
   }
+});
+
+Deno.test("chooseProvider() leaves webgpu where a binding cannot hold the model's largest array", async () => {
+  const spec = modelSpec({
+    ...{ model_type: "llama", hidden_size: 64, intermediate_size: 128, vocab_size: 1000 },
+    ...{ num_hidden_layers: 1, num_attention_heads: 2 },
+  });
+  assert.equal(largestArray(spec, 8), 4 * 64 * 1000);
+  const scores = largestArray(spec, 512);
+  assert.equal(scores, 4 * spec.heads * 512 * 512);
+  const device = { ...GPU, bindable: scores - 1 };
+  const results = { webgpu: right, dml: right };
+  const { provider, why } = await chooseProvider("auto", device, probes(results), scores);
+  assert.equal(provider, "dml");
+  assert.match(why, new RegExp(`has ${scores} bytes, and the adapter binds ${scores - 1} at most`));
+  await assert.rejects(chooseProvider("webgpu", device, probes(results), scores), /largest array/);
+  assert.equal(
+    (await chooseProvider("auto", { ...device, bindable: scores }, probes(results), scores)).provider,
+    "webgpu",
+  );
 });
 
 for (const [name, folder] of [["llama", "../configs/models/tiny-llama"], ["opt", "../tests/fixtures/tiny-opt"]]) {

@@ -4,6 +4,7 @@ import { InputError } from "../checkpoints/input_error.ts";
 import {
   chooseProvider,
   type KernelDevice,
+  largestArray,
   openProviderProbes,
   type ProviderChoice,
   type WantedProvider,
@@ -21,6 +22,7 @@ export interface DeviceChoice extends KernelDevice {
 /** What is asked of an adapter here. */
 export interface AdapterFacts {
   readonly info: Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description" | "isFallbackAdapter">;
+  readonly limits: Pick<GPUSupportedLimits, "maxStorageBufferBindingSize">;
 }
 
 /** Where adapters come from; null where there is none. */
@@ -38,12 +40,12 @@ export async function requestAdapter(): Promise<GPUAdapter | null> {
 }
 
 /** Whether an adapter only plays a GPU on the processor: by its own word, or by its name. */
-export function isSoftware({ info }: AdapterFacts): boolean {
+export function isSoftware({ info }: Pick<AdapterFacts, "info">): boolean {
   return info.isFallbackAdapter || SOFTWARE.test(`${info.description} ${info.device} ${info.vendor}`);
 }
 
 /** What an adapter is called; numbers stand where a driver gives no words. */
-export function adapterName({ info: { description, device, vendor } }: AdapterFacts): string {
+export function adapterName({ info: { description, device, vendor } }: Pick<AdapterFacts, "info">): string {
   return description || device || vendor || "unnamed adapter";
 }
 
@@ -80,28 +82,32 @@ export async function chooseDevice(
     if (isSoftware(adapter)) {
       return cpu(`auto: the WebGPU adapter found, ${name}, is software; --device webgpu takes it all the same`);
     }
-    return { kind: "webgpu", software: false, name, why: "auto: a WebGPU adapter that is no software was found" };
+    const why = "auto: a WebGPU adapter that is no software was found";
+    return { kind: "webgpu", software: false, bindable: adapter.limits.maxStorageBufferBindingSize, name, why };
   }
   if (!adapter) throw new InputError(`Cannot run on webgpu as no adapter was found: ${REMEDY}`);
   const [software, why] = [isSoftware(adapter), "asked for with --device webgpu"];
-  const name = adapterName(adapter);
-  return { kind: "webgpu", software, name, why: software ? `${why}; the adapter is software` : why };
+  return {
+    ...{ kind: "webgpu", software, bindable: adapter.limits.maxStorageBufferBindingSize, name: adapterName(adapter) },
+    why: software ? `${why}; the adapter is software` : why,
+  };
 }
 
 /**
  * Chooses what a model's forward passes run on. Providers are tried in a worker, for planning as for running: which one
  * computes is part of the keys.
  *
+ * @param options `wanted` (auto), and the tokens of the longest window
  * @throws {InputError} the provider asked for cannot be used
  */
 export async function chooseForward(
   spec: ModelSpec,
   device: KernelDevice,
-  wanted: WantedProvider = "auto",
+  { wanted = "auto", length }: { readonly wanted?: WantedProvider; readonly length: number },
 ): Promise<ProviderChoice> {
   const probes = openProviderProbes(spec);
   try {
-    return await chooseProvider(wanted, device, probes);
+    return await chooseProvider(wanted, device, probes, largestArray(spec, length));
   } finally {
     await probes.close();
   }

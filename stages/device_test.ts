@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { type AdapterFacts, type AdapterSource, chooseDevice, isSoftware } from "./device.ts";
 
 function adapter(description: string, isFallbackAdapter = false, vendor = "4318"): AdapterFacts {
-  return { info: { description, isFallbackAdapter, vendor, architecture: "", device: "" } };
+  const info = { description, isFallbackAdapter, vendor, architecture: "", device: "" };
+  return { info, limits: { maxStorageBufferBindingSize: 2 ** 31 - 1 } };
 }
 
 const found = (facts: AdapterFacts | null): AdapterSource => () => Promise.resolve(facts);
@@ -44,7 +45,8 @@ Deno.test("chooseDevice() takes WebGPU where an adapter is no software or asked 
 
 Deno.test("chooseDevice() knows the CPU by its threads and a GPU by its name", async () => {
   assert.match((await chooseDevice("cpu")).name, /\d+ threads$/);
-  assert.equal((await chooseDevice("auto", found(GPU))).name, "NVIDIA GeForce RTX 4090");
+  const gpu = await chooseDevice("auto", found(GPU));
+  assert.deepEqual([gpu.name, gpu.bindable], ["NVIDIA GeForce RTX 4090", 2 ** 31 - 1]);
   assert.equal((await chooseDevice("auto", found(adapter("", false, "")))).name, "unnamed adapter");
 });
 

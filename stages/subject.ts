@@ -27,7 +27,7 @@ export interface Machine {
   readonly chooseForward: (
     spec: ModelSpec,
     device: DeviceChoice,
-    wanted: OpenOptions["forward"],
+    options: { readonly wanted?: OpenOptions["forward"]; readonly length: number },
   ) => Promise<ProviderChoice>;
 }
 
@@ -58,8 +58,10 @@ export async function openSubject(
   try {
     const spec = modelSpec(checkpoint.config);
     checkShapes(spec, recipe);
-    const forward = await machine.chooseForward(spec, device, options.forward);
     const access = { hashes, hub };
+    const texts = await describeTexts(recipe, checkpoint, spec, access);
+    const length = Math.max(...[texts.calibration, ...texts.evaluations.values()].map(({ length }) => length));
+    const forward = await machine.chooseForward(spec, device, { wanted: options.forward, length });
     const planning: Planning = {
       recipe,
       checkpoint,
@@ -68,7 +70,7 @@ export async function openSubject(
       forward,
       architecture: architectureOf(spec),
       identities: await identify(checkpoint, spec),
-      ...await describeTexts(recipe, checkpoint, spec, access),
+      ...texts,
       tools: new Tools({ recipe, checkpoint, spec, device: device.kind, provider: forward.provider, access, warn }),
     };
     return makeSubject(planning, orderSteps(stages.flatMap((stage) => stage.plan(planning))));
