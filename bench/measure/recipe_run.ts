@@ -53,7 +53,7 @@ export async function runRecipe(
   try {
     const subject = await pipeline.open(recipe, {
       purpose: "run",
-      device: "auto",
+      device: "cpu",
       cache: cache.folder,
       hashes: cache.fileHashes,
       warn,
