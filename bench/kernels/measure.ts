@@ -93,10 +93,7 @@ export async function measureKernels(
     for (let round = 1; round <= samples; round++) {
       onRound?.(round, samples);
       for (const each of ready.filter((each) => round <= mostSamples(each))) {
-        // Whoever comes first after a pause is favoured by a busy machine.
-        if (round % 2 === 0) await sampleMatMul(each);
-        each.seconds.push(await time(each, each.repetitions));
-        if (round % 2 === 1) await sampleMatMul(each);
+        await sample(each);
       }
     }
     return ready.map(toMeasured);
@@ -162,8 +159,18 @@ async function time({ device, run, work }: Ready, repetitions: number): Promise<
   return Math.max(spent - device.idle, spent / 1000) / repetitions / 1000;
 }
 
-async function sampleMatMul({ matmul, matmulSeconds, repetitions }: Ready): Promise<void> {
-  if (matmul) matmulSeconds.push(await timeMatMul(matmul, repetitions));
+/** Takes one sample of an operation, and one of the product that it is measured by. */
+async function sample(ready: Ready): Promise<void> {
+  const { device, matmul, repetitions, seconds, matmulSeconds } = ready;
+  // In turns where a turn costs nothing: whoever comes first after a pause is favoured by a busy machine.
+  const turns = matmul && device.device.kind === "cpu" ? repetitions : 1;
+  let own = 0, other = 0;
+  for (let turn = 0; turn < turns; turn++) {
+    own += await time(ready, repetitions / turns) / turns;
+    if (matmul) other += await timeMatMul(matmul, repetitions / turns) / turns;
+  }
+  seconds.push(own);
+  if (matmul) matmulSeconds.push(other);
 }
 
 async function timeMatMul(matmul: MatMul, repetitions: number): Promise<number> {
