@@ -85,7 +85,7 @@ function openRun(id: string, runs: string): RunRecord {
 
 /** Two runs side by side: recipe values that differ, then the numbers of their results. */
 export function renderComparison({ a, b, recipe, metrics }: RunComparison, width: number): string[] {
-  const lines = [`a  ${a.run}  ${a.outcome}`, `b  ${b.run}  ${b.outcome}`, ""];
+  const lines = [`a  ${a.run}  ${a.outcome}, ${whereOf(a)}`, `b  ${b.run}  ${b.outcome}, ${whereOf(b)}`, ""];
   if (recipe.length === 0) lines.push("The recipes are the same.");
   else {
     const rows = recipe.map(({ field, before, now }) => [field, text(before), text(now)]);
@@ -122,6 +122,11 @@ function describeRun(
     ...(error === undefined ? [] : [`error    ${error}`]),
     `folder   ${folder}`,
   ];
+}
+
+/** The kernels' device, and the forward passes' where it is another. */
+function whereOf({ device: { kind, forward } }: RunInfo): string {
+  return forward === undefined || forward.provider === kind ? kind : `${kind}, forward passes on ${forward.provider}`;
 }
 
 function number(value: number | undefined): string {

@@ -52,7 +52,10 @@ export interface InputSums {
   readonly diagonal?: Float32Array;
 }
 
-/** onnxruntime's execution providers that forward passes can run on. */
+/**
+ * onnxruntime's execution providers that forward passes can run on. Operators that one lacks onnxruntime computes on the
+ * cpu: of the webgpu provider's only LogSoftmax, and the arithmetic of shapes.
+ */
 export type Provider = "cpu" | "webgpu" | "cuda" | "coreml" | "dml";
 
 /** How the worker's engine is set up. */
