@@ -1,7 +1,7 @@
 /** One packed layer as tensors: bit planes and scales, and the header that says how to read them. */
 import * as z from "zod";
 import { toFloat16 } from "../kernels/float16.ts";
-import { MAX_LAYER_WEIGHTS, packCodes, PLANES, unpackCodes } from "../kernels/pack.ts";
+import { MAX_LAYER_WEIGHTS, packCodes, PLANES, type Planes, unpackCodes } from "../kernels/pack.ts";
 import { type QuantizedLayer, scalesPerBlock } from "../kernels/quantized_layer.ts";
 import { type Tensor, toFloat32 } from "./safetensors.ts";
 
@@ -37,15 +37,16 @@ export interface EncodedLayer {
  *
  * @param layer codes [rows, cols], scales [rows, blocks, scalesPerBlock]
  * @param options `mask` of semi-structured layers; type of the stored scales
+ * @param planes what `packCodes` makes of the codes, where something else has done so
  * @throws {RangeError} when the codes break the layer's own promise, or a scale is not finite in the stored type
  */
 export function encodeLayer(
   layer: QuantizedLayer,
   { mask, scales }: Pick<LayerHeader, "mask" | "scales">,
+  planes: Planes = packCodes(layer, mask),
 ): EncodedLayer {
   const { rows, cols, groupSize, keep, of, type, segments, salient } = layer;
   const header: LayerHeader = { rows, cols, groupSize, keep, of, type, segments, salient, mask, scales };
-  const planes = packCodes(layer, mask);
   const shape = scalesShape(header);
   const count = shape.reduce((product, length) => product * length, 1);
   if (layer.scales.length !== count) {
@@ -76,13 +77,26 @@ export function encodeLayer(
  *
  * @throws {RangeError} when the tensors are not what packing a layer of this header writes
  */
-export function restoreLayer({ header, tensors }: EncodedLayer): QuantizedLayer {
+export function restoreLayer(encoded: EncodedLayer): QuantizedLayer {
+  const { mask: _mask, scales: _scales, ...layer } = encoded.header;
+  const { planes, scales } = storedParts(encoded);
+  return { ...layer, codes: unpackCodes(planes, encoded.header), scales };
+}
+
+/**
+ * What is stored of a layer, before any bit is unpacked.
+ *
+ * @returns bit planes; scales [rows, blocks, scales of a block]
+ * @throws {RangeError} when a tensor has another type, or the scales have another shape, than the header says
+ */
+export function storedParts(
+  { header, tensors }: EncodedLayer,
+): { readonly planes: Planes; readonly scales: Float32Array } {
   const plane = (name: typeof PLANES[number]) => {
     const data = tensors[name]?.data ?? new Uint32Array(0);
     if (!(data instanceof Uint32Array)) throw new RangeError(`Cannot unpack plane ${name}: dtype must be U32`);
     return data;
   };
-  const { mask: _mask, scales: _scales, ...layer } = header;
   const shape = scalesShape(header);
   const stored = tensors.scales;
   const dtype = header.scales === "f16" ? "F16" : "F32";
@@ -92,14 +106,14 @@ export function restoreLayer({ header, tensors }: EncodedLayer): QuantizedLayer 
         `current value is ${stored === undefined ? "nothing" : `${stored.dtype} [${stored.shape.join(", ")}]`}`,
     );
   }
-  const codes = unpackCodes({
+  const planes: Planes = {
     mask: plane("mask"),
     signs: plane("signs"),
     second_signs: plane("second_signs"),
     segments: plane("segments"),
     salient: plane("salient"),
-  }, header);
-  return { ...layer, codes, scales: toFloat32(stored) };
+  };
+  return { planes, scales: toFloat32(stored) };
 }
 
 /** [rows, blocks, scales per block] */

@@ -1,10 +1,11 @@
 // Ranks of a row's N:M patterns (`combinations.ts`) as digits, a thread to a tile of them.
-override BASE: u32;
-override TILE: u32;
-override KEEP: u32;
-override OF: u32;
-
 struct Params {
+  base: u32,
+  // Digits of a tile.
+  tile: u32,
+  // N and M.
+  keep: u32,
+  run: u32,
   rows: u32,
   cols: u32,
   first_row: u32,
@@ -26,33 +27,33 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = id.x + id.y * groups.x * 64u;
-  let runs = params.cols / OF;
-  let tiles = (runs + TILE - 1u) / TILE;
+  let runs = params.cols / params.run;
+  let tiles = (runs + params.tile - 1u) / params.tile;
   let row = index / tiles;
   if row >= params.rows {
     return;
   }
-  let first = index % tiles * TILE;
-  let digits = min(TILE, runs - first);
+  let first = index % tiles * params.tile;
+  let digits = min(params.tile, runs - first);
   var tile = Tile();
   var wrong = false;
   for (var run = first + digits; run > first; run--) {
-    let at = params.codes_at + row * params.cols + (run - 1u) * OF;
+    let at = params.codes_at + row * params.cols + (run - 1u) * params.run;
     var rank = 0u;
     var found = 0u;
-    for (var position = 0u; position < OF; position++) {
+    for (var position = 0u; position < params.run; position++) {
       if (codes[at + position] & KEPT) != 0u {
         found++;
         if params.written == 1u {
-          rank += choose[position * (OF + 1u) + found];
+          rank += choose[position * (params.run + 1u) + found];
         }
       }
     }
-    wrong |= found != KEEP;
-    if TILE == 1u {
+    wrong |= found != params.keep;
+    if params.tile == 1u {
       tile = tile_of(rank);
     } else {
-      tile = append(tile, BASE, rank);
+      tile = append(tile, params.base, rank);
     }
   }
   if wrong {
@@ -62,7 +63,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if params.written == 0u {
     return;
   }
-  let bit = (params.first_row + row) * params.row_bits + first / TILE * widths[TILE];
+  let bit = (params.first_row + row) * params.row_bits + first / params.tile * widths[params.tile];
   let at = params.mask_at + bit / 32u;
   let words = placed(tile, bit);
   for (var i = 0u; i < 3u; i++) {

@@ -1,8 +1,8 @@
 // Marks as digits, a thread to a tile of them.
-override BASE: u32;
-override TILE: u32;
-
 struct Params {
+  base: u32,
+  // Digits of a tile.
+  tile: u32,
   signs_at: u32,
   // Words of one of the two planes of marks.
   marks: u32,
@@ -20,18 +20,18 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let kept = atomicLoad(&planes[1]);
   let twice = atomicLoad(&planes[2]);
   let count = kept - twice;
-  if index > count / TILE || index * TILE >= count {
+  if index > count / params.tile || index * params.tile >= count {
     return;
   }
-  let first = index * TILE;
-  let digits = min(TILE, count - first);
+  let first = index * params.tile;
+  let digits = min(params.tile, count - first);
   var tile = Tile();
   for (var i = first + digits; i > first; i--) {
     let at = (i - 1u) / 32u;
     let bit = (i - 1u) % 32u;
-    tile = append(tile, BASE, ((marks[at] >> bit) & 1u) | (((marks[params.marks + at] >> bit) & 1u) << 1u));
+    tile = append(tile, params.base, ((marks[at] >> bit) & 1u) | (((marks[params.marks + at] >> bit) & 1u) << 1u));
   }
-  let bit = index * widths[TILE];
+  let bit = index * widths[params.tile];
   let at = params.signs_at + (kept + 31u) / 32u + (twice + 31u) / 32u + bit / 32u;
   let words = placed(tile, bit);
   for (var i = 0u; i < 3u; i++) {

@@ -39,8 +39,8 @@ const PACK_COLUMNS = { name: "pack_columns", code: withSections(packColumns) };
 const COUNTS = { name: "plane_counts", code: withSections(countsCode) };
 const SCAN = { name: "plane_scan", code: scanCode };
 const PACK_BITS = { name: "pack_bits", code: withSections(packBits) };
-const PACK_SEGMENTS = withSections(packSegments);
-const PACK_PATTERNS = withSections(packPatterns);
+const PACK_SEGMENTS = { name: "pack_segments", code: withSections(packSegments) };
+const PACK_PATTERNS = { name: "pack_patterns", code: withSections(packPatterns) };
 
 /**
  * See `Device.packPlanes`.
@@ -84,9 +84,9 @@ export function gpuPackPlanes(
   if (segments > 1) {
     const code = radixCode(segments), tile = code.widths.length - 1, widths = uploadWords(context, code.widths);
     context.run(
-      { name: "pack_segments", code: PACK_SEGMENTS, constants: { BASE: code.base, TILE: tile } },
+      PACK_SEGMENTS,
       [writesBuffer(planes), readsBuffer(marks), readsBuffer(widths)],
-      [signsAt, marksWords],
+      [code.base, tile, signsAt, marksWords],
       grid(context, Math.ceil(weights / tile)),
     );
     context.release(widths);
@@ -107,9 +107,21 @@ export function gpuPackPatterns(
   const widths = uploadWords(context, code.widths), choose = uploadWords(context, digits ? chooseTable(of) : [0]);
   for (const { row, rows, read: [from] } of rowWindows(context, { read: [codes] })) {
     context.run(
-      { name: "pack_patterns", code: PACK_PATTERNS, constants: { BASE: code.base, TILE: tile, KEEP: keep, OF: of } },
+      PACK_PATTERNS,
       [writesBuffer(planes), from.binding, readsBuffer(widths), readsBuffer(choose)],
-      [rows, cols, row, from.offset, digits?.rowBits ?? 0, PLANE_HEADER, Number(digits !== undefined)],
+      [
+        code.base,
+        tile,
+        keep,
+        of,
+        rows,
+        cols,
+        row,
+        from.offset,
+        digits?.rowBits ?? 0,
+        PLANE_HEADER,
+        Number(digits !== undefined),
+      ],
       grid(context, rows * tiles),
     );
   }

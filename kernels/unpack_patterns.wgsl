@@ -1,10 +1,11 @@
 // Ranks of a row's N:M patterns as codes that are kept or not, a thread to a tile of digits.
-override BASE: u32;
-override TILE: u32;
-override KEEP: u32;
-override OF: u32;
-
 struct Params {
+  base: u32,
+  // Digits of a tile.
+  tile: u32,
+  // N and M.
+  keep: u32,
+  run: u32,
   rows: u32,
   cols: u32,
   first_row: u32,
@@ -33,15 +34,15 @@ fn word(at: u32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = id.x + id.y * groups.x * 64u;
-  let runs = params.cols / OF;
-  let tiles = (runs + TILE - 1u) / TILE;
+  let runs = params.cols / params.run;
+  let tiles = (runs + params.tile - 1u) / params.tile;
   let row = index / tiles;
   if row >= params.rows {
     return;
   }
-  let first = index % tiles * TILE;
-  let last = first + min(TILE, runs - first) - 1u;
-  let bit = (params.first_row + row) * params.row_bits + first / TILE * widths[TILE];
+  let first = index % tiles * params.tile;
+  let last = first + min(params.tile, runs - first) - 1u;
+  let bit = (params.first_row + row) * params.row_bits + first / params.tile * widths[params.tile];
   let from_word = params.mask_at + bit / 32u;
   let words = vec3u(word(from_word), word(from_word + 1u), word(from_word + 2u));
   var tile = taken(words, bit, widths[last - first + 1u]);
@@ -50,18 +51,18 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     var rank = tile.low | (tile.middle << 16u);
     var high = tile.high;
     if run < last {
-      let parts = split(tile, BASE);
+      let parts = split(tile, params.base);
       rank = parts.digit;
       high = 0u;
       tile = parts.rest;
     }
-    if high != 0u || rank >= BASE {
+    if high != 0u || rank >= params.base {
       atomicOr(&found[0], BAD_DIGIT);
     }
-    let at = params.codes_at + row * params.cols + run * OF;
-    var left = KEEP;
-    for (var position = OF; position > 0u; position--) {
-      let before = choose[(position - 1u) * (OF + 1u) + left];
+    let at = params.codes_at + row * params.cols + run * params.run;
+    var left = params.keep;
+    for (var position = params.run; position > 0u; position--) {
+      let before = choose[(position - 1u) * (params.run + 1u) + left];
       let kept = left > 0u && before <= rank;
       if kept {
         rank -= before;

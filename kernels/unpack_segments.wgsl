@@ -1,8 +1,8 @@
 // Digits as marks, a thread to a tile of them.
-override BASE: u32;
-override TILE: u32;
-
 struct Params {
+  base: u32,
+  // Digits of a tile.
+  tile: u32,
   segments_at: u32,
   segments_end: u32,
   // Words of one of the two planes of marks.
@@ -27,12 +27,12 @@ fn word(at: u32) -> u32 {
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = id.x + id.y * groups.x * 64u;
   let count = atomicLoad(&found[1]) - atomicLoad(&found[2]);
-  if index > count / TILE || index * TILE >= count {
+  if index > count / params.tile || index * params.tile >= count {
     return;
   }
-  let first = index * TILE;
-  let last = first + min(TILE, count - first) - 1u;
-  let bit = index * widths[TILE];
+  let first = index * params.tile;
+  let last = first + min(params.tile, count - first) - 1u;
+  let bit = index * widths[params.tile];
   let from_word = params.segments_at + bit / 32u;
   let words = vec3u(word(from_word), word(from_word + 1u), word(from_word + 2u));
   var tile = taken(words, bit, widths[last - first + 1u]);
@@ -40,12 +40,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     var mark = tile.low;
     var high = tile.middle | tile.high;
     if i < last {
-      let parts = split(tile, BASE);
+      let parts = split(tile, params.base);
       mark = parts.digit;
       high = 0u;
       tile = parts.rest;
     }
-    if high != 0u || mark >= BASE {
+    if high != 0u || mark >= params.base {
       atomicOr(&found[0], BAD_DIGIT);
     }
     if (mark & 1u) != 0u {

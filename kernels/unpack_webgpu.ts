@@ -25,8 +25,8 @@ import { grid, readsBuffer, rowWindows, writesBuffer } from "./webgpu_dispatch.t
 const UNPACK_MASK = { name: "unpack_mask", code: withSections(unpackMask) };
 const UNPACK_COLUMNS = { name: "unpack_columns", code: unpackColumns };
 const UNPACK_CODES = { name: "unpack_codes", code: withSections(unpackCodes) };
-const UNPACK_PATTERNS = withSections(unpackPatterns);
-const UNPACK_SEGMENTS = withSections(unpackSegments);
+const UNPACK_PATTERNS = { name: "unpack_patterns", code: withSections(unpackPatterns) };
+const UNPACK_SEGMENTS = { name: "unpack_segments", code: withSections(unpackSegments) };
 
 /** Kinds of mask, as the shader has them; ranks are read by another. */
 const MASK_KINDS = { none: 0, structured: 1, unstructured: 2, "semi-structured": 2 } as const;
@@ -61,9 +61,9 @@ export function gpuUnpackPlanes(
   if (segments > 1) {
     const code = radixCode(segments), tile = code.widths.length - 1, widths = uploadWords(context, code.widths);
     context.run(
-      { name: "unpack_segments", code: UNPACK_SEGMENTS, constants: { BASE: code.base, TILE: tile } },
+      UNPACK_SEGMENTS,
       [writesBuffer(marks), writesBuffer(found), readsBuffer(planes), readsBuffer(widths)],
-      [starts.segments, planes.length, marksWords],
+      [code.base, tile, starts.segments, planes.length, marksWords],
       grid(context, Math.ceil(weights / tile)),
     );
     context.release(widths);
@@ -103,13 +103,9 @@ function unpackMaskInto(
   const widths = uploadWords(context, code.widths), choose = uploadWords(context, chooseTable(of));
   for (const { row, rows, written: [to] } of rowWindows(context, { written: [codes] })) {
     context.run(
-      {
-        name: "unpack_patterns",
-        code: UNPACK_PATTERNS,
-        constants: { BASE: code.base, TILE: tile, KEEP: keep, OF: of },
-      },
+      UNPACK_PATTERNS,
       [to.binding, writesBuffer(found), readsBuffer(planes), readsBuffer(widths), readsBuffer(choose)],
-      [rows, cols, row, to.offset, rowBits, starts.mask, planes.length],
+      [code.base, tile, keep, of, rows, cols, row, to.offset, rowBits, starts.mask, planes.length],
       grid(context, rows * tiles),
     );
   }

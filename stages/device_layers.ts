@@ -1,5 +1,8 @@
 /** Layers on a device that is one for the whole machine, such as a GPU: one after another, in one stream of commands. */
+import { type EncodedLayer, storedParts } from "../checkpoints/packed_layer.ts";
 import type { Device } from "../kernels/device.ts";
+import type { MaskCode, PackableLayer, Planes } from "../kernels/pack.ts";
+import { decodeOn, packOn } from "../kernels/plane_device.ts";
 import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, quantizeLayer, searchMasks } from "./layer.ts";
 import type { BatchOptions, LayerPool } from "./layer_pool.ts";
 
@@ -29,9 +32,30 @@ class DeviceLayers implements LayerPool {
     return this.#each(jobs, searchMasks, options);
   }
 
+  pack(layer: PackableLayer, mask: MaskCode): Promise<Planes> {
+    return this.#use((device) => packOn(device, layer, mask));
+  }
+
+  decode(layer: EncodedLayer): Promise<Float32Array> {
+    return this.#use((device) => {
+      const { planes, scales } = storedParts(layer);
+      return decodeOn(device, planes, { ...layer.header, scales });
+    });
+  }
+
   close(): void {
     this.#device?.then((device) => device.destroy(), () => {});
     this.#device = undefined;
+  }
+
+  async #use<R>(compute: (device: Device) => Promise<R>): Promise<R> {
+    try {
+      return await compute(await (this.#device ??= this.#open()));
+    } catch (error) {
+      // It may be lost, and what it holds of a layer is nobody's: the next batch opens another one.
+      this.close();
+      throw error;
+    }
   }
 
   async #each<J extends MaskJob, R>(
@@ -39,9 +63,8 @@ class DeviceLayers implements LayerPool {
     compute: (device: Device, job: J) => Promise<R>,
     { signal, onLayer }: BatchOptions<R>,
   ): Promise<R[]> {
-    const results: R[] = [];
-    try {
-      const device = await (this.#device ??= this.#open());
+    return await this.#use(async (device) => {
+      const results: R[] = [];
       for (const [index, job] of jobs.entries()) {
         signal?.throwIfAborted();
         // The device takes the arrays over; a Hessian is copied as long as later layers need it too.
@@ -50,11 +73,7 @@ class DeviceLayers implements LayerPool {
         results.push(result);
         onLayer?.(result);
       }
-    } catch (error) {
-      // It may be lost, and what it holds of a layer is nobody's: the next batch opens another one.
-      this.close();
-      throw error;
-    }
-    return results;
+      return results;
+    });
   }
 }

@@ -3,6 +3,9 @@
  *
  * Results do not depend on the number of workers, only the order in which they arrive does.
  */
+import { type EncodedLayer, restoreLayer } from "../checkpoints/packed_layer.ts";
+import { decodeLayer } from "../kernels/decode.ts";
+import { type MaskCode, type PackableLayer, packCodes, type Planes } from "../kernels/pack.ts";
 import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./layer.ts";
 
 /** How a pool is opened. */
@@ -34,6 +37,16 @@ export interface LayerPool {
   quantize(jobs: readonly LayerJob[], options?: BatchOptions<LayerResult>): Promise<LayerResult[]>;
   /** The same for `searchMasks`. */
   searchMasks(jobs: readonly MaskJob[], options?: BatchOptions<MaskResult>): Promise<MaskResult[]>;
+  /**
+   * Packs a layer's codes, which are handed over; see `packCodes`.
+   * @throws {Error} when they break what the layer's fields promise
+   */
+  pack(layer: PackableLayer, mask: MaskCode): Promise<Planes>;
+  /**
+   * Weights of a packed layer, rows × cols.
+   * @throws {Error} when its tensors are not what packing writes
+   */
+  decode(layer: EncodedLayer): Promise<Float32Array>;
   /** Stops the workers; batches still running reject. */
   close(): void;
 }
@@ -153,6 +166,15 @@ class WorkerPool implements LayerPool {
       onLayer?.(reply.result);
     });
     return results;
+  }
+
+  // On this thread: sending a layer to a worker and back takes longer than it is worth.
+  async pack(layer: PackableLayer, mask: MaskCode): Promise<Planes> {
+    return await Promise.resolve(packCodes(layer, mask));
+  }
+
+  async decode(layer: EncodedLayer): Promise<Float32Array> {
+    return await Promise.resolve(decodeLayer(restoreLayer(layer)));
   }
 
   close(): void {

@@ -80,7 +80,7 @@ function blockStep({ spec, tools }: Planning, block: number): Step {
           codes: codes.data as Uint8Array,
           scales: scales.data as Float32Array,
         };
-        const encoded = encodeLayer(layer, options);
+        const encoded = encodeLayer(layer, options, await tools.pool().pack(layer, options.mask));
         await writer.write(`${name}.safetensors`, encoded.tensors as Record<Component, Tensor>);
         headers[name] = encoded.header;
         context.progress(index + 1, Object.keys(layers).length);

@@ -12,22 +12,28 @@ export function forwardSources(): readonly URL[] {
 export function quantizeSources(device: string): readonly URL[] {
   return [
     ...sourcesIn("../kernels/").filter(({ pathname }) =>
-      !PACKING.test(pathname) && (device === "webgpu" || !WEBGPU.test(pathname))
+      !PACKING.test(pathname) && !PACKING_WEBGPU.test(pathname) && !PRODUCTS.test(pathname) &&
+      (device === "webgpu" || !WEBGPU.test(pathname))
     ),
     ...["./layer.ts", "./layer_open.ts", "./layer_block.ts"].map((file) => new URL(file, import.meta.url)),
   ];
 }
 
 /** What turns them into bits. */
-export function packSources(): readonly URL[] {
+export function packSources(device: string): readonly URL[] {
   return [
-    ...sourcesIn("../kernels/").filter(({ pathname }) => PACKING.test(pathname)),
+    ...sourcesIn("../kernels/").filter(({ pathname }) =>
+      PACKING.test(pathname) || (device === "webgpu" && PACKING_WEBGPU.test(pathname))
+    ),
     new URL("../checkpoints/packed_layer.ts", import.meta.url),
   ];
 }
 
 const WEBGPU = /webgpu[^/]*\.ts$|_wgsl\.ts$|\.wgsl$/;
 const PACKING = /\/(pack|combinations|radix|float16|quantized_layer)\.ts$/;
+const PACKING_WEBGPU = /\/((pack|plane|unpack)_[^/]+\.(ts|wgsl)|digits\.wgsl)$/;
+/** Products with packed layers, which no stage needs. */
+const PRODUCTS = /\/(matvec[^/]*|half\.wgsl)$/;
 
 /**
  * Hash of source files as code: comments and white space do not count, so that prose may change without a re-run.

@@ -1,6 +1,5 @@
 /** What running steps share and planning never opens: the forward pass, the layer pool, the tokenizer, weights. */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { restoreLayer } from "../checkpoints/packed_layer.ts";
 import {
   type DatasetAccess,
   loadWindows,
@@ -9,7 +8,6 @@ import {
   type WindowOptions,
   type Windows,
 } from "../datasets/mod.ts";
-import { decodeLayer } from "../kernels/decode.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { type Forward, openForward } from "../models/forward.ts";
 import type { Provider } from "../models/provider.ts";
@@ -51,7 +49,7 @@ export class Tools {
     this.sources = {
       forward: sourceHash(forwardSources()),
       quantize: sourceHash(quantizeSources(options.device)),
-      pack: sourceHash(packSources()),
+      pack: sourceHash(packSources(options.device)),
     };
     this.warn = options.warn;
   }
@@ -85,7 +83,7 @@ export class Tools {
     const others = new Map([...blockShapes(this.#options.spec, block)].filter(([name]) => !packedNames.has(name)));
     const weights = await this.weights(others);
     for await (const [name, encoded] of readPackedLayers(packed, linears)) {
-      weights[`${name}.weight`] = decodeLayer(restoreLayer(encoded));
+      weights[`${name}.weight`] = await this.pool().decode(encoded);
     }
     return weights;
   }
