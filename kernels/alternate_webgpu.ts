@@ -27,7 +27,7 @@ const rounds: GpuOp = {
 export function gpuAlternate(context: GpuContext, scales: Matrix, options: Parameters<Device["alternate"]>[1]): void {
   const { w, gram, codes, rank, segments, salient, pruned, iterations } = options;
   const { rows, cols } = w, steps = scheduleSteps(options), groups = segments + 1, stride = scalesPerBlock(options);
-  const perRow = groups * steps * FORMS * 2, reduction = groups * steps * FORMS + 2 * GROUP_THREADS;
+  const perRow = (groups * steps * FORMS + groups * 3) * 2, reduction = groups * steps * FORMS + 2 * GROUP_THREADS;
   for (const tile of rowTiles(context, rows, { scratch: perRow, cols, work: cols * cols })) {
     const scratch = context.scratch("f32", tile.rows * perRow);
     const read = [
@@ -41,9 +41,13 @@ export function gpuAlternate(context: GpuContext, scales: Matrix, options: Param
       const params = [tile.rows, cols, from, to, segments, steps, pruned, ...first.offsets];
       context.run(forms, first.bindings, params, [tile.rows]);
     }
-    const roundParams = [tile.rows, salient ? 0 : 1, salient ? 1 : 0, steps, iterations, stride, ...second.offsets];
     const workgroups = [Math.ceil(tile.rows / GROUP_THREADS), salient ? groups : segments] as const;
-    context.run(rounds, second.bindings, roundParams, workgroups);
+    // Before the first round, loops sum the forms up; between steps they begin anew.
+    const cost = (round: number) => round === 0 ? steps * (FORMS + 1) : 1 + Number(round % iterations === 0);
+    for (const { from, to } of columnRanges(steps * iterations, cost)) {
+      const params = [tile.rows, salient ? 0 : 1, salient ? 1 : 0, steps, iterations, stride, from, to];
+      context.run(rounds, second.bindings, [...params, ...second.offsets], workgroups);
+    }
     context.release(scratch);
   }
 }

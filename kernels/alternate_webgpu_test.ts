@@ -21,3 +21,16 @@ for (const schedule of ["stepwise", "oneshot"] as const) {
     }
   });
 }
+
+gpuTest("gpuAlternate() goes on with the rounds that one dispatch does not take", async (context) => {
+  // Of 150 000 rounds in 15 steps, those of the last steps decide.
+  const block = binarizedBlock("heavy", { rows: 3, cols: 32, segments: 2, salient: true, of: 16, pruned: 15 });
+  const gpu = onGpu(context, block), wanted = block.scales.slice();
+  const rounds = { ...block, schedule: "stepwise", iterations: 10_000 } as const;
+  const before = context.dispatches;
+  gpuAlternate(context, gpu.scales, { ...rounds, ...gpu });
+  assert.equal(context.dispatches - before, 4, "forms, and rounds in three parts");
+  alternateRounds(wanted, rounds);
+  const [scales] = await context.download([gpu.scales.buffer]), apart = difference(withoutOffset(scales), wanted);
+  assert.ok(apart <= 2e-7, `${apart}`);
+});
