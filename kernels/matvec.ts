@@ -4,7 +4,7 @@
  * The inputs of eight columns make 256 sums, one for each choice of them; every row then looks its sums up, a byte of a mask at a
  * time, instead of adding weight by weight. Source of the idea: T-MAC, arXiv 2407.00088, which looks up products of bits.
  */
-import { CHUNK, chunkShape, type MatVecWeights } from "./matvec_layout.ts";
+import { CHUNK, type ChunkShape, chunkShape, type MatVecWeights } from "./matvec_layout.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 
 /**
@@ -17,101 +17,133 @@ import { scalesPerBlock } from "./quantized_layer.ts";
  * @param vectors 1..8
  */
 export function packedMatVec(out: Float32Array, weights: MatVecWeights, x: Float32Array, vectors: number): void {
-  const { rows, cols } = weights, sums = new Float64Array(vectors * rows);
+  const { rows, cols, groupSize } = weights, sums = new Float64Array(vectors * rows);
   const tables = Array.from(
     { length: vectors },
     (_, vector) => subsetSums(x.subarray(vector * cols, (vector + 1) * cols)),
   );
+  const levels = new Float64Array(scalesPerBlock(weights) * rows), seen = new Uint16Array(rows);
+  const bits: WordBits = {
+    kept: new Int32Array(rows),
+    positive: new Int32Array(rows),
+    low: new Int32Array(rows),
+    high: new Int32Array(rows),
+  };
+  let read = -1;
   for (let chunk = 0, base = 0; chunk * CHUNK < cols; chunk++) {
-    addChunk(sums, tables, weights, { chunk, base });
-    base += chunkShape(weights, chunk).words * rows;
+    const shape = chunkShape(weights, chunk);
+    seen.fill(0);
+    for (let word = 0; word < shape.perPlane; word++) {
+      readWord(bits, seen, weights, { shape, base, word });
+      const column = chunk * CHUNK / 32 + word, first = column * 32, last = Math.min(cols, first + 32);
+      for (let col = first; col < last;) {
+        const block = Math.floor(col / groupSize), stop = Math.min(last, (block + 1) * groupSize);
+        if (block !== read) readLevels(levels, weights, read = block);
+        const run = bitsBetween(col - first, stop - first), salient = run & weights.salientColumns[column];
+        for (const [vector, table] of tables.entries()) {
+          const some = sums.subarray(vector * rows, (vector + 1) * rows), at = column * 1024;
+          if (salient !== 0) addSalient(some, bits, levels, { table, at, run: salient });
+          addSegments(some, bits, levels, { table, at, run: run & ~salient, weights });
+        }
+        col = stop;
+      }
+    }
+    base += shape.words * rows;
   }
   out.set(sums);
 }
 
-/** One word of a row: bits of weights. */
-interface WordBits {
-  readonly row: number;
-  readonly kept: number;
-  readonly positive: number;
-  /** Lower and higher bits of marks, see `MatVecShape`. */
-  readonly low: number;
-  readonly high: number;
-  readonly salient: number;
+/** One word of all rows, [rows] each: which weights are kept, which are positive, and the two bits of their marks. */
+type WordBits = Readonly<Record<"kept" | "positive" | "low" | "high", Int32Array>>;
+
+/**
+ * Reads a word of a chunk.
+ *
+ * @param seen [rows]: kept weights of the chunk in words before this one, which is added
+ */
+function readWord(
+  { kept, positive, low, high }: WordBits,
+  seen: Uint16Array,
+  { rows, planes, marks, words }: MatVecWeights,
+  { shape, base, word }: { readonly shape: ChunkShape; readonly base: number; readonly word: number },
+): void {
+  const { perPlane, signs } = shape;
+  const at = base + word * planes * rows, signsAt = base + perPlane * planes * rows, stride = (1 + marks) * rows;
+  for (let row = 0; row < rows; row++) {
+    const one = planes > 0 ? words[at + row] | 0 : -1, two = planes > 1 ? words[at + rows + row] | 0 : 0;
+    const mask = one | two, before = seen[row], shift = before & 31, count = ones(mask);
+    const place = signsAt + (before >>> 5) * stride + row;
+    // Bits beyond the last word of signs are those of columns that the layer does not have.
+    const more = shift + count > 32 && (before >>> 5) + 1 < signs;
+    const left = 32 - shift;
+    seen[row] = before + count;
+    kept[row] = mask;
+    low[row] = two & ~one;
+    high[row] = two & one;
+    if (before >>> 5 >= signs) continue;
+    positive[row] = spread(mask, words[place] >>> shift | (more ? words[place + stride] << left : 0));
+    if (marks === 0) continue;
+    const lower = place + rows;
+    low[row] = spread(mask, words[lower] >>> shift | (more ? words[lower + stride] << left : 0));
+    if (marks === 1) continue;
+    const higher = lower + rows;
+    high[row] = spread(mask, words[higher] >>> shift | (more ? words[higher + stride] << left : 0));
+  }
 }
 
-/** Adds one chunk's share to all rows. @param sums vectors × rows */
-function addChunk(
+/** Where the sums of a word are, and which of its columns are meant. */
+interface Run {
+  readonly table: Float64Array;
+  readonly at: number;
+  readonly run: number;
+}
+
+/** Adds Σ (mean ± scale ± second scale)·x of salient columns to all rows. */
+function addSalient(
   sums: Float64Array,
-  tables: readonly Float64Array[],
-  weights: MatVecWeights,
-  { chunk, base }: { readonly chunk: number; readonly base: number },
+  { kept, positive, low }: WordBits,
+  levels: Float64Array,
+  { table, at, run }: Run,
 ): void {
-  const { rows, cols, groupSize, planes, marks, words, salientColumns } = weights;
-  const { perPlane, signs } = chunkShape(weights, chunk), perBlock = scalesPerBlock(weights);
-  const signsAt = base + perPlane * planes * rows, stride = (1 + marks) * rows;
-  const add = adder(sums, tables, weights);
+  const rows = sums.length;
   for (let row = 0; row < rows; row++) {
-    let seen = 0;
-    for (let word = 0; word < perPlane; word++) {
-      const at = base + word * planes * rows + row, first = chunk * CHUNK + word * 32;
-      const one = planes > 0 ? words[at] : -1, two = planes > 1 ? words[at + rows] : 0;
-      const kept = planes > 1 ? one | two : one, count = ones(kept), shift = seen & 31;
-      const from = seen >>> 5, signAt = signsAt + from * stride + row;
-      const some = from < signs, more = shift + count > 32 && from + 1 < signs;
-      const bits = (plane: number) => {
-        const at = signAt + plane * rows;
-        const bits = some ? words[at] >>> shift : 0;
-        return spread(kept, more ? bits | words[at + stride] << (32 - shift) : bits);
-      };
-      seen += count;
-      const positive = bits(0), low = marks > 0 ? bits(1) : two & ~one, high = marks > 1 ? bits(2) : two & one;
-      const found = { row, kept, positive, low, high, salient: salientColumns[first >>> 5] };
-      const last = Math.min(cols, first + 32);
-      for (let col = first; col < last;) {
-        const block = Math.floor(col / groupSize), stop = Math.min(last, (block + 1) * groupSize);
-        add(found, bitsBetween(col - first, stop - first), block * perBlock, first * 32);
-        col = stop;
-      }
+    const mask = kept[row] & run;
+    if (mask === 0) continue;
+    const all = lookUp(table, at, mask), plus = lookUp(table, at, mask & positive[row]);
+    const again = lookUp(table, at, mask & low[row]);
+    sums[row] += levels[row] * all + levels[rows + row] * (2 * plus - all) +
+      levels[2 * rows + row] * (2 * again - all);
+  }
+}
+
+/** Adds Σ (mean ± scale)·x of other columns to all rows, segment by segment. */
+function addSegments(
+  sums: Float64Array,
+  { kept, positive, low, high }: WordBits,
+  levels: Float64Array,
+  { table, at, run, weights: { segments, salient } }: Run & { readonly weights: MatVecWeights },
+): void {
+  const rows = sums.length;
+  for (let mark = 0; mark < segments; mark++) {
+    const means = (salient ? 3 * rows : 0) + 2 * mark * rows, sizes = means + rows;
+    const notLow = mark & 1 ? 0 : -1, notHigh = mark & 2 ? 0 : -1;
+    for (let row = 0; row < rows; row++) {
+      const mask = kept[row] & run & (low[row] ^ notLow) & (high[row] ^ notHigh);
+      const all = lookUp(table, at, mask), plus = lookUp(table, at, mask & positive[row]);
+      sums[row] += levels[means + row] * all + levels[sizes + row] * (2 * plus - all);
     }
   }
 }
 
-/**
- * Adds Σ (mean ± scale ± second scale)·x to a row, group by group: over the bits `run` of a word, whose scales begin at `scale` and
- * whose sums at `table`.
- */
-function adder(
-  sums: Float64Array,
-  tables: readonly Float64Array[],
-  { rows, segments, salient: hasSalient, half, scales }: MatVecWeights,
-): (word: WordBits, run: number, scale: number, table: number) => void {
-  const { buffer, byteOffset } = scales;
-  const halves = new Float16Array(buffer, byteOffset, half ? scales.length * 2 : 0);
-  const wholes = new Float32Array(buffer, byteOffset, half ? 0 : scales.length);
-  const value = half
-    ? (at: number, row: number) => halves[((at >> 1) * rows + row) * 2 + (at & 1)]
-    : (at: number, row: number) => wholes[at * rows + row];
-  return ({ row, kept, positive, low, high, salient }, run, scale, table) => {
-    const twice = kept & run & salient, rest = kept & run & ~salient;
-    if (twice !== 0) {
-      const mean = value(scale, row), one = value(scale + 1, row), two = value(scale + 2, row);
-      for (let vector = 0; vector < tables.length; vector++) {
-        const all = lookUp(tables[vector], table, twice), first = lookUp(tables[vector], table, twice & positive);
-        const again = lookUp(tables[vector], table, twice & low);
-        sums[vector * rows + row] += mean * all + one * (2 * first - all) + two * (2 * again - all);
-      }
-    }
-    for (let mark = 0, at = scale + (hasSalient ? 3 : 0); mark < segments; mark++, at += 2) {
-      const mask = rest & (mark & 1 ? low : ~low) & (mark & 2 ? high : ~high);
-      if (mask === 0) continue;
-      const mean = value(at, row), size = value(at + 1, row);
-      for (let vector = 0; vector < tables.length; vector++) {
-        const all = lookUp(tables[vector], table, mask), plus = lookUp(tables[vector], table, mask & positive);
-        sums[vector * rows + row] += mean * all + size * (2 * plus - all);
-      }
-    }
-  };
+/** Scales of one block, [scales of a block, rows]. */
+function readLevels(levels: Float64Array, { rows, half, scales, ...shape }: MatVecWeights, block: number): void {
+  const { buffer, byteOffset, length } = scales, perBlock = scalesPerBlock(shape);
+  const values = half ? new Float16Array(buffer, byteOffset, 2 * length) : new Float32Array(buffer, byteOffset, length);
+  for (let i = 0; i < perBlock; i++) {
+    const at = block * perBlock + i, step = half ? 2 : 1;
+    const first = half ? (at >> 1) * rows * 2 + (at & 1) : at * rows;
+    for (let row = 0; row < rows; row++) levels[i * rows + row] = values[first + row * step];
+  }
 }
 
 /** Σ of the inputs whose bits are set in a word. @param at the word's first sum */
