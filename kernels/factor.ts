@@ -47,7 +47,8 @@ export function factorHessian(
   const status = matrix(device.alloc("u32", 1), 1, 1);
   device.damp(diagonal, added, packed, { size, damping });
   const strips: Matrix[] = [], panels: Matrix[] = [], inverses: Matrix[] = [];
-  const width = Math.max(1, Math.floor(STRIP / group)) * group;
+  // Groups of a strip have gaps between their rows, which the CPU's products would copy; they lose little by being many.
+  const width = device.kind === "cpu" ? group : Math.max(1, Math.floor(STRIP / group)) * group;
   const scratch = device.alloc("f32", size * Math.min(group, size));
   for (let start = Math.floor((size - 1) / width) * width; start >= 0; start -= width) {
     const cols = Math.min(width, size - start), rows = start + cols;

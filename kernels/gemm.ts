@@ -77,6 +77,7 @@ export class Gemm {
       );
     }
     if (out.rows === 0 || out.cols === 0) return;
+    if (inner === 0) return scale(out, beta);
     const right = new Tensor("float32", this.#dense(b, 0), [b.rows, b.cols]);
     const left = this.#dense(a, 1);
     // A transposed operand's columns are not contiguous, so only the plain form is cut into row chunks.
@@ -179,6 +180,14 @@ export function syrkFlops(size: number, inner: number): number {
     elements += (col + cols) * cols;
   }
   return 2 * elements * inner;
+}
+
+/** What a product without summands leaves, which onnxruntime gets wrong. */
+function scale({ data, rows, cols, offset, stride }: ArrayWindow, factor: number): void {
+  for (let row = 0; row < rows; row++) {
+    const start = offset + row * stride;
+    for (let at = start; at < start + cols; at++) data[at] = factor === 0 ? 0 : factor * data[at];
+  }
 }
 
 function shape(window: ArrayWindow, transposed: boolean): string {

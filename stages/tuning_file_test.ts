@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openCache } from "../runner/cache.ts";
 import { tuningFile } from "./tuning_file.ts";
 
 Deno.test("tuningFile() keeps what others set, and takes what it cannot read for nothing", () => {
@@ -23,6 +24,20 @@ Deno.test("tuningFile() keeps what others set, and takes what it cannot read for
     // A file where the cache's folder should be: nothing is remembered, and nothing fails.
     tuningFile(path).set("a", 4);
     assert.equal(tuningFile(path).get("a"), undefined);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("tuningFile() lives beside artifacts: no command of the cache minds it", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    tuningFile(folder).set("a", 1);
+    const cache = await openCache(folder);
+    assert.deepEqual([(await cache.verify({ fix: true })).checked, cache.usage().bytes], [0, 0]);
+    cache.collect({ size: 0 });
+    cache.close();
+    assert.equal(tuningFile(folder).get("a"), 1);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
