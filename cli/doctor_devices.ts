@@ -120,7 +120,7 @@ async function examineProviders(probes: ProviderProbes): Promise<Finding> {
   const listed = await probes.listed();
   const facts = [];
   for (const provider of PROVIDERS.filter((provider) => listed.includes(provider))) {
-    const problem = await problemWith(provider, listed, probes);
+    const problem = await problemWith(provider, probes);
     facts.push({ provider, usable: problem === undefined, ...(problem === undefined ? {} : { problem }) });
   }
   const usable = facts.filter(({ usable }) => usable).map(({ provider }) => provider);
@@ -134,7 +134,7 @@ async function examineProviders(probes: ProviderProbes): Promise<Finding> {
 
 async function examineChoice(source: () => Promise<GPUAdapter | null>, probes: ProviderProbes): Promise<Finding> {
   const device = await chooseDevice("auto", source);
-  const forward = await chooseProvider("auto", device, probes);
+  const forward = await chooseProvider("auto", { device, probes });
   return {
     name: "Auto",
     value: `kernels on ${device.kind}, forward passes on ${forward.provider}`,

@@ -20,6 +20,14 @@ export interface ProviderChoice {
   readonly why: string;
 }
 
+/** What a provider is chosen by. */
+export interface ProviderScene {
+  readonly device: KernelDevice;
+  readonly probes: ProviderProbes;
+  /** Bytes of the largest array (`largestArray`): what a binding cannot hold would fail hours into a run. */
+  readonly largest?: number;
+}
+
 /** Tries providers. */
 export interface ProviderProbes {
   /** Names that this build of onnxruntime knows. */
@@ -40,8 +48,8 @@ export interface KernelDevice {
 }
 
 /**
- * Largest relative difference from the cpu's results. Measured on SwiftShader: 1e-6; products of 10-bit mantissas (TF32,
- * float16) give 3e-4 and more.
+ * Largest relative difference from the cpu's results. Measured on SwiftShader: 1e-6; TF32 and float16 round every factor
+ * of a product by up to 2⁻¹¹, 5e-4.
  */
 export const PROBE_TOLERANCE = 2e-5;
 
@@ -78,7 +86,6 @@ export function openProviderProbes(spec: ModelSpec): ProviderProbes {
  *
  * `auto` takes the first that opens and agrees with the cpu where the kernels run on a GPU, and the cpu everywhere else.
  *
- * @param largest bytes of the largest array (`largestArray`): what a binding cannot hold would fail hours into a run
  * @throws {InputError} the provider asked for cannot be used
  * @example
  * ```ts
@@ -90,24 +97,22 @@ export function openProviderProbes(spec: ModelSpec): ProviderProbes {
  *   probe: () => Promise.resolve({ difference: 1e-7 }),
  *   close: () => Promise.resolve(),
  * };
- * const gpu = { kind: "webgpu", software: false } as const;
- * assert.equal((await chooseProvider("auto", gpu, probes)).provider, "webgpu");
+ * const device = { kind: "webgpu", software: false } as const;
+ * assert.equal((await chooseProvider("auto", { device, probes })).provider, "webgpu");
  * ```
  */
 export async function chooseProvider(
   wanted: WantedProvider,
-  device: KernelDevice,
-  probes: ProviderProbes,
-  largest = 0,
+  { device, probes, largest = 0 }: ProviderScene,
 ): Promise<ProviderChoice> {
-  const problemOf = async (provider: Provider, listed: readonly string[]) => {
+  const problemOf = async (provider: Provider) => {
     const { bindable = Infinity } = device;
-    if (provider !== "webgpu" || largest <= bindable) return await problemWith(provider, listed, probes);
+    if (provider !== "webgpu" || largest <= bindable) return await problemWith(provider, probes);
     return `the model's largest array has ${largest} bytes, and the adapter binds ${bindable} at most`;
   };
   if (wanted === "cpu") return { provider: "cpu", why: "asked for with --forward cpu" };
   if (wanted !== "auto") {
-    const problem = await problemOf(wanted, await probes.listed());
+    const problem = await problemOf(wanted);
     if (problem === undefined) return { provider: wanted, why: `asked for with --forward ${wanted}` };
     throw new InputError(
       `Cannot run forward passes on onnxruntime's ${wanted} provider: ${problem}; use --forward cpu or --forward auto`,
@@ -121,7 +126,7 @@ export async function chooseProvider(
   const problems: string[] = [];
   for (const provider of PROVIDERS) {
     if (provider === "cpu" || !listed.includes(provider)) continue;
-    const problem = await problemOf(provider, listed);
+    const problem = await problemOf(provider);
     const before = problems.length > 0 ? `; before it, ${problems.join("; ")}` : "";
     if (problem === undefined) return { provider, why: `auto: it opens and agrees with the cpu provider${before}` };
     problems.push(`${provider}: ${problem}`);
@@ -131,11 +136,8 @@ export async function chooseProvider(
 }
 
 /** Why a provider cannot be used; undefined where it can. */
-export async function problemWith(
-  provider: Provider,
-  listed: readonly string[],
-  probes: ProviderProbes,
-): Promise<string | undefined> {
+export async function problemWith(provider: Provider, probes: ProviderProbes): Promise<string | undefined> {
+  const listed = await probes.listed();
   if (!listed.includes(provider)) {
     return `this build of onnxruntime has no such provider (it has ${listed.join(", ")})`;
   }

@@ -70,7 +70,7 @@ const choices = [
 Deno.test("chooseProvider() follows a GPU to the first provider that opens and is right, and says why", async () => {
   for (const { device, results, provider, why, tried } of choices) {
     const trying = probes(results);
-    const choice = await chooseProvider("auto", device, trying);
+    const choice = await chooseProvider("auto", { device, probes: trying });
     assert.equal(choice.provider, provider);
     assert.match(choice.why, why);
     assert.deepEqual(trying.tried, tried);
@@ -78,9 +78,9 @@ Deno.test("chooseProvider() follows a GPU to the first provider that opens and i
 });
 
 Deno.test("chooseProvider() takes the one asked for or refuses, and never another", async () => {
-  const asked = await chooseProvider("cuda", CPU, probes({ cuda: right }));
+  const asked = await chooseProvider("cuda", { device: CPU, probes: probes({ cuda: right }) });
   assert.deepEqual(asked, { provider: "cuda", why: "asked for with --forward cuda" });
-  assert.equal((await chooseProvider("cpu", GPU, probes({}))).provider, "cpu");
+  assert.equal((await chooseProvider("cpu", { device: GPU, probes: probes({}) })).provider, "cpu");
   const refused = { cuda: closed, webgpu: { difference: Infinity } };
   for (
     const [wanted, message] of [["cuda", /shared library/], ["webgpu", /Infinity/], [
@@ -88,7 +88,10 @@ Deno.test("chooseProvider() takes the one asked for or refuses, and never anothe
       /no such provider/,
     ]] as const
   ) {
-    await assert.rejects(chooseProvider(wanted, GPU, probes(refused)), { name: "InputError", message });
+    await assert.rejects(chooseProvider(wanted, { device: GPU, probes: probes(refused) }), {
+      name: "InputError",
+      message,
+    });
   }
 });
 
@@ -100,16 +103,14 @@ Deno.test("chooseProvider() leaves webgpu where a binding cannot hold the model'
   assert.equal(largestArray(spec, 8), 4 * 64 * 1000);
   const scores = largestArray(spec, 512);
   assert.equal(scores, 4 * spec.heads * 512 * 512);
-  const device = { ...GPU, bindable: scores - 1 };
-  const results = { webgpu: right, dml: right };
-  const { provider, why } = await chooseProvider("auto", device, probes(results), scores);
+  const scene = { probes: probes({ webgpu: right, dml: right }), largest: scores };
+  const small = { ...scene, device: { ...GPU, bindable: scores - 1 } };
+  const { provider, why } = await chooseProvider("auto", small);
   assert.equal(provider, "dml");
   assert.match(why, new RegExp(`has ${scores} bytes, and the adapter binds ${scores - 1} at most`));
-  await assert.rejects(chooseProvider("webgpu", device, probes(results), scores), /largest array/);
-  assert.equal(
-    (await chooseProvider("auto", { ...device, bindable: scores }, probes(results), scores)).provider,
-    "webgpu",
-  );
+  await assert.rejects(chooseProvider("webgpu", small), /largest array/);
+  const enough = { ...scene, device: { ...GPU, bindable: scores } };
+  assert.equal((await chooseProvider("auto", enough)).provider, "webgpu");
 });
 
 for (const [name, folder] of [["llama", "../configs/models/tiny-llama"], ["opt", "../tests/fixtures/tiny-opt"]]) {
@@ -122,7 +123,7 @@ for (const [name, folder] of [["llama", "../configs/models/tiny-llama"], ["opt",
       assert.deepEqual(await trying.probe("cpu"), { difference: 0 });
       // No build has both of these.
       const missing = listed.includes("coreml") ? "dml" : "coreml";
-      assert.match(await problemWith(missing, listed, trying) ?? "", /no such provider \(it has cpu/);
+      assert.match(await problemWith(missing, trying) ?? "", /no such provider \(it has cpu/);
       const result = await trying.probe(missing);
       assert.ok("failure" in result && !/[\n]|\.cc:/.test(result.failure), JSON.stringify(result));
     } finally {

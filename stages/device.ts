@@ -107,7 +107,7 @@ export async function chooseForward(
 ): Promise<ProviderChoice> {
   const probes = openProviderProbes(spec);
   try {
-    return await chooseProvider(wanted, device, probes, largestArray(spec, length));
+    return await chooseProvider(wanted, { device, probes, largest: largestArray(spec, length) });
   } finally {
     await probes.close();
   }
