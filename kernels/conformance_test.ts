@@ -5,8 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { allClose, allEqual, close, FLOAT, get, randomWindow, zeros } from "./conformance_test_support.ts";
+import { openCpuDevice } from "./cpu.ts";
 import { matrix } from "./device.ts";
-import { deviceCases, deviceTest } from "./device_test_support.ts";
+import { deviceCases, deviceTest, deviceTestFiles } from "./device_test_support.ts";
 import { normal } from "./row_kernels_test_support.ts";
 
 const SIZES = {
@@ -19,6 +20,17 @@ const SIZES = {
   "4096 wide": { rows: 2, cols: 4096 },
   "larger than a window, 70×4096": { rows: 70, cols: 4096, slow: true },
 };
+
+/** What a device has besides operations. */
+const MEMORY = ["constructor", "alloc", "upload", "release", "download", "section", "spent", "counters", "destroy"];
+
+Deno.test("every operation of a device is tested by its name on all devices", () => {
+  const device = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(openCpuDevice()));
+  const operations = Object.keys(device).filter((name) => device[name].value && !MEMORY.includes(name));
+  assert.ok(operations.length >= 28, operations.join());
+  const titles = deviceTestFiles().flatMap(({ text }) => text.match(/\b\w+\(\)/g) ?? []);
+  assert.deepEqual(operations.filter((name) => !titles.includes(`${name}()`)), []);
+});
 
 deviceTest("a released buffer is refused", async (device) => {
   const a = zeros(device, 2, 2);

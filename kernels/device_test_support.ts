@@ -1,5 +1,8 @@
 /** The devices that tests hold against each other, and one test for each of them. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { openCpuDevice } from "./cpu.ts";
 import type { Device } from "./device.ts";
 import { openWebGpuDevice } from "./webgpu.ts";
@@ -78,6 +81,14 @@ export function deviceCases<S extends object>(
       await t.step(name, async () => await body(device, size, tested));
     }
   });
+}
+
+/** The files of this folder whose tests run on each device, and what is in them. */
+export function deviceTestFiles(): readonly { readonly path: string; readonly text: string }[] {
+  const folder = dirname(fileURLToPath(import.meta.url));
+  return readdirSync(folder).filter((name) => name.endsWith("_test.ts")).sort()
+    .map((name) => ({ path: join(folder, name), text: readFileSync(join(folder, name), "utf8") }))
+    .filter(({ text }) => /^device(Test|Cases)\(/m.test(text));
 }
 
 async function openWanted(): Promise<Device> {

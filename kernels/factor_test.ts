@@ -4,7 +4,10 @@ import { deviceCases } from "./device_test_support.ts";
 import { factorHessian, releaseFactor } from "./factor.ts";
 import { packUpper } from "./triangle.ts";
 
-const SIZES = { "576 in groups of 128": { size: 576, group: 128 }, "1024 in groups of 64": { size: 1024, group: 64 } };
+const SIZES = {
+  "576 in groups of 128": { size: 576, group: 128, slow: true },
+  "1024 in groups of 64": { size: 1024, group: 64, slow: true },
+};
 
 deviceCases(
   "factorHessian() spends at most half of Cholesky, inverse, Cholesky: 2/3·n³",

@@ -5,10 +5,10 @@
  */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { TESTED_ADAPTER, thorough } from "./device_test_support.ts";
+import { join } from "node:path";
+import { deviceTestFiles, TESTED_ADAPTER, thorough } from "./device_test_support.ts";
 
+const ADAPTER = "SwiftShader";
 const DRIVER = "vk_swiftshader_icd.json";
 
 /** Folders of Chrome and Chromium; on Windows each version has one inside. */
@@ -45,20 +45,17 @@ Deno.test({
   ignore: !thorough || reason !== undefined && (Deno.build.os === "darwin" || !Deno.env.get("CI")),
 }, async (t) => {
   assert.equal(reason, undefined);
-  const folder = dirname(fileURLToPath(import.meta.url));
-  const files = readdirSync(folder).filter((name) => /^conformance.*_test\.ts$/.test(name));
-  assert.ok(files.length > 0);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
-      ...["test", "--no-check", "--no-prompt", "--reporter=tap"],
+      ...["test", "--no-check", "--no-prompt", "--reporter=tap", `--filter=[webgpu, ${ADAPTER}]`],
       ...["--allow-read", "--allow-env", "--allow-ffi", "--allow-sys"],
-      ...files.map((name) => join(folder, name)),
+      ...deviceTestFiles().map(({ path }) => path),
     ],
     env: {
       VK_DRIVER_FILES: String(driver),
       VK_ICD_FILENAMES: String(driver),
       DENO_WEBGPU_BACKEND: "vulkan",
-      [TESTED_ADAPTER]: "SwiftShader",
+      [TESTED_ADAPTER]: ADAPTER,
       NO_COLOR: "1",
     },
   }).output();
