@@ -52,7 +52,7 @@ export interface MeasureOptions {
 const MOST_REPETITIONS = 1000;
 
 /** Seconds from which on a sample takes long, and how many are taken then. */
-const LONG = [{ from: 2, samples: 2 }, { from: 0.4, samples: 3 }] as const;
+const LONG = [{ from: 1, samples: 2 }, { from: 0.2, samples: 3 }] as const;
 
 /** An operation that is ready on a device. */
 interface Ready {

@@ -76,8 +76,8 @@ export function renderDevice({ name, choices }: NamedDevice, rows: readonly Rate
         right("limit"),
         right("ORT"),
         right("spent"),
-        right("disp."),
-        right("downl."),
+        right("disp"),
+        right("down"),
       ],
       rows.map((row) => [
         row.op,
@@ -102,7 +102,7 @@ export const LEGEND: readonly string[] = [
   "pairs of weights); GB/s by bytes that must be read or written once, a u8 being 1 byte on the CPU and 4 on WebGPU",
   "limit: of the device's best gemm, or of its best copy in this run",
   "ORT: of onnxruntime's MatMul of the same size in this run, on all cores beside WebGPU, on one beside the CPU",
-  "spent: operations made over the least, and of packed weights bytes read over bytes stored; disp., downl.: shaders started and waits for the device",
+  "spent: operations made over the least, and of packed weights bytes read over bytes stored; disp, down: shaders started and waits for the device",
 ];
 
 /** Lines that say which goals are met. */
