@@ -4,8 +4,8 @@
  *
  * R is kept as column panels of one group each, only as tall as the triangle, so it takes little more than half a
  * matrix; U only as its diagonal blocks. Groups are made from the last to the first in wide strips: what the strips right
- * of it contribute is taken off a strip in a few deep products (left-looking), then each group of it is taken off those
- * left of it (right-looking). Products of either kind alone would be shallow and many, or need a whole matrix.
+ * of it contribute is taken off a strip in a few deep products, then it is factored by halves. Products of single groups
+ * would be shallow and many, and halves of the whole would need a whole matrix.
  */
 import { type Device, type DeviceBuffer, type Matrix, matrix, part } from "./device.ts";
 
@@ -55,22 +55,29 @@ export function factorHessian(
     const strip = matrix(device.alloc("f32", rows * cols), rows, cols);
     device.unpack(strip, packed, { size, row: 0, col: start, added });
     for (const other of strips) takeOff(device, strip, part(other, { rows }), start);
-    for (let col = Math.floor((cols - 1) / group) * group; col >= 0; col -= group) {
-      const columns = Math.min(group, cols - col), first = start + col;
-      const panel = part(strip, { rows: first + columns, col, cols: columns });
-      const above = part(panel, { rows: first }), left = part(strip, { rows: first, cols: col });
-      const inverse = matrix(device.alloc("f32", columns * columns), columns, columns);
+    const factorColumns = (col: number, end: number): void => {
+      const first = start + col;
+      if (end - col > group) {
+        const half = col + Math.ceil((end - col) / group / 2) * group;
+        factorColumns(half, end);
+        const above = part(strip, { rows: start + half });
+        takeOff(device, part(above, { col, cols: half - col }), part(above, { col: half, cols: end - half }), first);
+        factorColumns(col, half);
+        return;
+      }
+      const panel = part(strip, { rows: start + end, col, cols: end - col });
+      const inverse = matrix(device.alloc("f32", panel.cols ** 2), panel.cols, panel.cols);
       factorBlock(device, part(panel, { row: first }), inverse, status, first);
-      device.diagonal(part(diagonalU, { col: first, cols: columns }), inverse);
+      device.diagonal(part(diagonalU, { col: first, cols: panel.cols }), inverse);
       if (first > 0) {
-        const h = matrix(scratch, first, columns);
+        const above = part(panel, { rows: first }), h = matrix(scratch, first, panel.cols);
         device.copy(h, above);
         device.gemm(above, h, inverse, { transposeB: true });
       }
-      if (col > 0) takeOff(device, left, above, start);
       panels[first / group] = panel;
       inverses[first / group] = inverse;
-    }
+    };
+    factorColumns(0, cols);
     strips.push(strip);
   }
   device.release(scratch);
