@@ -7,9 +7,13 @@
 import { CHUNK, type ChunkShape, chunkShape, type MatVecWeights } from "./matvec_layout.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 
+/** Rows that are worked on together: what is known of them stays in the nearest caches. */
+const ROWS = 512;
+
 /**
- * out := x·Ŵᵀ, where Ŵ is what the layer decodes to. Sums are float64; an output's error is at most 2⁻²⁴ of it, and 2⁻⁵⁰·cols of the
- * sum of |scales|·|x|.
+ * out := x·Ŵᵀ, where Ŵ is what the layer decodes to before its weights are rounded to float32.
+ *
+ * Sums are float64: an output is off by its rounding to float32 and by 2⁻⁵⁰·cols of the sum of |scales|·|x|.
  *
  * @param out vectors × rows, overwritten
  * @param weights rows × cols
@@ -17,20 +21,29 @@ import { scalesPerBlock } from "./quantized_layer.ts";
  * @param vectors 1..8
  */
 export function packedMatVec(out: Float32Array, weights: MatVecWeights, x: Float32Array, vectors: number): void {
-  const { rows, cols, groupSize } = weights, sums = new Float64Array(vectors * rows);
+  const { rows, cols } = weights;
   const tables = Array.from(
     { length: vectors },
     (_, vector) => subsetSums(x.subarray(vector * cols, (vector + 1) * cols)),
   );
-  const levels = new Float64Array(scalesPerBlock(weights) * rows), seen = new Uint16Array(rows);
+  for (let top = 0; top < rows; top += ROWS) {
+    const sums = sumRows(weights, tables, top, Math.min(ROWS, rows - top));
+    for (const [vector, some] of sums.entries()) out.set(some, vector * rows + top);
+  }
+}
+
+/** Products of some rows with each vector. */
+function sumRows(weights: MatVecWeights, tables: readonly Float64Array[], top: number, count: number): Float64Array[] {
+  const { rows, cols, groupSize } = weights, sums = tables.map(() => new Float64Array(count));
+  const levels = new Float64Array(scalesPerBlock(weights) * count), seen = new Uint16Array(count);
   const bits: WordBits = {
-    kept: new Int32Array(rows),
-    positive: new Int32Array(rows),
-    low: new Int32Array(rows),
-    high: new Int32Array(rows),
+    kept: new Int32Array(count),
+    positive: new Int32Array(count),
+    low: new Int32Array(count),
+    high: new Int32Array(count),
   };
   let read = -1;
-  for (let chunk = 0, base = 0; chunk * CHUNK < cols; chunk++) {
+  for (let chunk = 0, base = top; chunk * CHUNK < cols; chunk++) {
     const shape = chunkShape(weights, chunk);
     seen.fill(0);
     for (let word = 0; word < shape.perPlane; word++) {
@@ -38,28 +51,28 @@ export function packedMatVec(out: Float32Array, weights: MatVecWeights, x: Float
       const column = chunk * CHUNK / 32 + word, first = column * 32, last = Math.min(cols, first + 32);
       for (let col = first; col < last;) {
         const block = Math.floor(col / groupSize), stop = Math.min(last, (block + 1) * groupSize);
-        if (block !== read) readLevels(levels, weights, read = block);
+        if (block !== read) readLevels(levels, weights, { block: read = block, top, count });
         const run = bitsBetween(col - first, stop - first), salient = run & weights.salientColumns[column];
         for (const [vector, table] of tables.entries()) {
-          const some = sums.subarray(vector * rows, (vector + 1) * rows), at = column * 1024;
-          if (salient !== 0) addSalient(some, bits, levels, { table, at, run: salient });
-          addSegments(some, bits, levels, { table, at, run: run & ~salient, weights });
+          const at = column * 1024;
+          if (salient !== 0) addSalient(sums[vector], bits, levels, { table, at, run: salient });
+          addSegments(sums[vector], bits, levels, { table, at, run: run & ~salient, weights });
         }
         col = stop;
       }
     }
     base += shape.words * rows;
   }
-  out.set(sums);
+  return sums;
 }
 
-/** One word of all rows, [rows] each: which weights are kept, which are positive, and the two bits of their marks. */
+/** One word of some rows, an element to a row: which weights are kept, which are positive, and the two bits of their marks. */
 type WordBits = Readonly<Record<"kept" | "positive" | "low" | "high", Int32Array>>;
 
 /**
- * Reads a word of a chunk.
+ * Reads a word of a chunk, whose first row that is meant begins at `base`.
  *
- * @param seen [rows]: kept weights of the chunk in words before this one, which is added
+ * @param seen of each row the kept weights of the chunk in words before this one, which is added
  */
 function readWord(
   { kept, positive, low, high }: WordBits,
@@ -69,7 +82,7 @@ function readWord(
 ): void {
   const { perPlane, signs } = shape;
   const at = base + word * planes * rows, signsAt = base + perPlane * planes * rows, stride = (1 + marks) * rows;
-  for (let row = 0; row < rows; row++) {
+  for (let row = 0; row < seen.length; row++) {
     const one = planes > 0 ? words[at + row] | 0 : -1, two = planes > 1 ? words[at + rows + row] | 0 : 0;
     const mask = one | two, before = seen[row], shift = before & 31, count = ones(mask);
     const place = signsAt + (before >>> 5) * stride + row;
@@ -135,14 +148,18 @@ function addSegments(
   }
 }
 
-/** Scales of one block, [scales of a block, rows]. */
-function readLevels(levels: Float64Array, { rows, half, scales, ...shape }: MatVecWeights, block: number): void {
+/** Scales of one block and some rows, [scales of a block, count]. */
+function readLevels(
+  levels: Float64Array,
+  { rows, half, scales, ...shape }: MatVecWeights,
+  { block, top, count }: { readonly block: number; readonly top: number; readonly count: number },
+): void {
   const { buffer, byteOffset, length } = scales, perBlock = scalesPerBlock(shape);
   const values = half ? new Float16Array(buffer, byteOffset, 2 * length) : new Float32Array(buffer, byteOffset, length);
   for (let i = 0; i < perBlock; i++) {
     const at = block * perBlock + i, step = half ? 2 : 1;
-    const first = half ? (at >> 1) * rows * 2 + (at & 1) : at * rows;
-    for (let row = 0; row < rows; row++) levels[i * rows + row] = values[first + row * step];
+    const first = half ? ((at >> 1) * rows + top) * 2 + (at & 1) : at * rows + top;
+    for (let row = 0; row < count; row++) levels[i * count + row] = values[first + row * step];
   }
 }
 
