@@ -14,7 +14,6 @@ export class GpuFailures {
   #checks: Promise<void>[] = [];
   #failure: Error | undefined;
   #lost: Error | undefined;
-  #closed = false;
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -25,8 +24,7 @@ export class GpuFailures {
       this.report(new Error(`The WebGPU device reports, after ${this.#running()}: ${event.error.message.trim()}`));
     });
     device.lost.then(({ reason, message }) => {
-      if (this.#closed) return;
-      this.#lost = new Error(
+      this.#lost ??= new Error(
         `Cannot finish ${this.#running()} as the WebGPU device was lost (${reason}: ${
           message.trim() || "no reason given"
         }): run it again; if it is lost again, update the graphics driver or choose the device "cpu"`,
@@ -96,9 +94,9 @@ export class GpuFailures {
     if (failure) throw failure;
   }
 
-  /** From here on the device is lost because it was asked to be. */
+  /** The device is about to be destroyed by its owner: who still waits for it hears that. */
   close(): void {
-    this.#closed = true;
+    this.#lost ??= new Error(`Cannot finish ${this.#running()} as the WebGPU device was closed`);
   }
 
   #open(): void {

@@ -103,3 +103,9 @@ gpuTest("a device that is lost between operations fails the download, and goes o
   await device.destroy();
   await device.destroy();
 });
+
+gpuTest("destroy() fails the downloads that are waited for", async () => {
+  const context = await openGpuContext(), waiting = messageOf(increments(context, 5));
+  context.destroy();
+  assert.equal(await waiting, 'Cannot finish "more" as the WebGPU device was closed');
+});

@@ -49,11 +49,12 @@ class DeviceLayers implements LayerPool {
   }
 
   async #use<R>(compute: (device: Device) => Promise<R>): Promise<R> {
+    const device = this.#device ??= this.#open();
     try {
-      return await compute(await (this.#device ??= this.#open()));
+      return await compute(await device);
     } catch (error) {
       // It may be lost, and what it holds of a layer is nobody's: the next batch opens another one.
-      this.close();
+      if (this.#device === device) this.close();
       throw error;
     }
   }
