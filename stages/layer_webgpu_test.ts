@@ -34,10 +34,14 @@ const SETTINGS = {
 
 const CASES = [["k_proj", "paper"], ["k_proj", "best"], ["k_proj", "columnwise"], ["down_proj", "best"]] as const;
 
-/** First block of tiny-llama: its linears, weights and the inputs they saw in some windows of its calibration text. */
+/**
+ * First block of tiny-llama: its linears, weights and the inputs they saw in some windows of its calibration text. Nine
+ * of them, as these layers are then away from ties: on the CPU no code differs when every element of H is moved by up to
+ * 4e-7 of itself, where with eight, two of ten such moves of 2e-7 turned 835 codes and more.
+ */
 async function firstBlock(): Promise<{ linears: LinearSpec[]; weights: Weights; sums: Record<string, InputSums> }> {
   const checkpoint = await openCheckpoint({ path: FOLDER });
-  const spec = modelSpec(checkpoint.config), windows = { windows: 8, length: 256 };
+  const spec = modelSpec(checkpoint.config), windows = { windows: 9, length: 256 };
   const weights = await readTensors(checkpoint, blockShapes(spec, 0));
   const embedding = await readTensors(checkpoint, embeddingShapes(spec));
   checkpoint.close();
