@@ -49,7 +49,7 @@ export interface MeasureOptions {
 }
 
 /** Most repetitions of one sample. */
-const MOST_REPETITIONS = 1000;
+const MOST_REPETITIONS = 4000;
 
 /** Seconds from which on a sample takes long, and how many are taken then. */
 const LONG = [{ from: 1, samples: 2 }, { from: 0.2, samples: 3 }] as const;
@@ -78,7 +78,7 @@ interface Counted {
 /**
  * Measures every case on every device.
  *
- * @param devices released of what is put on them only by being destroyed
+ * @param devices what is put on them stays there until they are destroyed
  */
 export async function measureKernels(
   cases: readonly KernelCase[],
@@ -92,9 +92,7 @@ export async function measureKernels(
     for (const kernel of cases) for (const each of counted) ready.push(await prepare(kernel, each, seconds));
     for (let round = 1; round <= samples; round++) {
       onRound?.(round, samples);
-      for (const each of ready.filter((each) => round <= mostSamples(each))) {
-        await sample(each);
-      }
+      for (const each of ready.filter((each) => round <= mostSamples(each))) await sample(each);
     }
     return ready.map(toMeasured);
   } finally {
@@ -155,7 +153,7 @@ async function time({ device, run, work }: Ready, repetitions: number): Promise<
   if (work.bound === "layer") return (performance.now() - began) / repetitions / 1000;
   await device.device.download([]);
   const spent = performance.now() - began;
-  // Where noise leaves less than the idle time, a thousandth of it is not exceeded.
+  // Noise may leave nothing beyond the idle time.
   return Math.max(spent - device.idle, spent / 1000) / repetitions / 1000;
 }
 
