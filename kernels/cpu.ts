@@ -437,7 +437,7 @@ class CpuDevice implements Device {
         salientColumns: owned(salientColumns).array,
       };
       packedMatVec(dense(out), { ...shape, ...arrays }, dense(x), x.rows);
-    });
+    }, 2 * weights.rows * weights.cols * x.rows);
   }
 
   #enqueue(name: string, run: () => void | Promise<void>, flops = 0): void {

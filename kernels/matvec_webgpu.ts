@@ -31,7 +31,6 @@ export function gpuPackedMatVec(context: GpuContext, out: Matrix, weights: Packe
     HALF: Number(weights.half),
     LANES: x.rows === 1 ? 1 : x.rows <= 4 ? 4 : 8,
   };
-  const op = { name: "packed_matvec", code: CODE, constants };
   const to = bindMatrix(out, "read_write"), from = bindMatrix(x, "read");
   const chunks = Math.ceil(cols / CHUNK), perChunk = chunkShape({ ...weights, cols: CHUNK }, 0).words * rows;
   const most = Math.min(MOST_COLUMNS / CHUNK, Math.floor((context.bindable - WINDOW_ALIGNMENT) / perChunk));
@@ -39,8 +38,9 @@ export function gpuPackedMatVec(context: GpuContext, out: Matrix, weights: Packe
     const end = Math.min(chunks, chunk + Math.max(1, most)), begin = chunk * perChunk;
     const first = Math.floor(begin / WINDOW_ALIGNMENT) * WINDOW_ALIGNMENT;
     const last = end * CHUNK <= cols ? end * perChunk : weights.words.length;
+    const work = 2 * rows * Math.min(cols - chunk * CHUNK, (end - chunk) * CHUNK) * x.rows;
     context.run(
-      op,
+      { name: "packed_matvec", code: CODE, constants, work },
       [
         to.binding,
         { buffer: weights.words, access: "read", first, count: last - first },
