@@ -43,14 +43,14 @@ Deno.test({ name: "run on a GPU that is lost fails by the kernel and resumes aft
   const runs = join(folder.path, "runs");
   const args = [recipe, "--device", "webgpu", "--cache", join(folder.path, "cache"), "--runs", runs];
 
-  const { code, err } = await loseAfter("spbo[0]", ["run", ...args, "--json"]);
+  const { code, err } = await loseAfter("calibrate[1]", ["run", ...args, "--json"]);
   assert.equal(code, 5, err);
   assert.match(
     err,
     /error: Cannot complete step spbo\[1\]: .*Cannot finish "\w[^"]*".* as the WebGPU device was lost .*run it again/s,
   );
   const failed = lastRun(runs);
-  assert.ok(failed.finished.includes("spbo[0]") && !failed.finished.includes("spbo[1]"), failed.finished.join());
+  assert.ok(failed.finished.includes("pack[0]") && !failed.finished.includes("spbo[1]"), failed.finished.join());
   assert.ok(!existsSync(join(failed.path, "metrics.json")), "no result is claimed");
   const last = failed.events.at(-1);
   assert.equal(last?.type, "run-failed");
