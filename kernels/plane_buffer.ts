@@ -139,11 +139,13 @@ function planeBits(shape: PlaneShape, kept: number, twice: number): Record<keyof
 
 /** Writes the header of codes that are as they should be. */
 function countInto(header: Uint32Array, codes: Uint8Array): void {
-  header.fill(0, 0, PLANE_HEADER);
-  for (const code of codes) {
-    header[1] += code & KEPT;
-    header[2] += code >>> GROUP_SHIFT === 0 ? code & KEPT : 0;
+  let kept = 0, twice = 0;
+  for (let i = 0; i < codes.length; i++) {
+    const keep = codes[i] & KEPT;
+    kept += keep;
+    twice += codes[i] >>> GROUP_SHIFT === 0 ? keep : 0;
   }
+  header.set([0, kept, twice]);
 }
 
 function describeFaults(faults: number): string {
