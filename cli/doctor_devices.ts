@@ -81,8 +81,7 @@ async function examineAdapter(source: () => Promise<GPUAdapter | null>): Promise
 }
 
 const REMEDY = Deno.build.os === "linux"
-  ? "the CPU does it all; for a GPU install its vendor's Vulkan driver, for one in software mesa-vulkan-drivers, and " +
-    "set XDG_RUNTIME_DIR"
+  ? "the CPU does it all; for a GPU install its vendor's Vulkan driver, for one in software mesa-vulkan-drivers"
   : "the CPU does it all; for a GPU install its vendor's driver";
 
 async function examineRates(cache: string, source: () => Promise<GPUAdapter | null>): Promise<Finding> {

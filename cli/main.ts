@@ -3,6 +3,7 @@
  *
  * `deno task run configs/quickstart.yaml` is `deno run … cli/main.ts run configs/quickstart.yaml`.
  */
+import { tmpdir } from "node:os";
 import { Command } from "commander";
 import { benchCommand } from "./bench.ts";
 import { cacheCommand } from "./cache.ts";
@@ -77,4 +78,12 @@ function configure(command: Command, terminal: () => Terminal): void {
   for (const each of command.commands) configure(each, terminal);
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/** Mesa's drivers complain on stderr, once per device, where this is unset, and need it for nothing that is done here. */
+function quietenMesa(): void {
+  if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
+}
+
+if (import.meta.main) {
+  quietenMesa();
+  Deno.exit(await main(Deno.args));
+}
