@@ -46,8 +46,13 @@ export function reportError(error: unknown, terminal: Terminal): number {
   }
   const exit = error instanceof UsageError ? 2 : exitCodeOf(error);
   terminal.note(`error: ${error instanceof Error ? error.message : String(error)}`);
-  if (Deno.env.get("PBS2P_DEBUG") === "1" && error instanceof Error) {
+  if (debugging() && error instanceof Error) {
     terminal.note(Deno.inspect(error, { colors: false }));
   } else if (exit === 1) terminal.note("This was not foreseen. PBS2P_DEBUG=1 shows where it happened.");
   return exit;
+}
+
+/** Whether errors should say all they can, at whatever cost. */
+export function debugging(): boolean {
+  return Deno.env.get("PBS2P_DEBUG") === "1";
 }

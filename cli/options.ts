@@ -6,6 +6,7 @@ import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
 import { type Recipe, Stages } from "../runner/schema.ts";
 import { nearest } from "../runner/suggest.ts";
 import { pipeline } from "../stages/mod.ts";
+import { debugging } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";
 import { parseBytes } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -98,6 +99,7 @@ export function openSubject(
     purpose,
     device,
     forward,
+    debug: debugging(),
     cache: cache.folder,
     hashes: cache.fileHashes,
     warn: (message) => terminal.note(`warning: ${message}`),

@@ -101,6 +101,8 @@ export interface OpenOptions {
   readonly device: "auto" | "cpu" | "webgpu";
   /** onnxruntime's execution provider of forward passes; default: `auto`, which follows the device. */
   readonly forward?: "auto" | "cpu" | "webgpu" | "cuda" | "coreml" | "dml";
+  /** Slower, but an error on a GPU names exactly one kernel. */
+  readonly debug?: boolean;
   /** Folder of the cache; downloads go to `downloads/` in it. */
   readonly cache: string;
   /** Memo of the content hashes of local files (`ArtifactCache.fileHashes`). */

@@ -71,7 +71,12 @@ export async function openSubject(
       architecture: architectureOf(spec),
       identities: await identify(checkpoint, spec),
       ...texts,
-      tools: new Tools({ recipe, checkpoint, spec, device: device.kind, provider: forward.provider, access, warn }),
+      tools: new Tools({
+        ...{ recipe, checkpoint, spec, access, warn },
+        device: device.kind,
+        provider: forward.provider,
+        debug: options.debug ?? false,
+      }),
     };
     return makeSubject(planning, orderSteps(stages.flatMap((stage) => stage.plan(planning))));
   } catch (error) {

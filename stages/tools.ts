@@ -30,6 +30,8 @@ export interface ToolOptions {
   readonly device: string;
   /** onnxruntime's execution provider. */
   readonly provider: Provider;
+  /** See `OpenOptions`. */
+  readonly debug: boolean;
   readonly access: Omit<DatasetAccess, "split">;
   readonly warn: (message: string) => void;
 }
@@ -61,9 +63,9 @@ export class Tools {
 
   /** Workers that quantize layers. */
   pool(): LayerPool {
-    const { device, access: { hub } } = this.#options;
+    const { device, debug, access: { hub } } = this.#options;
     return this.#pool ??= device === "webgpu"
-      ? openDeviceLayers(() => openWebGpuDevice({ tuning: hub && tuningFile(hub.cache) }))
+      ? openDeviceLayers(() => openWebGpuDevice({ tuning: hub && tuningFile(hub.cache), apart: debug }))
       : openLayerPool({ memory: Deno.systemMemoryInfo().available / 2 });
   }
 
