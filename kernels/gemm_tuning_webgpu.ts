@@ -37,7 +37,7 @@ interface Sample {
   readonly inner: number;
 }
 
-/** GFLOP/s by variant. */
+/** GFLOP/s by variant; 0 where it failed. */
 type Rates = Readonly<Record<string, number>>;
 
 const CLASSES = ["wide", "narrow"] as const;
@@ -64,6 +64,7 @@ const MOST_PRODUCTS = 2000;
  * Chooses the ways to multiply.
  *
  * @param store where the choice is remembered; without one nothing is timed, and the kind of adapter decides
+ * @throws {Error} what the last candidate failed with, when all of them fail
  */
 export async function tuneGemm(context: WebGpuContext, store?: TuningStore): Promise<GemmTuning> {
   const kind = context.info.isFallbackAdapter ? "software" : "gpu";
@@ -119,8 +120,7 @@ async function timeAll(context: WebGpuContext, variants: readonly GemmVariant[],
     await context.download([]);
     return performance.now() - start;
   };
-  const rates: Record<string, number> = {};
-  for (const variant of variants) {
+  const rate = async (variant: GemmVariant) => {
     // The first one compiles.
     await time(variant, 1);
     const empty = await time(variant, 0), one = Math.max(0.01, await time(variant, 1) - empty);
@@ -128,8 +128,20 @@ async function timeAll(context: WebGpuContext, variants: readonly GemmVariant[],
     const times = [await time(variant, products), await time(variant, products), await time(variant, products)];
     const median = times.sort((x, y) => x - y)[1];
     const seconds = Math.max(median - empty, median / 10) / 1000;
-    rates[variant.name] = Math.round(2 * rows * cols * inner * products / seconds / 1e7) / 100;
+    return Math.round(2 * rows * cols * inner * products / seconds / 1e7) / 100;
+  };
+  const rates: Record<string, number> = {};
+  let failure: unknown;
+  for (const variant of variants) {
+    try {
+      rates[variant.name] = await rate(variant);
+    } catch (error) {
+      // What a driver cannot compile or run is not chosen.
+      rates[variant.name] = 0;
+      failure = error;
+    }
   }
+  if (variants.every(({ name }) => rates[name] === 0)) throw failure;
   for (const { buffer } of [out, a, b]) context.release(buffer);
   return rates;
 }
@@ -143,7 +155,7 @@ function asRates(
     const found: unknown = typeof value === "object" && value !== null ? Reflect.get(value, shape) : undefined;
     if (typeof found !== "object" || found === null) return undefined;
     const entries = candidates.map(({ name }) => [name, Reflect.get(found, name)] as const);
-    return entries.every(([, rate]) => typeof rate === "number" && rate > 0) ? Object.fromEntries(entries) : undefined;
+    return entries.every(([, rate]) => typeof rate === "number" && rate >= 0) ? Object.fromEntries(entries) : undefined;
   };
   const wide = rates("wide"), narrow = rates("narrow");
   return wide && narrow && { wide, narrow };

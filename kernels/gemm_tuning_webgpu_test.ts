@@ -29,8 +29,20 @@ gpuTest("tuneGemm() times an adapter once, and again where the store holds somet
   assert.equal((await tuneGemm(context, store)).wide.name, names.at(-1));
 
   stored.set(key, { wide: rates.wide, narrow: { [names[0]]: "fast" } });
-  await tuneGemm(context, store);
+  const { download } = context;
+  context.download = () => {
+    context.download = download;
+    return Promise.reject(new Error("This driver cannot compile it"));
+  };
+  const last = await tuneGemm(context, store);
   assert.equal(written.length, 2, "foreign content is replaced");
+  assert.notEqual(last.wide.name, names[0], "what fails is not chosen");
+  assert.equal((stored.get(key) as typeof rates).wide[names[0]], 0);
+
+  stored.clear();
+  context.download = () => Promise.reject(new Error("The device was lost"));
+  await assert.rejects(tuneGemm(context, store), /lost/);
+  assert.equal(stored.size, 0);
 });
 
 gpuTest("tuneGemm() without a store times nothing", async (context) => {
