@@ -1,5 +1,5 @@
 // Quadratic forms under S of mask, signs, second signs and weights of each group and level of a row; see alternate.ts.
-// One workgroup a row, one lane a column: a pair of columns belongs to the later one, by level, then by index.
+// One workgroup a row, one lane a member in the order of `member_lists.wgsl`: a pair belongs to the later one.
 
 override THREADS: u32 = 64;
 const FORMS = 9u;
@@ -7,39 +7,22 @@ const FORMS = 9u;
 struct Params {
   rows: u32,
   cols: u32,
-  from_col: u32,
-  to_col: u32,
+  // Members: those beyond the last are skipped.
+  begin: u32,
+  end: u32,
   segments: u32,
   steps: u32,
-  pruned: u32,
   w_offset: u32,
   gram_offset: u32,
-  codes_offset: u32,
-  rank_offset: u32,
 }
 
 @group(0) @binding(0) var<storage, read> w: array<f32>; // rows × cols
 @group(0) @binding(1) var<storage, read> gram: array<f32>; // cols × cols
-@group(0) @binding(2) var<storage, read> codes: array<u32>; // rows × cols
-@group(0) @binding(3) var<storage, read> rank: array<u32>; // rows × cols
-@group(0) @binding(4) var<storage, read_write> forms: array<vec2f>; // groups × steps × FORMS × rows of this dispatch
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> members: array<u32>; // rows × (groups × steps + 1 + cols)
+@group(0) @binding(3) var<storage, read_write> forms: array<vec2f>; // groups × steps × FORMS × rows of this dispatch
+@group(0) @binding(4) var<uniform> params: Params;
 
-const OUTSIDE = 0xffffffffu;
-
-var<workgroup> places: array<u32, THREADS>;
 var<workgroup> parts: array<vec2f, THREADS * FORMS>;
-
-// group × steps + level of a weight; OUTSIDE if it takes no part
-fn place(row: u32, col: u32) -> u32 {
-  let at = row * params.cols + col;
-  let code = codes[params.codes_offset + at];
-  let order = rank[params.rank_offset + at];
-  if ((code & 1u) == 0u || order + params.steps < params.pruned + 1u) {
-    return OUTSIDE;
-  }
-  return (code >> 3u) * params.steps + (params.pruned - min(order, params.pruned));
-}
 
 fn sign(code: u32, bit: u32) -> f32 {
   return select(-1.0, 1.0, (code & bit) != 0u);
@@ -49,39 +32,34 @@ fn sign(code: u32, bit: u32) -> f32 {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let cols = params.cols;
   let row = workgroup.x;
-  let line = row * cols;
   let lists = (params.segments + 1u) * params.steps;
-  for (var start = params.from_col; start < params.to_col; start += THREADS) {
-    let col = start + lane;
-    var own = OUTSIDE;
-    if (col < cols) {
-      own = place(row, col);
-    }
-    places[lane] = own;
-    if (own != OUTSIDE) {
-      let group = own / params.steps;
-      // Sums over the members before this one: s, s·b, s·x and s·c.
+  let ends = row * (lists + 1u + cols);
+  let first = ends + lists + 1u;
+  let count = members[ends + lists];
+  for (var start = params.begin; start < params.end; start += THREADS) {
+    let member = start + lane;
+    if (member < count) {
+      let code = members[first + member];
+      let col = code >> 14u;
+      let group = ((code >> 3u) & 2047u) / params.steps;
+      let line = params.gram_offset + col * cols;
+      // Sums over the members of the group before this one: s, s·b, s·x and s·c.
       var m = vec2f();
       var b = vec2f();
       var x = vec2f();
       var c = vec2f();
-      for (var j = 0u; j < cols; j++) {
-        let other = place(row, j);
-        if (other == OUTSIDE || other / params.steps != group || other > own || (other == own && j >= col)) {
-          continue;
-        }
-        let s = gram[params.gram_offset + j * cols + col];
-        let code = codes[params.codes_offset + line + j];
+      for (var i = members[ends + group * params.steps]; i < member; i++) {
+        let met = members[first + i];
+        let s = gram[line + (met >> 14u)];
         m = add(m, s);
-        b = add(b, s * sign(code, 2u));
-        x = plus(x, two_product(s, w[params.w_offset + line + j]));
+        b = add(b, s * sign(met, 2u));
+        x = plus(x, two_product(s, w[params.w_offset + row * cols + (met >> 14u)]));
         if (group == 0u) {
-          c = add(c, s * sign(code, 4u));
+          c = add(c, s * sign(met, 4u));
         }
       }
-      let code = codes[params.codes_offset + line + col];
-      let s = vec2f(gram[params.gram_offset + col * cols + col], 0);
-      let own_x = vec2f(w[params.w_offset + line + col], 0);
+      let s = vec2f(gram[line + col], 0);
+      let own_x = vec2f(w[params.w_offset + row * cols + col], 0);
       let own_b = sign(code, 2u);
       // What the own weight meets: s·x with itself, once.
       let met = plus(x, times(s, own_x));
@@ -107,10 +85,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       }
       let at = slot * params.rows + workgroup.x;
       var sum = forms[at];
-      for (var i = 0u; i < THREADS; i++) {
-        if (places[i] == list) {
-          sum = plus(sum, parts[form * THREADS + i]);
-        }
+      let last = min(members[ends + list + 1u], start + THREADS);
+      for (var i = max(members[ends + list], start); i < last; i++) {
+        sum = plus(sum, parts[form * THREADS + i - start]);
       }
       forms[at] = sum;
     }

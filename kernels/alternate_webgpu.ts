@@ -3,10 +3,11 @@ import { scheduleSteps } from "./alternate.ts";
 import formsCode from "./alternate_forms.wgsl" with { type: "text" };
 import roundsCode from "./alternate_rounds.wgsl" with { type: "text" };
 import type { Device, Matrix } from "./device.ts";
+import { gpuMemberLists, listElements } from "./member_lists_webgpu.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "./row_tiles_webgpu.ts";
 import type { GpuContext, GpuOp } from "./webgpu_context.ts";
-import { GROUP_THREADS, withTwoFloat } from "./webgpu_dispatch.ts";
+import { GROUP_THREADS, readsBuffer, withTwoFloat, writesBuffer } from "./webgpu_dispatch.ts";
 
 /** Forms of one group and level, each a pair of floats. */
 const FORMS = 9;
@@ -28,18 +29,21 @@ export function gpuAlternate(context: GpuContext, scales: Matrix, options: Param
   const { w, gram, codes, rank, segments, salient, pruned, iterations } = options;
   const { rows, cols } = w, steps = scheduleSteps(options), groups = segments + 1, stride = scalesPerBlock(options);
   const perRow = (groups * steps * FORMS + groups * 3) * 2, reduction = groups * steps * FORMS + 2 * GROUP_THREADS;
-  for (const tile of rowTiles(context, rows, { scratch: perRow, cols, work: cols * cols })) {
+  for (
+    const tile of rowTiles(context, rows, {
+      scratch: Math.max(perRow, listElements(groups * steps, cols)),
+      cols,
+      work: cols * cols,
+    })
+  ) {
     const scratch = context.scratch("f32", tile.rows * perRow);
-    const read = [
-      bindRows(w, tile, "read"),
-      bindWhole(gram),
-      bindRows(codes, tile, "read"),
-      bindRows(rank, tile, "read"),
-    ];
-    const first = bind(read, scratch), second = bind([bindRows(scales, tile, "read_write")], scratch);
+    const members = gpuMemberLists(context, codes, tile, { groups, steps, pruned, rank });
+    const [values, s] = [bindRows(w, tile, "read"), bindWhole(gram)];
+    const bindings = [values.binding, s.binding, readsBuffer(members), writesBuffer(scratch)];
+    const second = bind([bindRows(scales, tile, "read_write")], scratch);
     for (const { from, to } of columnRanges(cols, () => cols + reduction, GROUP_THREADS)) {
-      const params = [tile.rows, cols, from, to, segments, steps, pruned, ...first.offsets];
-      context.run(forms, first.bindings, params, [tile.rows]);
+      const params = [tile.rows, cols, from, to, segments, steps, values.at, s.at];
+      context.run(forms, bindings, params, [tile.rows]);
     }
     const workgroups = [Math.ceil(tile.rows / GROUP_THREADS), salient ? groups : segments] as const;
     // Before the first round, loops sum the forms up; between steps they begin anew.
@@ -48,6 +52,6 @@ export function gpuAlternate(context: GpuContext, scales: Matrix, options: Param
       const params = [tile.rows, salient ? 0 : 1, salient ? 1 : 0, steps, iterations, stride, from, to];
       context.run(rounds, second.bindings, [...params, ...second.offsets], workgroups);
     }
-    context.release(scratch);
+    for (const buffer of [scratch, members]) context.release(buffer);
   }
 }

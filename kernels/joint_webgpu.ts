@@ -2,10 +2,11 @@
 import type { Device, Matrix } from "./device.ts";
 import solveCode from "./joint_solve.wgsl" with { type: "text" };
 import systemCode from "./joint_system.wgsl" with { type: "text" };
+import { gpuMemberLists, listElements } from "./member_lists_webgpu.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "./row_tiles_webgpu.ts";
 import type { GpuContext, GpuOp } from "./webgpu_context.ts";
-import { GROUP_THREADS, withTwoFloat } from "./webgpu_dispatch.ts";
+import { GROUP_THREADS, readsBuffer, withTwoFloat, writesBuffer } from "./webgpu_dispatch.ts";
 
 /** As `JointOptions.ridge` by default. */
 const RIDGE = 1e-6;
@@ -25,16 +26,24 @@ export function gpuSolveJoint(
 ): void {
   const { rows, cols } = target, size = scalesPerBlock({ segments, salient }), groups = segments + 1;
   const perRow = size * (size + 1) * 2;
-  for (const tile of rowTiles(context, rows, { scratch: perRow, cols, work: groups * cols * cols })) {
+  for (
+    const tile of rowTiles(context, rows, {
+      scratch: Math.max(perRow, listElements(groups, cols)),
+      cols,
+      work: groups * cols * cols,
+    })
+  ) {
     const scratch = context.scratch("f32", tile.rows * perRow);
-    const read = [bindRows(target, tile, "read"), bindWhole(gram), bindRows(codes, tile, "read")];
-    const first = bind(read, scratch), second = bind([bindRows(scales, tile, "read_write")], scratch);
+    const members = gpuMemberLists(context, codes, tile, { groups });
+    const [products, s] = [bindRows(target, tile, "read"), bindWhole(gram)];
+    const second = bind([bindRows(scales, tile, "read_write")], scratch);
+    const bindings = [products.binding, s.binding, readsBuffer(members), writesBuffer(scratch)];
     for (const { from, to } of columnRanges(cols, () => groups * (cols + 2 * GROUP_THREADS), GROUP_THREADS)) {
-      const params = [tile.rows, cols, from, to, groups, salient ? 1 : 0, size, ...first.offsets];
-      context.run(system, first.bindings, params, [tile.rows]);
+      const params = [tile.rows, cols, from, to, groups, salient ? 1 : 0, size, products.at, s.at];
+      context.run(system, bindings, params, [tile.rows]);
     }
     const workgroups = Math.ceil(tile.rows / GROUP_THREADS);
     context.run(solve, second.bindings, [tile.rows, size, { f32: RIDGE }, ...second.offsets], [workgroups]);
-    context.release(scratch);
+    for (const buffer of [scratch, members]) context.release(buffer);
   }
 }

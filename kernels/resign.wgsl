@@ -1,5 +1,5 @@
 // One sweep of sign changes over some columns; see resign.ts. One lane a row. What earlier changes do to a column is
-// summed when the column is reached: most signs stay, so that sum is short.
+// summed when the column is reached: most signs stay, so that sum is short, and so is the list of changes.
 
 override THREADS: u32 = 64;
 
@@ -16,11 +16,17 @@ struct Params {
   codes_offset: u32,
 }
 
+// A weight's change and its column; a row's first one holds only how many follow it.
+struct Change {
+  delta: vec2f,
+  column: u32,
+}
+
 @group(0) @binding(0) var<storage, read> residual: array<f32>; // rows × cols
 @group(0) @binding(1) var<storage, read> gram: array<f32>; // cols × cols
 @group(0) @binding(2) var<storage, read> scales: array<f32>; // rows × stride
 @group(0) @binding(3) var<storage, read_write> codes: array<u32>; // rows × cols
-@group(0) @binding(4) var<storage, read_write> changes: array<vec2f>; // cols × rows of this dispatch: of weights, 0 at first
+@group(0) @binding(4) var<storage, read_write> changes: array<Change>; // (1 + cols) × rows of this dispatch, 0 at first
 @group(0) @binding(5) var<uniform> params: Params;
 
 // What a sign adds when it goes from `before` to `after`: 2, 0 or −2.
@@ -35,6 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let row = id.x;
   let cols = params.cols;
+  var count = changes[row].column;
   for (var j = params.from_col; j < params.to_col; j++) {
     let at = params.codes_offset + row * cols + j;
     let code = codes[at];
@@ -42,11 +49,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       continue;
     }
     var rest = vec2f(residual[params.residual_offset + row * cols + j], 0);
-    for (var i = 0u; i < j; i++) {
-      let change = changes[i * params.rows + id.x];
-      if (change.x != 0) {
-        rest = plus(rest, -times(change, vec2f(gram[params.gram_offset + i * cols + j], 0)));
-      }
+    for (var i = 1u; i <= count; i++) {
+      let change = changes[i * params.rows + row];
+      rest = plus(rest, -times(change.delta, vec2f(gram[params.gram_offset + change.column * cols + j], 0)));
     }
     let group = code >> 3u;
     var base = params.scales_offset + row * params.stride;
@@ -80,7 +85,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     if (best != code) {
       codes[at] = best;
-      changes[j * params.rows + id.x] = best_change;
+      count++;
+      changes[count * params.rows + row] = Change(best_change, j);
     }
   }
+  changes[row].column = count;
 }

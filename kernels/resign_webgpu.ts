@@ -6,6 +6,9 @@ import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "./row_tiles_w
 import type { GpuContext, GpuOp } from "./webgpu_context.ts";
 import { GROUP_THREADS, withTwoFloat } from "./webgpu_dispatch.ts";
 
+/** Elements of a change, as the shader aligns it. */
+const CHANGE = 4;
+
 const resign: GpuOp = { name: "resign", code: withTwoFloat(resignCode), constants: { THREADS: GROUP_THREADS } };
 
 /**
@@ -16,8 +19,8 @@ const resign: GpuOp = { name: "resign", code: withTwoFloat(resignCode), constant
  */
 export function gpuResign(context: GpuContext, codes: Matrix<"u8">, options: Parameters<Device["resign"]>[1]): void {
   const { residual, gram, scales, salient } = options, { rows, cols } = residual, stride = scalesPerBlock(options);
-  for (const tile of rowTiles(context, rows, { scratch: 2 * cols, cols, work: cols })) {
-    const changes = context.scratch("f32", 2 * cols * tile.rows);
+  for (const tile of rowTiles(context, rows, { scratch: CHANGE * (1 + cols), cols, work: cols })) {
+    const changes = context.scratch("f32", CHANGE * (1 + cols) * tile.rows);
     const { bindings, offsets } = bind([
       bindRows(residual, tile, "read"),
       bindWhole(gram),
