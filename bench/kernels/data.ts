@@ -42,10 +42,13 @@ export function randomWeights(length: number, seed = 1): Float32Array {
   });
 }
 
-/** size × size, symmetric and positive definite: inputs of different strength, each correlated with those beside it. */
+/**
+ * size × size, symmetric and positive definite: inputs of different strength, each correlated with all others, more with
+ * those beside it. (Without a part that they all share the factor would hold subnormal numbers, which CPUs are slow at.)
+ */
 export function hessian(size: number): Float32Array {
   const strength = Float64Array.from({ length: size }, (_, j) => 0.5 + j * 7 % 5);
-  const decay = Float64Array.from({ length: size }, (_, distance) => CORRELATION ** distance);
+  const decay = Float64Array.from({ length: size }, (_, distance) => 0.9 * CORRELATION ** distance + 0.1);
   const h = new Float32Array(size * size);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < size; j++) h[i * size + j] = strength[i] * strength[j] * decay[Math.abs(i - j)];
