@@ -49,30 +49,31 @@ export function factorHessian(
   const strips: Matrix[] = [], panels: Matrix[] = [], inverses: Matrix[] = [];
   // Groups of a strip have gaps between their rows, which the CPU's products would copy; they lose little by being many.
   const width = device.kind === "cpu" ? group : Math.max(1, Math.floor(STRIP / group)) * group;
-  const scratch = device.alloc("f32", size * Math.min(group, size));
+  const scratch = device.alloc("f32", size * Math.min(width, size));
   for (let start = Math.floor((size - 1) / width) * width; start >= 0; start -= width) {
     const cols = Math.min(width, size - start), rows = start + cols;
     const strip = matrix(device.alloc("f32", rows * cols), rows, cols);
-    device.unpack(strip, packed, { size, row: 0, col: start, added });
-    for (const other of strips) takeOff(device, strip, part(other, { rows }), start);
+    const h = matrix(scratch, rows, cols);
+    device.unpack(h, packed, { size, row: 0, col: start, added });
+    for (const other of strips) takeOff(device, h, part(other, { rows }), start);
     const factorColumns = (col: number, end: number): void => {
       const first = start + col;
       if (end - col > group) {
         const half = col + Math.ceil((end - col) / group / 2) * group;
         factorColumns(half, end);
-        const above = part(strip, { rows: start + half });
-        takeOff(device, part(above, { col, cols: half - col }), part(above, { col: half, cols: end - half }), first);
+        const left = part(h, { rows: start + half, col, cols: half - col });
+        takeOff(device, left, part(strip, { rows: start + half, col: half, cols: end - half }), first);
         factorColumns(col, half);
         return;
       }
       const panel = part(strip, { rows: start + end, col, cols: end - col });
       const inverse = matrix(device.alloc("f32", panel.cols ** 2), panel.cols, panel.cols);
-      factorBlock(device, part(panel, { row: first }), inverse, status, first);
+      const source = part(h, { rows: start + end, col, cols: end - col }), corner = part(panel, { row: first });
+      device.copy(corner, part(source, { row: first }));
+      factorBlock(device, corner, inverse, status, first);
       device.diagonal(part(diagonalU, { col: first, cols: panel.cols }), inverse);
       if (first > 0) {
-        const above = part(panel, { rows: first }), h = matrix(scratch, first, panel.cols);
-        device.copy(h, above);
-        device.gemm(above, h, inverse, { transposeB: true });
+        device.gemm(part(panel, { rows: first }), part(source, { rows: first }), inverse, { transposeB: true });
       }
       panels[first / group] = panel;
       inverses[first / group] = inverse;
