@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { openPacked } from "../checkpoints/packed.ts";
+import { hasAdapter } from "../kernels/webgpu_test_support.ts";
 import {
   assertSameBytes,
   lastRun,
@@ -13,6 +14,7 @@ import {
   succeed,
   temporaryFolder,
 } from "./command_line_test_support.ts";
+import { maskDifference } from "./masks_test_support.ts";
 import { models } from "./small_models_test_support.ts";
 import { readPlain } from "./plain_safetensors_test_support.ts";
 
@@ -173,5 +175,26 @@ Deno.test("the quickstart compresses a model, shows it, and is served from the c
     assert.match(await succeed("runs", ["show", "last", "--runs", runs]), /perplexity\.heldout\.compressed/);
     assert.match(await succeed("runs", ["compare", first, second, "--runs", runs]), /The recipes are the same/);
     assert.match(await succeed("inspect", [model]), new RegExp(metrics.bits.stored.total.toFixed(2)));
+  });
+
+  await test.step({
+    name: "gives the CPU's masks and its perplexity on WebGPU too [webgpu]",
+    // Without an adapter the test support says why; in CI that is a failure.
+    ignore: !hasAdapter && !Deno.env.get("CI"),
+    fn: async () => {
+      await succeed("run", [...args, "--device", "webgpu"]);
+      const gpu = lastRun(runs), { device, perplexity, keep, steps } = metricsOf(gpu);
+      assert.equal(device.kind, "webgpu");
+      assert.ok(steps.run > 0 && steps.cached > 0, "what no kernel made is shared, the rest made anew");
+      assert.deepEqual(keep, metrics.keep);
+      const ratio = perplexity.heldout.compressed / metrics.perplexity.heldout.compressed;
+      assert.ok(Math.abs(ratio - 1) < 0.005, `perplexities differ by a factor of ${ratio}`);
+      const other = join(gpu.path, "model");
+      const [first, all] = [await maskDifference(model, other, ".layers.0."), await maskDifference(model, other)];
+      console.log(`  ${first.moved} masks differ in the first block, ${all.moved} of ${all.weights} in all`);
+      assert.ok(first.moved <= 1e-4 * first.weights, "only ties may differ where both see the same inputs");
+      // Each block sees what the blocks before it put out, so that differences grow.
+      assert.ok(all.moved <= 0.02 * all.weights);
+    },
   });
 });

@@ -1,10 +1,9 @@
 /** The same recipe on the CPU and on WebGPU, through the real command line. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openPacked } from "../checkpoints/packed.ts";
-import { KEPT } from "../kernels/quantized_layer.ts";
 import { hasAdapter } from "../kernels/webgpu_test_support.ts";
 import { lastRun, metricsOf, succeed, temporaryFolder } from "./command_line_test_support.ts";
+import { maskDifference } from "./masks_test_support.ts";
 import { models, writeRecipe } from "./small_models_test_support.ts";
 
 // Without an adapter the test support says why; in CI that is a failure.
@@ -27,7 +26,7 @@ Deno.test({ name: "run --device webgpu gives the CPU's masks and its perplexity 
     const runs = join(folder, device);
     await succeed("run", [recipe, "--device", device, "--cache", join(folder, "cache"), "--runs", runs]);
     const last = lastRun(runs);
-    return { metrics: metricsOf(last), packed: await openPacked(join(last.path, "model")) };
+    return { metrics: metricsOf(last), model: join(last.path, "model") };
   };
   const [cpu, gpu] = [await run("cpu"), await run("webgpu")];
   assert.equal(gpu.metrics.device.kind, "webgpu");
@@ -35,16 +34,9 @@ Deno.test({ name: "run --device webgpu gives the CPU's masks and its perplexity 
   assert.ok(gpu.metrics.steps.run >= 12, "all blocks are compressed anew");
   assert.deepEqual(gpu.metrics.keep, cpu.metrics.keep);
   const ratio = gpu.metrics.perplexity.heldout.compressed / cpu.metrics.perplexity.heldout.compressed;
-  let weights = 0, moved = 0;
-  for (const name of cpu.packed.layers.keys()) {
-    const [a, b] = [(await cpu.packed.layer(name)).codes, (await gpu.packed.layer(name)).codes];
-    weights += a.length;
-    for (let i = 0; i < a.length; i++) moved += (a[i] ^ b[i]) & KEPT;
-  }
+  const { weights, moved } = await maskDifference(cpu.model, gpu.model);
   // Ties, and what follows from them in later blocks.
   console.log(`  ${moved} of ${weights} masks differ, perplexity by a factor of ${ratio}`);
   assert.ok(moved <= 0.01 * weights, `${moved} of ${weights} masks differ`);
   assert.ok(Math.abs(ratio - 1) < 0.005, `perplexities differ by a factor of ${ratio}`);
-  cpu.packed.close();
-  gpu.packed.close();
 });
