@@ -4,34 +4,13 @@
  * own.
  */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { deviceTestFiles, TESTED_ADAPTER, thorough } from "./device_test_support.ts";
+import { DRIVER, driverEnvironment, findDriver } from "./swiftshader_test_support.ts";
 
 const ADAPTER = "SwiftShader";
-const DRIVER = "vk_swiftshader_icd.json";
-
-/** Folders of Chrome and Chromium; on Windows each version has one inside. */
-const FOLDERS: readonly string[] = Deno.build.os === "windows"
-  ? ["ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA"].flatMap((name) => {
-    const root = Deno.env.get(name);
-    return root === undefined ? [] : [
-      join(root, "Google", "Chrome", "Application"),
-      join(root, "Chromium", "Application"),
-      join(root, "Microsoft", "Edge", "Application"),
-    ];
-  })
-  : [
-    "/usr/lib/chromium",
-    "/usr/lib/chromium-browser",
-    "/usr/lib64/chromium-browser",
-    "/opt/google/chrome",
-    "/opt/microsoft/msedge",
-    "/snap/chromium/current/usr/lib/chromium-browser",
-  ];
 
 const driver = findDriver() ?? "";
-const env = { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver, DENO_WEBGPU_BACKEND: "vulkan", NO_COLOR: "1" };
+const env = driverEnvironment(driver);
 const reason = thorough ? obstacle() : undefined;
 
 if (reason !== undefined) console.log(`Tests on SwiftShader are skipped: ${reason}`);
@@ -86,25 +65,5 @@ function obstacle(): string | undefined {
     return found.includes(ADAPTER) ? undefined : `with ${driver} the adapter is ${found}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
-  }
-}
-
-/** The newest driver, if there is one. */
-function findDriver(): string | undefined {
-  for (const folder of FOLDERS) {
-    const inside = names(folder);
-    if (inside.includes(DRIVER)) return join(folder, DRIVER);
-    const version = inside.filter((name) => /^\d+(\.\d+)+$/.test(name) && names(join(folder, name)).includes(DRIVER))
-      .sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
-    if (version !== undefined) return join(folder, version, DRIVER);
-  }
-  return undefined;
-}
-
-function names(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }

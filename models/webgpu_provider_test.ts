@@ -4,14 +4,10 @@
  * runs in one of its own.
  */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { driverEnvironment, findDriver } from "../kernels/swiftshader_test_support.ts";
 import type { ProviderRun } from "./webgpu_provider_child_test_support.ts";
-
-/** Beside Chromium and Chrome, where they are packages of a Linux distribution. */
-const DRIVERS = ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/usr/lib64/chromium-browser", "/opt/google/chrome"]
-  .map((folder) => join(folder, "vk_swiftshader_icd.json"));
 
 Deno.test("openForward() meets transformers' logits on the webgpu provider, and generate() the cpu's tokens", async () => {
   const run = await tryProvider();
@@ -33,9 +29,9 @@ async function tryProvider(): Promise<ProviderRun | string> {
   const mayRun = (await Deno.permissions.query({ name: "run", command: Deno.execPath() })).state === "granted";
   if (!mayRun) return "the test may not start programs (--allow-run)";
   const run = await startProcess({});
-  const driver = DRIVERS.find((path) => existsSync(path));
+  const driver = findDriver();
   if (!("failure" in run.probe) || driver === undefined) return run;
-  return await startProcess({ VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver });
+  return await startProcess(driverEnvironment(driver));
 }
 
 async function startProcess(env: Readonly<Record<string, string>>): Promise<ProviderRun> {
