@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { type KernelChoice, matrix } from "./device.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
 import { GEMM_VARIANTS, gpuGemm } from "./gemm_webgpu.ts";
-import { directGemm, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
+import { directGemm, type GemmVariant, sharingGemm, tiledGemm } from "./gemm_wgsl.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
 
 /** Where choices are remembered; values are plain JSON. */
@@ -50,7 +50,7 @@ const SAMPLES: Readonly<Record<"software" | "gpu", Readonly<Record<typeof CLASSE
 
 /** Candidates: those that may win. Compiling one takes a second or two on software devices. */
 const CANDIDATES: Readonly<Record<keyof typeof SAMPLES, readonly GemmVariant[]>> = {
-  software: [GEMM_VARIANTS.software, directGemm(16, 16, 64), directGemm(32, 16, 128), tiledGemm(64)],
+  software: [GEMM_VARIANTS.software, directGemm(16, 16, 64), directGemm(32, 16, 128), sharingGemm(), tiledGemm(64)],
   gpu: [GEMM_VARIANTS.gpu, tiledGemm(32), tiledGemm(128), directGemm(8, 8, 64), directGemm(16, 16, 64)],
 };
 
@@ -71,7 +71,9 @@ export async function tuneGemm(context: WebGpuContext, store?: TuningStore): Pro
   const fallback = GEMM_VARIANTS[kind];
   if (!store) return { wide: fallback, narrow: fallback, choices: [{ op: "gemm", variant: fallback.name }] };
   const { maxComputeInvocationsPerWorkgroup: threads, maxComputeWorkgroupStorageSize: memory } = context.limits;
-  const candidates = CANDIDATES[kind].filter((variant) => variant.threads <= threads && variant.memory <= memory);
+  const candidates = CANDIDATES[kind].filter((variant) =>
+    variant.threads <= threads && variant.memory <= memory && (context.sharing || !variant.sharing)
+  );
   const key = tuningKey(context.info, candidates);
   let rates = asRates(store.get(key), candidates);
   if (!rates) {

@@ -54,7 +54,8 @@ export function gpuSyrk(
   a: Matrix,
   options: SyrkOptions & { readonly variant?: GemmVariant } = {},
 ): void {
-  const { transposed = false, alpha = 1, beta = 0, variant = GEMM_VARIANTS.gpu } = options;
+  const { transposed = false, alpha = 1, beta = 0, variant: wanted = GEMM_VARIANTS.gpu } = options;
+  const variant = wanted.triangle ?? wanted;
   const [size, inner] = transposed ? [a.cols, a.rows] : [a.rows, a.cols];
   if (out.rows !== size || out.cols !== size) {
     throw new RangeError(`Cannot multiply ${shape(a, transposed)} by its transpose into ${out.rows}×${out.cols}`);

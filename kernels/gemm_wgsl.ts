@@ -5,6 +5,7 @@
  * All take panels as `gemm_pack.wgsl` makes them, and write out := alpha·a·bᵀ + beta·out, or its upper triangle. All
  * give the same bits: an element is one chain of fused multiplications and additions along the inner index.
  */
+import { SUBGROUP } from "./webgpu_context.ts";
 
 /** A way to multiply. */
 export interface GemmVariant {
@@ -20,6 +21,10 @@ export interface GemmVariant {
   readonly threads: number;
   /** Bytes of workgroup memory. */
   readonly memory: number;
+  /** Whether it needs a context that is `sharing`. */
+  readonly sharing?: boolean;
+  /** What makes upper triangles in its place, where that is another. */
+  readonly triangle?: GemmVariant;
 }
 
 /** Panels' depth is a multiple of it, and nothing of a variant goes beyond `GEMM_SHARE` rows. */
@@ -82,9 +87,23 @@ fn place(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
  * @param cols of a panel of b, likewise
  */
 export function directGemm(rows: number, cols: number, share: number): GemmVariant {
+  return {
+    name: `direct ${rows}×${cols} in ${share}×${share}`,
+    tileRows: rows,
+    tileCols: cols,
+    share,
+    code: directCode(rows, cols, share, false),
+    threads: share * share / (rows * cols),
+    memory: 0,
+  };
+}
+
+function directCode(rows: number, cols: number, share: number, sharing: boolean): string {
   const across = share / cols, down = share / rows;
   const partsA = range(rows / 4), partsB = range(cols / 4);
-  const code = `${HEAD}
+  // Threads that share stay beyond the last column, as others need what they read.
+  const done = sharing ? "" : ` || col >= params.cols || (params.upper == 1u && row >= col + ${cols}u)`;
+  return `${HEAD}
 @compute @workgroup_size(${across}, ${down})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -96,12 +115,13 @@ fn main(
   let panelB = at.x * ${across}u + id.x;
   let row = panelA * ${rows}u;
   let col = panelB * ${cols}u;
-  if (row >= params.rows || col >= params.cols || (params.upper == 1u && row >= col + ${cols}u)) { return; }
+  if (row >= params.rows${done}) { return; }
 ${accumulators(rows, partsB.length)}
   var atA = panelA * params.depth * ${partsA.length}u;
   var atB = panelB * params.depth * ${partsB.length}u;
   for (var k = 0u; k < params.depth; k++) {
-${lines(partsA, (i) => `    let a${i} = a[atA + ${i}u];`)}
+${sharing ? "    let own = a[atA + id.x];" : ""}
+${lines(partsA, (i) => `    let a${i} = ${sharing ? `subgroupBroadcast(own, ${i}u)` : `a[atA + ${i}u]`};`)}
 ${lines(partsB, (i) => `    let b${i} = b[atB + ${i}u];`)}
 ${products(rows, partsB.length)}
     atA += ${partsA.length}u;
@@ -110,15 +130,16 @@ ${products(rows, partsB.length)}
 ${lines(range(rows), (r) => lines(partsB, (v) => `  writeFour(row + ${r}u, col + ${4 * v}u, c${r}_${v});`))}
 }
 `;
-  return {
-    name: `direct ${rows}×${cols} in ${share}×${share}`,
-    tileRows: rows,
-    tileCols: cols,
-    share,
-    code,
-    threads: across * down,
-    memory: 0,
-  };
+}
+
+/**
+ * As `directGemm(32, 16, 128)`, but a vector of a's panel is read by one thread of eight, which hands it to the others:
+ * software devices read memory thread by thread, and reading costs them as much as multiplying.
+ */
+export function sharingGemm(): GemmVariant {
+  const size = [4 * SUBGROUP, 16, 16 * SUBGROUP] as const, plain = directGemm(...size);
+  const name = `${plain.name}, sharing`;
+  return { ...plain, name, code: directCode(...size, true), sharing: true, triangle: plain };
 }
 
 /**

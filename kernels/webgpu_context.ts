@@ -86,6 +86,9 @@ export interface GpuContextOptions {
   readonly apart?: boolean;
 }
 
+/** Threads of a subgroup where shaders make use of them: that of software devices; a GPU's is larger, or varies. */
+export const SUBGROUP = 8;
+
 /** Bytes of the uniforms of one batch. */
 const PARAMS_BYTES = 1 << 16;
 
@@ -154,12 +157,19 @@ export async function openGpuContext(options: GpuContextOptions = {}): Promise<W
   }
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   const timed = adapter.features.has("timestamp-query");
-  const device = await adapter.requestDevice({
-    label: "pbs2p",
-    requiredLimits,
-    requiredFeatures: timed ? ["timestamp-query"] : [],
-  });
-  return new WebGpuContext(device, adapter.info, { memoryBudget, maxBindingSize, apart, timed });
+  const { subgroupMinSize: least, subgroupMaxSize: most } = adapter.info;
+  const request = (features: readonly GPUFeatureName[]) =>
+    adapter.requestDevice({
+      label: "pbs2p",
+      requiredLimits,
+      requiredFeatures: [...features, ...timed ? ["timestamp-query"] as const : []],
+    });
+  // Deno grants this feature where it is, but does not list it.
+  const shared = least === SUBGROUP && most === SUBGROUP
+    ? await request(["subgroups"]).catch(() => undefined)
+    : undefined;
+  const device = shared ?? await request([]), sharing = shared !== undefined;
+  return new WebGpuContext(device, adapter.info, { memoryBudget, maxBindingSize, apart, timed, sharing });
 }
 
 /** A context with what its owner needs: arrays in and out, seconds, an end. Made by `openGpuContext`. */
@@ -167,6 +177,8 @@ export class WebGpuContext implements GpuContext {
   readonly info: GPUAdapterInfo;
   readonly limits: GPUSupportedLimits;
   readonly bindable: number;
+  /** Whether threads come in subgroups of exactly `SUBGROUP`, and hand values around in them. */
+  readonly sharing: boolean;
   readonly #device: GPUDevice;
   readonly #pool: GpuPool;
   readonly #timer: GpuTimer | undefined;
@@ -196,9 +208,11 @@ export class WebGpuContext implements GpuContext {
       readonly maxBindingSize: number;
       readonly apart: boolean;
       readonly timed: boolean;
+      readonly sharing: boolean;
     },
   ) {
     this.#device = device;
+    this.sharing = options.sharing;
     this.info = info;
     this.limits = device.limits;
     const bindingBytes = Math.min(device.limits.maxStorageBufferBindingSize, options.maxBindingSize);
