@@ -54,8 +54,7 @@ export function gpuSyrk(
   a: Matrix,
   options: SyrkOptions & { readonly variant?: GemmVariant } = {},
 ): void {
-  const { transposed = false, alpha = 1, beta = 0, variant: wanted = GEMM_VARIANTS.gpu } = options;
-  const variant = wanted.triangle ?? wanted;
+  const { transposed = false, alpha = 1, beta = 0, variant = GEMM_VARIANTS.gpu } = options;
   const [size, inner] = transposed ? [a.cols, a.rows] : [a.rows, a.cols];
   if (out.rows !== size || out.cols !== size) {
     throw new RangeError(`Cannot multiply ${shape(a, transposed)} by its transpose into ${out.rows}×${out.cols}`);
@@ -166,7 +165,7 @@ function product(
   const to = bindMatrix(part(out, box), "read_write");
   const across = Math.ceil(cols / share), down = Math.ceil(rows / share), triangle = across * (across + 1) / 2;
   context.run(
-    { name: "gemm", code: variant.code, work: 2 * padded * tileRows * tileCols * tilesOf(box, variant) },
+    { name: "gemm", code: variant.code, work: 2 * padded * elementsMade(box, variant) },
     [to.binding, { buffer: left, access: "read" }, { buffer: right, access: "read" }],
     [rows, cols, padded, to.offset, out.stride, { f32: alpha }, { f32: beta }, beta === 0 ? 0 : 1, upper ? 1 : 0],
     upper ? [Math.min(triangle, MAX_WORKGROUPS), Math.ceil(triangle / MAX_WORKGROUPS)] : [across, down],
@@ -176,19 +175,22 @@ function product(
 }
 
 /**
- * Tiles that are made of out.
+ * Elements of out that are made, whether they are wanted or not.
  *
- * @param box.upper only those that touch the upper triangle
+ * @param box.upper only tiles that touch the upper triangle
  */
-export function tilesOf(
+export function elementsMade(
   { rows, cols, upper }: { readonly rows: number; readonly cols: number; readonly upper: boolean },
-  { tileRows, tileCols }: Pick<GemmVariant, "tileRows" | "tileCols">,
+  { tileRows, tileCols, share, sharing }: Pick<GemmVariant, "tileRows" | "tileCols" | "share" | "sharing">,
 ): number {
-  const down = Math.ceil(rows / tileRows), across = Math.ceil(cols / tileCols);
-  if (!upper) return down * across;
-  let count = 0;
-  for (let col = 0; col < across; col++) count += Math.min(down, Math.ceil((col + 1) * tileCols / tileRows));
-  return count;
+  // Threads that share leave together.
+  const width = sharing ? share : tileCols;
+  const down = Math.ceil(rows / tileRows), across = Math.ceil(cols / width);
+  let tiles = 0;
+  for (let col = 0; col < across; col++) {
+    tiles += upper ? Math.min(down, Math.ceil((col + 1) * width / tileRows)) : down;
+  }
+  return tiles * tileRows * width;
 }
 
 /** The operand in panels of so many rows; to be released. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { matrix } from "./device.ts";
-import { GEMM_VARIANTS, gpuGemm, gpuSyrk, tilesOf } from "./gemm_webgpu.ts";
+import { elementsMade, GEMM_VARIANTS, gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
 import { directGemm, type GemmVariant, sharingGemm, tiledGemm } from "./gemm_wgsl.ts";
 import { normal } from "./row_kernels_test_support.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
@@ -83,11 +83,11 @@ gpuTest(
   },
 );
 
-Deno.test("gpuSyrk() makes little more than half of a product's tiles", () => {
+Deno.test("gpuSyrk() makes little more than half of a product's elements", () => {
   for (const variant of VARIANTS) {
     for (const [size, most] of [[1024, 0.5625], [2048, 0.54]]) {
-      const upper = tilesOf({ rows: size, cols: size, upper: true }, variant);
-      const share = upper / tilesOf({ rows: size, cols: size, upper: false }, variant);
+      const upper = elementsMade({ rows: size, cols: size, upper: true }, variant);
+      const share = upper / elementsMade({ rows: size, cols: size, upper: false }, variant);
       assert.ok(share >= 0.5 && share <= most, `${variant.name}: ${share} at ${size}`);
     }
   }

@@ -23,8 +23,6 @@ export interface GemmVariant {
   readonly memory: number;
   /** Whether it needs a context that is `sharing`. */
   readonly sharing?: boolean;
-  /** What makes upper triangles in its place, where that is another. */
-  readonly triangle?: GemmVariant;
 }
 
 /** Panels' depth is a multiple of it, and nothing of a variant goes beyond `GEMM_SHARE` rows. */
@@ -138,8 +136,7 @@ ${lines(range(rows), (r) => lines(partsB, (v) => `  writeFour(row + ${r}u, col +
  */
 export function sharingGemm(): GemmVariant {
   const size = [4 * SUBGROUP, 16, 16 * SUBGROUP] as const, plain = directGemm(...size);
-  const name = `${plain.name}, sharing`;
-  return { ...plain, name, code: directCode(...size, true), sharing: true, triangle: plain };
+  return { ...plain, name: `${plain.name}, sharing`, code: directCode(...size, true), sharing: true };
 }
 
 /**

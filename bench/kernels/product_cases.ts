@@ -44,7 +44,7 @@ export function productCases(): KernelCase[] {
         },
       };
     }),
-    ...([[576, 128, true], [1024, 1024, true], [2048, 256, false]] as const).map(([n, k, quick]): KernelCase => ({
+    ...([[576, 128, true], [1536, 512, true], [2048, 256, false]] as const).map(([n, k, quick]): KernelCase => ({
       op: "syrk",
       size: shape(n, n, k),
       quick,
@@ -54,7 +54,7 @@ export function productCases(): KernelCase[] {
         return () => device.syrk(out, a);
       },
     })),
-    ...[576, 1024, 2048].map((size): KernelCase => ({
+    ...[576, 1024, 2048, 4096].map((size): KernelCase => ({
       op: "factorHessian",
       size: `${size}`,
       quick: size < 2048,
