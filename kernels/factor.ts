@@ -28,7 +28,7 @@ export interface Factor {
 const SMALL = 128;
 
 /** Columns that a strip of groups has at most, unless one group is wider. */
-const STRIP = 512;
+const STRIP = 1024;
 
 /**
  * Factors a Hessian.

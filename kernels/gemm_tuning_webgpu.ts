@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { type KernelChoice, matrix } from "./device.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
+import packVectors from "./gemm_pack_vectors.wgsl" with { type: "text" };
 import { GEMM_VARIANTS, gpuGemm } from "./gemm_webgpu.ts";
 import { directGemm, type GemmVariant, sharingGemm, tiledGemm } from "./gemm_wgsl.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
@@ -101,7 +102,9 @@ export function tuningKey(
   candidates: readonly GemmVariant[],
 ): string {
   const shaders = createHash("sha256");
-  for (const code of [pack, JSON.stringify(SAMPLES), ...candidates.map(({ code }) => code)]) shaders.update(code);
+  for (const code of [pack, packVectors, JSON.stringify(SAMPLES), ...candidates.map(({ code }) => code)]) {
+    shaders.update(code);
+  }
   return JSON.stringify([
     vendor,
     architecture,

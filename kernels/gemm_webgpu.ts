@@ -2,6 +2,7 @@
 import { type DeviceBuffer, type Matrix, part } from "./device.ts";
 import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
+import packVectors from "./gemm_pack_vectors.wgsl" with { type: "text" };
 import { directGemm, GEMM_DEPTH, GEMM_SHARE, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
 import { BATCH_WORK, type GpuContext } from "./webgpu_context.ts";
 import { bindMatrix, fitBindings, MAX_WORKGROUPS } from "./webgpu_window.ts";
@@ -205,10 +206,13 @@ function panels(
   const count = Math.ceil(rows / tile), x = bindMatrix(m, "read");
   const out = context.scratch("f32", count * tile * padded, { zeroed: false });
   const [rowStep, innerStep] = transposed ? [1, m.stride] : [m.stride, 1];
+  const vectors = x.offset % 4 === 0 && m.stride % 4 === 0;
   context.run(
-    { name: "gemm", code: pack, constants: { TILE: tile } },
+    { name: "gemm", code: vectors ? packVectors : pack, constants: { TILE: tile } },
     [{ buffer: out, access: "read_write" }, x.binding],
-    [rows, depth, padded, x.offset, rowStep, innerStep],
+    vectors
+      ? [rows, depth, padded, x.offset / 4, m.stride / 4, transposed ? 1 : 0]
+      : [rows, depth, padded, x.offset, rowStep, innerStep],
     // A thread packs 16 elements.
     [Math.ceil(tile * padded / 1024), count],
   );
