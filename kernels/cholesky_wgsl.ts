@@ -28,8 +28,6 @@ struct Params {
   stride: u32,
   first: u32,
   statusOffset: u32,
-  // 1 where u is wanted.
-  inverts: u32,
   inverseOffset: u32,
   inverseStride: u32,
 }
@@ -50,7 +48,7 @@ fn load(i: u32, k: u32) -> f32 {
 }
 
 fn storeInverse(i: u32, k: u32, value: f32) {
-  if (params.inverts == 0u || i >= params.size || k >= params.size) { return; }
+  if (i >= params.size || k >= params.size) { return; }
   u[params.inverseOffset + i * params.inverseStride + k] = select(0.0, value, i <= k);
 }
 

@@ -234,18 +234,12 @@ class CpuDevice implements Device {
   }
 
   cholesky(h: Matrix, status: Matrix<"u32">, { first, inverse }: Parameters<Device["cholesky"]>[2]): void {
-    if (inverse) expectShape("cholesky", inverse, h.rows, h.cols);
+    expectShape("cholesky", inverse, h.rows, h.cols);
     this.#enqueue("cholesky", () => {
       const bad = choleskyUpper(view(h).data, h.rows, h), state = dense(status);
       if (bad >= 0 && state[0] === 0) state[0] = first + bad + 1;
-      if (inverse) invertUpper(view(inverse).data, view(h).data, { size: h.rows, to: inverse, from: h });
-    }, (inverse ? 2 : 1) * h.rows ** 3 / 3);
-  }
-
-  invertUpper(out: Matrix, r: Matrix): void {
-    expectShape("invertUpper", out, r.rows, r.cols);
-    const invert = () => invertUpper(view(out).data, view(r).data, { size: r.rows, to: out, from: r });
-    this.#enqueue("invertUpper", invert, r.rows ** 3 / 3);
+      invertUpper(view(inverse).data, view(h).data, { size: h.rows, to: inverse, from: h });
+    }, 2 * h.rows ** 3 / 3);
   }
 
   absoluteSums(rowSums: Matrix, columnSums: Matrix, moments: Matrix, w: Matrix): void {

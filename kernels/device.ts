@@ -167,16 +167,14 @@ export interface Device {
     options: { readonly size: number; readonly damping: number },
   ): void;
   /**
-   * h := R, upper, with h = R·Rᵀ. status (1 × 1): 0, or 1 + the index (first + row) of the first pivot that is not
-   * positive. `inverse` := R⁻¹ where it is given.
+   * h := R, upper, with h = R·Rᵀ, and `inverse` := R⁻¹. status (1 × 1): 0, or 1 + the index (first + row) of the first
+   * pivot that is not positive.
    */
   cholesky(
     h: Matrix,
     status: Matrix<"u32">,
-    options: { readonly first: number; readonly inverse?: Matrix },
+    options: { readonly first: number; readonly inverse: Matrix },
   ): void;
-  /** out := R⁻¹ of an upper triangular R. */
-  invertUpper(out: Matrix, r: Matrix): void;
 
   /** Sums of |w| by row (1 × rows) and column (1 × cols), and moments (1 × 2) of the sum of both ratios. */
   absoluteSums(rowSums: Matrix, columnSums: Matrix, moments: Matrix, w: Matrix): void;

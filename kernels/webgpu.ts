@@ -6,7 +6,7 @@
 import { gpuAlternate } from "./alternate_webgpu.ts";
 import { gpuPrune, gpuStartScales } from "./binarize_webgpu.ts";
 import { bytesOfWords, gpuNarrow, gpuWiden, wordsOfBytes } from "./bytes_webgpu.ts";
-import { gpuCholesky, gpuInvertUpper } from "./cholesky_webgpu.ts";
+import { gpuCholesky } from "./cholesky_webgpu.ts";
 import { gpuColumnwise } from "./columnwise_webgpu.ts";
 import { expectShape } from "./cpu_buffer.ts";
 import { gpuDecode } from "./decode_webgpu.ts";
@@ -233,13 +233,8 @@ class WebGpuDevice implements Device {
   }
 
   cholesky(h: Matrix, status: Matrix<"u32">, options: Parameters<Device["cholesky"]>[2]): void {
-    if (options.inverse) expectShape("cholesky", options.inverse, h.rows, h.cols);
+    expectShape("cholesky", options.inverse, h.rows, h.cols);
     this.#encode("cholesky", (context) => gpuCholesky(context, h, status, options));
-  }
-
-  invertUpper(out: Matrix, r: Matrix): void {
-    expectShape("invertUpper", out, r.rows, r.cols);
-    this.#encode("invertUpper", (context) => gpuInvertUpper(context, out, r));
   }
 
   absoluteSums(rowSums: Matrix, columnSums: Matrix, moments: Matrix, w: Matrix): void {

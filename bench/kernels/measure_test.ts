@@ -36,7 +36,7 @@ function cases(...ops: readonly string[]) {
 Deno.test("measureKernels() gives each operation on each device its time, counts and rate", async () => {
   const device = openCpuDevice(), rounds: number[] = [];
   try {
-    const rows = await measureKernels(cases("rank", "decode", "copy", "invertUpper"), [device], {
+    const rows = await measureKernels(cases("rank", "decode", "copy", "cholesky"), [device], {
       samples: 3,
       seconds: 0.002,
       onRound: (round) => rounds.push(round),
@@ -47,7 +47,7 @@ Deno.test("measureKernels() gives each operation on each device its time, counts
     const [{ kind, name, rows: rated }] = json.devices;
     assert.deepEqual([kind, name], ["cpu", device.name]);
     assert.deepEqual(rated.map((row: Measured) => `${row.op} ${row.size}`), [
-      "invertUpper 128",
+      "cholesky 128",
       "copy 576 × 128",
       "copy 1536 × 576",
       "rank 576 × 128",
@@ -60,7 +60,7 @@ Deno.test("measureKernels() gives each operation on each device its time, counts
       assert.ok(row.rate > 0 && row.repetitions >= 1);
       assert.deepEqual([row.samples, row.dispatches, row.downloads], [3, 0, 0]);
       assert.equal(row.bound === "memory" ? row.bytes > 0 : row.flops > 0, true);
-      // Of the best copy; without a gemm there is nothing to compare the inverse with.
+      // Of the best copy; without a gemm there is nothing to compare the factor with.
       if (row.bound === "memory") assert.ok(row.ofLimit > 0, `${row.op}: ${row.ofLimit}`);
       else assert.equal(row.ofLimit, null);
     }

@@ -68,26 +68,15 @@ export function productCases(): KernelCase[] {
       op: "cholesky",
       size: `${GROUP}`,
       quick: true,
-      work: () => ({ bound: "compute", flops: choleskyFlops(GROUP) }),
+      work: () => ({ bound: "compute", flops: choleskyFlops(GROUP) + triangleInverseFlops(GROUP) }),
       open(device) {
         const start = matrix(device.upload("f32", hessian(GROUP)), GROUP, GROUP);
-        const h = matrix(device.alloc("f32", GROUP * GROUP), GROUP, GROUP);
+        const [h, inverse] = [0, 1].map(() => matrix(device.alloc("f32", GROUP * GROUP), GROUP, GROUP));
         const status = matrix(device.alloc("u32", 1), 1, 1);
         return () => {
           device.copy(h, start);
-          device.cholesky(h, status, { first: 0 });
+          device.cholesky(h, status, { first: 0, inverse });
         };
-      },
-    },
-    {
-      op: "invertUpper",
-      size: `${GROUP}`,
-      quick: true,
-      work: () => ({ bound: "compute", flops: triangleInverseFlops(GROUP) }),
-      open(device) {
-        const r = matrix(device.upload("f32", hessian(GROUP)), GROUP, GROUP);
-        const out = matrix(device.alloc("f32", GROUP * GROUP), GROUP, GROUP);
-        return () => device.invertUpper(out, r);
       },
     },
   ];
