@@ -83,7 +83,7 @@ function examineDeno(): Finding {
 function examineCores(): Finding {
   const cores = availableParallelism();
   const value = `${cores}, ${cpus()[0]?.model.trim() || "unknown processor"}`;
-  const advice = "a model of 7 B parameters takes about a day on so few; time falls with the number of cores";
+  const advice = "a model of 7 B parameters takes a day or two on so few; time falls with the number of cores";
   return { name: "Cores", value, ...(cores < 4 ? { advice } : {}) };
 }
 
