@@ -107,7 +107,8 @@ const combinations: readonly { readonly on: keyof typeof models; readonly stages
       "coarse-search": { metric: "lr", similarity: "token" },
       "fine-search": { metric: "hessian", mask_from: "updated", type: "semi-structured" },
       spbo: {
-        ...{ split_points: 2, split_search: "free", split_on: "all", solver: "alternate", schedule: "stepwise" },
+        ...{ split_points: 2, split_search: "free", split_on: "all", search_grid: "full" },
+        ...{ solver: "alternate", schedule: "stepwise" },
         ...{ search_target: { salient: "scores", segments: "weights" }, salient: true },
       },
       compensate: { mode: "diagonal" },
