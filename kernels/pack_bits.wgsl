@@ -19,8 +19,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> counts: array<vec2u>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-var<workgroup> sums: array<vec2u, THREADS>;
-
 fn put_plane(at: u32, bit: u32, bits: u32) {
   let shift = bit % 32u;
   atomicOr(&planes[at + bit / 32u], bits << shift);
@@ -72,21 +70,11 @@ fn main(
     count += vec2u(keep, again);
     col = select(col + 1u, 0u, col + 1u == params.cols);
   }
-  sums[lane] = count;
-  workgroupBarrier();
-  for (var step = 1u; step < THREADS; step *= 2u) {
-    var before = vec2u(0u);
-    if lane >= step {
-      before = sums[lane - step];
-    }
-    workgroupBarrier();
-    sums[lane] += before;
-    workgroupBarrier();
-  }
+  let sum = sum_through(lane, count);
   if begin >= params.length {
     return;
   }
-  let place = counts[params.first / SECTION + section] + sums[lane] - count;
+  let place = counts[params.first / SECTION + section] + sum - count;
   let seconds_at = params.signs_at + (atomicLoad(&planes[1]) + 31u) / 32u;
   if params.masked == 1u {
     atomicStore(&planes[params.mask_at + (params.first + begin) / 32u], mask);

@@ -2,7 +2,6 @@
 import { binomials } from "./combinations.ts";
 import type { DeviceBuffer, Matrix } from "./device.ts";
 import digits from "./digits.wgsl" with { type: "text" };
-import fill from "./fill.wgsl" with { type: "text" };
 import { checkShape, maskDigits, type PlaneShape } from "./pack.ts";
 import packBits from "./pack_bits.wgsl" with { type: "text" };
 import packColumns from "./pack_columns.wgsl" with { type: "text" };
@@ -11,8 +10,10 @@ import packSegments from "./pack_segments.wgsl" with { type: "text" };
 import { fixedBits, PLANE_HEADER } from "./plane_buffer.ts";
 import columnsCode from "./plane_columns.wgsl" with { type: "text" };
 import countsCode from "./plane_counts.wgsl" with { type: "text" };
+import fill from "./fill.wgsl" with { type: "text" };
 import scanCode from "./plane_scan.wgsl" with { type: "text" };
 import sections from "./plane_sections.wgsl" with { type: "text" };
+import sums from "./plane_sums.wgsl" with { type: "text" };
 import { radixCode } from "./radix.ts";
 import { type GpuBuffer, type GpuContext, type WebGpuContext, WINDOW_ALIGNMENT } from "./webgpu_context.ts";
 import { denseOffset, grid, readsBuffer, rowWindows, writesBuffer } from "./webgpu_dispatch.ts";
@@ -32,13 +33,18 @@ export function withSections(code: string): string {
   return `${sections}\n${digits}\n${code}`;
 }
 
+/** A shader that sums over the threads of a workgroup. */
+export function withSums(code: string): string {
+  return `${sums}\n${code}`;
+}
+
 /** Words that are all the same; by its length, where it begins, the word. */
 export const FILL = { name: "fill", code: fill };
 const COLUMNS = { name: "plane_columns", code: withSections(columnsCode) };
 const PACK_COLUMNS = { name: "pack_columns", code: withSections(packColumns) };
 const COUNTS = { name: "plane_counts", code: withSections(countsCode) };
-const SCAN = { name: "plane_scan", code: scanCode };
-const PACK_BITS = { name: "pack_bits", code: withSections(packBits) };
+const SCAN = { name: "plane_scan", code: withSums(scanCode) };
+const PACK_BITS = { name: "pack_bits", code: withSections(withSums(packBits)) };
 const PACK_SEGMENTS = { name: "pack_segments", code: withSections(packSegments) };
 const PACK_PATTERNS = { name: "pack_patterns", code: withSections(packPatterns) };
 

@@ -6,7 +6,7 @@ struct Params {
   codes_at: u32,
   signs_at: u32,
   seconds_at: u32,
-  end: u32,
+  planes_end: u32,
   // Words of one of the two planes of marks.
   marks: u32,
 }
@@ -17,15 +17,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> columns: array<u32>;
 @group(0) @binding(4) var<storage, read> counts: array<vec2u>;
 @group(0) @binding(5) var<uniform> params: Params;
-
-var<workgroup> sums: array<vec2u, THREADS>;
-
-fn word(at: u32) -> u32 {
-  if at < params.end {
-    return planes[at];
-  }
-  return 0u;
-}
 
 // The bits from a bit on.
 fn plane_bits(at: u32, bit: u32) -> u32 {
@@ -62,21 +53,11 @@ fn main(
     count += vec2u(keep, keep & columns[col]);
     col = select(col + 1u, 0u, col + 1u == params.cols);
   }
-  sums[lane] = count;
-  workgroupBarrier();
-  for (var step = 1u; step < THREADS; step *= 2u) {
-    var before = vec2u(0u);
-    if lane >= step {
-      before = sums[lane - step];
-    }
-    workgroupBarrier();
-    sums[lane] += before;
-    workgroupBarrier();
-  }
+  let sum = sum_through(lane, count);
   if begin >= params.length {
     return;
   }
-  let place = counts[params.first / SECTION + section] + sums[lane] - count;
+  let place = counts[params.first / SECTION + section] + sum - count;
   var signs = plane_bits(params.signs_at, place.x);
   var seconds = plane_bits(params.seconds_at, place.y);
   var low = mark_bits(0u, place.x - place.y);

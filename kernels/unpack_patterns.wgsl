@@ -12,7 +12,7 @@ struct Params {
   codes_at: u32,
   row_bits: u32,
   mask_at: u32,
-  mask_end: u32,
+  planes_end: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> codes: array<u32>;
@@ -23,13 +23,6 @@ struct Params {
 // [M, M + 1]: C(n, k).
 @group(0) @binding(4) var<storage, read> choose: array<u32>;
 @group(0) @binding(5) var<uniform> params: Params;
-
-fn word(at: u32) -> u32 {
-  if at < params.mask_end {
-    return planes[at];
-  }
-  return 0u;
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -43,9 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let first = index % tiles * params.tile;
   let last = first + min(params.tile, runs - first) - 1u;
   let bit = (params.first_row + row) * params.row_bits + first / params.tile * widths[params.tile];
-  let from_word = params.mask_at + bit / 32u;
-  let words = vec3u(word(from_word), word(from_word + 1u), word(from_word + 2u));
-  var tile = taken(words, bit, widths[last - first + 1u]);
+  var tile = tile_at(params.mask_at, bit, widths[last - first + 1u]);
   for (var run = first; run <= last; run++) {
     // The last digit is what is left.
     var rank = tile.low | (tile.middle << 16u);

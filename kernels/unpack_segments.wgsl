@@ -4,7 +4,7 @@ struct Params {
   // Digits of a tile.
   tile: u32,
   segments_at: u32,
-  segments_end: u32,
+  planes_end: u32,
   // Words of one of the two planes of marks.
   marks: u32,
 }
@@ -16,13 +16,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> widths: array<u32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-fn word(at: u32) -> u32 {
-  if at < params.segments_end {
-    return planes[at];
-  }
-  return 0u;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = id.x + id.y * groups.x * 64u;
@@ -33,9 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let first = index * params.tile;
   let last = first + min(params.tile, count - first) - 1u;
   let bit = index * widths[params.tile];
-  let from_word = params.segments_at + bit / 32u;
-  let words = vec3u(word(from_word), word(from_word + 1u), word(from_word + 2u));
-  var tile = taken(words, bit, widths[last - first + 1u]);
+  var tile = tile_at(params.segments_at, bit, widths[last - first + 1u]);
   for (var i = first; i <= last; i++) {
     var mark = tile.low;
     var high = tile.middle | tile.high;

@@ -11,8 +11,10 @@ import {
   sectionWindows,
   uploadWords,
   withSections,
+  withSums,
 } from "./pack_webgpu.ts";
 import type { PlacedPlanes } from "./plane_buffer.ts";
+import words from "./plane_words.wgsl" with { type: "text" };
 import { radixCode } from "./radix.ts";
 import unpackCodes from "./unpack_codes.wgsl" with { type: "text" };
 import unpackColumns from "./unpack_columns.wgsl" with { type: "text" };
@@ -22,11 +24,16 @@ import unpackSegments from "./unpack_segments.wgsl" with { type: "text" };
 import type { WebGpuContext } from "./webgpu_context.ts";
 import { grid, readsBuffer, rowWindows, writesBuffer } from "./webgpu_dispatch.ts";
 
+/** A shader that reads planes. */
+function withPlanes(code: string): string {
+  return withSections(`${words}\n${code}`);
+}
+
 const UNPACK_MASK = { name: "unpack_mask", code: withSections(unpackMask) };
 const UNPACK_COLUMNS = { name: "unpack_columns", code: unpackColumns };
-const UNPACK_CODES = { name: "unpack_codes", code: withSections(unpackCodes) };
-const UNPACK_PATTERNS = { name: "unpack_patterns", code: withSections(unpackPatterns) };
-const UNPACK_SEGMENTS = { name: "unpack_segments", code: withSections(unpackSegments) };
+const UNPACK_CODES = { name: "unpack_codes", code: withPlanes(withSums(unpackCodes)) };
+const UNPACK_PATTERNS = { name: "unpack_patterns", code: withPlanes(unpackPatterns) };
+const UNPACK_SEGMENTS = { name: "unpack_segments", code: withPlanes(unpackSegments) };
 
 /** Kinds of mask, as the shader has them; ranks are read by another. */
 const MASK_KINDS = { none: 0, structured: 1, unstructured: 2, "semi-structured": 2 } as const;

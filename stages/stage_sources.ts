@@ -23,7 +23,7 @@ export function quantizeSources(device: string): readonly URL[] {
 export function packSources(device: string): readonly URL[] {
   return [
     ...sourcesIn("../kernels/").filter(({ pathname }) =>
-      PACKING.test(pathname) || (device === "webgpu" && PACKING_WEBGPU.test(pathname))
+      PACKING.test(pathname) || (device === "webgpu" && (PACKING_WEBGPU.test(pathname) || SHARED_WEBGPU.test(pathname)))
     ),
     new URL("../checkpoints/packed_layer.ts", import.meta.url),
   ];
@@ -32,6 +32,8 @@ export function packSources(device: string): readonly URL[] {
 const WEBGPU = /webgpu[^/]*\.ts$|_wgsl\.ts$|\.wgsl$/;
 const PACKING = /\/(pack|combinations|radix|float16|quantized_layer)\.ts$/;
 const PACKING_WEBGPU = /\/((pack|plane|unpack)_[^/]+\.(ts|wgsl)|digits\.wgsl)$/;
+/** Shaders that packing and decoding share with quantization. */
+const SHARED_WEBGPU = /\/(decode|fill|narrow|widen)\.wgsl$/;
 /** Products with packed layers, which no stage needs. */
 const PRODUCTS = /\/(matvec[^/]*|half\.wgsl)$/;
 
