@@ -9,7 +9,6 @@ import { columnwiseSweep } from "./columnwise.ts";
 import { decodeBlock, decodeLayer } from "./decode.ts";
 import { CpuBuffer, dense, expectShape, owned, view } from "./cpu_buffer.ts";
 import {
-  counted,
   type Device,
   type DeviceBuffer,
   type Downloaded,
@@ -20,6 +19,7 @@ import {
   type PackedMatrix,
   type ScoreOptions,
 } from "./device.ts";
+import { DeviceAccount } from "./device_account.ts";
 import {
   clearColumnsOf,
   columnSquaresOf,
@@ -84,8 +84,7 @@ class CpuDevice implements Device {
   #draining: Promise<void> | undefined;
   #failure: Error | undefined;
   #section = "";
-  #spent: Record<string, number> = {};
-  #counters: Record<string, OpCount> = {};
+  readonly #account = new DeviceAccount();
 
   constructor(threads: number) {
     this.name = `CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`;
@@ -124,15 +123,11 @@ class CpuDevice implements Device {
   }
 
   spent(): Readonly<Record<string, number>> {
-    const spent = this.#spent;
-    this.#spent = {};
-    return spent;
+    return this.#account.spent();
   }
 
   counters(): Readonly<Record<string, OpCount>> {
-    const counters = this.#counters;
-    this.#counters = {};
-    return counters;
+    return this.#account.counters();
   }
 
   async destroy(): Promise<void> {
@@ -435,7 +430,7 @@ class CpuDevice implements Device {
   }
 
   #enqueue(name: string, run: () => void | Promise<void>, flops = 0): void {
-    if (name !== "release") this.#counters[name] = counted(this.#counters[name], { dispatches: 0, flops });
+    if (name !== "release") this.#account.count(name, { dispatches: 0, flops });
     this.#jobs.push({ name, section: this.#section, run });
     this.#draining ??= this.#drain();
   }
@@ -454,7 +449,7 @@ class CpuDevice implements Device {
         const reason = cause instanceof Error ? cause.message : String(cause);
         this.#failure ??= new Error(`Device operation "${name}" failed: ${reason}`, { cause });
       }
-      this.#spent[section] = (this.#spent[section] ?? 0) + (performance.now() - start) / 1000;
+      this.#account.spend(section, (performance.now() - start) / 1000);
     }
     jobs.length = 0;
     this.#draining = undefined;

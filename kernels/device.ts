@@ -267,14 +267,6 @@ export interface Device {
 /** The array that a buffer comes back as. */
 export type Downloaded<B> = B extends DeviceBuffer<infer T> ? ElementArrays[T] : never;
 
-/** A count with one more call. */
-export function counted(
-  count: OpCount = { calls: 0, dispatches: 0, flops: 0 },
-  { dispatches, flops }: Pick<OpCount, "dispatches" | "flops">,
-): OpCount {
-  return { calls: count.calls + 1, dispatches: count.dispatches + dispatches, flops: count.flops + flops };
-}
-
 /** A whole buffer as a matrix, or its first rows × cols elements. */
 export function matrix<T extends ElementType>(buffer: DeviceBuffer<T>, rows: number, cols: number): Matrix<T> {
   return { buffer, rows, cols, offset: 0, stride: cols };

@@ -11,7 +11,6 @@ import { gpuColumnwise } from "./columnwise_webgpu.ts";
 import { expectShape } from "./cpu_buffer.ts";
 import { gpuDecode } from "./decode_webgpu.ts";
 import {
-  counted,
   type Device,
   type DeviceBuffer,
   type Downloaded,
@@ -23,6 +22,7 @@ import {
   type PackedMatrix,
   type ScoreOptions,
 } from "./device.ts";
+import { DeviceAccount } from "./device_account.ts";
 import {
   gpuAddDot,
   gpuClearColumns,
@@ -101,8 +101,7 @@ class WebGpuDevice implements Device {
   #busy = 0;
   /** Dispatches by section since the last account. */
   #dispatches: Record<string, number> = {};
-  #spent: Record<string, number> = {};
-  #counters: Record<string, OpCount> = {};
+  readonly #account = new DeviceAccount();
 
   constructor(context: WebGpuContext, gemm: GemmTuning) {
     const { description, device, vendor } = context.info;
@@ -134,7 +133,7 @@ class WebGpuDevice implements Device {
     const start = performance.now();
     const arrays: readonly unknown[] = await this.#downloadNarrow(buffers);
     this.#busy += performance.now() - start;
-    this.#account();
+    this.#shareTime();
     return arrays as { -readonly [I in keyof B]: Downloaded<B[I]> };
   }
 
@@ -144,15 +143,11 @@ class WebGpuDevice implements Device {
   }
 
   spent(): Readonly<Record<string, number>> {
-    const spent = this.#spent;
-    this.#spent = {};
-    return spent;
+    return this.#account.spent();
   }
 
   counters(): Readonly<Record<string, OpCount>> {
-    const counters = this.#counters;
-    this.#counters = {};
-    return counters;
+    return this.#account.counters();
   }
 
   destroy(): Promise<void> {
@@ -337,22 +332,19 @@ class WebGpuDevice implements Device {
     }
     const added = this.#context.dispatches - before;
     this.#dispatches[this.#section] = (this.#dispatches[this.#section] ?? 0) + added;
-    this.#counters[name] = counted(this.#counters[name], {
-      dispatches: added,
-      flops: this.#context.flops - flops,
-    });
+    this.#account.count(name, { dispatches: added, flops: this.#context.flops - flops });
     this.#busy += performance.now() - start;
   }
 
   /** Shares the time since the last account between sections: by the GPU's clock, or by dispatches where it has none. */
-  #account(): void {
+  #shareTime(): void {
     const ticks = this.#context.ticks();
     const shares = Object.keys(ticks).length > 0 ? ticks : this.#dispatches;
     const total = Object.values(shares).reduce((sum, share) => sum + share, 0);
     this.#dispatches = {};
     if (total === 0) return;
     for (const [section, share] of Object.entries(shares)) {
-      this.#spent[section] = (this.#spent[section] ?? 0) + this.#busy / 1000 * share / total;
+      this.#account.spend(section, this.#busy / 1000 * share / total);
     }
     this.#busy = 0;
   }
