@@ -27,14 +27,14 @@
  */
 
 // Recipes.
-export { type LoadedRecipe, type LoadOptions, loadRecipe, renderRecipe, type ValueSource } from "./runner/recipe.ts";
-export { RecipeError } from "./runner/diagnostics.ts";
-export { type Recipe, RecipeSchema } from "./runner/schema.ts";
+export { type LoadedRecipe, type LoadOptions, loadRecipe, renderRecipe, type ValueSource } from "./recipes/recipe.ts";
+export { RecipeError } from "./recipes/diagnostics.ts";
+export { type Recipe, RecipeSchema } from "./stages/schema.ts";
 
 // Weights and text.
 export type { Checkpoint, TensorInfo, TokenizerSource } from "./checkpoints/checkpoint.ts";
 export { type ModelSource, openCheckpoint, type OpenCheckpointOptions } from "./checkpoints/open.ts";
-export { InputError } from "./checkpoints/input_error.ts";
+export { InputError } from "./files/input_error.ts";
 export { loadWindows, openTokenizer, type Tokenizer, type WindowOptions, type Windows } from "./datasets/mod.ts";
 
 // Plans and runs.
@@ -59,9 +59,9 @@ export {
 } from "./runner/mod.ts";
 
 // Results.
-export { openPacked, type PackedCheckpoint } from "./checkpoints/packed.ts";
-export { inspectPacked, type PackedInspection } from "./checkpoints/packed_bits.ts";
+export { openPacked, type PackedCheckpoint } from "./checkpoints/packed/open.ts";
+export { inspectPacked, type PackedInspection } from "./checkpoints/packed/bits.ts";
 export { Metrics } from "./report/metrics.ts";
-export { generate, type GenerateOptions } from "./models/generate.ts";
+export { generate, type GenerateOptions } from "./inference/generate.ts";
 export { modelSpec } from "./models/config.ts";
 export type { ModelSpec } from "./models/spec.ts";

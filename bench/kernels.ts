@@ -3,7 +3,7 @@
  * product of matrices or its best copy, in the same run.
  */
 import { Command, Option } from "commander";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { UsageError } from "../cli/exit_codes.ts";
 import { cacheOption, collect, withOutputOptions } from "../cli/options.ts";
 import { cacheFolder } from "../cli/places.ts";
@@ -12,9 +12,9 @@ import { openTerminal } from "../cli/terminal.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
-import { nearest } from "../runner/suggest.ts";
-import { chooseDevice } from "../stages/device.ts";
-import { tuningFile } from "../stages/tuning_file.ts";
+import { nearest } from "../recipes/suggest.ts";
+import { chooseDevice } from "../pipeline/device.ts";
+import { tuningFile } from "../pipeline/tuning_file.ts";
 import { blockCases } from "./kernels/block_cases.ts";
 import { goalsOf, isBusy } from "./kernels/goals.ts";
 import type { KernelCase } from "./kernels/kernel_case.ts";

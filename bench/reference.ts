@@ -12,7 +12,7 @@ import { cacheOption, collect, runsOption, withOutputOptions } from "../cli/opti
 import { cacheFolder, projectFolder, runsFolder, workingFolder } from "../cli/places.ts";
 import { duration, renderTable } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
-import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
+import { type LoadedRecipe, loadRecipe } from "../recipes/recipe.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
 import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";
 import { listenForInterruption } from "../cli/interruption.ts";

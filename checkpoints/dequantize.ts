@@ -4,7 +4,7 @@
  * Layouts as published with ggml (`ggml-common.h`: block_q4_0 … block_q6_K). A block's scales are half precision and come
  * before or after its codes; every product below is exact in float32, so that each value is rounded at most once.
  */
-import { fromBfloat16, fromFloat16 } from "../kernels/float16.ts";
+import { fromBfloat16, fromFloat16 } from "../files/float16.ts";
 
 /** One stored type. */
 export interface GgmlType {

@@ -1,5 +1,5 @@
 /** Weights must be numbers. */
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 
 /** All ones for NaN and the infinities, and for nothing else. */
 const EXPONENT = 0x7f800000;

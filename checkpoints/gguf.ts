@@ -4,7 +4,7 @@ import { assertFinite } from "./finite.ts";
 import { checkArchitecture, configFromGguf, metadataNumber } from "./gguf_config.ts";
 import { type GgufEntry, parseGguf } from "./gguf_header.ts";
 import { identityOf, infos, type Placed, placed } from "./identity.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import type { WeightFile } from "./model_files.ts";
 
 /** What may come from elsewhere instead of the file's metadata. */

@@ -1,6 +1,6 @@
 /** config.json's keys, rebuilt from GGUF metadata. LLaMA-shaped models only: GGUF has no OPT. */
 import type { JsonObject } from "./checkpoint.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 
 /** What the metadata alone does not say. */
 export interface GgufFacts {

@@ -1,9 +1,9 @@
 /** The header of a GGUF file: metadata, and where each tensor lies. Parsed by @huggingface/gguf, checked here. */
 import { GGMLQuantizationType, gguf, type GGUFParseOutput } from "@huggingface/gguf";
-import type { ByteSource } from "./byte_source.ts";
+import type { ByteSource } from "../files/byte_source.ts";
 import type { JsonObject } from "./checkpoint.ts";
 import { GGML_TYPES, type GgmlType } from "./dequantize.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 
 /** Where one tensor lies in its file. */
 export interface GgufEntry {

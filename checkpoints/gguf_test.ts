@@ -5,9 +5,9 @@ import type { Checkpoint, JsonObject } from "./checkpoint.ts";
 import { huggingFaceName, undoRotaryPermutation } from "./gguf.ts";
 import { llama3Factors } from "./gguf_config.ts";
 import { encodeGguf, type GgufTensor, ggufTensor, type GgufValue, permuteRotary } from "./gguf_test_support.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { openCheckpoint } from "./open.ts";
-import { readSafetensors, type Tensor } from "./safetensors.ts";
+import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 
 const tinyLlama = fileURLToPath(new URL("../configs/models/tiny-llama", import.meta.url));
 const smol = fileURLToPath(new URL("../../shared/models/smollm2-135m", import.meta.url));

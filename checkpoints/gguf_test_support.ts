@@ -1,5 +1,5 @@
 /** Writes small GGUF files for tests. */
-import type { Tensor } from "./safetensors.ts";
+import type { Tensor } from "../files/safetensors.ts";
 
 /** A metadata value; integers are stored as uint32, other numbers as float32. */
 export type GgufValue = string | number | boolean | readonly string[] | readonly number[];

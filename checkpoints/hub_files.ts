@@ -1,8 +1,8 @@
 /** The files of a model on the hub: configs are downloaded, weights only when they are to be computed with. */
 import { readFile } from "node:fs/promises";
 import { downloadFile, fileOf, type HubAccess, type HubRepo, openRemote } from "../hub/mod.ts";
-import { hashFile, inMemoryHashes } from "./file_hashes.ts";
-import { InputError } from "./input_error.ts";
+import { hashFile, inMemoryHashes } from "../files/file_hashes.ts";
+import { InputError } from "../files/input_error.ts";
 import { type ModelFiles, openWeightFile } from "./model_files.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** What a set of tensors is, by content: for the keys of whatever is computed from them. */
 import { createHash } from "node:crypto";
 import type { TensorInfo } from "./checkpoint.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import type { WeightFile } from "./model_files.ts";
 
 /** A tensor and the file that holds it. */

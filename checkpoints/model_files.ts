@@ -1,11 +1,11 @@
 /** The files of one model, wherever they lie: a folder here, or a hub repository at one commit. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type ByteSource, openFile } from "./byte_source.ts";
+import { type ByteSource, openFile } from "../files/byte_source.ts";
 import type { JsonObject, TokenizerSource } from "./checkpoint.ts";
-import { type FileHashes, hashFile } from "./file_hashes.ts";
-import { InputError } from "./input_error.ts";
-import { isVocabTokenizer, vocabTokenizer } from "./vocab_tokenizer.ts";
+import { type FileHashes, hashFile } from "../files/file_hashes.ts";
+import { InputError } from "../files/input_error.ts";
+import { isVocabTokenizer, vocabTokenizer } from "../tokenizers/vocab_tokenizer.ts";
 
 /** A file of weights and the hash of its content. */
 export interface WeightFile {

@@ -4,12 +4,12 @@ import { basename, dirname, resolve } from "node:path";
 import { parseGgufShardFilename } from "@huggingface/gguf";
 import { type HubAccess, type HubRepo, resolveModel } from "../hub/mod.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { inMemoryHashes } from "./file_hashes.ts";
+import { inMemoryHashes } from "../files/file_hashes.ts";
 import { openGguf } from "./gguf.ts";
 import { hubFiles } from "./hub_files.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
-import { openPacked } from "./packed.ts";
+import { openPacked } from "./packed/open.ts";
 import { locateWeights, openSharded } from "./sharded_checkpoint.ts";
 
 /** Where weights come from: the recipe's `model`, with absolute paths. */

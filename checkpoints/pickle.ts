@@ -5,7 +5,7 @@
  * data are known; what a global name or a call means is decided by the caller's rules, and nothing is ever looked up or
  * run beside them.
  */
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 
 /** What a pickle may refer to. All functions throw an error's reason through `fail` when they do not know it. */
 export interface PickleRules {

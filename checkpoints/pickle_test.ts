@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { type PickleRules, unpickle } from "./pickle.ts";
 
 const rules: PickleRules = {

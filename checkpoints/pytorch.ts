@@ -1,9 +1,9 @@
 /** State dicts that PyTorch saved (`torch.save`, 1.6 and later): a zip file with a pickle and one member per storage. */
-import type { ByteSource } from "./byte_source.ts";
-import { InputError } from "./input_error.ts";
+import type { ByteSource } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
 import { type Fail, unpickle } from "./pickle.ts";
-import { type Dtype, type Tensor, tensorOf } from "./safetensors.ts";
-import { ELEMENT_BYTES, elements } from "./safetensors_header.ts";
+import { type Dtype, type Tensor, tensorOf } from "../files/safetensors.ts";
+import { ELEMENT_BYTES, elements } from "../files/safetensors_header.ts";
 import { locateMember, readZipDirectory, type ZipMember } from "./zip.ts";
 
 /** Where one tensor lies in its file: a view of a storage. Offsets and strides count elements. */

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startFakeHub } from "../hub/fake_hub_test_support.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { openCheckpoint } from "./open.ts";
-import { readSafetensors, toFloat32 } from "./safetensors.ts";
-import { encodeSafetensors } from "./safetensors_test_support.ts";
+import { readSafetensors, toFloat32 } from "../files/safetensors.ts";
+import { encodeSafetensors } from "../files/safetensors_test_support.ts";
 
 const testdata = fileURLToPath(new URL("testdata", import.meta.url));
 const tinyOpt = join(testdata, "tiny_opt");

@@ -3,10 +3,10 @@ import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import type { ByteSource } from "./byte_source.ts";
-import { InputError } from "./input_error.ts";
+import type { ByteSource } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
 import { parseStateDict, readTorchTensor } from "./pytorch.ts";
-import { readSafetensors, type Tensor } from "./safetensors.ts";
+import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 import { encodeZip, memorySource } from "./zip_test_support.ts";
 
 // Fixtures are written by testdata/make_pytorch.py.

@@ -1,12 +1,12 @@
 /** A model stored as safetensors or as PyTorch state dicts: one file, or shards with an index. */
-import type { ByteSource } from "./byte_source.ts";
+import type { ByteSource } from "../files/byte_source.ts";
 import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "./checkpoint.ts";
 import { assertFinite } from "./finite.ts";
 import { identityOf, infos, type Placed, placed } from "./identity.ts";
-import { InputError } from "./input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { isObject, type ModelFiles, readJson, type WeightFile } from "./model_files.ts";
 import { parseStateDict, readTorchTensor, torchBytes } from "./pytorch.ts";
-import { parseHeader, readTensor, type Tensor, toFloat32 } from "./safetensors.ts";
+import { parseHeader, readTensor, type Tensor, toFloat32 } from "../files/safetensors.ts";
 
 /** A tensor whose place in its file is known. */
 interface StoredTensor {

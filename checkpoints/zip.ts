@@ -1,6 +1,6 @@
 /** The directory of a zip file whose members are stored, not compressed: where each one's bytes lie. */
-import type { ByteSource } from "./byte_source.ts";
-import { InputError } from "./input_error.ts";
+import type { ByteSource } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
 
 /** One member of a zip file. */
 export interface ZipMember {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { ByteSource } from "./byte_source.ts";
-import { InputError } from "./input_error.ts";
+import type { ByteSource } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
 import { locateMember, readZipDirectory } from "./zip.ts";
 import { encodeZip, memorySource, type ZipQuirks } from "./zip_test_support.ts";
 

@@ -1,6 +1,6 @@
 /** Zip files with stored members, for tests: as PyTorch writes them, or wrong on purpose. */
 import { crc32 } from "node:zlib";
-import type { ByteSource } from "./byte_source.ts";
+import type { ByteSource } from "../files/byte_source.ts";
 
 /** What differs from a plain zip file. */
 export interface ZipQuirks {

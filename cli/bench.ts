@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
-import { nearest } from "../runner/suggest.ts";
+import { nearest } from "../recipes/suggest.ts";
 import { UsageError } from "./exit_codes.ts";
 import type { CommandContext } from "./options.ts";
 import { projectFolder } from "./places.ts";

@@ -7,8 +7,8 @@ import type { RunEvent, StepSummary } from "../runner/events.ts";
 import { exitCodes, reportError, UsageError } from "./exit_codes.ts";
 import { main } from "./main.ts";
 import { plainProgress } from "./progress.ts";
-import { describeReason } from "./reasons.ts";
-import { RunTracker } from "./run_view.ts";
+import { describeReason } from "../report/reasons.ts";
+import { RunTracker } from "../runner/run_view.ts";
 import { bytes, duration, parseBytes, ranges, renderTable, wrapText } from "./table.ts";
 import { memoryTerminal } from "./terminal.ts";
 

@@ -1,8 +1,8 @@
 /** What `doctor` says of devices: the WebGPU adapter, rates, onnxruntime's providers, and what `auto` makes of them. */
 import { modelSpec, openProviderProbes, problemWith, type ProviderProbes, PROVIDERS } from "../models/mod.ts";
 import { chooseProvider } from "../models/provider.ts";
-import { adapterName, chooseDevice, isSoftware, requestAdapter } from "../stages/device.ts";
-import { type DeviceRate, measureCpu, measureWebGpu } from "../stages/device_rates.ts";
+import { adapterName, chooseDevice, isSoftware, requestAdapter } from "../pipeline/device.ts";
+import { type DeviceRate, measureCpu, measureWebGpu } from "../pipeline/device_rates.ts";
 import type { Finding } from "./doctor.ts";
 import { bytes } from "./table.ts";
 

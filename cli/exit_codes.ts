@@ -1,6 +1,6 @@
 /** How commands end: the codes, and which error leads to which. */
 import { CommanderError } from "commander";
-import { RecipeError } from "../runner/diagnostics.ts";
+import { RecipeError } from "../recipes/diagnostics.ts";
 import { exitCodeOf } from "../runner/run_errors.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,10 +1,10 @@
 /** `generate`: continues a text with a model, packed or not. */
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { openTokenizer } from "../datasets/mod.ts";
 import { generate, type GenerateOptions, modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
-import { chooseDevice, chooseForward } from "../stages/device.ts";
+import { chooseDevice, chooseForward } from "../pipeline/device.ts";
 import { UsageError } from "./exit_codes.ts";
 import { openModel } from "./models.ts";
 import { type CommandContext, forwardOption, parseNumber, parseWhole, runsOption } from "./options.ts";

@@ -1,7 +1,7 @@
 /** `inspect`: what a model is made of, and what its weights cost in bits. */
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { inspectPacked, type PackedInspection } from "../checkpoints/packed_bits.ts";
+import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits.ts";
 import { findModel, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { bytes, renderTable } from "./table.ts";

@@ -2,9 +2,9 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
-import { type LoadedRecipe, loadRecipe } from "../runner/recipe.ts";
-import { type Recipe, Stages } from "../runner/schema.ts";
-import { nearest } from "../runner/suggest.ts";
+import { type LoadedRecipe, loadRecipe } from "../recipes/recipe.ts";
+import { type Recipe, Stages } from "../stages/schema.ts";
+import { nearest } from "../recipes/suggest.ts";
 import { pipeline } from "../stages/mod.ts";
 import { debugging } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";

@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { makePlan, openCache, type Plan, type PlannedStep, type StageSummary, summarizeStages } from "../runner/mod.ts";
 import { type CommandContext, openSubject, readRecipe, type RecipeOptions, withRecipeOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { describeDevice, describeReason } from "./reasons.ts";
+import { describeDevice, describeReason } from "../report/reasons.ts";
 import { bytes, duration, ranges, renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,8 +1,8 @@
 /** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
 import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWrapper } from "listr2";
 import type { RunEvent } from "../runner/events.ts";
-import { describeDevice, describeReason } from "./reasons.ts";
-import { RunTracker, type StageView } from "./run_view.ts";
+import { describeDevice, describeReason } from "../report/reasons.ts";
+import { RunTracker, type StageView } from "../runner/run_view.ts";
 import { duration } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Command } from "commander";
 import { Metrics, renderResultTable } from "../report/mod.ts";
-import type { Recipe } from "../runner/schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
 import {
   type CommandContext,

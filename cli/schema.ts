@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
-import { recipeJsonSchema } from "../runner/json_schema.ts";
+import { recipeJsonSchema } from "../recipes/json_schema.ts";
 import type { CommandContext } from "./options.ts";
 import { projectFolder } from "./places.ts";
 

@@ -1,5 +1,5 @@
 /** Tables and quantities as text. */
-import { size } from "../runner/no_space.ts";
+import { size } from "../runner/cache/no_space.ts";
 
 /** A column: its head, and on which side its cells stand. */
 export interface Column {

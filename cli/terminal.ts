@@ -1,6 +1,6 @@
 /** The one place through which everything is printed: colours, width, lines, and what is an error stream's. */
-import { renderDiagnostics } from "../runner/diagnostics.ts";
-import type { Diagnostic } from "../runner/diagnostics.ts";
+import { renderDiagnostics } from "../recipes/diagnostics.ts";
+import type { Diagnostic } from "../recipes/diagnostics.ts";
 
 /** Where and how a command prints. */
 export interface Terminal {

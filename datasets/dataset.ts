@@ -1,7 +1,7 @@
 /** The datasets a recipe can name, and what identifies each. */
 import { basename } from "node:path";
-import { type FileHashes, hashFile, inMemoryHashes } from "../checkpoints/file_hashes.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { type FileHashes, hashFile, inMemoryHashes } from "../files/file_hashes.ts";
+import { InputError } from "../files/input_error.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { findText, type HubDataset, type HubText, type Split } from "./hub_text.ts";
 

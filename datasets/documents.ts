@@ -6,7 +6,7 @@
  * compressed, so a document can only be reached by reading all before it; documents are therefore drawn many at a time
  * and fetched in one pass. Neither the number drawn at a time nor the order of fetching changes what is chosen.
  */
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { countDocuments, pickDocuments } from "./hub_text.ts";
 import { seededRandom } from "./random.ts";
 

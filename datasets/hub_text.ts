@@ -7,8 +7,8 @@ import { createReadStream } from "node:fs";
 import { createGunzip } from "node:zlib";
 import { parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
-import { openFile } from "../checkpoints/byte_source.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { openFile } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
 import { type HubAccess, type HubFile, type HubRepo, listDataset } from "../hub/mod.ts";
 
 /** What a text is for: random windows to calibrate with, or all in order to measure perplexity on. */

@@ -5,12 +5,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { startFakeHub } from "../hub/fake_hub_test_support.ts";
 import { describeDataset } from "./dataset.ts";
 import { drawDocuments } from "./documents.ts";
 import { countDocuments, joinRows, pickDocuments } from "./hub_text.ts";
-import { openTokenizer } from "./tokenizer.ts";
+import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { loadWindows, type WindowOptions } from "./windows.ts";
 
 const json = (path: string) =>

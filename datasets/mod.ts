@@ -2,5 +2,5 @@
 export { type Dataset, type DatasetAccess, type DatasetDescription, describeDataset, type Facts } from "./dataset.ts";
 export type { Split } from "./hub_text.ts";
 export { loadWindows, type WindowOptions, type Windows } from "./windows.ts";
-export { openTokenizer, type Tokenizer } from "./tokenizer.ts";
-export type { StreamDecoder } from "./stream_decoder.ts";
+export { openTokenizer, type Tokenizer } from "../tokenizers/tokenizer.ts";
+export type { StreamDecoder } from "../tokenizers/stream_decoder.ts";

@@ -1,14 +1,14 @@
 /** Token windows for calibration and evaluation, from stored ids, text files, or the hub's datasets. */
 import { readFile } from "node:fs/promises";
-import { openFile } from "../checkpoints/byte_source.ts";
-import { InputError } from "../checkpoints/input_error.ts";
-import { parseHeader, readTensor } from "../checkpoints/safetensors.ts";
+import { openFile } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
+import { parseHeader, readTensor } from "../files/safetensors.ts";
 import { downloadFile } from "../hub/mod.ts";
 import { type Dataset, type DatasetAccess, describeDataset, describeText, type Facts, requireHub } from "./dataset.ts";
 import { drawDocuments } from "./documents.ts";
 import { findText, type HubDataset, joinRows } from "./hub_text.ts";
 import { seededRandom } from "./random.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 
 /** Token windows of equal length. */
 export interface Windows {

@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { InputError } from "../checkpoints/input_error.ts";
-import { type Tensor, writeSafetensors } from "../checkpoints/safetensors.ts";
+import { InputError } from "../files/input_error.ts";
+import { type Tensor, writeSafetensors } from "../files/safetensors.ts";
 import { describeDataset } from "./dataset.ts";
-import { openTokenizer } from "./tokenizer.ts";
+import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { loadWindows, type WindowOptions } from "./windows.ts";
 
 const read = (file: URL) => JSON.parse(readFileSync(file, "utf8"));

@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { InputError } from "../checkpoints/input_error.ts";
-import type { FileHashes } from "../checkpoints/file_hashes.ts";
+import { InputError } from "../files/input_error.ts";
+import type { FileHashes } from "../files/file_hashes.ts";
 
 /** How the hub is reached and where downloads go. */
 export interface HubAccess {

@@ -2,8 +2,8 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { hashFile, inMemoryHashes, rememberHash } from "../checkpoints/file_hashes.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { hashFile, inMemoryHashes, rememberHash } from "../files/file_hashes.ts";
+import { InputError } from "../files/input_error.ts";
 import { type HubAccess, pause, request, SilenceError, unreachable } from "./access.ts";
 import { fileUrl } from "./remote_file.ts";
 import { describe, fileOf, type HubFile, type HubRepo, listDataset, repoFolder } from "./repo.ts";

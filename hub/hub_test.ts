@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type FileStat, hashFile, inMemoryHashes } from "../checkpoints/file_hashes.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { type FileStat, hashFile, inMemoryHashes } from "../files/file_hashes.ts";
+import { InputError } from "../files/input_error.ts";
 import { FAKE_TOKEN, type FakeHub, startFakeHub } from "./fake_hub_test_support.ts";
 import {
   downloadDatasetFile,

@@ -1,6 +1,6 @@
 /** A file of the hub read by ranges, without downloading it. */
-import { type ByteSource, checkRange } from "../checkpoints/byte_source.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { type ByteSource, checkRange } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
 import { endpointOf, type HubAccess, request, unreachable } from "./access.ts";
 import { describe, fileOf, type HubRepo } from "./repo.ts";
 

@@ -3,7 +3,7 @@ import { datasetInfo, listFiles, modelInfo } from "@huggingface/hub";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { endpointOf, type HubAccess, request, unreachable, UnreachableError } from "./access.ts";
 
 /** One file of a repository. */

@@ -8,7 +8,7 @@ import { allClose, allEqual, close, FLOAT, get, randomWindow, zeros } from "./co
 import { openCpuDevice } from "./cpu.ts";
 import { matrix } from "./device.ts";
 import { deviceCases, deviceTest, deviceTestFiles } from "./device_test_support.ts";
-import { normal } from "./row_kernels_test_support.ts";
+import { normal } from "./binary/row_kernels_test_support.ts";
 
 const SIZES = {
   "1×1": { rows: 1, cols: 1 },

@@ -1,7 +1,7 @@
 /** What the files of the conformance suite share: operands that are windows of larger buffers, and bounds. */
 import assert from "node:assert/strict";
 import { type Device, type Matrix, matrix } from "./device.ts";
-import { normal } from "./row_kernels_test_support.ts";
+import { normal } from "./binary/row_kernels_test_support.ts";
 
 /** Half a unit in the last place of float32, relative. */
 export const FLOAT = 2 ** -24;

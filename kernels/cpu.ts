@@ -2,11 +2,11 @@
  * The embedded device: kernels on typed arrays, matrix products through onnxruntime. Operations run one after the other
  * on the thread that owns the device; several workers with a device each use several cores.
  */
-import { alternateRounds } from "./alternate.ts";
-import { startScales } from "./binarize.ts";
-import { choleskyUpper } from "./cholesky.ts";
-import { columnwiseSweep } from "./columnwise.ts";
-import { decodeBlock, decodeLayer } from "./decode.ts";
+import { alternateRounds } from "./binary/alternate.ts";
+import { startScales } from "./binary/binarize.ts";
+import { choleskyUpper } from "./matrix/cholesky.ts";
+import { columnwiseSweep } from "./binary/columnwise.ts";
+import { decodeBlock, decodeLayer } from "./binary/decode.ts";
 import { CpuBuffer, dense, expectShape, owned, view } from "./cpu_buffer.ts";
 import {
   type Device,
@@ -31,20 +31,20 @@ import {
   roundHalfWindow,
   subtractWindow,
   transposeWindow,
-} from "./elementwise.ts";
-import { Gemm, type GemmOptions, syrkFlops, type SyrkOptions } from "./gemm.ts";
-import { absoluteSums, importance, relativeMoments } from "./importance.ts";
-import { solveJoint } from "./joint.ts";
-import { resignSweep } from "./resign.ts";
-import { searchSalient } from "./salient.ts";
-import { searchSegments } from "./segments.ts";
-import { packedMatVec } from "./matvec.ts";
-import { expectVectors } from "./matvec_layout.ts";
-import type { PlaneShape } from "./pack.ts";
-import { packIntoBuffer, type PlacedPlanes, unpackFromBuffer } from "./plane_buffer.ts";
-import { pruneCodes, rankNM } from "./select.ts";
-import { unpackPart } from "./triangle.ts";
-import { invertUpper } from "./triangular.ts";
+} from "./matrix/elementwise.ts";
+import { Gemm, type GemmOptions, syrkFlops, type SyrkOptions } from "./matrix/gemm.ts";
+import { absoluteSums, importance, relativeMoments } from "./scores/importance.ts";
+import { solveJoint } from "./binary/joint.ts";
+import { resignSweep } from "./binary/resign.ts";
+import { searchSalient } from "./binary/salient.ts";
+import { searchSegments } from "./binary/segments.ts";
+import { packedMatVec } from "./matvec/matvec.ts";
+import { expectVectors } from "./matvec/matvec_layout.ts";
+import type { PlaneShape } from "./packing/pack.ts";
+import { packIntoBuffer, type PlacedPlanes, unpackFromBuffer } from "./packing/plane_buffer.ts";
+import { pruneCodes, rankNM } from "./scores/select.ts";
+import { unpackPart } from "./matrix/triangle.ts";
+import { invertUpper } from "./matrix/triangular.ts";
 
 /**
  * Opens the CPU device.

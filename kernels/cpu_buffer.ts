@@ -1,6 +1,6 @@
 /** Buffers of the CPU device, and the arrays that operations see of them. */
 import type { DeviceBuffer, ElementArrays, ElementType, Matrix } from "./device.ts";
-import type { ArrayWindow } from "./elementwise.ts";
+import type { ArrayWindow } from "./matrix/elementwise.ts";
 
 /** A buffer whose array is made when it is first used. */
 export class CpuBuffer<T extends ElementType> implements DeviceBuffer<T> {

@@ -4,12 +4,12 @@
  * Every call enqueues and returns at once; only `download` waits, and one download ends a layer. What depends on data
  * (how many columns are salient, where segments are cut) therefore stays in device buffers.
  */
-import type { GemmOptions, SyrkOptions } from "./gemm.ts";
-import type { ImportanceMetric } from "./importance.ts";
-import type { MatVecShape } from "./matvec_layout.ts";
-import type { PlaneShape } from "./pack.ts";
-import type { PlacedPlanes } from "./plane_buffer.ts";
-import type { PruningType } from "./quantized_layer.ts";
+import type { GemmOptions, SyrkOptions } from "./matrix/gemm.ts";
+import type { ImportanceMetric } from "./scores/importance.ts";
+import type { MatVecShape } from "./matvec/matvec_layout.ts";
+import type { PlaneShape } from "./packing/pack.ts";
+import type { PlacedPlanes } from "./packing/plane_buffer.ts";
+import type { PruningType } from "./binary/quantized_layer.ts";
 
 /** What a buffer can hold. */
 export type ElementType = "f32" | "u8" | "u32";

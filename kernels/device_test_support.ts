@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { openCpuDevice } from "./cpu.ts";
 import type { Device } from "./device.ts";
 import { openWebGpuDevice } from "./webgpu.ts";
-import { hasAdapter } from "./webgpu_test_support.ts";
+import { hasAdapter } from "./gpu/webgpu_test_support.ts";
 
 /** A device to test. */
 export interface TestedDevice {

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { deviceTestFiles, TESTED_ADAPTER, thorough } from "./device_test_support.ts";
-import { DRIVER, driverEnvironment, findDriver } from "./swiftshader_test_support.ts";
+import { DRIVER, driverEnvironment, findDriver } from "./gpu/swiftshader_test_support.ts";
 
 const ADAPTER = "SwiftShader";
 

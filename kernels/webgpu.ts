@@ -3,13 +3,13 @@
  * batches, so nothing waits before a download; what differs from the CPU device is rounding, as sums are float32 or pairs of
  * float32 here.
  */
-import { gpuAlternate } from "./alternate_webgpu.ts";
-import { gpuPrune, gpuStartScales } from "./binarize_webgpu.ts";
-import { bytesOfWords, gpuNarrow, gpuWiden, wordsOfBytes } from "./bytes_webgpu.ts";
-import { gpuCholesky } from "./cholesky_webgpu.ts";
-import { gpuColumnwise } from "./columnwise_webgpu.ts";
+import { gpuAlternate } from "./binary/alternate_webgpu.ts";
+import { gpuPrune, gpuStartScales } from "./binary/binarize_webgpu.ts";
+import { bytesOfWords, gpuNarrow, gpuWiden, wordsOfBytes } from "./gpu/bytes.ts";
+import { gpuCholesky } from "./matrix/cholesky_webgpu.ts";
+import { gpuColumnwise } from "./binary/columnwise_webgpu.ts";
 import { expectShape } from "./cpu_buffer.ts";
-import { gpuDecode } from "./decode_webgpu.ts";
+import { gpuDecode } from "./binary/decode_webgpu.ts";
 import {
   type Device,
   type DeviceBuffer,
@@ -34,23 +34,23 @@ import {
   gpuRoundHalf,
   gpuSubtract,
   gpuUnpack,
-} from "./elementwise_webgpu.ts";
-import type { GemmOptions, SyrkOptions } from "./gemm.ts";
-import { type GemmTuning, NARROW, tuneGemm, type TuningStore } from "./gemm_tuning_webgpu.ts";
-import { gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
-import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
-import { gpuSolveJoint } from "./joint_webgpu.ts";
-import { expectVectors } from "./matvec_layout.ts";
-import { gpuPackedMatVec } from "./matvec_webgpu.ts";
-import type { PlaneShape } from "./pack.ts";
-import { gpuPackPlanes } from "./pack_webgpu.ts";
-import type { PlacedPlanes } from "./plane_buffer.ts";
-import { gpuUnpackPlanes } from "./unpack_webgpu.ts";
-import { gpuResign } from "./resign_webgpu.ts";
-import { gpuSearchSalient } from "./salient_webgpu.ts";
-import { gpuSearchSegments } from "./segments_webgpu.ts";
-import { gpuRank } from "./select_webgpu.ts";
-import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./webgpu_context.ts";
+} from "./matrix/elementwise_webgpu.ts";
+import type { GemmOptions, SyrkOptions } from "./matrix/gemm.ts";
+import { type GemmTuning, NARROW, tuneGemm, type TuningStore } from "./matrix/gemm_tuning_webgpu.ts";
+import { gpuGemm, gpuSyrk } from "./matrix/gemm_webgpu.ts";
+import { gpuAbsoluteSums, gpuImportance } from "./scores/importance_webgpu.ts";
+import { gpuSolveJoint } from "./binary/joint_webgpu.ts";
+import { expectVectors } from "./matvec/matvec_layout.ts";
+import { gpuPackedMatVec } from "./matvec/matvec_webgpu.ts";
+import type { PlaneShape } from "./packing/pack.ts";
+import { gpuPackPlanes } from "./packing/pack_webgpu.ts";
+import type { PlacedPlanes } from "./packing/plane_buffer.ts";
+import { gpuUnpackPlanes } from "./packing/unpack_webgpu.ts";
+import { gpuResign } from "./binary/resign_webgpu.ts";
+import { gpuSearchSalient } from "./binary/salient_webgpu.ts";
+import { gpuSearchSegments } from "./binary/segments_webgpu.ts";
+import { gpuRank } from "./scores/select_webgpu.ts";
+import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./gpu/context.ts";
 
 /** How the device is opened. */
 export interface WebGpuDeviceOptions extends GpuContextOptions {

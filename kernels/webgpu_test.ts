@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { openCpuDevice } from "./cpu.ts";
 import { type Device, type Matrix, matrix, part } from "./device.ts";
-import { gram, normal } from "./row_kernels_test_support.ts";
-import { packUpper } from "./triangle.ts";
+import { gram, normal } from "./binary/row_kernels_test_support.ts";
+import { packUpper } from "./matrix/triangle.ts";
 import { openWebGpuDevice } from "./webgpu.ts";
-import { openGpuContext } from "./webgpu_context.ts";
-import { gpuTest } from "./webgpu_test_support.ts";
+import { openGpuContext } from "./gpu/context.ts";
+import { gpuTest } from "./gpu/webgpu_test_support.ts";
 
 gpuTest("operations cut what no binding holds", async () => {
   const devices = [openCpuDevice(), await openWebGpuDevice({ maxBindingSize: 4096 })];

@@ -4,7 +4,7 @@
  * Maths: Touvron et al. 2302.13971 (LLaMA), Su et al. 2104.09864 (rotary), Ainslie et al. 2305.13245 (grouped queries),
  * Zhang et al. 2205.01068 (OPT); layout and rotary order are Hugging Face's.
  */
-import { Graph, type Value } from "./onnx.ts";
+import { Graph, type Value } from "../onnx/graph.ts";
 import type { ModelSpec } from "./spec.ts";
 import { blockLinears, blockPrefix, blockShapes, headName, headShapes } from "./tensors.ts";
 

@@ -5,7 +5,7 @@
  * included). Sizes are bounded here, before anything is allocated for them.
  */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import type { ModelSpec, RopeScaling } from "./spec.ts";
 
 const SUPPORTED = 'LLaMA ("model_type": "llama") and OPT ("model_type": "opt")';

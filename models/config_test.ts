@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { modelSpec } from "./config.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 
 const LLAMA = {
   model_type: "llama",

@@ -16,5 +16,5 @@ export { type BlockRun, type Forward, type HeadRun, openForward, type Weights } 
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward.ts";
 export { chooseProvider, openProviderProbes, problemWith, PROVIDERS } from "./provider.ts";
 export type { Provider, ProviderChoice, ProviderProbes, WantedProvider } from "./provider.ts";
-export { generate, type GenerateOptions } from "./generate.ts";
-export { type SampleOptions, sampler } from "./sample.ts";
+export { generate, type GenerateOptions } from "../inference/generate.ts";
+export { type SampleOptions, sampler } from "../inference/sample.ts";

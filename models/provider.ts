@@ -1,5 +1,5 @@
 /** Which of onnxruntime's execution providers the forward pass runs on, and why; nothing falls back in silence. */
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import type { ProbeResult, Provider } from "./forward_protocol.ts";
 import type { ModelSpec } from "./spec.ts";
 import { blockShapes, headShapes } from "./tensors.ts";

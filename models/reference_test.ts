@@ -5,10 +5,10 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { openCheckpoint } from "../checkpoints/open.ts";
-import { readSafetensors, type Tensor } from "../checkpoints/safetensors.ts";
+import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 import { modelSpec } from "./config.ts";
 import { type Forward, openForward, type Windows } from "./forward.ts";
-import { generate } from "./generate.ts";
+import { generate } from "../inference/generate.ts";
 import { blockShapes, embeddingShapes, headShapes, readTensors } from "./tensors.ts";
 
 /** Largest difference of a logit over the largest logit. Measured: 1e-6 (tiny-llama, tiny-opt), 2e-6 (SmolLM2). */

@@ -5,7 +5,7 @@
  * `model.decoder.layers.0.…`); `resolveTensor` also finds them in checkpoints that were saved without it.
  */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import type { LinearSpec, ModelSpec } from "./spec.ts";
 
 /** Shapes of tensors by canonical name. */

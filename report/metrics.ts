@@ -3,7 +3,7 @@
  * same schema for other tools.
  */
 import * as z from "zod";
-import type { StoredBits } from "../checkpoints/packed_bits.ts";
+import type { StoredBits } from "../checkpoints/packed/bits.ts";
 import type { DeviceRecord } from "../runner/stage.ts";
 
 const measure = z.number().min(0);

@@ -1,6 +1,6 @@
 /** A result to render: the layer errors and perplexities of a real run on the embedded model, rounded. */
 import type { RunEvent } from "../runner/events.ts";
-import { type Recipe, RecipeSchema } from "../runner/schema.ts";
+import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import type { ResultFacts } from "./metrics.ts";
 
 const KINDS = [

@@ -1,6 +1,6 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import type { Recipe } from "../runner/schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import { bitsChart, COMPONENT_COLOURS, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
 import { type Content, type Html, markup, trusted } from "./markup.ts";
 import type { Metrics } from "./metrics.ts";

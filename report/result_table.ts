@@ -1,5 +1,5 @@
 /** A run's result as lines for a terminal of 80 columns. */
-import type { Recipe } from "../runner/schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 

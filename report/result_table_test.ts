@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RecipeSchema } from "../runner/schema.ts";
+import { RecipeSchema } from "../stages/schema.ts";
 import { buildMetrics } from "./metrics.ts";
 import { FACTS } from "./metrics_test_support.ts";
 import { renderResultTable } from "./result_table.ts";

@@ -1,6 +1,6 @@
 /** The report's tables: every number of metrics.json, and what each step did. */
 import type { Reason, RunEvent, StepSummary } from "../runner/events.ts";
-import type { Recipe } from "../runner/schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import { placeOf } from "./layer_names.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import type { Metrics } from "./metrics.ts";

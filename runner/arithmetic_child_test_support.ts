@@ -1,7 +1,7 @@
 /** One run of the arithmetic pipeline in a process of its own, to be killed, interrupted or raced by the tests. */
 import { join } from "node:path";
 import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
-import { openCache } from "./cache.ts";
+import { openCache } from "./cache/cache.ts";
 import { makePlan } from "./plan.ts";
 import { executeRun } from "./run.ts";
 

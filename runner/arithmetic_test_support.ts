@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Tensor } from "../checkpoints/safetensors.ts";
-import { type Recipe, RecipeSchema } from "./schema.ts";
+import type { Tensor } from "../files/safetensors.ts";
+import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import type { Json, OutputRef, Step, StepContext, Subject } from "./stage.ts";
 
 /** Parts of a pipeline that a test changes. */

@@ -1,10 +1,10 @@
 /** What a running step may use: exactly what it declares. */
-import type { CorruptArtifactError, Draft } from "./artifact.ts";
-import type { ArtifactCache } from "./cache.ts";
+import type { CorruptArtifactError, Draft } from "./cache/artifact.ts";
+import type { ArtifactCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import type { Node } from "./graph.ts";
 import { readPath } from "./keys.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import type { StepContext } from "./stage.ts";
 
 /** An event before it is dated. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
-import { openCache } from "./cache.ts";
+import { openCache } from "./cache/cache.ts";
 import { compareRuns, listRuns, readRun } from "./history.ts";
 import { readJournal } from "./journal.ts";
 import { makePlan } from "./plan.ts";

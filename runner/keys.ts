@@ -4,7 +4,7 @@
  * Not what is stored under a key (`artifact.ts`) nor why two keys differ (`explain.ts`).
  */
 import { createHash } from "node:crypto";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import type { Json, Step } from "./stage.ts";
 
 /** Everything that enters a step's key, and nothing else. */

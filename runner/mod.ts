@@ -9,10 +9,10 @@ export {
   DEFAULT_CACHE_SIZE,
   openCache,
   type Usage,
-} from "./cache.ts";
-export type { ArtifactCache } from "./cache.ts";
-export { CorruptArtifactError } from "./artifact.ts";
-export { freeBytes, NoSpaceError } from "./no_space.ts";
+} from "./cache/cache.ts";
+export type { ArtifactCache } from "./cache/cache.ts";
+export { CorruptArtifactError } from "./cache/artifact.ts";
+export { freeBytes, NoSpaceError } from "./cache/no_space.ts";
 export { makePlan, type Plan, type PlannedStep, type PlanOptions, type StageSummary, summarizeStages } from "./plan.ts";
 export { executeRun, type RunOptions, type RunResult } from "./run.ts";
 export { exitCodeOf, StepError } from "./run_errors.ts";

@@ -2,7 +2,7 @@
  * The plan of a run: every step as cached, to run or not needed; why, and what it will cost. It is exact and free: nothing
  * is computed and no weights are read.
  */
-import type { ArtifactCache } from "./cache.ts";
+import type { ArtifactCache } from "./cache/cache.ts";
 import type { Reason, StepSummary } from "./events.ts";
 import { makeExplainer, type Sources } from "./explain.ts";
 import {
@@ -15,7 +15,7 @@ import {
   resultKeys,
   type State,
 } from "./graph.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import type { Step, Subject } from "./stage.ts";
 
 /** How a plan is made. */

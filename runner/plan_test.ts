@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { type ArithmeticOptions, openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
-import { type ArtifactCache, openCache } from "./cache.ts";
+import { type ArtifactCache, openCache } from "./cache/cache.ts";
 import { buildGraph, descendants } from "./graph.ts";
 import type { Sources } from "./explain.ts";
 import { makePlan, type Plan, type PlanOptions, summarizeStages } from "./plan.ts";

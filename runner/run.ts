@@ -4,19 +4,19 @@
  */
 import { join } from "node:path";
 import { stringify } from "yaml";
-import type { CorruptArtifactError } from "./artifact.ts";
-import type { ArtifactCache } from "./cache.ts";
+import type { CorruptArtifactError } from "./cache/artifact.ts";
+import type { ArtifactCache } from "./cache/cache.ts";
 import type { Undated } from "./context.ts";
 import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, makerOf, type Node, outputKeys, resolve, type State } from "./graph.ts";
 import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
-import { asNoSpace, freeBytes, size } from "./no_space.ts";
+import { asNoSpace, freeBytes, size } from "./cache/no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
-import { renderRecipe } from "./recipe.ts";
+import { renderRecipe } from "../recipes/recipe.ts";
 import { asError, asFolderError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import type { FinishContext, Subject } from "./stage.ts";
 
 /** How a plan is run. */

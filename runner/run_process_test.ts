@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { modelOf } from "./arithmetic_test_support.ts";
-import { openCache } from "./cache.ts";
+import { openCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import { listRuns, readRun } from "./history.ts";
 

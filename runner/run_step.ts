@@ -1,12 +1,12 @@
 /** One step of a run: becoming its only maker, doing its work, publishing what it made. Which step is next: `run.ts`. */
-import type { CorruptArtifactError, Draft } from "./artifact.ts";
-import type { ArtifactCache } from "./cache.ts";
+import type { CorruptArtifactError, Draft } from "./cache/artifact.ts";
+import type { ArtifactCache } from "./cache/cache.ts";
 import { openSession, type Session, type Undated } from "./context.ts";
 import type { Reason } from "./events.ts";
 import type { Node } from "./graph.ts";
-import { asNoSpace } from "./no_space.ts";
+import { asNoSpace } from "./cache/no_space.ts";
 import { asError, exitCodeOf, InterruptedError, StepError } from "./run_errors.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 
 /** How a step ended. */
 export type Outcome =

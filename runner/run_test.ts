@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { InputError } from "../checkpoints/input_error.ts";
+import { InputError } from "../files/input_error.ts";
 import { type ArithmeticOptions, modelOf, openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
-import { type ArtifactCache, openCache } from "./cache.ts";
+import { type ArtifactCache, openCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import { readJournal } from "./journal.ts";
 import { makePlan, type PlanOptions } from "./plan.ts";
 import { executeRun, type RunOptions, type RunResult } from "./run.ts";
-import type { Recipe } from "./schema.ts";
+import type { Recipe } from "../stages/schema.ts";
 import type { FinishContext, Step, StepContext, Subject } from "./stage.ts";
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {

@@ -3,9 +3,9 @@
  *
  * A stage plans steps; a step declares what it reads and what it makes. Its content key covers exactly that.
  */
-import type { FileHashes } from "../checkpoints/file_hashes.ts";
-import type { Tensor } from "../checkpoints/safetensors.ts";
-import type { Recipe } from "./schema.ts";
+import type { FileHashes } from "../files/file_hashes.ts";
+import type { Tensor } from "../files/safetensors.ts";
+import type { Recipe } from "../stages/schema.ts";
 
 /** Anything JSON can say. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };

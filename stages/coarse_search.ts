@@ -3,7 +3,7 @@
  *
  * With `calibrate.inputs: original` the similarities come with the statistics; otherwise one pass of the original model makes them.
  */
-import { importance } from "../kernels/importance.ts";
+import { importance } from "../kernels/scores/importance.ts";
 import { blockLinears, embeddingShapes } from "../models/tensors.ts";
 import type { InputSums } from "../models/forward.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";

@@ -4,7 +4,7 @@
  * Perplexity is exp of the mean over windows of the mean next-token loss inside a window.
  */
 import { dirname } from "node:path";
-import { openPacked } from "../checkpoints/packed.ts";
+import { openPacked } from "../checkpoints/packed/open.ts";
 import { blockShapes, embeddingShapes, headShapes, readTensors, type TensorShapes } from "../models/tensors.ts";
 import type { OutputRef, Step, StepContext } from "../runner/stage.ts";
 import { passBlock } from "./block_pass.ts";

@@ -1,8 +1,8 @@
 /** The jobs of one block's layers, and which of the recipe's values their results depend on. */
 import type { LinearSpec } from "../models/spec.ts";
-import { type Recipe, Stages } from "../runner/schema.ts";
+import { type Recipe, Stages } from "./schema.ts";
 import type { ArtifactReader, StepContext } from "../runner/stage.ts";
-import type { LayerStages, MaskJob } from "./layer.ts";
+import type { LayerStages, MaskJob } from "../layers/layer.ts";
 
 /** Where a block's layers are taken from. */
 export interface BlockSources {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Recipe, RecipeSchema } from "../runner/schema.ts";
+import { type Recipe, RecipeSchema } from "./schema.ts";
 import { binarizeReads, searchReads } from "./layer_jobs.ts";
 
 function recipe(stages: Record<string, Record<string, unknown>>): Recipe {

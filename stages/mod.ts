@@ -7,7 +7,7 @@ import { fineSearch } from "./fine_search.ts";
 import { pack } from "./pack.ts";
 import type { Stage } from "./planning.ts";
 import { spbo } from "./spbo.ts";
-import { openSubject } from "./subject.ts";
+import { openSubject } from "../pipeline/subject.ts";
 import type { Pipeline } from "../runner/stage.ts";
 
 /** Every stage, by the names of the YAML. */

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { encodeLayer } from "../checkpoints/packed_layer.ts";
-import { decodeLayer } from "../kernels/decode.ts";
+import { encodeLayer } from "../checkpoints/packed/layer.ts";
+import { decodeLayer } from "../kernels/binary/decode.ts";
 import { testedDevices } from "../kernels/device_test_support.ts";
-import { packCodes } from "../kernels/pack.ts";
-import { randomLayer } from "../kernels/quantized_layer_test_support.ts";
-import { openDeviceLayers } from "./device_layers.ts";
-import { openLayerPool } from "./layer_pool.ts";
+import { packCodes } from "../kernels/packing/pack.ts";
+import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
+import { openDeviceLayers } from "../layers/device_pool.ts";
+import { openLayerPool } from "../layers/pool.ts";
 
 const SHAPE = {
   rows: 24,

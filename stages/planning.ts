@@ -6,10 +6,10 @@
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import type { Recipe } from "../runner/schema.ts";
+import type { Recipe } from "./schema.ts";
 import type { DeviceRecord, Json, OutputRef, Step } from "../runner/stage.ts";
 import type { ProviderChoice } from "../models/provider.ts";
-import type { DeviceChoice } from "./device.ts";
+import type { DeviceChoice } from "../pipeline/device.ts";
 import type { Tools } from "./tools.ts";
 
 /** Content hashes of the weights, by who reads them. */

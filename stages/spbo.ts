@@ -5,15 +5,15 @@
  * has already moved (`mask_from: updated`), spbo binarizes them, compensate feeds the error on. So one step does the three, reads the
  * parameters of all and credits each with its seconds. With `mask_from: original` the masks are made by steps of fine-search.
  */
-import { scalesPerBlock } from "../kernels/quantized_layer.ts";
-import type { QuantizedLayer } from "../kernels/quantized_layer.ts";
+import { scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
+import type { QuantizedLayer } from "../kernels/binary/quantized_layer.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";
 import { statistics } from "./calibrate.ts";
 import { type Allocation, KEEP } from "./coarse_search.ts";
 import { compensate } from "./compensate.ts";
 import { fineSearch, searchedMasks } from "./fine_search.ts";
-import type { LayerJob } from "./layer.ts";
+import type { LayerJob } from "../layers/layer.ts";
 import { binarizeReads, layerJobs } from "./layer_jobs.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
 

@@ -13,13 +13,13 @@ import { type Forward, openForward } from "../models/forward.ts";
 import type { Provider } from "../models/provider.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { blockLinears, blockShapes, readTensors, resolveTensor, type TensorShapes } from "../models/tensors.ts";
-import type { Recipe } from "../runner/schema.ts";
+import type { Recipe } from "./schema.ts";
 import type { ArtifactReader, StepContext } from "../runner/stage.ts";
-import { openDeviceLayers } from "./device_layers.ts";
-import { type LayerPool, openLayerPool } from "./layer_pool.ts";
+import { openDeviceLayers } from "../layers/device_pool.ts";
+import { type LayerPool, openLayerPool } from "../layers/pool.ts";
 import { readPackedLayers } from "./pack.ts";
-import { forwardSources, packSources, quantizeSources, sourceHash } from "./stage_sources.ts";
-import { tuningFile } from "./tuning_file.ts";
+import { forwardSources, packSources, quantizeSources, sourceHash } from "./sources.ts";
+import { tuningFile } from "../pipeline/tuning_file.ts";
 
 /** Options of the tools. */
 export interface ToolOptions {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { hasAdapter } from "../kernels/webgpu_test_support.ts";
+import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
 import {
   lastRun,
   metricsOf,

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { openPacked } from "../checkpoints/packed.ts";
+import { openPacked } from "../checkpoints/packed/open.ts";
 import type { Metrics } from "../report/mod.ts";
 import { type ArtifactCache, executeRun, makePlan, openCache } from "../runner/mod.ts";
-import { loadRecipe } from "../runner/recipe.ts";
-import { Stages } from "../runner/schema.ts";
+import { loadRecipe } from "../recipes/recipe.ts";
+import { Stages } from "../stages/schema.ts";
 import { pipeline } from "../stages/mod.ts";
 import { metricsOf, temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models, smallRecipe } from "./small_models_test_support.ts";

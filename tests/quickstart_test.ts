@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { openPacked } from "../checkpoints/packed.ts";
-import { hasAdapter } from "../kernels/webgpu_test_support.ts";
+import { openPacked } from "../checkpoints/packed/open.ts";
+import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
 import {
   assertSameBytes,
   lastRun,

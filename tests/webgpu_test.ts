@@ -1,7 +1,7 @@
 /** The same recipe on the CPU and on WebGPU, through the real command line. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { hasAdapter } from "../kernels/webgpu_test_support.ts";
+import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
 import { lastRun, metricsOf, succeed, temporaryFolder } from "./command_line_test_support.ts";
 import { maskDifference } from "./masks_test_support.ts";
 import { models, writeRecipe } from "./small_models_test_support.ts";

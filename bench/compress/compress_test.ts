@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openCheckpoint } from "../../checkpoints/open.ts";
-import { readSafetensors } from "../../checkpoints/safetensors.ts";
+import { readSafetensors } from "../../files/safetensors.ts";
 import { modelSpec } from "../../models/config.ts";
 import { blockLinears } from "../../models/tensors.ts";
 import { median, openGemmRate } from "./gemm_rate.ts";

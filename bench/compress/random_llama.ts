@@ -1,7 +1,7 @@
 /** A checkpoint of random weights in the shape of a LLaMA, written as a stream: as large as the model, not as the memory. */
 import { type FileHandle, mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeSafetensors } from "../../checkpoints/safetensors.ts";
+import { writeSafetensors } from "../../files/safetensors.ts";
 import { seededRandom } from "../../datasets/random.ts";
 import { modelSpec } from "../../models/config.ts";
 import { blockShapes, embeddingShapes, headShapes, type TensorShapes } from "../../models/tensors.ts";

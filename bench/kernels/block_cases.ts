@@ -1,6 +1,6 @@
 /** The operations on one column block, each on what the ones before it leave. */
 import { type Device, matrix } from "../../kernels/device.ts";
-import { scalesPerBlock } from "../../kernels/quantized_layer.ts";
+import { scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
 import { alternateFlops, columnwiseFlops, elementBytes, type Elements, jointFlops, resignFlops } from "./counts.ts";
 import { BLOCK, type BlockData, blockData } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";

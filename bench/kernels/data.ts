@@ -1,15 +1,15 @@
 /** What the operations are measured on: weights and Hessians of the spread that layers have, the same in every run. */
-import { startScales } from "../../kernels/binarize.ts";
-import { choleskyUpper } from "../../kernels/cholesky.ts";
-import { decodeBlock } from "../../kernels/decode.ts";
-import { importance } from "../../kernels/importance.ts";
-import { alternateRounds } from "../../kernels/alternate.ts";
-import { scalesPerBlock } from "../../kernels/quantized_layer.ts";
-import { resignSweep } from "../../kernels/resign.ts";
-import { searchSalient } from "../../kernels/salient.ts";
-import { searchSegments } from "../../kernels/segments.ts";
-import { pruneCodes, rankNM } from "../../kernels/select.ts";
-import { invertUpper } from "../../kernels/triangular.ts";
+import { startScales } from "../../kernels/binary/binarize.ts";
+import { choleskyUpper } from "../../kernels/matrix/cholesky.ts";
+import { decodeBlock } from "../../kernels/binary/decode.ts";
+import { importance } from "../../kernels/scores/importance.ts";
+import { alternateRounds } from "../../kernels/binary/alternate.ts";
+import { scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
+import { resignSweep } from "../../kernels/binary/resign.ts";
+import { searchSalient } from "../../kernels/binary/salient.ts";
+import { searchSegments } from "../../kernels/binary/segments.ts";
+import { pruneCodes, rankNM } from "../../kernels/scores/select.ts";
+import { invertUpper } from "../../kernels/matrix/triangular.ts";
 
 /** How a column block is binarized here, as the quickstart's recipe does: 4 of 8 weights, three segments, salient columns. */
 export const BLOCK = {

@@ -1,7 +1,7 @@
 /** One whole layer through the loop over its column blocks. */
-import { packUpper } from "../../kernels/triangle.ts";
-import { Stages } from "../../runner/schema.ts";
-import { quantizeLayer } from "../../stages/layer.ts";
+import { packUpper } from "../../kernels/matrix/triangle.ts";
+import { Stages } from "../../stages/schema.ts";
+import { quantizeLayer } from "../../layers/layer.ts";
 import { hessian, randomWeights } from "./data.ts";
 import type { KernelCase } from "./kernel_case.ts";
 

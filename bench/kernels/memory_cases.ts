@@ -1,6 +1,6 @@
 /** Operations that only move numbers; the copies say how fast a device can. */
 import { type Device, type Matrix, matrix } from "../../kernels/device.ts";
-import { packUpper, triangleLength } from "../../kernels/triangle.ts";
+import { packUpper, triangleLength } from "../../kernels/matrix/triangle.ts";
 import { elementBytes } from "./counts.ts";
 import { hessian, randomWeights } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";

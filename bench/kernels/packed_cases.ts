@@ -1,10 +1,10 @@
 /** Layers packed, unpacked, and multiplied with while packed. */
-import { encodeLayer } from "../../checkpoints/packed_layer.ts";
+import { encodeLayer } from "../../checkpoints/packed/layer.ts";
 import { type Device, matrix } from "../../kernels/device.ts";
-import { arrangedBytes, arrangeWeights, uploadPacked } from "../../kernels/matvec_layout.ts";
-import { type MaskCode, packCodes } from "../../kernels/pack.ts";
-import { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "../../kernels/plane_buffer.ts";
-import { type QuantizedLayer, scalesPerBlock } from "../../kernels/quantized_layer.ts";
+import { arrangedBytes, arrangeWeights, uploadPacked } from "../../kernels/matvec/matvec_layout.ts";
+import { type MaskCode, packCodes } from "../../kernels/packing/pack.ts";
+import { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "../../kernels/packing/plane_buffer.ts";
+import { type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
 import { elementBytes } from "./counts.ts";
 import { BLOCK, blockData, randomWeights } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";

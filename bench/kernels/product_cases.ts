@@ -1,7 +1,7 @@
 /** The operations whose time goes into products of matrices. */
 import { type Device, type Matrix, matrix } from "../../kernels/device.ts";
-import { factorHessian, releaseFactor } from "../../kernels/factor.ts";
-import { packUpper } from "../../kernels/triangle.ts";
+import { factorHessian, releaseFactor } from "../../kernels/matrix/factor.ts";
+import { packUpper } from "../../kernels/matrix/triangle.ts";
 import { choleskyFlops, gemmFlops, syrkFlops, triangleInverseFlops } from "./counts.ts";
 import { hessian, randomWeights } from "./data.ts";
 import type { KernelCase } from "./kernel_case.ts";

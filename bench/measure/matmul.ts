@@ -1,6 +1,6 @@
 /** onnxruntime's own product of two matrices on the CPU: what other products are measured by. */
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { Graph } from "../../models/onnx.ts";
+import { Graph } from "../../onnx/graph.ts";
 
 /** A product that can be made again and again, of an m × k and a k × n matrix. */
 export interface MatMul {

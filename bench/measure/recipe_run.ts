@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readFile } from "node:fs/promises";
 import { Metrics } from "../../report/mod.ts";
 import { executeRun, makePlan, openCache, type RunEvent, type RunResult, type Subject } from "../../runner/mod.ts";
-import type { LoadedRecipe } from "../../runner/recipe.ts";
+import type { LoadedRecipe } from "../../recipes/recipe.ts";
 import { pipeline } from "../../stages/mod.ts";
 
 /** How a recipe is run. */

@@ -5,7 +5,7 @@
  */
 import { basename, dirname } from "node:path";
 import * as z from "zod";
-import type { Recipe } from "../../runner/schema.ts";
+import type { Recipe } from "../../stages/schema.ts";
 
 const Settings = z.strictObject({
   search_target: z.literal("scores for salient columns, weights for segments"),

@@ -1,0 +1,42 @@
+/** `startScales` and `pruneCodes` on WebGPU. */
+import type { Device, Matrix } from "../device.ts";
+import pruneCode from "./prune.wgsl" with { type: "text" };
+import startScalesCode from "./start_scales.wgsl" with { type: "text" };
+import type { GpuContext } from "../gpu/context.ts";
+import { grid, rowWindows, withTwoFloat } from "../gpu/dispatch.ts";
+
+const START_SCALES = { name: "start_scales", code: withTwoFloat(startScalesCode) };
+const PRUNE = { name: "prune", code: pruneCode };
+
+/** See `Device.startScales`. */
+export function gpuStartScales(
+  context: GpuContext,
+  codes: Matrix<"u8">,
+  scales: Matrix,
+  options: Parameters<Device["startScales"]>[2],
+): void {
+  const { w, rank, pruned, salientPruned, segments, salient } = options, { cols } = w;
+  for (const { rows, written, read } of rowWindows(context, { written: [codes, scales], read: [w, rank] })) {
+    const bound = [...written, ...read];
+    context.run(
+      START_SCALES,
+      bound.map(({ binding }) => binding),
+      [rows, cols, segments, Number(salient), pruned, salientPruned, ...bound.map(({ offset }) => offset)],
+      grid(context, rows),
+    );
+  }
+}
+
+/** See `Device.prune`. */
+export function gpuPrune(context: GpuContext, codes: Matrix<"u8">, options: Parameters<Device["prune"]>[1]): void {
+  const { rank, pruned } = options, { cols } = codes;
+  for (const { rows, written, read } of rowWindows(context, { written: [codes], read: [rank] })) {
+    const bound = [...written, ...read];
+    context.run(
+      PRUNE,
+      bound.map(({ binding }) => binding),
+      [rows * cols, ...bound.map(({ offset }) => offset), pruned],
+      grid(context, rows * cols),
+    );
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * The cores: layers of a block do not depend on each other, so each is one job for a worker with a device of its own.
+ *
+ * Results do not depend on the number of workers, only the order in which they arrive does.
+ */
+import { type EncodedLayer, restoreLayer } from "../checkpoints/packed/layer.ts";
+import { decodeLayer } from "../kernels/binary/decode.ts";
+import { type MaskCode, type PackableLayer, packCodes, type Planes } from "../kernels/packing/pack.ts";
+import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./layer.ts";
+
+/** How a pool is opened. */
+export interface LayerPoolOptions {
+  /** Workers at most; default: the cores, but no more than 7, as a LLaMA block has 7 layers. */
+  readonly workers?: number;
+  /** Bytes that the running jobs may take together (`jobMemory`); one job always runs. Default: no limit. */
+  readonly memory?: number;
+}
+
+/** How a batch of jobs is run. */
+export interface BatchOptions<R> {
+  /** Ends the batch: its running workers are stopped, and the batch rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Called as soon as a layer is done. */
+  readonly onLayer?: (result: R) => void;
+}
+
+/** Workers that compress layers. */
+export interface LayerPool {
+  readonly workers: number;
+  /**
+   * Compresses layers, the longest first. The jobs' arrays are handed over and must not be used any more; several jobs
+   * of a batch may share one Hessian.
+   *
+   * @returns results in the order of the jobs
+   * @throws {Error} the first failure, which names the layer; the batch's other jobs are stopped
+   */
+  quantize(jobs: readonly LayerJob[], options?: BatchOptions<LayerResult>): Promise<LayerResult[]>;
+  /** The same for `searchMasks`. */
+  searchMasks(jobs: readonly MaskJob[], options?: BatchOptions<MaskResult>): Promise<MaskResult[]>;
+  /**
+   * Packs a layer's codes, which are handed over; see `packCodes`.
+   * @throws {Error} when they break what the layer's fields promise
+   */
+  pack(layer: PackableLayer, mask: MaskCode): Promise<Planes>;
+  /**
+   * Weights of a packed layer, rows × cols.
+   * @throws {Error} when its tensors are not what packing writes
+   */
+  decode(layer: EncodedLayer): Promise<Float32Array>;
+  /** Stops the workers; batches still running reject. */
+  close(): void;
+}
+
+/** To a worker. */
+export type LayerRequest =
+  & { readonly threads: number }
+  & ({ readonly task: "quantize"; readonly job: LayerJob } | { readonly task: "search"; readonly job: MaskJob });
+
+/** From a worker. */
+export type LayerReply =
+  | { readonly state: "quantized"; readonly result: LayerResult }
+  | { readonly state: "searched"; readonly result: MaskResult }
+  | { readonly state: "failed"; readonly name: string; readonly message: string };
+
+/** Linear layers of a LLaMA block. */
+const MOST_WORKERS = 7;
+
+/**
+ * Opens a pool; each worker starts with its first job and stays until `close`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { Stages } from "../stages/schema.ts";
+ * import { openLayerPool } from "./pool.ts";
+ *
+ * const stages = Stages.parse({});
+ * const pool = openLayerPool({ workers: 2 });
+ * const results = await pool.quantize(["q_proj", "k_proj"].map((name) => {
+ *   const weight = Float32Array.from({ length: 4 * 16 }, (_, i) => Math.sin(i * i));
+ *   return { name, rows: 4, cols: 16, weight, keep: 4, of: 8, stages };
+ * }));
+ * assert.deepEqual(results.map(({ name }) => name), ["q_proj", "k_proj"]);
+ * assert.deepEqual(results[0].layer, results[1].layer);
+ * pool.close();
+ * ```
+ *
+ * @throws {RangeError} when the number of workers is not a positive integer
+ */
+export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions = {}): LayerPool {
+  const cores = navigator.hardwareConcurrency;
+  const count = workers ?? Math.min(cores, MOST_WORKERS);
+  if (!(Number.isInteger(count) && count >= 1)) {
+    throw new RangeError(`Cannot open a layer pool as workers must be a positive integer: current value is ${count}`);
+  }
+  return new WorkerPool(count, Math.max(1, Math.floor(cores / count)), memory);
+}
+
+/**
+ * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, and the working set of a column
+ * block.
+ */
+export function jobMemory({ rows, cols, upper, stages }: MaskJob): number {
+  const width = Math.min(stages.spbo.group_size, cols);
+  const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
+  return 10 * rows * cols + triangles + 40 * rows * width + 8 * rows * 256;
+}
+
+/** Nanoseconds that a job is expected to take on one core, for its place in the queue. */
+function jobCost({ rows, cols }: MaskJob): number {
+  return 400 * rows * cols + (3 * rows + cols) * cols * cols / 60;
+}
+
+interface Batch {
+  readonly onReply: (index: number, reply: LayerReply) => void;
+  readonly fail: (reason: unknown) => void;
+  readonly done: () => void;
+  left: number;
+}
+
+interface Task {
+  readonly batch: Batch;
+  readonly index: number;
+  readonly request: LayerRequest;
+  readonly bytes: number;
+  readonly cost: number;
+}
+
+class WorkerPool implements LayerPool {
+  readonly workers: number;
+  readonly #threads: number;
+  readonly #memory: number;
+  readonly #idle: Worker[] = [];
+  readonly #running = new Map<Worker, Task>();
+  #waiting: Task[] = [];
+
+  constructor(workers: number, threads: number, memory: number) {
+    this.workers = workers;
+    this.#threads = threads;
+    this.#memory = memory;
+  }
+
+  async quantize(
+    jobs: readonly LayerJob[],
+    { signal, onLayer }: BatchOptions<LayerResult> = {},
+  ): Promise<LayerResult[]> {
+    const results: LayerResult[] = [];
+    const requests = jobs.map((job): LayerRequest => ({ task: "quantize", threads: this.#threads, job }));
+    await this.#run(requests, signal, (index, reply) => {
+      if (reply.state !== "quantized") return;
+      results[index] = reply.result;
+      onLayer?.(reply.result);
+    });
+    return results;
+  }
+
+  async searchMasks(
+    jobs: readonly MaskJob[],
+    { signal, onLayer }: BatchOptions<MaskResult> = {},
+  ): Promise<MaskResult[]> {
+    const results: MaskResult[] = [];
+    const requests = jobs.map((job): LayerRequest => ({ task: "search", threads: this.#threads, job }));
+    await this.#run(requests, signal, (index, reply) => {
+      if (reply.state !== "searched") return;
+      results[index] = reply.result;
+      onLayer?.(reply.result);
+    });
+    return results;
+  }
+
+  // On this thread: sending a layer to a worker and back takes longer than it is worth.
+  async pack(layer: PackableLayer, mask: MaskCode): Promise<Planes> {
+    return await Promise.resolve(packCodes(layer, mask));
+  }
+
+  async decode(layer: EncodedLayer): Promise<Float32Array> {
+    return await Promise.resolve(decodeLayer(restoreLayer(layer)));
+  }
+
+  close(): void {
+    for (const batch of this.#batches()) this.#fail(batch, new Error("The layer pool was closed"));
+    for (const worker of this.#idle.splice(0)) worker.terminate();
+  }
+
+  async #run(
+    requests: readonly LayerRequest[],
+    signal: AbortSignal | undefined,
+    onReply: Batch["onReply"],
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    if (requests.length === 0) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const batch: Batch = { onReply, fail: reject, done: resolve, left: requests.length };
+    const tasks = requests.map((request, index): Task => ({
+      batch,
+      index,
+      request,
+      bytes: jobMemory(request.job),
+      cost: jobCost(request.job),
+    }));
+    this.#waiting.push(...tasks.sort((a, b) => b.cost - a.cost));
+    const abort = () => this.#fail(batch, signal?.reason);
+    signal?.addEventListener("abort", abort);
+    try {
+      this.#dispatch();
+      await promise;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Starts what fits, the first in the queue first. */
+  #dispatch(): void {
+    while (this.#waiting.length > 0 && this.#running.size < this.workers) {
+      const used = [...this.#running.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+      const at = this.#waiting.findIndex(({ bytes }) => used === 0 || used + bytes <= this.#memory);
+      if (at < 0) return;
+      const [task] = this.#waiting.splice(at, 1);
+      const worker = this.#idle.pop() ?? this.#start();
+      this.#running.set(worker, task);
+      try {
+        const { request, transfer } = this.#handOver(task.request);
+        worker.postMessage(request, transfer);
+      } catch (error) {
+        this.#fail(task.batch, error);
+      }
+    }
+  }
+
+  /** The request, with all buffers moved that no waiting job needs; those inside a longer buffer are copied first. */
+  #handOver(request: LayerRequest): { request: LayerRequest; transfer: ArrayBuffer[] } {
+    const transfer: ArrayBuffer[] = [];
+    const give = <A extends Float32Array | Uint8Array>(array: A): A => {
+      const { buffer } = array;
+      if (!(buffer instanceof ArrayBuffer)) return array;
+      const shared = this.#waiting.some(({ request: { job } }) =>
+        job.weight.buffer === buffer || job.upper?.buffer === buffer || ("ranks" in job && job.ranks?.buffer === buffer)
+      );
+      if (shared) return array;
+      const whole = array.byteLength === buffer.byteLength ? array : array.slice() as A;
+      if (whole.buffer instanceof ArrayBuffer && !transfer.includes(whole.buffer)) transfer.push(whole.buffer);
+      return whole;
+    };
+    const given = { weight: give(request.job.weight), upper: request.job.upper && give(request.job.upper) };
+    if (request.task === "search") return { request: { ...request, job: { ...request.job, ...given } }, transfer };
+    const ranks = request.job.ranks && give(request.job.ranks);
+    return { request: { ...request, job: { ...request.job, ...given, ranks } }, transfer };
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }: MessageEvent<LayerReply>) => this.#finish(worker, data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      const task = this.#running.get(worker);
+      worker.terminate();
+      this.#running.delete(worker);
+      if (!task) return;
+      const { name } = task.request.job;
+      this.#fail(task.batch, new Error(`Cannot compress layer "${name}" as its worker failed: ${event.message}`));
+    };
+    return worker;
+  }
+
+  #finish(worker: Worker, reply: LayerReply): void {
+    const task = this.#running.get(worker);
+    if (!task) return;
+    this.#running.delete(worker);
+    this.#idle.push(worker);
+    const { batch, index } = task;
+    if (reply.state === "failed") {
+      const { name, message } = reply;
+      this.#fail(batch, name === "RangeError" ? new RangeError(message) : new Error(message));
+      return;
+    }
+    try {
+      batch.onReply(index, reply);
+    } catch (error) {
+      this.#fail(batch, error);
+      return;
+    }
+    if (--batch.left === 0) batch.done();
+    this.#dispatch();
+  }
+
+  /** Ends a batch; its workers are stopped in the middle of their jobs. */
+  #fail(batch: Batch, reason: unknown): void {
+    this.#waiting = this.#waiting.filter((task) => task.batch !== batch);
+    for (const [worker, task] of this.#running) {
+      if (task.batch !== batch) continue;
+      worker.terminate();
+      this.#running.delete(worker);
+    }
+    batch.fail(reason);
+    this.#dispatch();
+  }
+
+  #batches(): Set<Batch> {
+    return new Set([...this.#waiting, ...this.#running.values()].map(({ batch }) => batch));
+  }
+}

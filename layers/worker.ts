@@ -1,0 +1,39 @@
+/** One core of `layer_pool.ts`: compresses one layer after the other on a CPU device of its own. */
+/// <reference lib="deno.worker" />
+import { openCpuDevice } from "../kernels/cpu.ts";
+import type { Device } from "../kernels/device.ts";
+import { quantizeLayer, searchMasks } from "./layer.ts";
+import type { LayerReply, LayerRequest } from "./pool.ts";
+
+declare const self: DedicatedWorkerGlobalScope;
+
+let device: Device | undefined;
+
+self.onmessage = async ({ data }: MessageEvent<LayerRequest>) => {
+  device ??= openCpuDevice({ threads: data.threads });
+  const { reply, transfer } = await answer(device, data);
+  self.postMessage(reply, transfer);
+};
+
+async function answer(
+  device: Device,
+  request: LayerRequest,
+): Promise<{ reply: LayerReply; transfer: Transferable[] }> {
+  try {
+    if (request.task === "search") {
+      const result = await searchMasks(device, request.job);
+      return { reply: { state: "searched", result }, transfer: buffers(result.ranks) };
+    }
+    const result = await quantizeLayer(device, request.job);
+    return { reply: { state: "quantized", result }, transfer: buffers(result.layer.codes, result.layer.scales) };
+  } catch (error) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    const layer = `layer "${request.job.name}"`;
+    const named = message.includes(layer) ? message : `Cannot compress ${layer}: ${message}`;
+    return { reply: { state: "failed", name, message: named }, transfer: [] };
+  }
+}
+
+function buffers(...arrays: readonly ArrayBufferView[]): ArrayBuffer[] {
+  return arrays.map(({ buffer }) => buffer).filter((buffer) => buffer instanceof ArrayBuffer);
+}

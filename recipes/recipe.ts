@@ -1,0 +1,200 @@
+/**
+ * Recipes from disk: `extends`, `--set`, defaults and where each value came from.
+ *
+ * Not the schema (`schema.ts`) nor the printing of problems (`diagnostics.ts`).
+ */
+import { basename, dirname, extname, relative, resolve } from "node:path";
+import { readFile } from "node:fs/promises";
+import { stringify } from "yaml";
+import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
+import { find, type Located, overlay, position, readYaml, type Source } from "./located.ts";
+import { validate } from "./problems.ts";
+import type { Recipe } from "../stages/schema.ts";
+import { readSettings } from "./settings.ts";
+import { listSimilar } from "./suggest.ts";
+
+/** Where a value was written: a place in a file, a `--set` argument, or nowhere. */
+export type ValueSource =
+  | { readonly file: string; readonly line: number; readonly column: number }
+  | "--set"
+  | "default";
+
+/** A recipe, complete and checked. */
+export interface LoadedRecipe {
+  /** Every default filled in, every path absolute. */
+  readonly recipe: Recipe;
+  /** The recipe's name, or its file's. */
+  readonly name: string;
+  /** By path (`stages.spbo.iterations`, `stages.evaluate.perplexity.0.name`), every value of the recipe. */
+  readonly sources: ReadonlyMap<string, ValueSource>;
+  /** The file, absolute. */
+  readonly file: string;
+  /** The file's text. */
+  readonly text: string;
+  /** What is allowed but surprising. */
+  readonly warnings: readonly Diagnostic[];
+}
+
+/** How a recipe is read. */
+export interface LoadOptions {
+  /** `path=value` arguments, later ones win. */
+  readonly set?: readonly string[];
+  /** The folder that `path` and paths in `set` are relative to, and that names in messages are shown relative to. */
+  readonly cwd?: string;
+}
+
+/** Recipes that may extend one another in a chain. */
+const LONGEST_CHAIN = 32;
+
+/** Keys that hold paths. */
+const pathKeys = [
+  ["model", "path"],
+  ["model", "config"],
+  ["stages", "calibrate", "dataset", "text"],
+  ["stages", "calibrate", "dataset", "windows"],
+];
+
+/**
+ * Reads a recipe and everything it extends.
+ *
+ * @param path a YAML file
+ * @returns the recipe with all defaults, paths absolute, and where each value came from
+ * @throws {RecipeError} with everything that is wrong at once
+ */
+export async function loadRecipe(
+  path: string,
+  { set = [], cwd = Deno.cwd() }: LoadOptions = {},
+): Promise<LoadedRecipe> {
+  const file = resolve(cwd, path);
+  const problems: Problem[] = [];
+  const base = await readChain(file, cwd, problems);
+  const settings = readSettings(set, cwd);
+  const incomplete = problems.length + settings.problems.length > 0;
+  problems.push(...settings.problems);
+  if (!base) throw new RecipeError(problems);
+  const tree = settings.tree ? overlay(base.tree, settings.tree) : base.tree;
+  const { recipe, problems: invalid } = validate(tree, { incomplete });
+  problems.push(...invalid);
+  if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
+  const absolute = makeAbsolute(recipe, tree);
+  return {
+    recipe: absolute,
+    name: recipe.name ?? basename(file, extname(file)),
+    sources: new Map(listSources(absolute, tree)),
+    file,
+    text: base.text,
+    warnings: toDiagnostics(problems),
+  };
+}
+
+/**
+ * A complete recipe as YAML, keys in the schema's order: what `recipe.lock.yaml` holds.
+ *
+ * @param relativeTo folder that paths are written relative to; absolute by default
+ */
+export function renderRecipe(recipe: Recipe, { relativeTo }: { readonly relativeTo?: string } = {}): string {
+  const shorten = (path: string) => relativeTo === undefined ? path : relative(relativeTo, path).replaceAll("\\", "/");
+  const { extends: _merged, ...rest } = mapPaths(recipe, (path) => shorten(path));
+  return stringify(rest, { lineWidth: 120 });
+}
+
+/** The recipe at the end of a chain of `extends`, as one tree. */
+async function readChain(file: string, cwd: string, problems: Problem[]) {
+  const chain: { file: string; tree: Located }[] = [];
+  let next: string | undefined = file;
+  let asked: Located | undefined;
+  let text = "";
+  while (next !== undefined) {
+    const here: string = next;
+    const complain = (message: string, more: Partial<Problem> = {}) =>
+      problems.push({ severity: "error", message, at: asked?.at, ...more });
+    if (chain.some((link) => link.file === here)) {
+      const loop = [...chain.slice(chain.findIndex((link) => link.file === here)).map((link) => link.file), here];
+      complain("recipes extend one another in a circle", { note: loop.map((each) => show(each, cwd)).join(" → ") });
+      break;
+    }
+    if (chain.length === LONGEST_CHAIN) {
+      complain(`more than ${LONGEST_CHAIN} recipes extend one another`);
+      break;
+    }
+    const read = await readText(here);
+    if ("reason" in read) {
+      complain(`cannot read recipe \`${show(here, cwd)}\`: ${read.reason}`, { suggestion: await similar(here, cwd) });
+      break;
+    }
+    if (chain.length === 0) text = read.text;
+    const source: Source = { kind: "file", name: show(here, cwd), folder: dirname(here), text: read.text };
+    const { tree, faults } = readYaml(source);
+    problems.push(...faults.map((fault) => ({ severity: "error" as const, ...fault })));
+    if (!tree) break;
+    chain.push({ file: here, tree });
+    asked = find(tree, ["extends"])?.value;
+    next = asked?.kind === "scalar" && typeof asked.value === "string"
+      ? resolve(dirname(here), asked.value)
+      : undefined;
+  }
+  if (chain.length === 0) return undefined;
+  return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over)), text };
+}
+
+async function readText(file: string): Promise<{ text: string } | { reason: string }> {
+  try {
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(await readFile(file)) };
+  } catch (error) {
+    if (error instanceof TypeError) return { reason: "it is not UTF-8 text" };
+    const { code } = error as { code?: string };
+    if (code === "ENOENT") return { reason: "there is no such file" };
+    if (code === "EISDIR") return { reason: "it is a folder" };
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function similar(file: string, cwd: string): Promise<string | undefined> {
+  const name = await listSimilar(file);
+  return name === undefined ? undefined : show(resolve(dirname(file), name), cwd);
+}
+
+/** A path as people see it: relative where that is shorter. */
+function show(file: string, cwd: string): string {
+  const short = relative(cwd, file);
+  return (short !== "" && short.length < file.length ? short : file).replaceAll("\\", "/");
+}
+
+/** Makes paths absolute, each relative to the text that states it; `extends` has done its work. */
+function makeAbsolute({ extends: _merged, ...recipe }: Recipe, tree: Located): Recipe {
+  return mapPaths(recipe, (path, keys) => {
+    const stated = find(tree, keys)?.value.at.source;
+    return stated ? resolve(stated.folder, path) : path;
+  });
+}
+
+/** A copy of the recipe with every path replaced. */
+function mapPaths(recipe: Recipe, replace: (path: string, keys: readonly string[]) => string): Recipe {
+  const copy = structuredClone(recipe);
+  const evaluations = copy.stages.evaluate.perplexity.flatMap((_, index) =>
+    ["text", "windows"].map((key) => ["stages", "evaluate", "perplexity", String(index), "dataset", key])
+  );
+  for (const keys of [...pathKeys, ...evaluations]) {
+    const holder = keys.slice(0, -1).reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], copy);
+    const last = keys[keys.length - 1];
+    if (typeof holder === "object" && holder !== null && last in holder) {
+      const record = holder as Record<string, string>;
+      record[last] = replace(record[last], keys);
+    }
+  }
+  return copy;
+}
+
+function* listSources(value: unknown, tree: Located, path: readonly string[] = []): Generator<[string, ValueSource]> {
+  const found = find(tree, path);
+  if (path.length > 0) yield [path.join("."), sourceOf(found)];
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) yield* listSources(inner, tree, [...path, key]);
+}
+
+function sourceOf(found: ReturnType<typeof find>): ValueSource {
+  if (!found) return "default";
+  const at = found.key ?? found.value.at;
+  if (at.source.kind === "set") return "--set";
+  return { file: at.source.name, ...position(at.source, at.start) };
+}

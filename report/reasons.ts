@@ -1,0 +1,63 @@
+/** Reasons in words: why a step runs, and why on this device. */
+import type { Reason } from "../runner/events.ts";
+import type { DeviceRecord } from "../runner/stage.ts";
+import { wrapText } from "../cli/table.ts";
+
+const sentences: Readonly<Record<string, string>> = {
+  "first run": "first run",
+  evicted: "its result is gone from the cache",
+  transient: "what it hands on was not kept, and is needed again",
+  forced: "asked for with --from",
+  corrupt: "its result was damaged",
+  version: "this version of the program makes it in another way",
+};
+
+/**
+ * A reason in words.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const at = { file: "my.yaml", line: 7 };
+ * assert.equal(
+ *   describeReason({ field: "stages.spbo.iterations", before: 15, now: 20, at }),
+ *   "stages.spbo.iterations 15 → 20, my.yaml line 7",
+ * );
+ * ```
+ */
+export function describeReason({ field, step, before, now, at }: Reason): string {
+  const change = before === undefined && now === undefined ? "" : ` ${show(before)} → ${show(now)}`;
+  const place = at === undefined ? "" : `, ${at.file} line ${at.line}`;
+  const cause = sentences[field] ?? `${field}${change}${place}`;
+  return step === undefined ? cause : `because of ${step}: ${cause}`;
+}
+
+/**
+ * Why kernels and forward passes run where they do, as lines.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const forward = { provider: "cpu", why: "auto: the kernels run on the CPU too" };
+ * const device = { kind: "cpu", name: "2 threads", why: "auto: no WebGPU adapter was found", forward };
+ * assert.deepEqual(describeDevice(device, 80), [
+ *   "  kernels on cpu (auto: no WebGPU adapter was found)",
+ *   "  forward passes on cpu (auto: the kernels run on the CPU too)",
+ * ]);
+ * ```
+ */
+export function describeDevice({ kind, why, forward }: DeviceRecord, width: number): string[] {
+  const sentences = [
+    `kernels on ${kind} (${why})`,
+    ...(forward ? [`forward passes on ${forward.provider} (${forward.why})`] : []),
+  ];
+  return sentences.flatMap((text) => wrapText(`  ${text}`, width, "    "));
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  // Hashes tell nobody anything beyond being different.
+  const short = /^[0-9a-f]{40,64}$/.test(text) ? text.slice(0, 8) : text;
+  return short.length > 40 ? `${short.slice(0, 39)}…` : short;
+}

@@ -1,0 +1,430 @@
+/**
+ * The cache: which artifacts there are, who makes them, who needs them, and which go when it grows too large. Several
+ * processes may use one cache at once.
+ *
+ * Not what an artifact holds (`artifact.ts`), how it lies on the disk (`artifact_store.ts`), nor when it is needed (`plan.ts`).
+ */
+import { join } from "node:path";
+import type { FileHashes } from "../../files/file_hashes.ts";
+import { CorruptArtifactError, type Draft, readArtifact } from "./artifact.ts";
+import { ArtifactStore, treeBytes } from "./artifact_store.ts";
+import { type ArtifactInfo, type CacheIndex, openIndex, type StepRecord } from "./cache_index.ts";
+import { canonicalJson, type KeyComponents, outputKey } from "../keys.ts";
+import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
+import { filesBytes, type Manifest } from "./manifest.ts";
+import { asNoSpace } from "./no_space.ts";
+import { asFolderError } from "../run_errors.ts";
+import type { ArtifactReader } from "../stage.ts";
+
+export type { ArtifactInfo, StepRecord };
+
+/** How a cache is opened. */
+export interface CacheOptions {
+  /** Bytes that artifacts may take; what is cheapest to make again per byte goes first. */
+  readonly size?: number;
+}
+
+/** What a step that has ended well publishes. */
+export interface Publication {
+  readonly stepKey: string;
+  readonly components: KeyComponents;
+  readonly step: string;
+  readonly stage: string;
+  readonly model: string;
+  readonly seconds: number;
+  readonly stages: Readonly<Record<string, number>>;
+  readonly estimate: number;
+  /** Whether other content takes the place of what is there already, as after `--from`. */
+  readonly replace?: boolean;
+  /** Drafts by output name, with what becomes of them. */
+  readonly drafts: Readonly<Record<string, { readonly draft: Draft; readonly retain: "keep" | "transient" }>>;
+}
+
+/** What came of a publication. */
+export interface Published {
+  /** Bytes of all outputs. */
+  readonly bytes: number;
+  /** Outputs that were there already with other content: the step is not reproducible. */
+  readonly different: readonly string[];
+}
+
+/** Bytes of artifacts by stage and output. */
+export interface Usage {
+  readonly bytes: number;
+  readonly limit: number;
+  /** Bytes of downloaded models and texts, which the limit does not cover. */
+  readonly downloads: number;
+  readonly rows: readonly {
+    readonly stage: string;
+    readonly output: string;
+    readonly artifacts: number;
+    readonly bytes: number;
+    readonly seconds: number;
+  }[];
+}
+
+/** What a collection removed, or would remove. */
+export interface Collected {
+  readonly evicted: readonly ArtifactInfo[];
+  /** Bytes of those. */
+  readonly bytes: number;
+  /** Bytes that stay. */
+  readonly kept: number;
+  /** Bytes of these that runs in progress need. */
+  readonly pinned: number;
+}
+
+/** One damaged artifact. */
+export interface Damage {
+  readonly key: string;
+  readonly step: string;
+  readonly detail: string;
+}
+
+/** Size of a cache unless another is asked for: 50 GiB. */
+export const DEFAULT_CACHE_SIZE = 50 * 2 ** 30;
+
+/**
+ * Opens a cache, making its folder where there is none, and sweeps what dead processes left.
+ *
+ * @param folder absolute path
+ * @throws {NoSpaceError} when the disk is full
+ * @throws {FolderError} when the folder cannot be made or written to
+ */
+export async function openCache(
+  folder: string,
+  { size = DEFAULT_CACHE_SIZE }: CacheOptions = {},
+): Promise<ArtifactCache> {
+  try {
+    return await Promise.resolve(new ArtifactCache(folder, size));
+  } catch (error) {
+    throw asNoSpace(error, folder, 0) ?? asFolderError(error, folder, "--cache") ?? error;
+  }
+}
+
+/** An opened cache. Use `openCache`. */
+export class ArtifactCache {
+  readonly folder: string;
+  /** Bytes that artifacts may take. */
+  readonly limit: number;
+  readonly #store: ArtifactStore;
+  readonly #index: CacheIndex;
+  readonly #life: Life;
+  readonly #held = new Set<string>();
+
+  constructor(folder: string, limit: number) {
+    this.folder = folder;
+    this.limit = limit;
+    Deno.mkdirSync(join(folder, "live"), { recursive: true });
+    this.#life = beginLife(join(folder, "live"));
+    try {
+      this.#store = new ArtifactStore(folder, this.#life.id);
+      this.#index = openIndex(join(folder, "index.sqlite"), (index) => this.#rebuild(index));
+    } catch (error) {
+      this.#life.end();
+      throw error;
+    }
+    this.#sweep();
+  }
+
+  /** The memo of file hashes, for opening checkpoints. */
+  get fileHashes(): FileHashes {
+    return this.#index.fileHashes;
+  }
+
+  /** Ends this process's claims. Artifacts stay. */
+  close(): void {
+    this.#store.emptyTrash();
+    this.#index.dropOwner(this.#life.id);
+    this.#index.close();
+    this.#life.end();
+  }
+
+  /** Whether there is an artifact; its bytes are checked when they are read. */
+  has(key: string): boolean {
+    return this.#store.has(key);
+  }
+
+  /** @throws {CorruptArtifactError} when it is gone or damaged */
+  manifest(key: string): Manifest {
+    return this.#store.manifest(key);
+  }
+
+  /**
+   * Opens an artifact. Its manifest is checked now, each file when it is read.
+   *
+   * @param report told of damage before it is thrown
+   * @throws {CorruptArtifactError} when it is gone or damaged
+   */
+  read(key: string, report: (error: CorruptArtifactError) => void = () => {}): ArtifactReader {
+    try {
+      const manifest = this.manifest(key);
+      if (!this.#index.has(key)) this.#index.add(manifest, { used: Date.now() });
+      else this.#index.touch(key, Date.now());
+      return readArtifact(this.#store.place(key), manifest, report);
+    } catch (error) {
+      if (error instanceof CorruptArtifactError) report(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Looks for artifacts that were changed behind the cache's back. Files whose size, time and inode are as they were when
+   * they were last checked are not read again.
+   *
+   * @param unknown whether to hash those of which no earlier state is known, as after the index was lost
+   * @returns what is wrong, by key; keys that are not in the cache are passed over
+   */
+  async findDamaged(keys: Iterable<string>, { unknown = true } = {}): Promise<Map<string, string>> {
+    const damaged = new Map<string, string>();
+    for (const key of keys) {
+      if (!this.#store.has(key)) continue;
+      const print = this.#index.print(key);
+      if (print === "" ? !unknown : this.#store.isUnchanged(key, print)) continue;
+      const detail = await this.#check(key);
+      if (detail !== undefined) damaged.set(key, detail);
+    }
+    return damaged;
+  }
+
+  /**
+   * A folder to write an artifact in; ends with `publish` or `abandon`.
+   *
+   * @param options `flush`: whether files are on the disk for good when they are written; see `Draft`
+   */
+  draft(options?: { readonly flush?: boolean }): Draft {
+    return this.#store.draft(options);
+  }
+
+  /** Gives a draft up. */
+  abandon(draft: Draft): void {
+    this.#store.abandon(draft);
+  }
+
+  /**
+   * Publishes the outputs of a step. An artifact that is there already stays, unless it is damaged or to be replaced.
+   *
+   * @throws {Error} when files are missing or cannot be written
+   */
+  async publish(publication: Publication): Promise<Published> {
+    const { drafts, replace = false, ...about } = publication;
+    const ready: { manifest: Manifest; draft: Draft }[] = [];
+    for (const [output, { draft, retain }] of Object.entries(drafts)) {
+      const manifest: Manifest = {
+        format: 1,
+        key: outputKey(about.stepKey, output),
+        ...about,
+        output,
+        retain,
+        created: Date.now(),
+        ...await draft.finish(),
+      };
+      this.#store.seal(draft, manifest);
+      ready.push({ manifest, draft });
+    }
+    const different: string[] = [];
+    for (const { manifest, draft } of ready) {
+      const there = this.#store.sound(manifest.key);
+      const differs = there !== undefined && content(there) !== content(manifest);
+      if (differs) different.push(manifest.output);
+      if (differs && replace) this.discard(manifest.key);
+      const installed = this.#store.install(draft, manifest);
+      const print = installed === manifest ? this.#store.print(manifest) : this.#index.print(manifest.key);
+      this.#index.add(installed, { used: Date.now(), print });
+    }
+    this.#store.emptyTrash();
+    return { bytes: ready.reduce((sum, { manifest }) => sum + filesBytes(manifest), 0), different };
+  }
+
+  /** Removes an artifact, whoever needs it: it is damaged, or must be made again. */
+  discard(key: string): void {
+    this.#index.transaction(() => {
+      this.#store.remove(key);
+      this.#index.remove(key);
+    });
+    this.#store.emptyTrash();
+  }
+
+  /** Removes an artifact unless a run in progress needs it. @returns whether it was removed */
+  drop(key: string): boolean {
+    const dropped = this.#index.transaction(() => {
+      if (this.#index.pinners(key).some((owner) => this.#isAlive(owner))) return false;
+      this.#store.remove(key);
+      this.#index.remove(key);
+      return true;
+    });
+    this.#store.emptyTrash();
+    return dropped;
+  }
+
+  /** Keeps artifacts (also ones that are still to be made) from eviction until `unpin` or the end of this process. */
+  pin(run: string, keys: Iterable<string>): void {
+    this.#index.pin(this.#life.id, run, keys);
+  }
+
+  /** @param keys all of the run's by default */
+  unpin(run: string, keys?: Iterable<string>): void {
+    this.#index.unpin(this.#life.id, run, keys);
+  }
+
+  /** Tries to become the one that makes a step's artifacts. @returns false while another does */
+  tryLease(stepKey: string): boolean {
+    if (this.#held.has(stepKey)) return false;
+    return this.#index.transaction(() => {
+      const owner = this.#index.leaseOwner(stepKey);
+      if (owner !== undefined && owner !== this.#life.id && this.#isAlive(owner)) return false;
+      this.#index.setLease(stepKey, this.#life.id);
+      this.#held.add(stepKey);
+      return true;
+    });
+  }
+
+  release(stepKey: string): void {
+    this.#held.delete(stepKey);
+    this.#index.dropLease(stepKey, this.#life.id);
+  }
+
+  /** How a step of a model was made before, the newest first; across recipes and runs. */
+  records(model: string, step: string): StepRecord[] {
+    return this.#index.records(model, step);
+  }
+
+  recordsOfStage(stage: string): StepRecord[] {
+    return this.#index.recordsOfStage(stage);
+  }
+
+  /** The step that made an output, whether or not that is still there. */
+  producer(outputKey: string): StepRecord | undefined {
+    const stepKey = this.#index.producer(outputKey);
+    return stepKey === undefined ? undefined : this.#index.record(stepKey);
+  }
+
+  record(stepKey: string): StepRecord | undefined {
+    return this.#index.record(stepKey);
+  }
+
+  /** All artifacts, by stage and step. */
+  list(): ArtifactInfo[] {
+    return this.#index.artifacts();
+  }
+
+  usage(): Usage {
+    const rows = new Map<
+      string,
+      { stage: string; output: string; artifacts: number; bytes: number; seconds: number }
+    >();
+    for (const { stage, output, bytes, seconds } of this.list()) {
+      const name = `${stage} ${output}`;
+      const row = rows.get(name) ?? { stage, output, artifacts: 0, bytes: 0, seconds: 0 };
+      rows.set(name, {
+        ...row,
+        artifacts: row.artifacts + 1,
+        bytes: row.bytes + bytes,
+        seconds: row.seconds + seconds,
+      });
+    }
+    const downloads = treeBytes(join(this.folder, "downloads"));
+    return { bytes: this.#index.bytes(), limit: this.limit, downloads, rows: [...rows.values()] };
+  }
+
+  /**
+   * Evicts until artifacts take at most `size` bytes: what costs the fewest seconds per byte to make again first, then
+   * what was used longest ago; never what a run in progress needs.
+   */
+  collect({ size = this.limit, dryRun = false }: { size?: number; dryRun?: boolean } = {}): Collected {
+    const result = this.#index.transaction(() => {
+      const live = new Map<string, boolean>();
+      const pinned = new Set(
+        this.#index.pins().filter(({ owner }) => {
+          if (!live.has(owner)) live.set(owner, this.#isAlive(owner));
+          return live.get(owner);
+        }).map(({ key }) => key),
+      );
+      let kept = this.#index.bytes();
+      const all = this.list();
+      const evicted: ArtifactInfo[] = [];
+      const price = ({ seconds, bytes }: ArtifactInfo) => seconds / Math.max(bytes, 1);
+      const candidates = all.filter(({ key }) => !pinned.has(key))
+        .sort((a, b) => price(a) - price(b) || a.used - b.used || (a.key < b.key ? -1 : 1));
+      for (const artifact of candidates) {
+        if (kept <= size) break;
+        kept -= artifact.bytes;
+        evicted.push(artifact);
+        if (dryRun) continue;
+        this.#store.remove(artifact.key);
+        this.#index.remove(artifact.key);
+      }
+      const needed = all.filter(({ key }) => pinned.has(key)).reduce((sum, { bytes }) => sum + bytes, 0);
+      return { evicted, bytes: evicted.reduce((sum, { bytes }) => sum + bytes, 0), kept, pinned: needed };
+    });
+    if (!dryRun) this.#sweep();
+    return result;
+  }
+
+  /** Collects only when the limit is passed, which is cheap to know. */
+  keepToLimit(): Collected | undefined {
+    return this.#index.bytes() > this.limit ? this.collect() : undefined;
+  }
+
+  /**
+   * Hashes everything again.
+   *
+   * @param fix removes what is damaged, so that the next run makes it anew
+   */
+  async verify(
+    { fix = false, onProgress = () => {} }: { fix?: boolean; onProgress?: (done: number, total: number) => void } = {},
+  ): Promise<{ readonly checked: number; readonly bytes: number; readonly damaged: readonly Damage[] }> {
+    const keys = this.#store.keys();
+    const known = new Map(this.list().map(({ key, step }) => [key, step]));
+    const damaged: Damage[] = [];
+    let bytes = 0;
+    for (const [done, key] of keys.entries()) {
+      onProgress(done, keys.length);
+      const detail = await this.#check(key, (manifest) => bytes += filesBytes(manifest));
+      if (detail === undefined) continue;
+      damaged.push({ key, step: known.get(key) ?? "unknown", detail });
+      if (fix) this.discard(key);
+    }
+    onProgress(keys.length, keys.length);
+    return { checked: keys.length, bytes, damaged };
+  }
+
+  /** Hashes an artifact and remembers that it is sound. @returns what is wrong, or undefined */
+  async #check(key: string, visit: (manifest: Manifest) => void = () => {}): Promise<string | undefined> {
+    const result = await this.#store.check(key);
+    if ("manifest" in result) {
+      visit(result.manifest);
+      if (this.#index.has(key)) this.#index.setPrint(key, result.print);
+      else this.#index.add(result.manifest, { used: Date.now(), print: result.print });
+      return undefined;
+    }
+    // What another process removed in the meantime is not damaged.
+    return this.#store.remains(key) ? result.detail : undefined;
+  }
+
+  /** Fills an empty index from the manifests; damaged artifacts are found when they are read. */
+  #rebuild(index: CacheIndex): void {
+    for (const key of this.#store.keys()) {
+      const manifest = this.#store.sound(key);
+      if (manifest !== undefined) index.add(manifest, { used: manifest.created });
+    }
+  }
+
+  /** Removes what processes that are gone left behind. */
+  #sweep(): void {
+    this.#store.emptyTrash();
+    const alive = sweepLives(join(this.folder, "live"));
+    const isThere = (owner: string) => alive.has(owner) || this.#isAlive(owner);
+    for (const owner of this.#index.owners()) if (!isThere(owner)) this.#index.dropOwner(owner);
+    this.#store.sweep(isThere);
+  }
+
+  #isAlive(owner: string): boolean {
+    return owner === this.#life.id || isAlive(join(this.folder, "live"), owner);
+  }
+}
+
+/** What must be equal when a step is made twice. */
+function content({ value, files }: Manifest): string {
+  return canonicalJson({ value, files: files.map(({ name, sha256 }) => [name, sha256]) });
+}

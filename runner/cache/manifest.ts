@@ -1,0 +1,89 @@
+/**
+ * The manifest of an artifact: what it is, how its key came about, and the hash of each of its files.
+ *
+ * A manifest file is one line of JSON, `{"manifest": …, "sha256": …}`, in canonical form; anything else is damaged.
+ */
+import type { Dtype } from "../../files/safetensors.ts";
+import { canonicalJson, type KeyComponents, outputKey, sha256, stepKey } from "../keys.ts";
+import type { Json } from "../stage.ts";
+
+/** One file of an artifact. */
+export interface ManifestFile {
+  /** Relative to the artifact's folder, with forward slashes. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** What a safetensors file holds, for people who look. */
+  readonly tensors?: Readonly<Record<string, { readonly dtype: Dtype; readonly shape: readonly number[] }>>;
+}
+
+/** What is known of an artifact. */
+export interface Manifest {
+  readonly format: 1;
+  readonly key: string;
+  /** Key of the step that made it. */
+  readonly stepKey: string;
+  readonly components: KeyComponents;
+  readonly output: string;
+  readonly step: string;
+  readonly stage: string;
+  readonly model: string;
+  readonly retain: "keep" | "transient";
+  /** Seconds its step took. */
+  readonly seconds: number;
+  /** Those seconds by stage. */
+  readonly stages: Readonly<Record<string, number>>;
+  /** Seconds that were expected. */
+  readonly estimate: number;
+  /** Milliseconds since the epoch. */
+  readonly created: number;
+  readonly value: Json;
+  readonly files: readonly ManifestFile[];
+}
+
+/** Name of the manifest in an artifact's folder. */
+export const MANIFEST = "manifest.json";
+
+/** Manifests hold small results; larger ones are refused before they are read. */
+export const MOST_MANIFEST_BYTES = 1 << 28;
+
+/** The text of a manifest file. */
+export function renderManifest(manifest: Manifest): string {
+  // A manifest is JSON by construction: every member above is.
+  const body = canonicalJson(manifest as unknown as Json);
+  return `{"manifest":${body},"sha256":"${sha256(body)}"}\n`;
+}
+
+/**
+ * Reads the text of a manifest file. Any changed byte is noticed: the digest covers the content, and the text must be
+ * exactly what would be written for that content.
+ *
+ * @param key of the artifact that the manifest should be of
+ * @throws {SyntaxError} saying what is wrong with it
+ */
+export function parseManifest(bytes: Uint8Array, key: string): Manifest {
+  let manifest: Manifest;
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    manifest = JSON.parse(text).manifest;
+    if (renderManifest(manifest) !== text) throw new SyntaxError("its digest does not fit its content");
+  } catch (error) {
+    throw new SyntaxError(`${MANIFEST} is damaged: ${error instanceof Error ? error.message : error}`);
+  }
+  if (manifest.format !== 1) {
+    throw new SyntaxError(`${MANIFEST} has format ${manifest.format}, which is not known here`);
+  }
+  if (manifest.key !== key || outputKey(manifest.stepKey, manifest.output) !== key) {
+    throw new SyntaxError(`${MANIFEST} belongs to another artifact, ${manifest.key}`);
+  }
+  if (stepKey(manifest.components) !== manifest.stepKey) {
+    throw new SyntaxError(`${MANIFEST} has components that do not make its key`);
+  }
+  return manifest;
+}
+
+/** Bytes of an artifact's files, without the manifest. */
+export function filesBytes(manifest: Manifest): number {
+  return manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
+}

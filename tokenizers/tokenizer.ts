@@ -1,0 +1,112 @@
+/** Text to token ids and back, for a model's own tokenizer: from Hugging Face files or from GGUF metadata. */
+import { createHash } from "node:crypto";
+import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import type { JsonObject, TokenizerSource } from "../checkpoints/checkpoint.ts";
+import { InputError } from "../files/input_error.ts";
+import { ggufTokenizer } from "./gguf_tokenizer.ts";
+import { type StreamDecoder, streamDecoder } from "./stream_decoder.ts";
+import { exactDefinition, type TokenizerDefinition } from "./tokenizer_definition.ts";
+import { rememberWords } from "./word_memo.ts";
+
+/** A tokenizer. */
+export interface Tokenizer {
+  /**
+   * Token ids of a text.
+   *
+   * `special` (default true) adds what the model's tokenizer adds by itself, such as LLaMA's bos before the text;
+   * special tokens that are spelled out in the text (`<s>`) are recognised either way.
+   * @throws {InputError} when the tokenizer adds tokens that it does not know
+   */
+  encode(text: string, options?: { readonly special?: boolean }): Int32Array;
+  /** Text of token ids, special tokens spelled out. @throws {RangeError} for an id outside the vocabulary */
+  decode(ids: ArrayLike<number>): string;
+  /** Id of the token that begins a text, where the model has one. */
+  readonly bos: number | undefined;
+  /** Id of the token that ends a text, where the model has one. */
+  readonly eos: number | undefined;
+  /** Number of ids: the greatest plus one. */
+  readonly size: number;
+  /** Content hash (hex sha256) of everything that decides ids; for content keys. */
+  fingerprint(): string;
+  /** A decoder for tokens that come one by one. */
+  streamDecoder(): StreamDecoder;
+}
+
+/** Raised whenever the same definition would give other ids. */
+const VERSION = 1;
+
+/**
+ * Opens a tokenizer.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const model = { type: "BPE", vocab: { h: 0, i: 1, hi: 2 }, merges: [["h", "i"]] };
+ * const tokenizer = openTokenizer({ kind: "files", tokenizer: { model }, config: {} });
+ * assert.deepEqual([...tokenizer.encode("hih")], [2, 0]);
+ * assert.equal(tokenizer.decode([2]), "hi");
+ * ```
+ * @throws {InputError} when the definition is incomplete, or of a kind that cannot be reproduced exactly
+ */
+export function openTokenizer(source: TokenizerSource): Tokenizer {
+  const definition = source.kind === "gguf"
+    ? ggufTokenizer(source.metadata)
+    : { tokenizer: source.tokenizer, config: source.config };
+  return build(exactDefinition(definition));
+}
+
+function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {
+  let inner: HuggingFaceTokenizer;
+  try {
+    inner = new HuggingFaceTokenizer(tokenizer, config);
+  } catch (cause) {
+    throw new InputError(`Cannot open the tokenizer: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+  rememberWords(inner);
+  const size = vocabularySize(inner);
+  const special = (token: unknown) => (typeof token === "string" ? inner.token_to_id(token) : undefined);
+  const encode = (text: string, { special = true } = {}) => {
+    const { ids } = inner.encode(text, { add_special_tokens: special });
+    // The library leaves holes for special tokens that the vocabulary lacks.
+    if (!ids.every(Number.isInteger)) {
+      throw new InputError("Cannot tokenize as the tokenizer adds special tokens that its vocabulary lacks");
+    }
+    return Int32Array.from(ids);
+  };
+  const decode = (ids: ArrayLike<number>) => {
+    const list = Array.from(ids);
+    for (const id of list) {
+      if (!(Number.isInteger(id) && id >= 0 && id < size)) {
+        throw new RangeError(`Cannot decode as token ids must be below ${size}: current value is ${id}`);
+      }
+    }
+    return list.length === 0 ? "" : inner.decode(list, { clean_up_tokenization_spaces: false });
+  };
+  let hash: string | undefined;
+  return {
+    size,
+    bos: special(config.bos_token),
+    eos: special(config.eos_token),
+    encode,
+    decode,
+    streamDecoder: () => streamDecoder(decode),
+    fingerprint: () => hash ??= fingerprint({ tokenizer, config }),
+  };
+}
+
+function vocabularySize(inner: HuggingFaceTokenizer): number {
+  let size = 0;
+  for (const id of inner.get_vocab().values()) size = Math.max(size, id + 1);
+  return size;
+}
+
+function fingerprint(definition: TokenizerDefinition): string {
+  return createHash("sha256").update(JSON.stringify(sorted({ VERSION, ...definition }))).digest("hex");
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value as JsonObject).sort(([a], [b]) => (a < b ? -1 : 1));
+  return entries.map(([key, item]) => [key, sorted(item)]);
+}
