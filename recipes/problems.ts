@@ -1,14 +1,14 @@
 /**
  * From a tree of located values to a recipe, or to everything that is wrong with it.
  *
- * What zod says is put into words here, per value and key; rules between keys are in `rules.ts`.
+ * What zod says is put into words here, per value and key; rules between keys are checked by `rules.ts`.
  */
 import * as z from "zod";
 import { describe, describeValue, mayBeLeftOut, step, unwrap } from "./describe.ts";
 import type { Problem } from "./diagnostics.ts";
 import { find, type Located, plain, type Span } from "./located.ts";
+import type { Recipe, RecipeLanguage } from "./language.ts";
 import { checkRules } from "./rules.ts";
-import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { nearest } from "./suggest.ts";
 
 /** A problem before it has a place. */
@@ -29,12 +29,13 @@ interface Finding {
  * @param incomplete whether parts of the recipe could not be read, so that missing keys mean nothing
  * @returns the recipe with all defaults, where nothing forbids it, and every problem found
  */
-export function validate(
+export function validate<R extends Recipe>(
+  { schema, rules }: RecipeLanguage<R>,
   tree: Located,
   { incomplete = false }: { readonly incomplete?: boolean } = {},
-): { recipe?: Recipe; problems: Problem[] } {
+): { recipe?: R; problems: Problem[] } {
   const value = plain(tree);
-  const findings = findAll(RecipeSchema, value, []);
+  const findings = findAll(schema, value, []).map((finding) => withHomes(finding, schema));
   const shown = incomplete ? findings.filter(({ kind }) => kind !== "missing") : findings;
   const problems = shown.map(({ path, kind, ...rest }): Problem => ({
     severity: "error",
@@ -45,13 +46,15 @@ export function validate(
   const bad = findings.flatMap(({ path, kind, suggestion }) =>
     (kind === "key" ? [path, [...path.slice(0, -1), suggestion ?? ""]] : [path]).map((each) => each.join("."))
   );
-  const recipe = parseRest(value, findings);
-  if (recipe) {
-    for (const { path, isKey, ...rest } of checkRules(recipe, (at) => find(tree, at) !== undefined, bad)) {
-      problems.push({ at: placeOf(tree, path, isKey ? "key" : "value"), ...rest });
-    }
+  // What could not be read may be what a rule misses.
+  const checked = incomplete ? rules.filter(({ partial }) => !partial) : rules;
+  const isStated = (at: readonly string[]) => find(tree, at) !== undefined;
+  const rest = parseRest(schema, value, findings);
+  const broken = rest === undefined ? [] : checkRules(rest, checked, { isStated, bad });
+  for (const { path, isKey, ...more } of broken) {
+    problems.push({ at: placeOf(tree, path, isKey ? "key" : "value"), ...more });
   }
-  return { recipe: findings.length === 0 ? recipe : undefined, problems };
+  return { recipe: findings.length === 0 ? schema.safeParse(value).data : undefined, problems };
 }
 
 /** Everything a schema finds in a value. */
@@ -126,15 +129,21 @@ function explainKey(
   const allowed = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
   const given = Object.keys(value as object);
   const suggestion = nearest(key, allowed.filter((each) => !given.includes(each))) ?? nearest(key, allowed);
-  const homes = suggestion === undefined ? listHomes(key) : [];
   return {
     path: [...path, key],
     kind: "key",
     message: `unknown key \`${key}\`${path.length > 0 ? ` in ${path.join(".")}` : ""}`,
     allowed: allowed.join(", "),
     suggestion,
-    note: homes.length > 0 ? `\`${key}\` belongs to ${homes.join(" or ")}` : otherForms(form),
+    note: otherForms(form),
   };
+}
+
+/** An unknown key that nothing like it explains may belong elsewhere. */
+function withHomes(finding: Finding, schema: unknown): Finding {
+  const { path, kind, suggestion } = finding, key = String(path[path.length - 1]);
+  const homes = kind === "key" && suggestion === undefined ? listHomes(schema, key) : [];
+  return homes.length > 0 ? { ...finding, note: `\`${key}\` belongs to ${homes.join(" or ")}` } : finding;
 }
 
 /** A union and the form of it that a value was taken for. */
@@ -201,7 +210,7 @@ function wordsOf(schema: unknown): string[] {
 }
 
 /** Where in a recipe a key of this name belongs. */
-function listHomes(key: string): string[] {
+function listHomes(schema: unknown, key: string): string[] {
   const homes: string[] = [];
   const visit = (schema: unknown, path: readonly string[]) => {
     const here = unwrap(schema);
@@ -211,29 +220,33 @@ function listHomes(key: string): string[] {
       visit(inner, [...path, name]);
     }
   };
-  visit(RecipeSchema, []);
+  visit(schema, []);
   return homes;
 }
 
 /** The recipe as it would be without what is wrong: rules between the other keys can still be checked. */
-function parseRest(value: unknown, findings: readonly Finding[]): Recipe | undefined {
+function parseRest(schema: z.ZodObject, value: unknown, findings: readonly Finding[]): unknown {
   const rest = structuredClone(value);
   if (!isMap(rest)) return undefined;
   for (const { path } of findings) {
-    // In lists and in maps of one of several forms nothing can be left out alone.
-    const index = path.findIndex((key, at) =>
-      typeof key === "number" || key === "dataset" || key === "search_target" || (at === 0 && key === "model") ||
-      key === "expect"
-    );
-    const end = index < 0 ? path.length : typeof path[index] === "number" ? index : index + 1;
+    const end = looseEnd(schema, path);
     const holder = path.slice(0, end - 1).reduce<unknown>(
       (each, key) => isMap(each) ? each[String(key)] : undefined,
       rest,
     );
     if (isMap(holder)) delete holder[String(path[end - 1])];
   }
-  rest.model ??= { path: "." };
-  return RecipeSchema.safeParse(rest).data;
+  return schema.partial().safeParse(rest).data;
+}
+
+/** How many keys of a path lead to something that can be left out alone: nothing in lists, records and unions can. */
+function looseEnd(schema: unknown, path: readonly PropertyKey[]): number {
+  let here = unwrap(schema);
+  for (const [at, key] of path.entries()) {
+    if (!(here instanceof z.ZodObject)) return at;
+    here = unwrap(step(here, key));
+  }
+  return path.length;
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -1,15 +1,16 @@
 /**
  * Recipes from disk: `extends`, `--set`, defaults and where each value came from.
  *
- * Not the schema (`schema.ts`) nor the printing of problems (`diagnostics.ts`).
+ * Not what recipes may say (`language.ts`) nor the printing of problems (`diagnostics.ts`).
  */
 import { basename, dirname, extname, relative, resolve } from "node:path";
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
 import { find, type Located, overlay, position, readYaml, type Source } from "./located.ts";
+import type { Recipe, RecipeLanguage } from "./language.ts";
+import { mapPaths } from "./paths.ts";
 import { validate } from "./problems.ts";
-import type { Recipe } from "../stages/schema.ts";
 import { readSettings } from "./settings.ts";
 import { listSimilar } from "./suggest.ts";
 
@@ -20,9 +21,9 @@ export type ValueSource =
   | "default";
 
 /** A recipe, complete and checked. */
-export interface LoadedRecipe {
+export interface LoadedRecipe<R extends Recipe = Recipe> {
   /** Every default filled in, every path absolute. */
-  readonly recipe: Recipe;
+  readonly recipe: R;
   /** The recipe's name, or its file's. */
   readonly name: string;
   /** By path (`stages.spbo.iterations`, `stages.evaluate.perplexity.0.name`), every value of the recipe. */
@@ -46,25 +47,19 @@ export interface LoadOptions {
 /** Recipes that may extend one another in a chain. */
 const LONGEST_CHAIN = 32;
 
-/** Keys that hold paths. */
-const pathKeys = [
-  ["model", "path"],
-  ["model", "config"],
-  ["stages", "calibrate", "dataset", "text"],
-  ["stages", "calibrate", "dataset", "windows"],
-];
-
 /**
  * Reads a recipe and everything it extends.
  *
+ * @param language what it may say
  * @param path a YAML file
  * @returns the recipe with all defaults, paths absolute, and where each value came from
  * @throws {RecipeError} with everything that is wrong at once
  */
-export async function loadRecipe(
+export async function readRecipe<R extends Recipe>(
+  language: RecipeLanguage<R>,
   path: string,
   { set = [], cwd = Deno.cwd() }: LoadOptions = {},
-): Promise<LoadedRecipe> {
+): Promise<LoadedRecipe<R>> {
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
   const base = await readChain(file, cwd, problems);
@@ -73,10 +68,10 @@ export async function loadRecipe(
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
   const tree = settings.tree ? overlay(base.tree, settings.tree) : base.tree;
-  const { recipe, problems: invalid } = validate(tree, { incomplete });
+  const { recipe, problems: invalid } = validate(language, tree, { incomplete });
   problems.push(...invalid);
   if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
-  const absolute = makeAbsolute(recipe, tree);
+  const absolute = makeAbsolute(language, recipe, tree);
   return {
     recipe: absolute,
     name: recipe.name ?? basename(file, extname(file)),
@@ -92,9 +87,13 @@ export async function loadRecipe(
  *
  * @param relativeTo folder that paths are written relative to; absolute by default
  */
-export function renderRecipe(recipe: Recipe, { relativeTo }: { readonly relativeTo?: string } = {}): string {
+export function renderRecipe(
+  { schema }: Pick<RecipeLanguage, "schema">,
+  recipe: Recipe,
+  { relativeTo }: { readonly relativeTo?: string } = {},
+): string {
   const shorten = (path: string) => relativeTo === undefined ? path : relative(relativeTo, path).replaceAll("\\", "/");
-  const { extends: _merged, ...rest } = mapPaths(recipe, (path) => shorten(path));
+  const { extends: _merged, ...rest } = mapPaths(recipe, schema, shorten);
   return stringify(rest, { lineWidth: 120 });
 }
 
@@ -161,28 +160,12 @@ function show(file: string, cwd: string): string {
 }
 
 /** Makes paths absolute, each relative to the text that states it; `extends` has done its work. */
-function makeAbsolute({ extends: _merged, ...recipe }: Recipe, tree: Located): Recipe {
-  return mapPaths(recipe, (path, keys) => {
+function makeAbsolute<R extends Recipe>({ schema }: RecipeLanguage<R>, recipe: R, tree: Located): R {
+  const { extends: _merged, ...rest } = recipe;
+  return mapPaths(rest as R, schema, (path, keys) => {
     const stated = find(tree, keys)?.value.at.source;
     return stated ? resolve(stated.folder, path) : path;
   });
-}
-
-/** A copy of the recipe with every path replaced. */
-function mapPaths(recipe: Recipe, replace: (path: string, keys: readonly string[]) => string): Recipe {
-  const copy = structuredClone(recipe);
-  const evaluations = copy.stages.evaluate.perplexity.flatMap((_, index) =>
-    ["text", "windows"].map((key) => ["stages", "evaluate", "perplexity", String(index), "dataset", key])
-  );
-  for (const keys of [...pathKeys, ...evaluations]) {
-    const holder = keys.slice(0, -1).reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], copy);
-    const last = keys[keys.length - 1];
-    if (typeof holder === "object" && holder !== null && last in holder) {
-      const record = holder as Record<string, string>;
-      record[last] = replace(record[last], keys);
-    }
-  }
-  return copy;
 }
 
 function* listSources(value: unknown, tree: Located, path: readonly string[] = []): Generator<[string, ValueSource]> {

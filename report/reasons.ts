@@ -9,7 +9,7 @@ const sentences: Readonly<Record<string, string>> = {
   transient: "what it hands on was not kept, and is needed again",
   forced: "asked for with --from",
   corrupt: "its result was damaged",
-  version: "this version of the program makes it in another way",
+  code: "the code that makes it has changed",
 };
 
 /**

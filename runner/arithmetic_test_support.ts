@@ -4,8 +4,9 @@
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { stringify } from "yaml";
 import type { Tensor } from "../files/safetensors.ts";
-import { type Recipe, RecipeSchema } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 import type { Json, OutputRef, Step, StepContext, Subject } from "./stage.ts";
 
 /** Parts of a pipeline that a test changes. */
@@ -21,18 +22,38 @@ export interface ArithmeticOptions {
   readonly tamper?: (step: Step) => Step;
   /** Entry of the weights' facts, as if they had changed. */
   readonly weights?: string;
-  readonly version?: number;
+  /** Hash of the code, as if it had changed. */
+  readonly code?: string;
+}
+
+/** What the pipeline's recipes say. */
+export interface ArithmeticRecipe extends Recipe {
+  readonly stages: {
+    readonly calibrate: { readonly inputs: string; readonly seed: number; readonly samples: number };
+    readonly spbo: { readonly iterations: number; readonly group_size: number };
+    readonly evaluate: { readonly perplexity: readonly string[] };
+  };
 }
 
 /** A complete recipe with some values set. */
-export function recipeWith(stages: Record<string, Record<string, unknown>> = {}): Recipe {
-  return RecipeSchema.parse({ name: "arithmetic", model: { path: "/nowhere" }, stages });
+export function recipeWith(
+  { calibrate, spbo, evaluate }: Record<string, Record<string, unknown>> = {},
+): ArithmeticRecipe {
+  return {
+    name: "arithmetic",
+    model: { path: "/nowhere" },
+    stages: {
+      calibrate: { inputs: "sequential", seed: 0, samples: 128, ...calibrate },
+      spbo: { iterations: 15, group_size: 128, ...spbo },
+      evaluate: { perplexity: ["wikitext2"], ...evaluate },
+    },
+  };
 }
 
 /** Opens the pipeline. */
 export function openArithmetic(
-  recipe: Recipe,
-  { blocks = 3, width = 16, slow = 0, onRun = () => {}, tamper = (step) => step, weights = "w", version = 1 }:
+  recipe: ArithmeticRecipe,
+  { blocks = 3, width = 16, slow = 0, onRun = () => {}, tamper = (step) => step, weights = "w", code = "1" }:
     ArithmeticOptions = {},
 ): Subject {
   const sequential = recipe.stages.calibrate.inputs === "sequential";
@@ -45,7 +66,7 @@ export function openArithmetic(
   ) => {
     const id = name.block === undefined ? name.stage : `${name.stage}[${name.block}]`;
     steps.push(tamper({
-      ...{ id, version, reads: [], facts: {}, inputs: {}, ...name, ...declared },
+      ...{ id, code, reads: [], facts: {}, inputs: {}, ...name, ...declared },
       outputs: Object.fromEntries(
         Object.entries(outputs).map(([name, retain]) => [name, { retain, bytes: 4 * width }]),
       ),
@@ -132,6 +153,7 @@ export function openArithmetic(
     steps,
     targets: ["evaluate", ...Array.from({ length: blocks }, (_, block) => `spbo[${block}]`)],
     lock: () => ({ versions: { arithmetic: "1" } }),
+    renderRecipe: () => stringify(recipe),
     async finish({ folder, input }) {
       const perplexity = (await input({ step: "evaluate", output: "perplexity" })).value;
       const model = await input({ step: "evaluate", output: "model" });

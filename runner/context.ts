@@ -4,7 +4,7 @@ import type { ArtifactCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import type { Node } from "./graph.ts";
 import { readPath } from "./keys.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 import type { StepContext } from "./stage.ts";
 
 /** An event before it is dated. */

@@ -4,7 +4,7 @@ import type { DeviceRecord } from "./stage.ts";
 /** Why a step runs although something like it may have been cached. */
 export interface Reason {
   /**
-   * The first field of the content key that differs: a recipe path (`stages.spbo.iterations`), `facts.…`, `version` or
+   * The first field of the content key that differs: a recipe path (`stages.spbo.iterations`), `facts.…`, `code` or
    * `inputs.…`. Where nothing differs: `first run`; `evicted`, its results are gone from the cache; `transient`, it was
    * cached, but what it hands on was deleted after use and is needed again; `forced`, the user asks for it;
    * `corrupt`, damage was found while running.

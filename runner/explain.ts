@@ -95,9 +95,9 @@ export function firstDifference(before: Json | undefined, now: Json | undefined,
   return { field: path, before, now };
 }
 
-/** Differences in what a step itself states: its version, then its facts, then the recipe's values. */
+/** Differences in what a step itself states: its code, then its facts, then the recipe's values. */
 function ownDifference(before: KeyComponents, now: KeyComponents): Difference | undefined {
-  return firstDifference(before.version, now.version, "version") ??
+  return firstDifference(before.code, now.code, "code") ??
     firstDifference(before.facts, now.facts, "facts") ??
     firstDifference(before.reads, now.reads, "");
 }
@@ -113,7 +113,7 @@ function nearestRecord(records: readonly StepRecord[], now: KeyComponents): Step
 }
 
 function countDifferences(before: KeyComponents, now: KeyComponents): number {
-  let count = Number(before.version !== now.version);
+  let count = Number(before.code !== now.code);
   for (const part of ["facts", "reads", "inputs"] as const) {
     for (const name of Object.keys({ ...before[part], ...now[part] })) {
       count += Number(firstDifference(before[part][name], now[part][name], name) !== undefined);

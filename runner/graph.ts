@@ -1,6 +1,6 @@
 /** The steps of a run with their content keys, and which of them must run. No weights are read. */
 import { componentsOf, type KeyComponents, outputKey, stepKey } from "./keys.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 import type { Step } from "./stage.ts";
 
 /** A step with its keys. */

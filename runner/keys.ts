@@ -4,13 +4,14 @@
  * Not what is stored under a key (`artifact.ts`) nor why two keys differ (`explain.ts`).
  */
 import { createHash } from "node:crypto";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 import type { Json, Step } from "./stage.ts";
 
 /** Everything that enters a step's key, and nothing else. */
 export interface KeyComponents {
   readonly stage: string;
-  readonly version: number;
+  /** Hash of the code that the step reaches. */
+  readonly code: string;
   /** Recipe values by path. */
   readonly reads: Readonly<Record<string, Json>>;
   readonly facts: Readonly<Record<string, Json>>;
@@ -77,12 +78,12 @@ export function readPath(recipe: Recipe, path: string): Json | undefined {
  */
 export function componentsOf(step: Step, recipe: Recipe, inputs: Readonly<Record<string, string>>): KeyComponents {
   const reads = Object.fromEntries(step.reads.map((path) => [path, readPath(recipe, path) ?? null]));
-  return { stage: step.stage, version: step.version, reads, facts: step.facts, inputs };
+  return { stage: step.stage, code: step.code, reads, facts: step.facts, inputs };
 }
 
 /** The key of a step: hex sha256 of its components. */
-export function stepKey({ stage, version, reads, facts, inputs }: KeyComponents): string {
-  return sha256(canonicalJson({ stage, version, reads, facts, inputs }));
+export function stepKey({ stage, code, reads, facts, inputs }: KeyComponents): string {
+  return sha256(canonicalJson({ stage, code, reads, facts, inputs }));
 }
 
 /** The key of one output of a step. */

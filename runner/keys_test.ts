@@ -8,7 +8,7 @@ const json = fc.jsonValue({ noUnicodeString: false }) as fc.Arbitrary<Json>;
 
 function stepWith(declared: Partial<Step>): Step {
   return {
-    ...{ id: "spbo[0]", stage: "spbo", version: 1, reads: [], facts: {}, inputs: {}, outputs: {} },
+    ...{ id: "spbo[0]", stage: "spbo", code: "1", reads: [], facts: {}, inputs: {}, outputs: {} },
     estimate: { seconds: 0, memory: 0 },
     run: () => Promise.resolve(),
     ...declared,
@@ -53,7 +53,7 @@ Deno.test("readPath() finds values, list items and absent optional keys", () => 
   assert.throws(() => readPath(recipe, "stages.nothing.iterations"), /"stages.nothing" is not a map or a list/);
 });
 
-Deno.test("stepKey() covers stage, version, reads, facts and inputs, and nothing else", () => {
+Deno.test("stepKey() covers stage, code, reads, facts and inputs, and nothing else", () => {
   const recipe = recipeWith({ spbo: { iterations: 7 } });
   const keyOf = (step: Step, inputs: Record<string, string> = {}, of = recipe) =>
     stepKey(componentsOf(step, of, inputs));
@@ -66,7 +66,7 @@ Deno.test("stepKey() covers stage, version, reads, facts and inputs, and nothing
   ];
   const other = [
     keyOf({ ...base, stage: "pack" }, { x: "1" }),
-    keyOf({ ...base, version: 2 }, { x: "1" }),
+    keyOf({ ...base, code: "2" }, { x: "1" }),
     keyOf({ ...base, facts: { device: "webgpu" } }, { x: "1" }),
     keyOf({ ...base, facts: {} }, { x: "1" }),
     keyOf({ ...base, reads: [] }, { x: "1" }),

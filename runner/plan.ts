@@ -15,7 +15,7 @@ import {
   resultKeys,
   type State,
 } from "./graph.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 import type { Step, Subject } from "./stage.ts";
 
 /** How a plan is made. */

@@ -112,8 +112,8 @@ Deno.test("makePlan() traces a difference through every block", () =>
     }
     const facts = whys(await planOf(cache, { pipeline: { weights: "v" } }));
     assert.deepEqual(facts["forward[1]"], { step: "embed", field: "facts.weights", before: "w", now: "v" });
-    const version = whys(await planOf(cache, { pipeline: { version: 2 } }));
-    assert.deepEqual(version["spbo[1]"], { field: "version", before: 1, now: 2 });
+    const version = whys(await planOf(cache, { pipeline: { code: "2" } }));
+    assert.deepEqual(version["spbo[1]"], { field: "code", before: "1", now: "2" });
   }));
 
 Deno.test("makePlan() compares with the nearest of several earlier results", () =>
@@ -213,7 +213,7 @@ const dag: fc.Arbitrary<Step[]> = fc.array(
   { minLength: 1, maxLength: 10 },
 ).map((nodes) =>
   nodes.map(({ reads, inputs, transient }, index): Step => ({
-    ...{ id: `s${index}`, stage: `s${index}`, version: 1, reads: reads.map(pathOf), facts: { index } },
+    ...{ id: `s${index}`, stage: `s${index}`, code: "1", reads: reads.map(pathOf), facts: { index } },
     inputs: Object.fromEntries(
       inputs.filter((from) => from < index).map((from) => [`in${from}`, { step: `s${from}`, output: "out" }]),
     ),
@@ -284,6 +284,7 @@ async function runSteps(
   const subject: Subject = {
     ...{ method: "dag", model: "dag", device: { kind: "cpu", name: "test", why: "test" }, targets: [target] },
     steps: steps.map((step) => ({ ...step, run: (context) => (ran.push(step.id), step.run(context)) })),
+    renderRecipe: () => "",
     lock: () => null,
     finish: async ({ input }) => void (value = (await input({ step: target, output: "out" })).value),
     close: () => Promise.resolve(),

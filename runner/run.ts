@@ -13,10 +13,9 @@ import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { asNoSpace, freeBytes, size } from "./cache/no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
-import { renderRecipe } from "../recipes/recipe.ts";
 import { asError, asFolderError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 import type { FinishContext, Subject } from "./stage.ts";
 
 /** How a plan is run. */
@@ -170,7 +169,7 @@ class Run {
     }
     this.#warnOfLittleSpace();
     this.#guard(() => {
-      const locked = `recipe:\n${indent(renderRecipe(recipe, { relativeTo: folder }))}`;
+      const locked = `recipe:\n${indent(this.#subject.renderRecipe(folder))}`;
       const lock = stringify({ lock: this.#subject.lock() }, { lineWidth: 120 });
       const unfinished = join(folder, `${LOCK}.part`);
       Deno.writeTextFileSync(unfinished, locked + lock);

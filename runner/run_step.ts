@@ -6,7 +6,7 @@ import type { Reason } from "./events.ts";
 import type { Node } from "./graph.ts";
 import { asNoSpace } from "./cache/no_space.ts";
 import { asError, exitCodeOf, InterruptedError, StepError } from "./run_errors.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 
 /** How a step ended. */
 export type Outcome =

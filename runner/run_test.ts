@@ -2,13 +2,19 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { InputError } from "../files/input_error.ts";
-import { type ArithmeticOptions, modelOf, openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+import {
+  type ArithmeticOptions,
+  type ArithmeticRecipe,
+  modelOf,
+  openArithmetic,
+  recipeWith,
+} from "./arithmetic_test_support.ts";
 import { type ArtifactCache, openCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import { readJournal } from "./journal.ts";
 import { makePlan, type PlanOptions } from "./plan.ts";
 import { executeRun, type RunOptions, type RunResult } from "./run.ts";
-import type { Recipe } from "../stages/schema.ts";
+
 import type { FinishContext, Step, StepContext, Subject } from "./stage.ts";
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
@@ -27,7 +33,7 @@ interface Ran extends RunResult {
 
 async function runIn(
   cache: ArtifactCache,
-  recipe: Recipe,
+  recipe: ArithmeticRecipe,
   { plan = {}, run = {}, pipeline = {} }: {
     plan?: Partial<PlanOptions>;
     run?: Partial<RunOptions>;
@@ -62,7 +68,7 @@ async function withCache(work: (cache: ArtifactCache) => Promise<void>, size?: n
 const undisturbedModels = new Map<string, Record<string, string>>();
 
 /** Model of a run that nothing disturbs. */
-async function undisturbed(recipe: Recipe): Promise<Record<string, string>> {
+async function undisturbed(recipe: ArithmeticRecipe): Promise<Record<string, string>> {
   const name = JSON.stringify(recipe);
   const known = undisturbedModels.get(name);
   if (known !== undefined) return known;

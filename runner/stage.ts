@@ -5,7 +5,7 @@
  */
 import type { FileHashes } from "../files/file_hashes.ts";
 import type { Tensor } from "../files/safetensors.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Recipe } from "../recipes/language.ts";
 
 /** Anything JSON can say. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -30,11 +30,11 @@ export interface Step {
   readonly id: string;
   readonly stage: string;
   readonly block?: number;
-  /** Raised whenever the stage's results change for the same inputs. */
-  readonly version: number;
+  /** Hash of the code that makes the outputs: all that it reaches (`reach.ts`). */
+  readonly code: string;
   /** Recipe paths whose values enter the key and may be read, e.g. `stages.spbo.iterations`. */
   readonly reads: readonly string[];
-  /** Whatever else enters the key: identity of weights and text, sources of kernels, device class. */
+  /** Whatever else enters the key: identity of weights and text, device class. */
   readonly facts: Readonly<Record<string, Json>>;
   readonly inputs: Readonly<Record<string, OutputRef>>;
   readonly outputs: Readonly<Record<string, OutputSpec>>;
@@ -88,7 +88,7 @@ export interface ArtifactWriter {
   ): Promise<void>;
 }
 
-/** What plans and finishes runs of one kind of subject; `stages/mod.ts` exports the one there is. */
+/** What plans and finishes runs of one kind of subject; `pipeline/mod.ts` exports the one there is. */
 export interface Pipeline {
   /** Opens model, text and device as far as planning needs them: no weights are read. */
   open(recipe: Recipe, options: OpenOptions): Promise<Subject>;
@@ -133,6 +133,8 @@ export interface Subject {
   readonly targets: readonly string[];
   /** Package versions, hashes and sample facts for recipe.lock.yaml. */
   lock(): Json;
+  /** The complete recipe as YAML, its paths relative to a folder. */
+  renderRecipe(folder: string): string;
   /** Writes metrics.json, model/ and report.html into the run's folder. */
   finish(context: FinishContext): Promise<void>;
   close(): Promise<void>;

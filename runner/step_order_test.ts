@@ -7,7 +7,7 @@ function step(id: string, needs: readonly string[] = []): Step {
   return {
     id,
     stage: "spbo",
-    version: 1,
+    code: "1",
     reads: [],
     facts: {},
     inputs: Object.fromEntries(needs.map((need) => [need, { step: need, output: "out" }])),

@@ -31,7 +31,7 @@ async function put(
     readonly retain?: "keep" | "transient";
   },
 ): Promise<string> {
-  const components = { stage: "test", version: 1, reads: {}, facts: { name }, inputs: {} };
+  const components = { stage: "test", code: "1", reads: {}, facts: { name }, inputs: {} };
   const draft = cache.draft();
   draft.value({ name });
   await draft.write("values.safetensors", { values: tensorOf(...Array.from({ length: numbers }, (_, i) => i)) });
@@ -46,7 +46,7 @@ async function put(
 
 /** Publishes a version of one step. @returns the key of its output */
 async function putVersion(cache: ArtifactCache, version: number): Promise<string> {
-  const components = { stage: "test", version, reads: {}, facts: {}, inputs: {} };
+  const components = { stage: "test", code: `${version}`, reads: {}, facts: {}, inputs: {} };
   const key = stepKey(components);
   const draft = cache.draft();
   await cache.publish({
@@ -65,7 +65,7 @@ function filesUnder(folder: string): string[] {
 Deno.test("publish() makes an artifact that reads back, with what a step wrote itself", () =>
   inFolder(async (folder) => {
     const cache = await openCache(folder);
-    const components = { stage: "pack", version: 1, reads: {}, facts: {}, inputs: {} };
+    const components = { stage: "pack", code: "1", reads: {}, facts: {}, inputs: {} };
     const draft = cache.draft();
     draft.value({ bits: 3.2 });
     await draft.write("a.safetensors", { x: tensorOf(1, 2, 3) }, { note: "n" });
@@ -245,15 +245,15 @@ Deno.test("records() keeps the newest of a step, and those with artifacts", () =
     for (let version = 1; version <= 40; version++) gone.push(await putVersion(cache, version));
     for (const key of gone.slice(0, 20)) cache.discard(key);
     const last = await putVersion(cache, 41);
-    const records = cache.records("m", "s").map(({ components }) => components.version);
-    assert.deepEqual([records[0], records.includes(0), records.includes(5), records.includes(25)], [
-      41,
+    const records = cache.records("m", "s").map(({ components }) => components.code);
+    assert.deepEqual([records[0], records.includes("0"), records.includes("5"), records.includes("25")], [
+      "41",
       true,
       false,
       true,
     ]);
-    assert.equal(cache.producer(first)?.components.version, 0);
-    assert.equal(cache.producer(last)?.components.version, 41);
+    assert.equal(cache.producer(first)?.components.code, "0");
+    assert.equal(cache.producer(last)?.components.code, "41");
     cache.close();
   }));
 
@@ -288,7 +288,7 @@ Deno.test("openCache() sweeps drafts and pins of those that are gone, and leaves
 Deno.test("publish() keeps the older of two different results and says so, or replaces it", () =>
   inFolder(async (folder) => {
     const cache = await openCache(folder);
-    const components = { stage: "test", version: 1, reads: {}, facts: {}, inputs: {} };
+    const components = { stage: "test", code: "1", reads: {}, facts: {}, inputs: {} };
     const key = stepKey(components);
     const publish = async (value: number, replace = false) => {
       const draft = cache.draft();
