@@ -59,11 +59,12 @@ export function renderInspection(packed: PackedInspection, width: number): strin
     { width },
   );
   const { stored, nominal, storing, parts, formulas } = packed;
+  const formula = formulas.storing === undefined ? "" : ` (${formulas.storing})`;
   const components = renderTable(
     [{ head: "bits per compressed weight" }, { head: "", side: right }],
     [
       ["nominal, as papers count", nominal.toFixed(3)],
-      ...(storing === undefined ? [] : [[`  with it, for storing (${formulas.storing ?? ""})`, storing.toFixed(3)]]),
+      ...(storing === undefined ? [] : [[`  with it, for storing${formula}`, storing.toFixed(3)]]),
       ...packed.components.map(({ name, label }) => [label, stored[name].toFixed(3)]),
       ["stored", stored.total.toFixed(3)],
       ["whole model, everything included", packed.model.toFixed(3)],

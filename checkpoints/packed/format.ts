@@ -75,7 +75,11 @@ export interface LayerFigures {
 /** The recipe's settings of packing; a format takes those it has. */
 export type PackOptions = JsonRecord;
 
-/** A format of packed layers. Its results do not depend on the device. */
+/**
+ * A format of packed layers. Its results do not depend on the device.
+ *
+ * A list holds formats of different headers: each is given those only that its own `header` has parsed, or its own `pack` has made.
+ */
 export interface LayerFormat<H extends LayerHeader = LayerHeader> {
   /** As files name it. */
   readonly name: string;

@@ -36,9 +36,13 @@ export function formatOf(name: string, formats: readonly LayerFormat[] = FORMATS
   throw new InputError(`Cannot read layers of format "${name}": this version knows ${known}; use a newer pbs2p`);
 }
 
-/** A layer's format and header as one JSON object; bit planes came first and are not named. */
+/**
+ * A layer's format and header as one JSON object, its keys sorted: files do not depend on how a header was made. Bit planes came first
+ * and are not named.
+ */
 export function toRecord({ format, header }: LayerInfo): JsonRecord {
-  return format === planes.name ? header : { format, ...header };
+  const record = format === planes.name ? header : { format, ...header };
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => a < b ? -1 : 1));
 }
 
 /**
