@@ -60,6 +60,7 @@ export {
 
 // Results.
 export { openPacked, type PackedCheckpoint } from "./checkpoints/packed/open.ts";
+export type { LayerContent, LayerFormat } from "./checkpoints/packed/format.ts";
 export { inspectPacked, type PackedInspection } from "./checkpoints/packed/bits.ts";
 export { Metrics } from "./report/metrics.ts";
 export { generate, type GenerateOptions } from "./inference/generate.ts";

@@ -138,7 +138,7 @@ async function remake(pair: Pair, options: Options, terminal: Terminal): Promise
     });
     const metrics = await readMetrics(result);
     const [{ original, compressed }] = Object.values(metrics.perplexity);
-    const { keep, layer_error: { mean: layerError } } = metrics;
+    const { keep = [], layer_error: { mean: layerError } } = metrics;
     const wanted = {
       perplexity: row.perplexity,
       layerError: row.layer_error,

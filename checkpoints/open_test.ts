@@ -7,7 +7,7 @@ import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { InputError } from "../files/input_error.ts";
 import { openCheckpoint, resolveSource } from "./open.ts";
-import { encodeLayer } from "./packed/layer.ts";
+import { encodeLayer } from "./packed/planes.ts";
 import { writePackedModel } from "./packed/write.ts";
 import { type Tensor, toFloat32 } from "../files/safetensors.ts";
 import { encodeSafetensors } from "../files/safetensors_test_support.ts";

@@ -40,33 +40,32 @@ async function inspect(folder: string, { json }: Options, terminal: Terminal): P
 /** A packed model as lines: its layers, then bits by component. */
 export function renderInspection(packed: PackedInspection, width: number): string[] {
   const right = "right";
+  const cells = [...new Set(packed.layers.flatMap((layer) => Object.keys(layer.cells)))];
   const layers = renderTable(
     [
       { head: "layer" },
       { head: "shape", side: right },
-      { head: "N:M", side: right },
+      ...cells.map((head) => ({ head, side: right }) as const),
       { head: "nominal", side: right },
       { head: "stored", side: right },
     ],
-    packed.layers.map(({ name, header, nominal, stored }) => [
-      name,
-      `${header.rows}×${header.cols}`,
-      `${header.keep}:${header.of}`,
-      nominal.toFixed(3),
-      stored.total.toFixed(3),
+    packed.layers.map((layer) => [
+      layer.name,
+      `${layer.header.rows}×${layer.header.cols}`,
+      ...cells.map((cell) => layer.cells[cell] ?? ""),
+      layer.nominal.toFixed(3),
+      layer.stored.total.toFixed(3),
     ]),
     { width },
   );
-  const { stored, nominal, storing, parts } = packed;
+  const { stored, nominal, storing, parts, formulas } = packed;
+  const formula = formulas.storing === undefined ? "" : ` (${formulas.storing})`;
   const components = renderTable(
     [{ head: "bits per compressed weight" }, { head: "", side: right }],
     [
       ["nominal, as papers count", nominal.toFixed(3)],
-      ["  with it, for storing (2 + 1/group)", storing.toFixed(3)],
-      ["mask", stored.mask.toFixed(3)],
-      ["signs", stored.signs.toFixed(3)],
-      ["segment and salient marks", stored.segments.toFixed(3)],
-      ["scales", stored.scales.toFixed(3)],
+      ...(storing === undefined ? [] : [[`  with it, for storing${formula}`, storing.toFixed(3)]]),
+      ...packed.components.map(({ name, label }) => [label, stored[name].toFixed(3)]),
       ["stored", stored.total.toFixed(3)],
       ["whole model, everything included", packed.model.toFixed(3)],
     ],

@@ -1,8 +1,7 @@
 /** Layers on a device that is one for the whole machine, such as a GPU: one after another, in one stream of commands. */
-import { type EncodedLayer, storedParts } from "../checkpoints/packed/layer.ts";
+import type { EncodedLayer, LayerContent, PackOptions } from "../checkpoints/packed/format.ts";
+import { formatOf } from "../checkpoints/packed/formats.ts";
 import type { Device } from "../kernels/device.ts";
-import type { MaskCode, PackableLayer, Planes } from "../kernels/packing/pack.ts";
-import { decodeOn, packOn } from "../kernels/packing/plane_device.ts";
 import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, quantizeLayer, searchMasks } from "./layer.ts";
 import type { BatchOptions, LayerPool } from "./pool.ts";
 
@@ -32,15 +31,12 @@ class DeviceLayers implements LayerPool {
     return this.#each(jobs, searchMasks, options);
   }
 
-  pack(layer: PackableLayer, mask: MaskCode): Promise<Planes> {
-    return this.#use((device) => packOn(device, layer, mask));
+  pack(layer: LayerContent, options: PackOptions): Promise<EncodedLayer> {
+    return this.#use((device) => formatOf(layer.format).pack(layer, options, device));
   }
 
   decode(layer: EncodedLayer): Promise<Float32Array> {
-    return this.#use((device) => {
-      const { planes, scales } = storedParts(layer);
-      return decodeOn(device, planes, { ...layer.header, scales });
-    });
+    return this.#use((device) => formatOf(layer.format).decode(layer, device));
   }
 
   close(): void {

@@ -3,9 +3,8 @@
  *
  * Results do not depend on the number of workers, only the order in which they arrive does.
  */
-import { type EncodedLayer, restoreLayer } from "../checkpoints/packed/layer.ts";
-import { decodeLayer } from "../kernels/binary/decode.ts";
-import { type MaskCode, type PackableLayer, packCodes, type Planes } from "../kernels/packing/pack.ts";
+import type { EncodedLayer, LayerContent, PackOptions } from "../checkpoints/packed/format.ts";
+import { formatOf } from "../checkpoints/packed/formats.ts";
 import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./layer.ts";
 
 /** How a pool is opened. */
@@ -38,10 +37,10 @@ export interface LayerPool {
   /** The same for `searchMasks`. */
   searchMasks(jobs: readonly MaskJob[], options?: BatchOptions<MaskResult>): Promise<MaskResult[]>;
   /**
-   * Packs a layer's codes, which are handed over; see `packCodes`.
-   * @throws {Error} when they break what the layer's fields promise
+   * Packs a layer, whose arrays are handed over; see `LayerFormat.pack`.
+   * @throws {Error} when they break what its facts promise
    */
-  pack(layer: PackableLayer, mask: MaskCode): Promise<Planes>;
+  pack(layer: LayerContent, options: PackOptions): Promise<EncodedLayer>;
   /**
    * Weights of a packed layer, rows × cols.
    * @throws {Error} when its tensors are not what packing writes
@@ -169,12 +168,12 @@ class WorkerPool implements LayerPool {
   }
 
   // On this thread: sending a layer to a worker and back takes longer than it is worth.
-  async pack(layer: PackableLayer, mask: MaskCode): Promise<Planes> {
-    return await Promise.resolve(packCodes(layer, mask));
+  async pack(layer: LayerContent, options: PackOptions): Promise<EncodedLayer> {
+    return await formatOf(layer.format).pack(layer, options);
   }
 
   async decode(layer: EncodedLayer): Promise<Float32Array> {
-    return await Promise.resolve(decodeLayer(restoreLayer(layer)));
+    return await formatOf(layer.format).decode(layer);
   }
 
   close(): void {

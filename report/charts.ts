@@ -6,7 +6,7 @@ import * as Plot from "@observablehq/plot";
 import { DOMParser } from "linkedom";
 import { type Html, trusted } from "./markup.ts";
 import { placeOf } from "./layer_names.ts";
-import type { Metrics } from "./metrics.ts";
+import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 
 /** Pixels; as wide as a phone's column. */
@@ -14,13 +14,13 @@ const WIDTH = 360;
 const FONT = 13;
 const MARGIN_LEFT = 100;
 
-/** Components of the stored bits in the order in which they are stacked, with their colours. */
-export const COMPONENT_COLOURS = {
-  mask: "var(--mask)",
-  signs: "var(--signs)",
-  segments: "var(--segments)",
-  scales: "var(--scales)",
-} as const;
+/** Colours of the page for parts of a whole. */
+const PARTS = 6;
+
+/** Colour of a component of the stored bits by its place among them; the colours begin again when they are used up. */
+export function partColour(place: number): string {
+  return `var(--part-${1 + place % PARTS})`;
+}
 
 /** Perplexity of the original and the compressed model, by evaluation. */
 export function perplexityChart({ perplexity }: Metrics): Html {
@@ -59,12 +59,13 @@ export function perplexityChart({ perplexity }: Metrics): Html {
 }
 
 /** Nominal bits beside stored bits by component. */
-export function bitsChart({ bits }: Metrics): Html {
-  const stored = (["mask", "signs", "segments", "scales"] as const).map((component) => ({
+export function bitsChart(metrics: Metrics): Html {
+  const { bits } = metrics;
+  const stored = componentsOf(metrics).map(({ name, value }, place) => ({
     row: "stored",
-    component,
-    value: bits.stored[component],
-    fill: COMPONENT_COLOURS[component],
+    component: name,
+    value,
+    fill: partColour(place),
   }));
   const bars = [{ row: "nominal", component: "nominal", value: bits.nominal, fill: "var(--quiet)" }, ...stored];
   const totals = [{ row: "nominal", value: bits.nominal }, { row: "stored", value: bits.stored.total }];
@@ -127,7 +128,7 @@ export function errorChart({ layer_error: { layers } }: Metrics): Html {
 }
 
 /** N of M per transformer block. */
-export function keepChart({ keep }: Metrics, of: number): Html {
+export function keepChart(keep: readonly number[], of: number): Html {
   const bars = keep.map((kept, block) => ({ block, kept }));
   const blocks = bars.map(({ block }) => block);
   return draw(

@@ -3,7 +3,7 @@
  * same schema for other tools.
  */
 import * as z from "zod";
-import type { StoredBits } from "../checkpoints/packed/bits.ts";
+import type { PackedInspection } from "../checkpoints/packed/bits.ts";
 import type { DeviceRecord } from "../runner/stage.ts";
 
 const measure = z.number().min(0);
@@ -34,21 +34,26 @@ export const Metrics = z.strictObject({
   tasks: z.record(z.string(), z.strictObject({ ...accuracy, original: z.strictObject(accuracy) })).describe(
     "Zero-shot accuracies by task",
   ),
-  keep: z.array(z.int().min(1)).describe("N of M per transformer block"),
+  keep: z.array(z.int().min(1)).optional().describe("N of M per transformer block, where the method prunes"),
+  of: z.int().min(1).optional().describe("M of N:M, where it is the same in all layers"),
+  group_size: z.int().min(1).optional().describe("Columns that share scales, where they are as many in all layers"),
+  formats: z.array(z.string()).optional().describe("Of the packed layers; missing in old runs, which have bit planes"),
   layer_error: z.strictObject({
     mean: measure.describe("Over the layers, unweighted"),
     layers: z.array(z.strictObject({ name: z.string(), error: measure })),
   }).describe("tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ) on the undamped H, Ŵ decoded from the packed file"),
   bits: z.strictObject({
-    nominal: measure.describe("(1 + r_salient)·N/M, compressed layers"),
-    stored: z.strictObject({
-      mask: measure,
-      signs: measure.describe("First and second signs"),
-      segments: measure.describe("Segment marks and marks of salient columns"),
-      scales: measure,
-      total: measure,
-    }).describe("8 × stored bytes ÷ weights, compressed layers"),
+    nominal: measure.describe("As the method's paper counts, compressed layers"),
+    storing: measure.optional().describe("What the paper prints beside it for storing"),
+    // An object with a catchall would put the total first.
+    stored: z.record(z.string(), measure).and(z.looseObject({ total: measure })).describe(
+      "8 × stored bytes ÷ weights by component of the format, and their total, compressed layers",
+    ),
     model: measure.describe("8 × bytes of the packed file ÷ parameters, everything included"),
+    formulas: z.strictObject({ nominal: z.string(), storing: z.string().optional() }).optional().describe(
+      "In words; `group` stands for group_size",
+    ),
+    labels: z.record(z.string(), z.string()).optional().describe("Components of the stored bits in words"),
   }).describe("Bits per weight"),
   bytes: z.strictObject({ packed: tally, original: tally }).describe("Of the weight files"),
   seconds: z.strictObject({ total: measure, stages: z.record(z.string(), measure) }),
@@ -65,17 +70,24 @@ export interface ResultFacts {
   readonly device: DeviceRecord;
   readonly perplexity: Metrics["perplexity"];
   readonly tasks?: Metrics["tasks"];
-  /** N of M per transformer block. */
-  readonly keep: readonly number[];
+  /** N of M per transformer block, where the method prunes. */
+  readonly keep?: readonly number[];
   /** Every compressed layer, in order. */
   readonly layerErrors: readonly { readonly name: string; readonly error: number }[];
   /** The packed model, counted (`inspectPacked`). */
-  readonly packed: {
-    readonly nominal: number;
-    readonly stored: StoredBits;
-    readonly model: number;
-    readonly bytes: number;
-  };
+  readonly packed: Pick<
+    PackedInspection,
+    | "formats"
+    | "components"
+    | "formulas"
+    | "of"
+    | "groupSize"
+    | "nominal"
+    | "storing"
+    | "stored"
+    | "model"
+    | "bytes"
+  >;
   /** Bytes of the weight files that were compressed. */
   readonly originalBytes: number;
   readonly seconds: { readonly total: number; readonly stages: Readonly<Record<string, number>> };
@@ -91,6 +103,7 @@ export interface ResultFacts {
  */
 export function buildMetrics(facts: ResultFacts): Metrics {
   const { packed, layerErrors, seconds } = facts;
+  const { components, stored } = packed;
   const errors = layerErrors.map(({ name, error }) => ({ name, error }));
   return Metrics.parse({
     run: facts.run,
@@ -99,27 +112,40 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     device: facts.device,
     perplexity: facts.perplexity,
     tasks: facts.tasks ?? {},
-    keep: [...facts.keep],
+    ...(facts.keep === undefined ? {} : { keep: [...facts.keep] }),
+    ...(packed.of === undefined ? {} : { of: packed.of }),
+    ...(packed.groupSize === undefined ? {} : { group_size: packed.groupSize }),
+    formats: [...packed.formats],
     layer_error: {
       mean: errors.reduce((sum, { error }) => sum + error, 0) / Math.max(errors.length, 1),
       layers: errors,
     },
     bits: {
       nominal: packed.nominal,
-      stored: {
-        mask: packed.stored.mask,
-        signs: packed.stored.signs,
-        segments: packed.stored.segments,
-        scales: packed.stored.scales,
-        total: packed.stored.total,
-      },
+      ...(packed.storing === undefined ? {} : { storing: packed.storing }),
+      stored: { ...Object.fromEntries(components.map(({ name }) => [name, stored[name]])), total: stored.total },
       model: packed.model,
+      formulas: packed.formulas,
+      labels: Object.fromEntries(components.map(({ name, label, title = label }) => [name, title])),
     },
     bytes: { packed: packed.bytes, original: facts.originalBytes },
     seconds: { total: seconds.total, stages: { ...seconds.stages } },
     peak_memory_bytes: facts.peakMemory,
     steps: { run: facts.steps.run, cached: facts.steps.cached },
   });
+}
+
+/** Bits of one component of the packed layers. */
+export interface ComponentBits {
+  readonly name: string;
+  /** In words; of old runs, which have none, the name. */
+  readonly label: string;
+  readonly value: number;
+}
+
+/** The components of the stored bits, without their total, in the format's order. */
+export function componentsOf({ bits: { stored: { total: _total, ...components }, labels } }: Metrics): ComponentBits[] {
+  return Object.entries(components).map(([name, value]) => ({ name, label: labels?.[name] ?? name, value }));
 }
 
 /** The JSON Schema of metrics.json, as committed. */

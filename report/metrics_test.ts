@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { buildMetrics, Metrics, metricsJsonSchema } from "./metrics.ts";
-import { FACTS } from "./metrics_test_support.ts";
+import { buildMetrics, componentsOf, Metrics, metricsJsonSchema } from "./metrics.ts";
+import { FACTS, SCALED_SIGNS } from "./metrics_test_support.ts";
 
 Deno.test("buildMetrics() makes what its own schema accepts, and only what DESIGN names", () => {
   const metrics = buildMetrics(FACTS);
@@ -14,6 +14,9 @@ Deno.test("buildMetrics() makes what its own schema accepts, and only what DESIG
     "perplexity",
     "tasks",
     "keep",
+    "of",
+    "group_size",
+    "formats",
     "layer_error",
     "bits",
     "bytes",
@@ -34,6 +37,53 @@ Deno.test("buildMetrics() refuses numbers that are none", () => {
     { ...FACTS, keep: [0] },
   ];
   for (const facts of cases) assert.throws(() => buildMetrics(facts), { name: "ZodError" });
+});
+
+Deno.test("buildMetrics() takes any components, and leaves out what a method has not", () => {
+  const { keep: _keep, ...facts } = FACTS;
+  const metrics = buildMetrics({ ...facts, packed: SCALED_SIGNS });
+  for (const name of ["keep", "of", "group_size"]) assert.ok(!(name in metrics), name);
+  assert.deepEqual(metrics.bits, {
+    nominal: 1,
+    stored: { signs: 1, scales: 0.125, total: 1.125 },
+    model: 3,
+    formulas: { nominal: "1" },
+    labels: { signs: "signs", scales: "scales, one a row" },
+  });
+  assert.deepEqual(Object.keys(metrics.bits.stored), ["signs", "scales", "total"]);
+  assert.deepEqual(Metrics.parse(JSON.parse(JSON.stringify(metrics))), metrics);
+  const { total: _total, ...partial } = metrics.bits.stored;
+  assert.throws(() => Metrics.parse({ ...metrics, bits: { ...metrics.bits, stored: partial } }), { name: "ZodError" });
+});
+
+Deno.test("Metrics reads metrics.json of a run before formats had names", () => {
+  const old = {
+    run: "20260101-000000000-abcdef-quickstart",
+    method: "pbs2p",
+    model: "tiny-llama",
+    device: { kind: "cpu", name: "2 threads" },
+    perplexity: { heldout: { original: 24.898, compressed: 34.381, tokens: 51000 } },
+    tasks: {},
+    keep: [5, 4, 3, 3, 4, 5],
+    layer_error: { mean: 0.0628, layers: [{ name: "model.layers.0.self_attn.q_proj", error: 0.0628 }] },
+    bits: {
+      nominal: 0.52583,
+      stored: { mask: 0.74316, signs: 0.53052, segments: 0.74795, scales: 1.125, total: 3.1466 },
+      model: 4.4944,
+    },
+    bytes: { packed: 2947332, original: 10498408 },
+    seconds: { total: 35.888, stages: { calibrate: 10.944 } },
+    peak_memory_bytes: 679505920,
+    steps: { run: 40, cached: 0 },
+  };
+  const metrics = Metrics.parse(old);
+  assert.equal(JSON.stringify(metrics), JSON.stringify(old));
+  assert.deepEqual(componentsOf(metrics).map(({ name, label }) => [name, label]), [
+    ["mask", "mask"],
+    ["signs", "signs"],
+    ["segments", "segments"],
+    ["scales", "scales"],
+  ]);
 });
 
 Deno.test("metrics.schema.json is the schema's; otherwise write metricsJsonSchema() to it", async () => {

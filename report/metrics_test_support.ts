@@ -1,7 +1,8 @@
 /** A result to render: the layer errors and perplexities of a real run on the embedded model, rounded. */
 import type { RunEvent } from "../runner/events.ts";
-import { type Recipe, RecipeSchema } from "../stages/schema.ts";
+import { planes } from "../checkpoints/packed/planes.ts";
 import type { ResultFacts } from "./metrics.ts";
+import type { ReportContent } from "./report.ts";
 
 const KINDS = [
   "self_attn.q_proj",
@@ -35,7 +36,13 @@ export const FACTS: ResultFacts = {
     row.map((error, i) => ({ name: `model.layers.${block}.${KINDS[i]}`, error }))
   ),
   packed: {
+    formats: ["planes"],
+    components: planes.components,
+    formulas: planes.formulas,
+    of: 8,
+    groupSize: 128,
     nominal: 0.5532,
+    storing: 2.0078125,
     stored: { mask: 0.7571, signs: 0.5533, segments: 0.7107, scales: 1.125, total: 3.1461 },
     model: 4.6421,
     bytes: 3_045_812,
@@ -57,13 +64,26 @@ export const FACTS: ResultFacts = {
   steps: { run: 30, cached: 4 },
 };
 
+/** A packed model of another format than `FACTS` has. */
+export const SCALED_SIGNS: ResultFacts["packed"] = {
+  formats: ["sign"],
+  components: [
+    { name: "signs", planes: ["signs"], label: "signs" },
+    { name: "scales", planes: ["scales"], label: "scales", title: "scales, one a row" },
+  ],
+  formulas: { nominal: "1" },
+  nominal: 1,
+  stored: { signs: 1, scales: 0.125, total: 1.125 },
+  model: 3,
+  bytes: 2_000_000,
+};
+
 /** A recipe that fits `FACTS`. */
-export const RECIPE: Recipe = RecipeSchema.parse({
+export const RECIPE: ReportContent["recipe"] = {
   name: "quickstart",
   description: "Tiny LLaMA, four of eight.",
-  model: { path: "models/tiny-llama" },
   expect: { heldout: { value: 36.5, within: 0.03 } },
-});
+};
 
 /** A journal that fits `FACTS`, with trouble and with markup in its texts. */
 export const EVENTS: readonly RunEvent[] = [

@@ -1,9 +1,9 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import type { Recipe } from "../stages/schema.ts";
-import { bitsChart, COMPONENT_COLOURS, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
+import { bitsChart, errorChart, keepChart, partColour, perplexityChart, timeChart } from "./charts.ts";
+import type { Expectations } from "./expectation.ts";
 import { type Content, type Html, markup, trusted } from "./markup.ts";
-import type { Metrics } from "./metrics.ts";
+import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import css from "./report.css" with { type: "text" };
 import { bitsTable, datum, errorTable, perplexityTable, stepTable, table, taskTable, warnings } from "./tables.ts";
@@ -11,7 +11,8 @@ import { bitsTable, datum, errorTable, perplexityTable, stepTable, table, taskTa
 /** What a report is made of. */
 export interface ReportContent {
   readonly metrics: Metrics;
-  readonly recipe: Recipe;
+  /** What the recipe says of itself, and what it expects. */
+  readonly recipe: { readonly name?: string; readonly description?: string; readonly expect?: Expectations };
   /** recipe.lock.yaml as written: the complete recipe and what was locked. */
   readonly lock: string;
   /** The run's journal. */
@@ -27,7 +28,6 @@ export interface ReportContent {
  */
 export function renderReport(content: ReportContent): string {
   const { metrics, recipe, lock, events, environment } = content;
-  const { "coarse-search": { of }, spbo: { group_size: groupSize } } = recipe.stages;
   const troubles = warnings(events);
   const steps = stepTable(events);
   return markup`<!doctype html>
@@ -47,10 +47,10 @@ ${header(content)}
 ${tiles(metrics)}
 ${troubles.length > 0 && section("Warnings", markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>`)}
 <div class="charts">
-${charts(metrics, of)}</div>
+${charts(metrics)}</div>
 ${section("Perplexity", perplexityTable(metrics, recipe.expect))}
 ${Object.keys(metrics.tasks).length > 0 && section("Tasks", taskTable(metrics))}
-${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics, groupSize)}`)}
+${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics)}`)}
 ${section("Layers", layers(metrics))}
 ${
     section(
@@ -147,15 +147,15 @@ function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, st
 ${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}</dd><dd>${note}</dd></div>\n`)}</dl>`;
 }
 
-function charts(metrics: Metrics, of: number): Html[] {
-  const { bits, keep, layer_error: { layers }, perplexity, seconds } = metrics;
+function charts(metrics: Metrics): Html[] {
+  const { keep = [], of, layer_error: { layers }, perplexity, seconds } = metrics;
   const list: Html[] = [];
   if (Object.keys(perplexity).length > 0) {
     list.push(figure("Perplexity", perplexityChart(metrics), "Lower is better. Measured on the decoded packed model."));
   }
-  const swatches = (["mask", "signs", "segments", "scales"] as const).map((component) =>
-    markup`<span class="swatch" style="--swatch: ${COMPONENT_COLOURS[component]}">${component} ${
-      datum(bits.stored[component], formatBits(bits.stored[component]))
+  const swatches = componentsOf(metrics).map(({ name, value }, place) =>
+    markup`<span class="swatch" style="--swatch: ${partColour(place)}">${name} ${
+      datum(value, formatBits(value))
     }</span> `
   );
   list.push(figure("Bits per weight", bitsChart(metrics), swatches));
@@ -167,8 +167,9 @@ function charts(metrics: Metrics, of: number): Html[] {
       figure("Error per layer", errorChart(metrics), markup`The stronger the colour, the larger the error: ${range}.`),
     );
   }
-  if (keep.length > 0) {
-    list.push(figure("Weights kept per block", keepChart(metrics, of), `Of every ${of} consecutive weights.`));
+  if (keep.length > 0 && of !== undefined) {
+    const caption = markup`Of every ${tally(of)} consecutive weights.`;
+    list.push(figure("Weights kept per block", keepChart(keep, of), caption));
   }
   if (Object.keys(seconds.stages).length > 0) {
     list.push(figure("Time by stage", timeChart(metrics), "Steps served from the cache took none."));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DOMParser } from "linkedom";
 import { buildMetrics, type Metrics } from "./metrics.ts";
-import { EVENTS, FACTS, RECIPE } from "./metrics_test_support.ts";
+import { EVENTS, FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { renderReport } from "./report.ts";
 
@@ -86,6 +86,26 @@ Deno.test("renderReport() says why steps ran, and whether expectations are met",
   assert.match(text, /36\.50 ± 3 %, met/);
   const worse = { ...FACTS, perplexity: { heldout: { original: 24, compressed: 99, tokens: 5 } } };
   assert.match(parse(render(buildMetrics(worse))).body.textContent ?? "", /36\.50 ± 3 %, not met/);
+});
+
+Deno.test("renderReport() shows any format's components, and nothing of what a method has not", () => {
+  const { keep: _keep, ...facts } = FACTS;
+  const page = parse(render(buildMetrics({ ...facts, packed: SCALED_SIGNS })));
+  assert.equal(page.querySelectorAll("figure").length, 4, "there is no chart of kept weights");
+  const swatches = [...page.querySelectorAll(".swatch")].map(({ textContent }) => textContent);
+  assert.deepEqual(swatches, ["signs 1.00", "scales 0.13"]);
+  const rows = [...page.querySelectorAll('[aria-label="Bits per weight"] tbody tr')].map((row) =>
+    [...row.querySelectorAll("th, td")].map(({ textContent }) => textContent)
+  );
+  assert.deepEqual(rows, [
+    ["Signs", "1.00"],
+    ["Scales, one a row", "0.13"],
+    ["Stored, compressed layers", "1.13"],
+    ["Stored, whole model", "3.00"],
+    ["Nominal, 1", "1.00"],
+  ]);
+  const heads = [...page.querySelectorAll('[aria-label="Error by block and kind"] thead th')];
+  assert.deepEqual(heads.slice(0, 2).map(({ textContent }) => textContent), ["Block", "q_proj"]);
 });
 
 Deno.test("renderReport() renders a result that has nothing yet", () => {

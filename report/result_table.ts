@@ -1,6 +1,6 @@
 /** A run's result as lines for a terminal of 80 columns. */
-import type { Recipe } from "../stages/schema.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Expectation, Expectations } from "./expectation.ts";
+import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 
 const WIDTH = 80;
@@ -10,34 +10,26 @@ const INDENT = 14;
  * Renders the result: perplexity before and after, bits, error, time, memory, steps.
  *
  * @param metrics of the run
- * @param recipe M and group size, which metrics.json does not hold
+ * @param recipe what it expects of the result
  * @returns lines of at most 80 columns, without colour
  */
-export function renderResultTable(metrics: Metrics, recipe: Pick<Recipe, "stages" | "expect">): string[] {
-  const { bits, bytes, seconds, layer_error: error } = metrics;
-  const of = recipe.stages["coarse-search"].of;
-  const group = recipe.stages.spbo.group_size;
-  const stored = bits.stored;
+export function renderResultTable(metrics: Metrics, recipe: { readonly expect?: Expectations }): string[] {
+  const { bits, bytes, seconds, layer_error: error, keep, of } = metrics;
+  const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
+  const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
   const worst = error.layers.toSorted((a, b) => b.error - a.error)[0];
   const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.005);
   return [
-    ...perplexityLines(metrics, recipe),
+    ...perplexityLines(metrics, recipe.expect),
     ...taskLines(metrics),
-    ...entry("bits", [
-      `nominal ${formatBits(bits.nominal)} (+ ${formatBits(2 + 1 / group)} for storing, as papers count)`,
-    ]),
-    ...entry("", [
-      `stored ${formatBits(stored.total)} = mask ${formatBits(stored.mask)}`,
-      `signs ${formatBits(stored.signs)}`,
-      `segments ${formatBits(stored.segments)}`,
-      `scales ${formatBits(stored.scales)}`,
-    ], " + "),
+    ...entry("bits", [`nominal ${formatBits(bits.nominal)} (${storing}as papers count)`]),
+    ...entry("", [`stored ${formatBits(bits.stored.total)}${component ? ` = ${component}` : ""}`, ...others], " + "),
     ...entry("", [`whole model ${formatBits(bits.model)}`]),
     ...entry("size", [
       `${formatBytes(bytes.packed)}, was ${formatBytes(bytes.original)} ` +
       `(${formatNumber(bytes.original / Math.max(bytes.packed, 1))} times as much)`,
     ]),
-    ...entry(`kept of ${of}`, metrics.keep.map(String), " "),
+    ...(keep === undefined ? [] : entry(of === undefined ? "kept" : `kept of ${of}`, keep.map(String), " ")),
     ...entry("layer error", [
       `mean ${formatNumber(error.mean)}`,
       ...(worst === undefined ? [] : [`worst ${formatNumber(worst.error)} at ${worst.name}`]),
@@ -51,7 +43,7 @@ export function renderResultTable(metrics: Metrics, recipe: Pick<Recipe, "stages
   ];
 }
 
-function perplexityLines({ perplexity }: Metrics, { expect }: Pick<Recipe, "expect">): string[] {
+function perplexityLines({ perplexity }: Metrics, expect: Expectations | undefined): string[] {
   const names = Object.keys(perplexity);
   if (names.length === 0) return [];
   const column = (text: string) => text.padStart(11);
@@ -67,7 +59,7 @@ function perplexityLines({ perplexity }: Metrics, { expect }: Pick<Recipe, "expe
   return lines;
 }
 
-function expectation(value: number, expected: { value: number; within: number } | undefined): string {
+function expectation(value: number, expected: Expectation | undefined): string {
   if (expected === undefined) return "";
   const off = value / expected.value - 1;
   const sign = off < 0 ? "−" : "+";

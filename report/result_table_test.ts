@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
-import { RecipeSchema } from "../stages/schema.ts";
 import { buildMetrics } from "./metrics.ts";
-import { FACTS } from "./metrics_test_support.ts";
+import { FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { renderResultTable } from "./result_table.ts";
-
-const RECIPE = RecipeSchema.parse({
-  model: { path: "model" },
-  expect: { heldout: { value: 36.5, within: 0.03 } },
-});
 
 Deno.test("renderResultTable() shows before and after, both counts of bits, and where time went", () => {
   assert.deepEqual(renderResultTable(buildMetrics(FACTS), RECIPE), [
@@ -24,6 +18,18 @@ Deno.test("renderResultTable() shows before and after, both counts of bits, and 
     "              evaluate 7.40 s",
     "memory        812 MB at its peak",
     "steps         30 run, 4 from the cache",
+  ]);
+});
+
+Deno.test("renderResultTable() shows any format's components, and nothing of what a method has not", () => {
+  const { keep: _keep, ...facts } = FACTS;
+  const lines = renderResultTable(buildMetrics({ ...facts, packed: SCALED_SIGNS }), {});
+  assert.deepEqual(lines.slice(2, 7), [
+    "bits          nominal 1.00 (as papers count)",
+    "              stored 1.13 = signs 1.00 + scales 0.13",
+    "              whole model 3.00",
+    "size          2.00 MB, was 10.5 MB (5.25 times as much)",
+    "layer error   mean 0.0789, worst 0.171 at model.layers.3.mlp.down_proj",
   ]);
 });
 

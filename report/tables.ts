@@ -1,9 +1,9 @@
 /** The report's tables: every number of metrics.json, and what each step did. */
 import type { Reason, RunEvent, StepSummary } from "../runner/events.ts";
-import type { Recipe } from "../stages/schema.ts";
+import type { Expectation, Expectations } from "./expectation.ts";
 import { placeOf } from "./layer_names.ts";
 import { type Content, type Html, markup } from "./markup.ts";
-import type { Metrics } from "./metrics.ts";
+import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 
 /**
@@ -17,7 +17,7 @@ export function datum(value: number, text: string): Html {
 }
 
 /** Perplexity of each evaluation, with the recipe's expectation where it states one. */
-export function perplexityTable({ perplexity }: Metrics, expected: Recipe["expect"]): Html {
+export function perplexityTable({ perplexity }: Metrics, expected: Expectations | undefined): Html {
   const rows = Object.entries(perplexity).map(([name, { original, compressed, tokens }]) => [
     name,
     datum(original, formatNumber(original)),
@@ -45,19 +45,24 @@ export function taskTable({ tasks }: Metrics): Html {
   );
 }
 
-/** Stored bits by component. */
-export function bitsTable({ bits: { nominal, stored, model } }: Metrics, groupSize: number): Html {
+/** Stored bits by component, and the nominal number. */
+export function bitsTable(metrics: Metrics): Html {
+  const { bits: { nominal, storing, stored, model, formulas }, group_size: groupSize } = metrics;
   const bits = (value: number) => datum(value, formatBits(value));
+  const formula = (label: string, text: string | undefined) =>
+    text === undefined ? label : markup`${label}, ${groupSize === undefined ? text : fillGroup(text, groupSize)}`;
   return table("Bits per weight", ["What is counted", "Bits"], [
-    ["Mask of kept weights", bits(stored.mask)],
-    ["Signs, first and second", bits(stored.signs)],
-    ["Segment and salient marks", bits(stored.segments)],
-    ["Scales", bits(stored.scales)],
+    ...componentsOf(metrics).map(({ label, value }) => [label.charAt(0).toUpperCase() + label.slice(1), bits(value)]),
     ["Stored, compressed layers", bits(stored.total)],
     ["Stored, whole model", bits(model)],
-    ["Nominal, (1 + r)·N/M", bits(nominal)],
-    [`Beside it in papers, 2 + 1/${groupSize}`, formatBits(2 + 1 / groupSize)],
+    [formula("Nominal", formulas?.nominal), bits(nominal)],
+    ...(storing === undefined ? [] : [[formula("Beside it in papers", formulas?.storing), bits(storing)]]),
   ]);
+}
+
+/** A formula with the number of columns where it says `group`. */
+function fillGroup(text: string, groupSize: number): Content {
+  return text.split("group").map((part, i) => i === 0 ? part : [datum(groupSize, `${groupSize}`), part]);
 }
 
 /** Error of every layer: a row a block, a column a kind; layers outside blocks are listed by name. */
@@ -76,12 +81,12 @@ export function errorTable({ layer_error: { layers }, keep }: Metrics): Html {
   const cell = (value: number | undefined) => value === undefined ? "" : datum(value, formatNumber(value));
   const rows = [...blocks].map(([block, errors]) => [
     `${block}`,
-    cell(keep[block]),
+    ...(keep === undefined ? [] : [cell(keep[block])]),
     ...[...kinds].map((kind) => cell(errors.get(kind))),
   ]);
-  return markup`${table("Error by block and kind", ["Block", "Kept", ...kinds], rows)}${
-    others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)
-  }`;
+  return markup`${
+    table("Error by block and kind", ["Block", ...(keep === undefined ? [] : ["Kept"]), ...kinds], rows)
+  }${others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)}`;
 }
 
 /** What each step did, why it ran and how long it took, from the journal. */
@@ -122,7 +127,7 @@ function formatOptional(seconds: number | undefined): string {
   return seconds === undefined ? "" : formatSeconds(seconds);
 }
 
-function expectation(value: number, expected: { value: number; within: number } | undefined): Content {
+function expectation(value: number, expected: Expectation | undefined): Content {
   if (expected === undefined) return "";
   const met = Math.abs(value / expected.value - 1) <= expected.within;
   const text = `${formatNumber(expected.value)} ± ${formatNumber(100 * expected.within)} %`;

@@ -78,17 +78,11 @@ export function readRun(runsDir: string, id: string): RunRecord {
 
 /** Compares two runs. */
 export function compareRuns(a: RunRecord, b: RunRecord): RunComparison {
-  const [before, now] = [numbersOf(a.metrics), numbersOf(b.metrics)];
-  const paths = [...new Set([...before.keys(), ...now.keys()])];
   return {
     a: infoOnly(a),
     b: infoOnly(b),
     recipe: allDifferences(a.settings, b.settings),
-    metrics: paths.map((path) => ({
-      path,
-      ...(before.has(path) ? { a: before.get(path) } : {}),
-      ...(now.has(path) ? { b: now.get(path) } : {}),
-    })),
+    metrics: allNumbers(a.metrics, b.metrics),
   };
 }
 
@@ -159,13 +153,15 @@ function allDifferences(before: Json | undefined, now: Json | undefined, path = 
     .flatMap((name) => allDifferences(before[name], now[name], path === "" ? name : `${path}.${name}`));
 }
 
-/** Numbers by path; lists, which are per layer or block, are left out. */
-function numbersOf(value: Json | undefined, path = ""): Map<string, number> {
-  if (typeof value === "number") return new Map([[path, value]]);
-  if (!isTree(value) || Array.isArray(value)) return new Map();
-  return new Map(
-    Object.entries(value).flatMap(([name, inner]) => [...numbersOf(inner, path === "" ? name : `${path}.${name}`)]),
-  );
+/** Numbers that either has, side by side with their neighbours; lists, which are per layer or block, are left out. */
+function allNumbers(a: Json | undefined, b: Json | undefined, path = ""): RunComparison["metrics"] {
+  const [one, other] = [a, b].map((value) => typeof value === "number" ? value : undefined);
+  if (one !== undefined || other !== undefined) {
+    return [{ path, ...(one === undefined ? {} : { a: one }), ...(other === undefined ? {} : { b: other }) }];
+  }
+  const [before, now] = [a, b].map((value) => isTree(value) && !Array.isArray(value) ? value : {});
+  return Object.keys({ ...before, ...now })
+    .flatMap((name) => allNumbers(before[name], now[name], path === "" ? name : `${path}.${name}`));
 }
 
 function isTree(value: Json | undefined): value is { readonly [key: string]: Json } {

@@ -78,6 +78,26 @@ Deno.test("compareRuns() gives the recipe's values that differ, and numbers side
     assert.notEqual(metrics[0].a, metrics[0].b);
   }));
 
+Deno.test("compareRuns() puts numbers that only one run has among their neighbours", () =>
+  inRuns((runsDir) => {
+    const run = readRun(runsDir, listRuns(runsDir)[1].run);
+    const bits = (stored: Record<string, number>) => ({
+      keep: [4],
+      bits: { stored: { ...stored, total: 3 }, model: 4 },
+    });
+    const { metrics } = compareRuns({ ...run, metrics: bits({ mask: 1, scales: 2 }) }, {
+      ...run,
+      metrics: bits({ codes: 2, scales: 1 }),
+    });
+    assert.deepEqual(metrics, [
+      { path: "bits.stored.mask", a: 1 },
+      { path: "bits.stored.scales", a: 2, b: 1 },
+      { path: "bits.stored.total", a: 3, b: 3 },
+      { path: "bits.stored.codes", b: 2 },
+      { path: "bits.model", a: 4, b: 4 },
+    ]);
+  }));
+
 Deno.test("readJournal() leaves out a last line that was cut short, and refuses other damage", () =>
   inRuns((runsDir) => {
     const path = join(listRuns(runsDir)[0].folder, "events.ndjson");

@@ -4,11 +4,11 @@
  * A stage plans steps; a step declares what it reads and what it makes. Its content key covers exactly that.
  */
 import type { FileHashes } from "../files/file_hashes.ts";
+import type { Json } from "../files/json.ts";
 import type { Tensor } from "../files/safetensors.ts";
 import type { Recipe } from "../recipes/language.ts";
 
-/** Anything JSON can say. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type { Json };
 
 /** One output of one step. */
 export interface OutputRef {

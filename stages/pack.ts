@@ -1,15 +1,15 @@
 /**
- * pack: masks, signs, marks and scales of each block as bits, then the whole model as one file whose bytes are the claim.
+ * pack: the quantized layers of each block as bits, then the whole model as one file whose bytes are the claim.
  */
 import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { type Component, type EncodedLayer, encodeLayer, type LayerHeader } from "../checkpoints/packed/layer.ts";
+import type { EncodedLayer } from "../checkpoints/packed/format.ts";
+import { fromRecord, toRecord } from "../checkpoints/packed/formats.ts";
 import { uncompressedTensors, writePackedModel } from "../checkpoints/packed/write.ts";
-import type { Tensor } from "../files/safetensors.ts";
-import type { QuantizedLayer } from "../kernels/binary/quantized_layer.ts";
+import type { JsonRecord } from "../files/json.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
-import type { ArtifactReader, OutputRef, Step } from "../runner/stage.ts";
+import type { ArtifactReader, Json, OutputRef, Step } from "../runner/stage.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
 import { type QuantizedBlock, quantizedLayers } from "./spbo.ts";
 
@@ -24,8 +24,8 @@ export const PACKED_WEIGHTS = "model.safetensors";
 
 /** What a packed block's manifest holds. */
 export type PackedBlock = {
-  /** By layer name, without `.weight`. */
-  readonly headers: Readonly<Record<string, LayerHeader>>;
+  /** By layer name, without `.weight`: format and header, see `toRecord`. */
+  readonly headers: Readonly<Record<string, JsonRecord>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
   readonly errors: Readonly<Record<string, number>>;
 };
@@ -42,8 +42,7 @@ export async function* readPackedLayers(
 ): AsyncGenerator<readonly [string, EncodedLayer]> {
   const { headers } = reader.value as PackedBlock;
   for (const { name } of linears) {
-    const tensors = await reader.read(`${name}.safetensors`) as EncodedLayer["tensors"];
-    yield [name, { header: headers[name], tensors }];
+    yield [name, { ...fromRecord(headers[name]), tensors: await reader.read(`${name}.safetensors`) }];
   }
 }
 
@@ -52,13 +51,14 @@ function plan(planning: Planning): Step[] {
   return [...blocks.map((block) => blockStep(planning, block)), modelStep(planning, blocks)];
 }
 
-function blockStep({ spec, tools }: Planning, block: number): Step {
+function blockStep({ spec, tools, recipe }: Planning, block: number): Step {
+  const settings = Object.keys(recipe.stages.pack);
   return {
     id: `pack[${block}]`,
     stage: "pack",
     block,
     version: pack.version,
-    reads: ["stages.pack.mask", "stages.pack.scales"],
+    reads: settings.map((name) => `stages.pack.${name}`),
     facts: { code: tools.sources.pack },
     inputs: { quantized: quantizedLayers(block) },
     outputs: { layers: { retain: "keep", bytes: 0.4 * blockWeights(spec) } },
@@ -67,22 +67,16 @@ function blockStep({ spec, tools }: Planning, block: number): Step {
       const quantized = await context.input("quantized");
       const { layers, errors } = quantized.value as QuantizedBlock;
       const writer = context.output("layers");
-      const options = {
-        mask: context.param<LayerHeader["mask"]>("stages.pack.mask"),
-        scales: context.param<LayerHeader["scales"]>("stages.pack.scales"),
-      };
-      const headers: Record<string, LayerHeader> = {};
+      const options = Object.fromEntries(
+        settings.map((name) => [name, context.param<Json>(`stages.pack.${name}`)]),
+      );
+      const headers: Record<string, JsonRecord> = {};
       for (const [index, { name }] of blockLinears(spec, block).entries()) {
         context.signal.throwIfAborted();
-        const { codes, scales } = await quantized.read(`${name}.safetensors`);
-        const layer: QuantizedLayer = {
-          ...layers[name],
-          codes: codes.data as Uint8Array,
-          scales: scales.data as Float32Array,
-        };
-        const encoded = encodeLayer(layer, options, await tools.pool().pack(layer, options.mask));
-        await writer.write(`${name}.safetensors`, encoded.tensors as Record<Component, Tensor>);
-        headers[name] = encoded.header;
+        const arrays = await quantized.read(`${name}.safetensors`);
+        const encoded = await tools.pool().pack({ ...layers[name], arrays }, options);
+        await writer.write(`${name}.safetensors`, encoded.tensors);
+        headers[name] = toRecord(encoded);
         context.progress(index + 1, Object.keys(layers).length);
       }
       writer.value({ headers, errors });

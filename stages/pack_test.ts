@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { encodeLayer } from "../checkpoints/packed/layer.ts";
+import { contentOf, encodeLayer } from "../checkpoints/packed/planes.ts";
 import { decodeLayer } from "../kernels/binary/decode.ts";
 import { testedDevices } from "../kernels/device_test_support.ts";
-import { packCodes } from "../kernels/packing/pack.ts";
 import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { openDeviceLayers } from "../layers/device_pool.ts";
 import { openLayerPool } from "../layers/pool.ts";
@@ -24,15 +23,15 @@ const pools = [
 ];
 
 for (const { name, open } of pools) {
-  Deno.test(`LayerPool.pack() and decode() give packCodes()'s planes and decodeLayer()'s weights [${name}]`, async () => {
+  Deno.test(`LayerPool.pack() and decode() give encodeLayer()'s bits and decodeLayer()'s weights [${name}]`, async () => {
     const pool = open();
     try {
-      const layer = randomLayer(SHAPE, 3), planes = packCodes(layer, "enumerative");
-      assert.deepEqual(await pool.pack({ ...layer, codes: layer.codes.slice() }, "enumerative"), planes);
-      const encoded = encodeLayer(layer, { mask: "enumerative", scales: "f16" }, planes);
+      const layer = randomLayer(SHAPE, 3), options = { mask: "enumerative", scales: "f16" } as const;
+      const encoded = encodeLayer(layer, options);
+      assert.deepEqual(await pool.pack(contentOf({ ...layer, codes: layer.codes.slice() }), options), encoded);
       assert.deepEqual(await pool.decode(encoded), decodeLayer(layer));
       const broken = layer.codes.with(layer.codes.findIndex((code) => (code & 1) !== 0), 0);
-      await assert.rejects(pool.pack({ ...layer, codes: broken }, "enumerative"), /Cannot pack/);
+      await assert.rejects(pool.pack(contentOf({ ...layer, codes: broken }), options), /Cannot pack/);
       // A failure ends nothing but itself.
       assert.deepEqual(await pool.decode(encoded), decodeLayer(layer));
     } finally {

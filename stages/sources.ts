@@ -25,7 +25,7 @@ export function packSources(device: string): readonly URL[] {
     ...sourcesIn("../kernels/").filter(({ pathname }) =>
       PACKING.test(pathname) || (device === "webgpu" && (PACKING_WEBGPU.test(pathname) || SHARED_WEBGPU.test(pathname)))
     ),
-    new URL("../checkpoints/packed/layer.ts", import.meta.url),
+    new URL("../checkpoints/packed/planes.ts", import.meta.url),
   ];
 }
 

@@ -5,8 +5,8 @@
  * has already moved (`mask_from: updated`), spbo binarizes them, compensate feeds the error on. So one step does the three, reads the
  * parameters of all and credits each with its seconds. With `mask_from: original` the masks are made by steps of fine-search.
  */
-import { scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
-import type { QuantizedLayer } from "../kernels/binary/quantized_layer.ts";
+import type { LayerContent } from "../checkpoints/packed/format.ts";
+import { contentOf } from "../checkpoints/packed/planes.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";
 import { statistics } from "./calibrate.ts";
@@ -18,17 +18,17 @@ import { binarizeReads, layerJobs } from "./layer_jobs.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
 
 /** The stage; see the file's head. */
-export const spbo: Stage = { name: "spbo", version: 1, plan };
+export const spbo: Stage = { name: "spbo", version: 2, plan };
 
-/** Codes and scales of one block's layers, `<layer>.safetensors` each. */
+/** Arrays of one block's quantized layers, `<layer>.safetensors` each. */
 export function quantizedLayers(block: number): OutputRef {
   return from(`spbo[${block}]`, "quantized");
 }
 
 /** What a quantized block's manifest holds. */
 export type QuantizedBlock = {
-  /** By layer name, without `.weight`: everything but codes and scales. */
-  readonly layers: Readonly<Record<string, Omit<QuantizedLayer, "codes" | "scales">>>;
+  /** By layer name, without `.weight`: everything but arrays. */
+  readonly layers: Readonly<Record<string, Omit<LayerContent, "arrays">>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name, on the undamped H. */
   readonly errors: Readonly<Record<string, number>>;
 };
@@ -76,15 +76,11 @@ function blockStep({ spec, tools, identities, recipe, device }: Planning, block:
         onLayer: ({ name }) => context.progress(++done, jobs.length, name),
       });
       const writer = context.output("quantized");
-      const layers: Record<string, Omit<QuantizedLayer, "codes" | "scales">> = {};
+      const layers: Record<string, Omit<LayerContent, "arrays">> = {};
       const errors: Record<string, number> = {};
       for (const { name, layer, error, seconds } of results) {
-        const { codes, scales, ...rest } = layer;
-        const blocks = Math.ceil(layer.cols / layer.groupSize);
-        await writer.write(`${name}.safetensors`, {
-          codes: { dtype: "U8", shape: [layer.rows, layer.cols], data: codes },
-          scales: { dtype: "F32", shape: [layer.rows, blocks, scalesPerBlock(layer)], data: scales },
-        });
+        const { arrays, ...rest } = contentOf(layer);
+        await writer.write(`${name}.safetensors`, arrays);
         layers[name] = rest;
         errors[name] = error;
         for (const [stage, spent] of Object.entries(seconds)) context.spent(stage, spent / tools.pool().workers);

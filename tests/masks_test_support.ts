@@ -1,5 +1,6 @@
 /** Which weights two packed models keep. */
 import { openPacked } from "../checkpoints/packed/open.ts";
+import { layerOf } from "../checkpoints/packed/planes.ts";
 import { KEPT } from "../kernels/binary/quantized_layer.ts";
 
 /** Weights of two packed models, and how many of them only one keeps. */
@@ -19,7 +20,7 @@ export async function maskDifference(a: string, b: string, within = ""): Promise
     let weights = 0, moved = 0;
     for (const name of one.layers.keys()) {
       if (!name.includes(within)) continue;
-      const [x, y] = [(await one.layer(name)).codes, (await other.layer(name)).codes];
+      const [x, y] = [layerOf(await one.layer(name)).codes, layerOf(await other.layer(name)).codes];
       weights += x.length;
       for (let i = 0; i < x.length; i++) moved += (x[i] ^ y[i]) & KEPT;
     }

@@ -12,7 +12,7 @@ Deno.test("run compresses an OPT model, and generate writes with it", async () =
   const runs = join(folder, "runs");
   await succeed("run", [recipe, "--cache", join(folder, "cache"), "--runs", runs]);
   const metrics = metricsOf(lastRun(runs));
-  assert.deepEqual([...metrics.keep].sort(), [3, 4, 4, 5]);
+  assert.deepEqual([...metrics.keep ?? []].sort(), [3, 4, 4, 5]);
   const { original, compressed } = metrics.perplexity.heldout;
   assert.ok(compressed > original && compressed < 2 * original, `${compressed} of ${original}`);
   assert.equal(metrics.layer_error.layers.length, 4 * 6);

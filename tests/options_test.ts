@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { openPacked } from "../checkpoints/packed/open.ts";
+import { layerOf } from "../checkpoints/packed/planes.ts";
 import type { Metrics } from "../report/mod.ts";
 import { type ArtifactCache, executeRun, makePlan, openCache } from "../runner/mod.ts";
 import { loadRecipe } from "../recipes/recipe.ts";
@@ -65,12 +66,13 @@ async function assertSound({ folder, metrics, stages }: Result): Promise<void> {
   for (const { name, error } of metrics.layer_error.layers) assert.ok(error >= 0 && error < 1, `${name}: ${error}`);
   const packed = await openPacked(join(folder, "model"));
   try {
-    for (const [name, header] of packed.layers) {
-      const { codes, rows, cols } = await packed.layer(name);
+    for (const name of packed.layers.keys()) {
+      const { codes, rows, cols, ...facts } = layerOf(await packed.layer(name));
       const weights = await packed.read(`${name}.weight`);
       assert.ok(weights.every((weight, i) => Number.isFinite(weight) && (codes[i] % 2 === 1 || weight === 0)), name);
-      const keep = metrics.keep[Number(/layers\.(\d+)\./.exec(name)?.[1])];
-      assert.equal(header.type, type);
+      const keep = metrics.keep?.[Number(/layers\.(\d+)\./.exec(name)?.[1])];
+      assert.ok(keep !== undefined);
+      assert.equal(facts.type, type);
       const kept = (from: number, to: number) => {
         let count = 0;
         for (let i = from; i < to; i++) count += codes[i] % 2;

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { openPacked } from "../checkpoints/packed/open.ts";
+import { layerOf } from "../checkpoints/packed/planes.ts";
 import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
 import {
   assertSameBytes,
@@ -108,7 +109,7 @@ Deno.test("the quickstart compresses a model, shows it, and is served from the c
     try {
       await packed.verify();
       for (const name of packed.layers.keys()) {
-        const { codes } = await packed.layer(name);
+        const { codes } = layerOf(await packed.layer(name));
         const weights = await packed.read(`${name}.weight`);
         const keep = KEPT[Number(/layers\.(\d+)\./.exec(name)?.[1])];
         let zeros = 0;

@@ -1,5 +1,5 @@
 /** Layers packed, unpacked, and multiplied with while packed. */
-import { encodeLayer } from "../../checkpoints/packed/layer.ts";
+import { encodeLayer } from "../../checkpoints/packed/planes.ts";
 import { type Device, matrix } from "../../kernels/device.ts";
 import { arrangedBytes, arrangeWeights, uploadPacked } from "../../kernels/matvec/matvec_layout.ts";
 import { type MaskCode, packCodes } from "../../kernels/packing/pack.ts";

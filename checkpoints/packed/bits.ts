@@ -1,42 +1,34 @@
 /** What a packed model costs: bits per weight, counted on the bytes of its file, beside the number that papers print. */
-import { openPacked, type PackedCheckpoint } from "./open.ts";
-import type { LayerHeader } from "./layer.ts";
+import type { Component, Formulas, LayerFigures, LayerHeader } from "./format.ts";
+import type { FormatOptions } from "./formats.ts";
+import { openPacked, type PackedCheckpoint, type PackedLayer } from "./open.ts";
 
-/** Stored bits per weight. */
-export interface StoredBits {
-  readonly mask: number;
-  /** First signs of all kept weights, second signs of those in salient columns. */
-  readonly signs: number;
-  /** Segment marks, and the marks of salient columns. */
-  readonly segments: number;
-  readonly scales: number;
-  /** The sum of the four. */
-  readonly total: number;
-}
+/** Stored bits per weight, by component of the format, and their sum. */
+export type StoredBits = Readonly<Record<string, number>> & { readonly total: number };
 
 /** Bits per weight of a layer or of all compressed layers. */
-export interface Bits {
-  /** (1 + r_salient)·N/M: PBS²P arXiv 2502.01705, Eq. 11. */
-  readonly nominal: number;
-  /** N_storing = 2 + 1/b, which the same papers print beside it; b: columns in a group. */
-  readonly storing: number;
+export interface Bits extends Pick<LayerFigures, "nominal" | "storing"> {
   readonly stored: StoredBits;
 }
 
 /** One compressed layer. */
-export interface LayerBits extends Bits {
+export interface LayerBits extends Bits, LayerFigures {
   readonly name: string;
+  readonly format: string;
   readonly header: LayerHeader;
   readonly weights: number;
   /** Stored bytes of all its components. */
   readonly bytes: number;
-  /** Share of its columns that are salient, r_salient. */
-  readonly salientShare: number;
 }
 
-/** A packed model, counted. */
-export interface PackedInspection extends Bits {
+/** A packed model, counted; what layers differ in, or not all of them have, is undefined. */
+export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "groupSize"> {
   readonly layers: readonly LayerBits[];
+  /** Names of the layers' formats. */
+  readonly formats: readonly string[];
+  /** Of all these formats. */
+  readonly components: readonly Component[];
+  readonly formulas: Formulas;
   /** Weights of all compressed layers. */
   readonly weights: number;
   /** Weights and other parameters of the whole model. */
@@ -50,16 +42,16 @@ export interface PackedInspection extends Bits {
 }
 
 /**
- * Counts a packed model; reads its header and the salient marks only.
+ * Counts a packed model; reads its header, and of the layers only what their nominal bits depend on.
  *
  * @param folder as `writePackedModel` left it
  * @throws {InputError} when it is no packed model
  */
-export async function inspectPacked(folder: string): Promise<PackedInspection> {
-  const packed = await openPacked(folder);
+export async function inspectPacked(folder: string, options: FormatOptions = {}): Promise<PackedInspection> {
+  const packed = await openPacked(folder, options);
   try {
     const layers: LayerBits[] = [];
-    for (const [name, header] of packed.layers) layers.push(await inspectLayer(packed, name, header));
+    for (const [name, layer] of packed.layers) layers.push(await inspectLayer(packed, name, layer));
     const weights = layers.reduce((sum, layer) => sum + layer.weights, 0);
     let parameters = 0;
     for (const { shape } of packed.tensors.values()) {
@@ -68,21 +60,25 @@ export async function inspectPacked(folder: string): Promise<PackedInspection> {
     const mean = (of: (layer: Bits) => number) =>
       layers.reduce((sum, layer) => sum + of(layer) * layer.weights, 0) / Math.max(weights, 1);
     const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
+    const formats = [...new Set([...packed.layers.values()].map(({ format }) => format))];
+    const every = formats.flatMap(({ components }) => components);
+    const components = every.filter(({ name }, at) => every.findIndex((other) => other.name === name) === at);
+    const stored = components.map(({ name }) => [name, mean((layer) => layer.stored[name] ?? 0)] as const);
+    const storing = layers.every((layer) => layer.storing !== undefined) && layers.length > 0;
     return {
       layers,
+      formats: formats.map(({ name }) => name),
+      components,
+      formulas: formulasOf(formats),
       weights,
       parameters,
       bytes: packed.bytes,
       parts: { layers: bytes, others: packed.bytes - bytes - packed.headerBytes, header: packed.headerBytes },
+      of: common(layers.map(({ of }) => of)),
+      groupSize: common(layers.map(({ groupSize }) => groupSize)),
       nominal: mean((layer) => layer.nominal),
-      storing: mean((layer) => layer.storing),
-      stored: {
-        mask: mean((layer) => layer.stored.mask),
-        signs: mean((layer) => layer.stored.signs),
-        segments: mean((layer) => layer.stored.segments),
-        scales: mean((layer) => layer.stored.scales),
-        total: mean((layer) => layer.stored.total),
-      },
+      storing: storing ? mean((layer) => layer.storing ?? 0) : undefined,
+      stored: { ...Object.fromEntries(stored), total: mean((layer) => layer.stored.total) },
       model: 8 * packed.bytes / Math.max(parameters, 1),
     };
   } finally {
@@ -90,36 +86,38 @@ export async function inspectPacked(folder: string): Promise<PackedInspection> {
   }
 }
 
-async function inspectLayer(packed: PackedCheckpoint, name: string, header: LayerHeader): Promise<LayerBits> {
-  const { rows, cols, keep, of, type, groupSize } = header;
-  const weights = rows * cols;
-  const marks = await packed.component(name, "salient");
-  const salientShare = marks === undefined ? 0 : ones(marks.data) / cols;
-  const bits = (...components: readonly Parameters<PackedCheckpoint["componentBytes"]>[1][]) =>
-    components.reduce((sum, component) => sum + 8 * packed.componentBytes(name, component), 0) / weights;
-  const stored = {
-    mask: bits("mask"),
-    signs: bits("signs", "second_signs"),
-    segments: bits("segments", "salient"),
-    scales: bits("scales"),
-  };
-  const total = stored.mask + stored.signs + stored.segments + stored.scales;
+async function inspectLayer(
+  packed: PackedCheckpoint,
+  name: string,
+  { format, header }: PackedLayer,
+): Promise<LayerBits> {
+  const weights = header.rows * header.cols;
+  const stored = format.components.map((component) => {
+    const bytes = component.planes.reduce((sum, plane) => sum + packed.planeBytes(name, plane), 0);
+    return [component.name, 8 * bytes / weights] as const;
+  });
+  const total = stored.reduce((sum, [, bits]) => sum + bits, 0);
   return {
     name,
+    format: format.name,
     header,
     weights,
     bytes: Math.round(total * weights / 8),
-    salientShare,
-    nominal: (1 + salientShare) * (type === "none" ? 1 : keep / of),
-    storing: 2 + 1 / groupSize,
-    stored: { ...stored, total },
+    ...await format.figures({ header, plane: (plane) => packed.plane(name, plane) }),
+    stored: { ...Object.fromEntries(stored), total },
   };
 }
 
-function ones(words: ArrayLike<number | bigint>): number {
-  let count = 0;
-  for (let i = 0; i < words.length; i++) {
-    for (let word = Number(words[i]); word > 0; word = Math.floor(word / 2)) count += word % 2;
-  }
-  return count;
+function formulasOf(formats: PackedLayer["format"][]): Formulas {
+  const join = (texts: readonly (string | undefined)[]) =>
+    [...new Set(texts.filter((text) => text !== undefined))].join("; ");
+  const storing = join(formats.map(({ formulas }) => formulas.storing));
+  return {
+    nominal: join(formats.map(({ formulas }) => formulas.nominal)),
+    ...(storing === "" ? {} : { storing }),
+  };
+}
+
+function common(values: readonly (number | undefined)[]): number | undefined {
+  return values.every((value) => value === values[0]) ? values[0] : undefined;
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { KEPT, SECOND_SIGN } from "../../kernels/binary/quantized_layer.ts";
 import { randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import { inspectPacked } from "./bits.ts";
-import { encodeLayer } from "./layer.ts";
+import { encodeLayer } from "./planes.ts";
 import { writePackedModel } from "./write.ts";
 
 const SHAPE = { rows: 64, cols: 512, groupSize: 128, of: 8, type: "semi-structured", segments: 3 } as const;
@@ -27,7 +27,7 @@ Deno.test("inspectPacked() counts bits by component on the bytes of the file", a
     });
     const { layers: [a, b], ...all } = await inspectPacked(folder);
 
-    assert.deepEqual([a.nominal, a.salientShare, a.storing], [0.5, 0, 2 + 1 / 128]);
+    assert.deepEqual([a.nominal, a.shares.salient, a.storing], [0.5, 0, 2 + 1 / 128]);
     assert.equal(a.stored.scales, 16 * 6 / 128);
     assert.equal(a.stored.signs, 0.5);
     // 64 patterns a row: nine tiles of seven in 43 bits, one of one in 7.
@@ -36,7 +36,7 @@ Deno.test("inspectPacked() counts bits by component on the bytes of the file", a
     const columns = new Set<number>();
     salient.codes.forEach((code, i) => code & KEPT && code >>> 3 === 0 && columns.add(i % 512));
     const twice = salient.codes.filter((code) => code & KEPT && code >>> 3 === 0).length;
-    assert.equal(b.salientShare, columns.size / 512);
+    assert.equal(b.shares.salient, columns.size / 512);
     assert.ok(columns.size > 0 && salient.codes.some((code) => code & SECOND_SIGN));
     assert.equal(b.nominal, (1 + columns.size / 512) * 0.75);
     assert.equal(b.stored.mask, 1);

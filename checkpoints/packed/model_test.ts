@@ -9,7 +9,8 @@ import type { QuantizedLayer } from "../../kernels/binary/quantized_layer.ts";
 import { randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import { openCheckpoint } from "../open.ts";
 import { inspectPacked } from "./bits.ts";
-import { type EncodedLayer, encodeLayer } from "./layer.ts";
+import type { EncodedLayer } from "./format.ts";
+import { encodeLayer } from "./planes.ts";
 import { uncompressedTensors, writePackedModel } from "./write.ts";
 
 Deno.test("writePackedModel() keeps what is not compressed, bit by bit, and its file is as large as its parts", async () => {

@@ -3,34 +3,39 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
-import { decodeLayer } from "../../kernels/binary/decode.ts";
-import type { QuantizedLayer } from "../../kernels/binary/quantized_layer.ts";
 import { type ByteSource, openFile } from "../../files/byte_source.ts";
 import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "../checkpoint.ts";
 import { type FileHashes, hashFile, inMemoryHashes } from "../../files/file_hashes.ts";
 import { assertFinite } from "../finite.ts";
 import { identityOf, placed } from "../identity.ts";
 import { InputError } from "../../files/input_error.ts";
-import { type Component, COMPONENTS, LayerHeader, restoreLayer } from "./layer.ts";
+import type { EncodedLayer, LayerContent, LayerFormat, LayerHeader } from "./format.ts";
+import { formatOf, type FormatOptions, FORMATS, fromRecord } from "./formats.ts";
 import { PACKED_FILES, PACKED_VERSION } from "./write.ts";
 import { type Header, parseHeader, readTensor, type Tensor, toFloat32 } from "../../files/safetensors.ts";
+
+/** How a layer is packed. */
+export interface PackedLayer {
+  readonly format: LayerFormat;
+  readonly header: LayerHeader;
+}
 
 /** A packed model that is open for reading. */
 export interface PackedCheckpoint extends Checkpoint {
   readonly format: "packed";
   /** Compressed layers by name, without `.weight`. */
-  readonly layers: ReadonlyMap<string, LayerHeader>;
+  readonly layers: ReadonlyMap<string, PackedLayer>;
   /** What was compressed, as written. */
   readonly source: JsonObject;
   /**
-   * A layer's codes and scales.
+   * A layer, unpacked.
    * @throws {InputError} when there is no such layer or its tensors are corrupt
    */
-  layer(name: string): Promise<QuantizedLayer>;
-  /** Stored bytes of one component of a layer; 0 where it needs none. */
-  componentBytes(name: string, component: Component): number;
-  /** One component of a layer as it is stored; undefined where it needs none. */
-  component(name: string, component: Component): Promise<Tensor | undefined>;
+  layer(name: string): Promise<LayerContent>;
+  /** Stored bytes of one plane of a layer; 0 where it needs none. */
+  planeBytes(name: string, plane: string): number;
+  /** One plane of a layer as it is stored; undefined where it needs none. */
+  plane(name: string, plane: string): Promise<Tensor | undefined>;
   /** Bytes before the tensors: names, shapes and layer headers. */
   readonly headerBytes: number;
   /**
@@ -41,8 +46,8 @@ export interface PackedCheckpoint extends Checkpoint {
 }
 
 const Metadata = z.object({ format: z.literal("pbs2p"), version: z.string(), layers: z.string(), source: z.string() });
-const Layers = z.record(z.string(), LayerHeader);
 const Json = z.record(z.string(), z.unknown());
+const Layers = z.record(z.string(), Json);
 
 /** Bytes hashed at once. */
 const CHUNK = 1 << 24;
@@ -52,11 +57,11 @@ const CHUNK = 1 << 24;
  *
  * @param folder as `writePackedModel` left it
  * @param options `hashes`: memo of the file's hash
- * @throws {InputError} when a file is missing, truncated or malformed, or of a version this program does not know
+ * @throws {InputError} when a file is missing, truncated or malformed, or of a version or format this program does not know
  */
 export async function openPacked(
   folder: string,
-  { hashes = inMemoryHashes() }: { readonly hashes?: FileHashes } = {},
+  { hashes = inMemoryHashes(), formats = FORMATS }: FormatOptions & { readonly hashes?: FileHashes } = {},
 ): Promise<PackedCheckpoint> {
   const path = join(folder, PACKED_FILES.weights);
   const source = await openFile(path);
@@ -64,8 +69,8 @@ export async function openPacked(
     const header = await parseHeader(source);
     const config = await readJson(join(folder, PACKED_FILES.config));
     const sha256 = () => hashFile(path, hashes);
-    const described = { config, tokenizer: await readTokenizer(folder), label: basename(resolve(folder)), sha256 };
-    return makeCheckpoint(source, header, described);
+    const tokenizer = await readTokenizer(folder);
+    return makeCheckpoint(source, header, { config, tokenizer, label: basename(resolve(folder)), sha256, formats });
   } catch (error) {
     await source.close();
     throw error;
@@ -76,27 +81,35 @@ interface Described {
   readonly config: JsonObject;
   readonly tokenizer: TokenizerSource | undefined;
   readonly label: string;
+  readonly formats: readonly LayerFormat[];
   sha256(): Promise<string>;
 }
 
 function makeCheckpoint(
   source: ByteSource,
   header: Header,
-  { config, tokenizer, label, sha256 }: Described,
+  { config, tokenizer, label, formats, sha256 }: Described,
 ): PackedCheckpoint {
-  const { layers, origin } = readMetadata(source, header);
+  const { layers, origin } = readMetadata(source, header, formats);
   const tensors = describeTensors(source, header, layers);
-  const readComponent = async (name: string, component: Component) => {
-    const full = `${name}.${component}`;
+  const readPlane = async (name: string, plane: string) => {
+    const full = `${name}.${plane}`;
     return header.tensors.has(full) ? await readTensor(source, header, full) : undefined;
   };
-  const readLayer = async (name: string) => {
+  const readLayer = async <R>(
+    name: string,
+    use: (format: LayerFormat, encoded: EncodedLayer) => R | Promise<R>,
+  ): Promise<R> => {
     const layer = layers.get(name);
     if (layer === undefined) throw new InputError(`Cannot read layer "${name}" of ${label}: it is not a packed layer`);
-    const components: Partial<Record<Component, Tensor>> = {};
-    for (const component of COMPONENTS) components[component] = await readComponent(name, component);
+    const { format } = layer;
+    const planes: Record<string, Tensor> = {};
+    for (const plane of format.planes) {
+      const tensor = await readPlane(name, plane);
+      if (tensor !== undefined) planes[plane] = tensor;
+    }
     try {
-      return restoreLayer({ header: layer, tensors: components });
+      return await use(format, { format: format.name, header: layer.header, tensors: planes });
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
       throw new InputError(`Cannot read layer "${name}" of ${label}: ${cause.message}`, { cause });
@@ -114,11 +127,11 @@ function makeCheckpoint(
     local: true,
     layers,
     source: origin,
-    layer: readLayer,
-    component: readComponent,
+    layer: (name) => readLayer(name, (format, encoded) => format.unpack(encoded)),
+    plane: readPlane,
     headerBytes: header.dataBegin,
-    componentBytes(name, component) {
-      const entry = header.tensors.get(`${name}.${component}`);
+    planeBytes(name, plane) {
+      const entry = header.tensors.get(`${name}.${plane}`);
       return entry === undefined ? 0 : entry.end - entry.begin;
     },
     async verify() {
@@ -136,7 +149,7 @@ function makeCheckpoint(
       const layer = packedName(name, layers);
       const values = layer === undefined
         ? toFloat32(await readTensor(source, header, name))
-        : decodeLayer(await readLayer(layer));
+        : await readLayer(layer, (format, encoded) => format.decode(encoded));
       return assertFinite(values, name, label);
     },
     close: () => void source.close(),
@@ -146,7 +159,8 @@ function makeCheckpoint(
 function readMetadata(
   { label }: ByteSource,
   { metadata }: Header,
-): { readonly layers: ReadonlyMap<string, LayerHeader>; readonly origin: JsonObject } {
+  formats: readonly LayerFormat[],
+): { readonly layers: ReadonlyMap<string, PackedLayer>; readonly origin: JsonObject } {
   const parsed = Metadata.safeParse(metadata);
   if (!parsed.success) {
     throw new InputError(`Cannot open ${label} as a packed model: its metadata are not those of format "pbs2p"`);
@@ -158,11 +172,14 @@ function readMetadata(
     );
   }
   try {
-    return {
-      layers: new Map(Object.entries(Layers.parse(JSON.parse(layers)))),
-      origin: Json.parse(JSON.parse(source)),
-    };
+    const records = Object.entries(Layers.parse(JSON.parse(layers)));
+    const read = records.map(([name, record]): [string, PackedLayer] => {
+      const { format, header } = fromRecord(record, formats);
+      return [name, { format: formatOf(format, formats), header }];
+    });
+    return { layers: new Map(read), origin: Json.parse(JSON.parse(source)) };
   } catch (cause) {
+    if (cause instanceof InputError) throw new InputError(`Cannot open ${label}: ${cause.message}`, { cause });
     throw new InputError(`Cannot open ${label}: the list of packed layers is malformed`, { cause });
   }
 }
@@ -171,33 +188,34 @@ function readMetadata(
 function describeTensors(
   { label }: ByteSource,
   header: Header,
-  layers: ReadonlyMap<string, LayerHeader>,
+  layers: ReadonlyMap<string, PackedLayer>,
 ): ReadonlyMap<string, TensorInfo> {
   const tensors = new Map<string, TensorInfo>();
-  const components = new Set<string>();
-  for (const [layer, { rows, cols }] of layers) {
+  const planes = new Set<string>();
+  for (const [layer, { format, header: { rows, cols } }] of layers) {
     let bytes = 0;
-    for (const component of COMPONENTS) {
-      const full = `${layer}.${component}`;
+    for (const plane of format.planes) {
+      const full = `${layer}.${plane}`;
       const entry = header.tensors.get(full);
       if (entry !== undefined) bytes += entry.end - entry.begin;
-      components.add(full);
+      planes.add(full);
     }
-    if (!header.tensors.has(`${layer}.scales`)) {
-      throw new InputError(`Cannot open ${label}: packed layer "${layer}" has no tensor "${layer}.scales"`);
+    const missing = format.required.find((plane) => !header.tensors.has(`${layer}.${plane}`));
+    if (missing !== undefined) {
+      throw new InputError(`Cannot open ${label}: packed layer "${layer}" has no tensor "${layer}.${missing}"`);
     }
     const name = `${layer}.weight`;
     tensors.set(name, { name, dtype: "PBS2P", shape: [rows, cols], bytes });
   }
   for (const [name, { dtype, shape, begin, end }] of header.tensors) {
-    if (components.has(name)) continue;
+    if (planes.has(name)) continue;
     if (tensors.has(name)) throw new InputError(`Cannot open ${label}: "${name}" is there packed and unpacked`);
     tensors.set(name, { name, dtype, shape, bytes: end - begin });
   }
   return tensors;
 }
 
-function packedName(name: string, layers: ReadonlyMap<string, LayerHeader>): string | undefined {
+function packedName(name: string, layers: ReadonlyMap<string, PackedLayer>): string | undefined {
   const layer = name.endsWith(".weight") ? name.slice(0, -".weight".length) : "";
   return layers.has(layer) ? layer : undefined;
 }

@@ -2,17 +2,18 @@
  * Writes the packed model: a folder of one safetensors file, config.json and the tokenizer. The file's bytes are the claim; all that
  * is needed to read it is in its own header, so that it can be moved without the rest.
  *
- * Tensors of a compressed layer `<name>`: `<name>.mask`, `.signs`, `.second_signs`, `.segments`, `.salient` (U32, see `kernels/pack.ts`;
- * absent where they need no bits) and `<name>.scales` (F16 or F32, [rows, column blocks, scales of a block]). All others are as
- * they were. Metadata: `format` is "pbs2p", `version`, `layers` (JSON: `LayerHeader` by layer name), `source` (JSON: what was
- * compressed) and `data_sha256` (of all bytes after the header).
+ * Tensors of a compressed layer `<name>`: `<name>.<plane>` for each plane of its format that needs bits (bit planes: see `planes.ts`). All
+ * others are as they were. Metadata: `format` is "pbs2p", `version`, `layers` (JSON by layer name: the header of its format, with the
+ * format's name where it is not bit planes), `source` (JSON: what was compressed) and `data_sha256` (of all bytes after the header).
  */
 import { createHash } from "node:crypto";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toFloat16 } from "../../files/float16.ts";
+import type { JsonRecord } from "../../files/json.ts";
 import type { Checkpoint, JsonObject, TokenizerSource } from "../checkpoint.ts";
-import { COMPONENTS, type EncodedLayer, type LayerHeader } from "./layer.ts";
+import type { EncodedLayer, LayerFormat } from "./format.ts";
+import { formatOf, type FormatOptions, FORMATS, toRecord } from "./formats.ts";
 import type { Tensor } from "../../files/safetensors.ts";
 
 /** Raised whenever older readers cannot read what is written. */
@@ -54,15 +55,19 @@ const CHUNK = 1 << 24;
  * Writes a packed model, holding one layer at a time; the weights appear under their name only when they are complete.
  *
  * @param folder made if needed
- * @throws {RangeError} when two tensors have one name
+ * @throws {RangeError} when two tensors have one name, or a layer has one that is no plane of its format
  */
-export async function writePackedModel(folder: string, content: PackedContent): Promise<PackedFile> {
+export async function writePackedModel(
+  folder: string,
+  content: PackedContent,
+  { formats = FORMATS }: FormatOptions = {},
+): Promise<PackedFile> {
   await mkdir(folder, { recursive: true });
   const path = join(folder, PACKED_FILES.weights);
   const data = `${path}.data`;
   const part = `${path}.part`;
   try {
-    const header = await writeData(data, content);
+    const header = await writeData(data, content, formats);
     const written = await joinFiles(part, header, data);
     await writeCompanions(folder, content);
     await rename(part, path);
@@ -100,9 +105,13 @@ export async function* uncompressedTensors(
 }
 
 /** Writes all tensors' bytes one after another. @returns the safetensors header for them */
-async function writeData(path: string, content: PackedContent): Promise<Uint8Array> {
+async function writeData(
+  path: string,
+  content: PackedContent,
+  formats: readonly LayerFormat[],
+): Promise<Uint8Array> {
   const entries: Record<string, unknown> = {};
-  const headers: Record<string, LayerHeader> = {};
+  const records: Record<string, JsonRecord> = {};
   const hash = createHash("sha256");
   const file = await open(path, "w");
   let end = 0;
@@ -119,11 +128,18 @@ async function writeData(path: string, content: PackedContent): Promise<Uint8Arr
     entries[name] = { dtype, shape, data_offsets: [begin, end] };
   };
   try {
-    for await (const [name, { header, tensors }] of content.layers) {
-      headers[name] = header;
-      for (const component of COMPONENTS) {
-        const tensor = tensors[component];
-        if (tensor !== undefined) await append(`${name}.${component}`, tensor);
+    for await (const [name, layer] of content.layers) {
+      records[name] = toRecord(layer);
+      const { planes } = formatOf(layer.format, formats);
+      const stray = Object.keys(layer.tensors).find((plane) => !planes.includes(plane));
+      if (stray !== undefined) {
+        throw new RangeError(
+          `Cannot write tensor "${stray}" of layer "${name}" as format ${layer.format} has ${planes.join(", ")}`,
+        );
+      }
+      for (const plane of planes) {
+        const tensor = layer.tensors[plane];
+        if (tensor !== undefined) await append(`${name}.${plane}`, tensor);
       }
     }
     for await (const [name, tensor] of content.others) await append(name, tensor);
@@ -133,7 +149,7 @@ async function writeData(path: string, content: PackedContent): Promise<Uint8Arr
   entries.__metadata__ = {
     format: "pbs2p",
     version: `${PACKED_VERSION}`,
-    layers: JSON.stringify(headers),
+    layers: JSON.stringify(records),
     source: JSON.stringify(content.source),
     data_sha256: hash.digest("hex"),
   };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { encodeLayer } from "../../checkpoints/packed/layer.ts";
+import { encodeLayer } from "../../checkpoints/packed/planes.ts";
 import { openCpuDevice } from "../cpu.ts";
 import { arrangedBytes, arrangeWeights } from "./matvec_layout.ts";
 import { checkProduct, N_OF_M } from "../packing/packed_test_support.ts";

@@ -1,0 +1,62 @@
+/** The formats of packed layers that this version knows: a new one is a file beside `planes.ts` and a line here. */
+import { InputError } from "../../files/input_error.ts";
+import type { JsonRecord } from "../../files/json.ts";
+import type { LayerFormat, LayerHeader } from "./format.ts";
+import { planes } from "./planes.ts";
+
+/** All formats. */
+export const FORMATS: readonly LayerFormat[] = [planes];
+
+/** Which formats are looked among; default: all there are. */
+export interface FormatOptions {
+  readonly formats?: readonly LayerFormat[];
+}
+
+/** Format and header of a layer, without its tensors. */
+export interface LayerInfo {
+  readonly format: string;
+  readonly header: LayerHeader;
+}
+
+/**
+ * The format of that name.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(formatOf("planes").name, "planes");
+ * assert.throws(() => formatOf("x"), /format "x": this version knows planes; use a newer pbs2p/);
+ * ```
+ * @throws {InputError} when there is none
+ */
+export function formatOf(name: string, formats: readonly LayerFormat[] = FORMATS): LayerFormat {
+  const found = formats.find((format) => format.name === name);
+  if (found !== undefined) return found;
+  const known = formats.map((format) => format.name).join(", ");
+  throw new InputError(`Cannot read layers of format "${name}": this version knows ${known}; use a newer pbs2p`);
+}
+
+/**
+ * A layer's format and header as one JSON object, its keys sorted: files do not depend on how a header was made. Bit planes came first
+ * and are not named.
+ */
+export function toRecord({ format, header }: LayerInfo): JsonRecord {
+  const record = format === planes.name ? header : { format, ...header };
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+/**
+ * Reads what `toRecord` made.
+ *
+ * @param record untrusted
+ * @throws {InputError} when the format is unknown
+ * @throws {z.ZodError} when it is no header of its format
+ */
+export function fromRecord(
+  record: Readonly<Record<string, unknown>>,
+  formats: readonly LayerFormat[] = FORMATS,
+): LayerInfo {
+  const { format: name = planes.name, ...rest } = record;
+  const format = formatOf(typeof name === "string" ? name : JSON.stringify(name), formats);
+  return { format: format.name, header: format.header.parse(rest) };
+}
