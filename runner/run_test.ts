@@ -267,7 +267,7 @@ Deno.test("executeRun() heals inputs that are damaged or deleted while it runs, 
       let hit = 0;
       const pipeline = tamperWith("calibrate[2]", async (context, honest) => {
         const hidden = await context.input("hidden");
-        const path = hidden.path("hidden.safetensors");
+        const path = await hidden.path("hidden.safetensors");
         if (hit++ === 0) {
           if (damage === "flip") flipByte(path, 99);
           else if (damage === "delete") Deno.removeSync(join(path, ".."), { recursive: true });
@@ -293,7 +293,7 @@ Deno.test("executeRun() does not let a step swallow damage", () =>
     let hit = 0;
     const pipeline = tamperWith("spbo[1]", async (context, honest) => {
       const stats = await context.input("stats");
-      if (hit++ === 0) flipByte(stats.path("stats.safetensors"), 77);
+      if (hit++ === 0) flipByte(await stats.path("stats.safetensors"), 77);
       await honest(context).catch(() => {});
       if (hit === 1) context.output("codes").value("wrong");
     });
@@ -305,7 +305,7 @@ Deno.test("executeRun() does not let a step swallow damage", () =>
 Deno.test("executeRun() gives up on an artifact that is damaged again and again, with exit code 6", () =>
   withCache(async (cache) => {
     const pipeline = tamperWith("spbo[1]", async (context, honest) => {
-      flipByte((await context.input("stats")).path("stats.safetensors"), 77);
+      flipByte(await (await context.input("stats")).path("stats.safetensors"), 77);
       await honest(context);
     });
     const { outcome, exit, error } = await runIn(cache, recipeWith(), { pipeline });
