@@ -136,7 +136,7 @@ export class Draft implements ArtifactWriter {
     const before = stateOf(path);
     const content = await this.#checked.read(path, patience);
     if (content === undefined) throw missing();
-    if (before?.print === stateOf(path)?.print) this.#note(name, before);
+    this.#note(name, before?.print === stateOf(path)?.print ? before : undefined);
     return { name, ...content };
   }
 
