@@ -1,7 +1,7 @@
 /** Content hashes of local files, remembered so that large weights are hashed once. */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { hashContent, tellHashing } from "./hash_content.ts";
 import { InputError } from "./input_error.ts";
 
 /** What tells one state of a file from another; never part of a content key. */
@@ -19,6 +19,8 @@ export interface FileStat {
 export interface FileHashes {
   get(file: FileStat): string | undefined;
   set(file: FileStat, sha256: string): void;
+  /** Told how far a large file is hashed that is not known yet. */
+  readonly tell?: (message: string) => void;
 }
 
 /** A change within this time might not move the modification time on every file system. */
@@ -32,7 +34,8 @@ export function inMemoryHashes(): FileHashes {
 }
 
 /**
- * The sha256 of a file's bytes, streamed, or from the memo when the file has not changed.
+ * The sha256 of a file's bytes, streamed, or from the memo when the file has not changed. Nothing waits for it: see
+ * `hashContent`.
  *
  * @example
  * ```ts
@@ -40,16 +43,21 @@ export function inMemoryHashes(): FileHashes {
  * assert.match(await hashFile("configs/models/tiny-llama/config.json", inMemoryHashes()), /^[0-9a-f]{64}$/);
  * ```
  * @param hashes remembered only for files whose last change is some seconds old
+ * @param options `signal`: ends hashing
  * @returns hex
  * @throws {InputError} when the file cannot be read or changes meanwhile
  */
-export async function hashFile(path: string, hashes: FileHashes): Promise<string> {
+export async function hashFile(
+  path: string,
+  hashes: FileHashes,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<string> {
   const before = await fileStat(path);
   const known = hashes.get(before);
   if (known !== undefined) return known;
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(before.path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-  const sha256 = hash.digest("hex");
+  const { tell } = hashes;
+  const onChunk = tell && tellHashing(basename(path), { total: before.size, tell });
+  const { sha256 } = await hashContent(before.path, { signal, onChunk });
   const after = await fileStat(path);
   if (after.size !== before.size || after.mtime !== before.mtime || after.inode !== before.inode) {
     throw new InputError(`Cannot hash ${path}: the file changed while it was read; try again when it is complete`);

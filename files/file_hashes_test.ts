@@ -61,3 +61,16 @@ Deno.test("hashFile() does not remember a file that changed just now", () =>
 
 Deno.test("hashFile() names a file that is missing", () =>
   assert.rejects(hashFile("none.bin", inMemoryHashes()), { name: "InputError", message: /none\.bin/ }));
+
+Deno.test("hashFile() tells how far a large file is hashed, and ends when it is aborted", () =>
+  withFile(async (path) => {
+    const controller = new AbortController();
+    await Deno.truncate(path, 3 * 2 ** 28);
+    const told: string[] = [];
+    const tell = (message: string) => {
+      told.push(message);
+      if (told.length === 2) controller.abort(new Error("stop"));
+    };
+    await assert.rejects(hashFile(path, { ...inMemoryHashes(), tell }, { signal: controller.signal }), /^Error: stop$/);
+    assert.deepEqual(told, ["hashing weights.bin, 0.3 of 0.8 GB", "hashing weights.bin, 0.5 of 0.8 GB"]);
+  }));

@@ -21,5 +21,6 @@ export function withoutReading(hashes: FileHashes, unseen: (file: FileStat) => v
       return `unseen:${file.path}:${file.size}:${file.mtime}:${file.inode}`;
     },
     set: (file, sha256) => hashes.set(file, sha256),
+    tell: hashes.tell,
   };
 }

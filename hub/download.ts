@@ -1,8 +1,9 @@
 /** Files of the hub on this disk: resumable, verified, and safe when several processes want the same one. */
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { hashFile, inMemoryHashes, rememberHash } from "../files/file_hashes.ts";
+import { tellHashing } from "../files/hash_content.ts";
 import { InputError } from "../files/input_error.ts";
 import { type HubAccess, pause, request, SilenceError, unreachable } from "./access.ts";
 import { fileUrl } from "./remote_file.ts";
@@ -75,7 +76,10 @@ export async function downloadDatasetFile(
 async function isIntact(target: string, file: HubFile, access: HubAccess): Promise<boolean> {
   const found = await stat(target).catch(() => undefined);
   if (found === undefined || found.size !== file.size) return false;
-  if (file.sha256 !== undefined) return await hashFile(target, access.hashes ?? inMemoryHashes()) === file.sha256;
+  if (file.sha256 !== undefined) {
+    const { hashes = inMemoryHashes(), signal } = access;
+    return await hashFile(target, hashes, { signal }) === file.sha256;
+  }
   return hashOf(file).update(await readFile(target)).digest("hex") === file.oid;
 }
 
@@ -109,7 +113,7 @@ async function fill(part: Deno.FsFile, repo: HubRepo, file: HubFile, access: Hub
   const expected = file.sha256 ?? file.oid;
   for (let round = 0; round < 2; round++) {
     const hash = hashOf(file);
-    let done = await hashExisting(part, file.size, hash);
+    let done = await hashExisting(part, file, { hash, access });
     if (done < file.size) done = await receive(part, repo, file, access, hash, done);
     if (hash.digest("hex") === expected) return;
     access.warn?.(`${what}: ${done} bytes came, but not the right ones; downloading it again`);
@@ -161,7 +165,12 @@ async function receive(
 }
 
 /** Feeds what is there already to the hash and leaves the file's cursor at its end. */
-async function hashExisting(part: Deno.FsFile, size: number, hash: Hash): Promise<number> {
+async function hashExisting(
+  part: Deno.FsFile,
+  { path, size }: HubFile,
+  { hash, access: { signal, progress } }: { readonly hash: Hash; readonly access: HubAccess },
+): Promise<number> {
+  const onChunk = progress && tellHashing(basename(path), { total: size, tell: progress });
   if ((await part.stat()).size > size) await part.truncate(0);
   await part.seek(0, Deno.SeekMode.Start);
   const buffer = new Uint8Array(CHUNK);
@@ -169,8 +178,10 @@ async function hashExisting(part: Deno.FsFile, size: number, hash: Hash): Promis
   for (;;) {
     const count = await part.read(buffer);
     if (count === null) return done;
+    signal?.throwIfAborted();
     hash.update(buffer.subarray(0, count));
     done += count;
+    onChunk?.(done);
   }
 }
 

@@ -20,7 +20,7 @@ export async function writeResult(planning: Planning, context: FinishContext): P
   const folder = join(context.folder, "model");
   await mkdir(folder, { recursive: true });
   const model = await context.input(PACKED_MODEL);
-  for (const file of model.files) await copyFile(model.path(file), join(folder, file));
+  for (const file of model.files) await copyFile(await model.path(file), join(folder, file));
   const metrics = await measure(planning, context, folder);
   await writeFile(join(context.folder, "metrics.json"), `${JSON.stringify(metrics, null, 2)}\n`);
   // The charts' library loads for longer than the rest of a cached run takes.

@@ -46,7 +46,7 @@ export async function openSubject(
 ): Promise<Subject> {
   const { purpose, hashes: memo = inMemoryHashes(), cache, warn = () => {}, progress = () => {} } = options;
   const device = await machine.chooseDevice(options.device);
-  const hashes = purpose === "run" ? memo : withoutReading(memo, ({ path, size }) =>
+  const hashes = purpose === "run" ? { ...memo, tell: progress } : withoutReading(memo, ({ path, size }) =>
     warn(
       `${basename(path)} (${
         (size / 1e9).toFixed(2)

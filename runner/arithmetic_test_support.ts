@@ -158,10 +158,11 @@ export function openArithmetic(
       const perplexity = (await input({ step: "evaluate", output: "perplexity" })).value;
       const model = await input({ step: "evaluate", output: "model" });
       Deno.mkdirSync(join(folder, "model"), { recursive: true });
-      Deno.copyFileSync(model.path("model/text.txt"), join(folder, "model", "text.txt"));
+      Deno.copyFileSync(await model.path("model/text.txt"), join(folder, "model", "text.txt"));
       for (let block = 0; block < blocks; block++) {
         const codes = await input({ step: `spbo[${block}]`, output: "codes" });
-        Deno.copyFileSync(codes.path("codes.safetensors"), join(folder, "model", `codes-${block}.safetensors`));
+        const path = await codes.path("codes.safetensors");
+        Deno.copyFileSync(path, join(folder, "model", `codes-${block}.safetensors`));
       }
       Deno.writeTextFileSync(join(folder, "metrics.json"), JSON.stringify({ perplexity: { test: perplexity } }));
     },

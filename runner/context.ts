@@ -17,6 +17,8 @@ export interface Session {
   readonly drafts: ReadonlyMap<string, Draft>;
   /** Seconds credited to stages. */
   readonly spent: ReadonlyMap<string, number>;
+  /** Tells in the journal how far a large file is hashed; the step's progress stays as it is. */
+  readonly tell: (message: string) => void;
   /** The first damage that was met among the inputs, even if the step went on. */
   readonly damage: () => CorruptArtifactError | undefined;
   /** Refuses whatever the step still tries, such as when it was given up. */
@@ -49,6 +51,9 @@ export function openSession(
   const open = () => {
     if (ended) throw new Error(`Cannot go on with step "${step.id}" as it has ended`);
   };
+  let reached = { done: 0, total: 1 };
+  const tell = (note: string) => emit({ type: "step-progress", step: step.id, ...reached, note });
+  const report = (error: CorruptArtifactError) => damage ??= error;
   const context: StepContext = {
     signal,
     param<T>(path: string): T {
@@ -62,7 +67,7 @@ export function openSession(
     async input(name) {
       open();
       if (!Object.hasOwn(inputs, name)) refuse("take input", name, "inputs", Object.keys(inputs));
-      return await Promise.resolve(cache.read(inputs[name], (error) => damage ??= error));
+      return await Promise.resolve(cache.read(inputs[name], { signal, tell, report }));
     },
     output(name) {
       open();
@@ -73,6 +78,7 @@ export function openSession(
     },
     progress(done, total, note) {
       open();
+      reached = { done, total };
       emit({ type: "step-progress", step: step.id, done, total, ...(note === undefined ? {} : { note }) });
     },
     measure(values) {
@@ -84,5 +90,5 @@ export function openSession(
       spent.set(stage, (spent.get(stage) ?? 0) + seconds);
     },
   };
-  return { context, drafts, spent, damage: () => damage, end: () => void (ended = true) };
+  return { context, drafts, spent, tell, damage: () => damage, end: () => void (ended = true) };
 }

@@ -140,7 +140,7 @@ Deno.test("makePlan() says corrupt of what was changed behind the cache's back, 
   inCache(async (cache) => {
     await run(cache, {});
     const key = cache.list().find(({ step }) => step === "spbo[1]")?.key ?? "";
-    const path = cache.read(key).path("codes.safetensors");
+    const path = await cache.read(key).path("codes.safetensors");
     Deno.writeFileSync(path, Deno.readFileSync(path).map((byte, at) => at === 90 ? byte ^ 1 : byte));
     const plan = await planOf(cache, {});
     assert.deepEqual(whys(plan), { "spbo[1]": { field: "corrupt" } });

@@ -133,6 +133,8 @@ class Run {
       if (this.#plan.until === undefined) await this.#finish();
       this.#dropUnneeded(this.#graph.values());
     } catch (error) {
+      // Hashing ends with the signal's reason.
+      if (this.#signal.aborted && error === this.#signal.reason) return this.#stopped(new InterruptedError());
       return this.#stopped(asNoSpace(error, this.#cache.folder, 0) ?? asError(error));
     } finally {
       this.#memory.stop();
@@ -149,7 +151,8 @@ class Run {
     // Pinned before looking, so that nothing that is seen goes away; and seen again, as other runs may have gone on.
     const all = outputKeys(this.#graph);
     this.#cache.pin(run, all);
-    const damaged = await this.#cache.findDamaged(all);
+    this.#cache.distrust();
+    const damaged = await this.#cache.findDamaged(all, { signal: this.#signal });
     for (const key of damaged.keys()) {
       this.#cache.discard(key);
       this.#damaged.add(makerOf(this.#graph, key) ?? "unknown");
@@ -288,7 +291,8 @@ class Run {
           if (key === undefined) {
             throw new Error(`Cannot finish with output "${ref.output}" of "${ref.step}": there is no such output`);
           }
-          return await Promise.resolve(this.#cache.read(key, (error) => damage ??= error));
+          const report = (error: CorruptArtifactError) => damage ??= error;
+          return await Promise.resolve(this.#cache.read(key, { signal: this.#signal, report }));
         },
       };
       try {

@@ -116,7 +116,7 @@ async function publish(
   { step, key, components }: Node,
   session: Session,
   seconds: number,
-  { cache, model, emit, forced }: StepOptions,
+  { cache, model, emit, signal, forced }: StepOptions,
 ): Promise<Work> {
   const drafts = Object.fromEntries(
     Object.entries(step.outputs).map(([name, { retain }]) => {
@@ -131,7 +131,7 @@ async function publish(
   const { bytes, different } = await cache.publish({
     ...{ stepKey: key, components, step: step.id, stage: step.stage, model },
     ...{ seconds, stages, estimate: step.estimate.seconds, drafts, replace: forced },
-  });
+  }, { signal, tell: session.tell });
   emit({ type: "step-finished", step: step.id, seconds, stages, bytes });
   for (const output of different) {
     const message =

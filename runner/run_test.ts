@@ -9,12 +9,12 @@ import {
   openArithmetic,
   recipeWith,
 } from "./arithmetic_test_support.ts";
-import { type ArtifactCache, openCache } from "./cache/cache.ts";
+import { hashContent } from "../files/hash_content.ts";
+import { type ArtifactCache, type CacheOptions, openCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import { readJournal } from "./journal.ts";
 import { makePlan, type PlanOptions } from "./plan.ts";
 import { executeRun, type RunOptions, type RunResult } from "./run.ts";
-
 import type { FinishContext, Step, StepContext, Subject } from "./stage.ts";
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
@@ -54,9 +54,9 @@ async function runIn(
   return { ...result, ran, events };
 }
 
-async function withCache(work: (cache: ArtifactCache) => Promise<void>, size?: number): Promise<void> {
+async function withCache(work: (cache: ArtifactCache) => Promise<void>, options: CacheOptions = {}): Promise<void> {
   await inFolder(async (folder) => {
-    const cache = await openCache(join(folder, "cache"), size === undefined ? {} : { size });
+    const cache = await openCache(join(folder, "cache"), options);
     try {
       await work(cache);
     } finally {
@@ -256,6 +256,70 @@ Deno.test("executeRun() notices damage that left size and time as they were when
     assert.deepEqual(modelOf(healed.folder), modelOf(folder));
   }));
 
+Deno.test("executeRun() hashes again, and heals, a file that is replaced between two steps that read it", () =>
+  withCache(async (cache) => {
+    let hit = 0;
+    const pipeline = tamperWith("forward[0]", async (context, honest) => {
+      if (hit++ === 0) {
+        const [path] = filesUnder(join(cache.folder, "artifacts")).filter((file) =>
+          file.endsWith("hidden.safetensors")
+        );
+        const { atime, mtime } = Deno.statSync(path);
+        Deno.copyFileSync(path, `${path}.other`);
+        flipByte(`${path}.other`, 99);
+        Deno.utimeSync(`${path}.other`, atime ?? 0, mtime ?? 0);
+        Deno.renameSync(`${path}.other`, path);
+      }
+      await honest(context);
+    });
+    // So slow that calibrate[0] has found the file sound for good.
+    const { folder, events } = await runIn(cache, recipeWith(), { pipeline: { ...pipeline, slow: 30 } });
+    const corrupt = events.filter((event) => event.type === "artifact-corrupt");
+    assert.deepEqual(corrupt.map(({ step }) => step), ["embed"]);
+    assert.deepEqual(modelOf(folder), await undisturbed(recipeWith()));
+  }));
+
+Deno.test("executeRun() is interrupted while it hashes, and nothing is published", () => {
+  const controller = new AbortController();
+  const chunks: number[] = [];
+  return withCache(
+    async (cache) => {
+      const pipeline = tamperWith("evaluate", async (context, honest) => {
+        await honest(context);
+        Deno.truncateSync(context.output("model").path("model/text.txt"), 200 << 20);
+      });
+      const { outcome, exit } = await runIn(cache, recipeWith(), { pipeline, run: { signal: controller.signal } });
+      assert.deepEqual([outcome, exit], ["interrupted", 130]);
+      assert.equal(chunks.length, 1);
+      assert.ok(!cache.list().some(({ stage }) => stage === "evaluate"));
+      assert.deepEqual([...Deno.readDirSync(join(cache.folder, "tmp"))], []);
+    },
+    {
+      hash: (path, options) =>
+        hashContent(path, {
+          ...options,
+          onChunk(done) {
+            if (!path.endsWith("text.txt")) return;
+            chunks.push(done);
+            controller.abort();
+          },
+        }),
+    },
+  );
+});
+
+Deno.test("executeRun() tells how far a large file is hashed", () =>
+  withCache(async (cache) => {
+    const { events } = await runIn(cache, recipeWith());
+    const notes = events.filter((event) => event.type === "step-progress").map(({ note }) => note);
+    assert.ok(notes.includes("hashing stats.safetensors, 13.5 of 0.0 GB"), notes.join("; "));
+  }, {
+    hash(path, { onChunk } = {}) {
+      onChunk?.(13.5e9);
+      return hashContent(path);
+    },
+  }));
+
 Deno.test("executeRun() warns when the disk has less room than the run is expected to take", () =>
   withCache(async (cache) => {
     const outputs = { hidden: { retain: "transient", bytes: 2 ** 60 } } as const;
@@ -273,7 +337,7 @@ Deno.test("executeRun() heals inputs that are damaged or deleted while it runs, 
       let hit = 0;
       const pipeline = tamperWith("calibrate[2]", async (context, honest) => {
         const hidden = await context.input("hidden");
-        const path = hidden.path("hidden.safetensors");
+        const path = await hidden.path("hidden.safetensors");
         if (hit++ === 0) {
           if (damage === "flip") flipByte(path, 99);
           else if (damage === "delete") Deno.removeSync(join(path, ".."), { recursive: true });
@@ -299,7 +363,7 @@ Deno.test("executeRun() does not let a step swallow damage", () =>
     let hit = 0;
     const pipeline = tamperWith("spbo[1]", async (context, honest) => {
       const stats = await context.input("stats");
-      if (hit++ === 0) flipByte(stats.path("stats.safetensors"), 77);
+      if (hit++ === 0) flipByte(await stats.path("stats.safetensors"), 77);
       await honest(context).catch(() => {});
       if (hit === 1) context.output("codes").value("wrong");
     });
@@ -311,7 +375,7 @@ Deno.test("executeRun() does not let a step swallow damage", () =>
 Deno.test("executeRun() gives up on an artifact that is damaged again and again, with exit code 6", () =>
   withCache(async (cache) => {
     const pipeline = tamperWith("spbo[1]", async (context, honest) => {
-      flipByte((await context.input("stats")).path("stats.safetensors"), 77);
+      flipByte(await (await context.input("stats")).path("stats.safetensors"), 77);
       await honest(context);
     });
     const { outcome, exit, error } = await runIn(cache, recipeWith(), { pipeline });
@@ -328,7 +392,7 @@ Deno.test("executeRun() keeps to the cache's size, and finishes even when everyt
     assert.equal(events.filter(({ type }) => type === "warning").length, 1);
     const after = await runIn(cache, recipeWith());
     assert.deepEqual(modelOf(after.folder), await undisturbed(recipeWith()));
-  }, 500));
+  }, { size: 500 }));
 
 Deno.test("executeRun() runs independent steps side by side and comes to the same bytes", () =>
   withCache(async (cache) => {

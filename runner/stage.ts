@@ -67,8 +67,8 @@ export interface ArtifactReader {
   readonly files: readonly string[];
   /** All tensors of one file. */
   read(file: string): Promise<Record<string, Tensor>>;
-  /** Absolute path of one file, for whoever must stream or copy it. */
-  path(file: string): string;
+  /** Absolute path of one file, for whoever must stream or copy it; verified first, without holding up anything else. */
+  path(file: string): Promise<string>;
 }
 
 /** Writes an artifact; nothing is visible to others before the step has ended well. */

@@ -118,8 +118,8 @@ interface WeightReader {
 async function weightsOf({ tools }: Planning, variant: Variant, context: StepContext): Promise<WeightReader> {
   if (variant === "original") return Object.assign(tools.weights, { close: () => {} });
   const model = await context.input("model");
-  for (const file of model.files) model.path(file);
-  const packed = await openPacked(dirname(model.path(PACKED_WEIGHTS)));
+  for (const file of model.files) await model.path(file);
+  const packed = await openPacked(dirname(await model.path(PACKED_WEIGHTS)));
   return Object.assign((shapes: TensorShapes) => readTensors(packed, shapes), { close: () => packed.close() });
 }
 

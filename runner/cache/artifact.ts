@@ -2,9 +2,10 @@
  * Artifacts as stages see them: a draft folder that is written, and a published folder whose every byte is checked when
  * it is read. Where they lie and when they go is the cache's business (`cache.ts`).
  */
-import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
+import type { Content } from "../../files/hash_content.ts";
 import { readSafetensors, writeSafetensors } from "../../files/safetensors.ts";
+import { CheckedFiles, type FileState, type Patience, stateOf } from "./checked_files.ts";
 import { MANIFEST, type Manifest, type ManifestFile, MOST_MANIFEST_BYTES, parseManifest } from "./manifest.ts";
 import type { ArtifactReader, ArtifactWriter, Json } from "../stage.ts";
 
@@ -28,8 +29,11 @@ export interface Drafted {
   readonly files: readonly ManifestFile[];
 }
 
-/** Bytes read at once while hashing. */
-const CHUNK = 1 << 20;
+/** How an artifact is read. */
+export interface ReadOptions extends Patience {
+  /** Told of damage before it is thrown, so that it cannot be swallowed by the code that reads. */
+  readonly report?: (error: CorruptArtifactError) => void;
+}
 
 /** An artifact that is being written, in a folder of its own. */
 export class Draft implements ArtifactWriter {
@@ -37,17 +41,28 @@ export class Draft implements ArtifactWriter {
   #value: Json = null;
   #closed = false;
   readonly #files = new Map<string, ManifestFile | undefined>();
-
+  readonly #states = new Map<string, FileState>();
+  readonly #checked: CheckedFiles;
   readonly #flush: boolean;
 
   /**
    * @param folder must exist and be empty
    * @param options `flush`: wait until the disk has each file. What lives for minutes only, such as hidden states, need not:
-   * a killed process loses nothing by that, and after a power cut the hashes tell what is damaged, and it is made again
+   * a killed process loses nothing by that, and after a power cut the hashes tell what is damaged, and it is made again;
+   * `checked` hashes what the step writes itself
    */
-  constructor(folder: string, { flush = true }: { readonly flush?: boolean } = {}) {
+  constructor(
+    folder: string,
+    { flush = true, checked = new CheckedFiles() }: { readonly flush?: boolean; readonly checked?: CheckedFiles } = {},
+  ) {
     this.folder = folder;
     this.#flush = flush;
+    this.#checked = checked;
+  }
+
+  /** The files' states when they were hashed, by name; complete with `finish`. */
+  get states(): ReadonlyMap<string, FileState> {
+    return this.#states;
   }
 
   value(value: Json): void {
@@ -64,7 +79,9 @@ export class Draft implements ArtifactWriter {
 
   async write(...[file, tensors, metadata]: Parameters<ArtifactWriter["write"]>): Promise<void> {
     this.#open();
-    const { bytes, sha256 } = await writeSafetensors(this.#place(file), tensors, metadata, { flush: this.#flush });
+    const path = this.#place(file);
+    const { bytes, sha256 } = await writeSafetensors(path, tensors, metadata, { flush: this.#flush });
+    this.#note(file, stateOf(path));
     const summary = Object.entries(tensors).map(([name, { dtype, shape }]) => [name, { dtype, shape: [...shape] }]);
     this.#files.set(file, { name: file, bytes, sha256, tensors: Object.fromEntries(summary) });
   }
@@ -73,12 +90,13 @@ export class Draft implements ArtifactWriter {
    * Ends writing: files that the step wrote itself are flushed and hashed now.
    *
    * @throws {Error} when a file was announced with `path` but is not there
+   * @throws the signal's reason when it is aborted
    */
-  async finish(): Promise<Drafted> {
+  async finish(patience: Patience = {}): Promise<Drafted> {
     this.close();
     const files: ManifestFile[] = [];
     for (const name of [...this.#files.keys()].sort()) {
-      files.push(this.#files.get(name) ?? await this.#hash(name));
+      files.push(this.#files.get(name) ?? await this.#hash(name, patience));
     }
     return { value: this.#value, files };
   }
@@ -105,16 +123,26 @@ export class Draft implements ArtifactWriter {
     return path;
   }
 
-  async #hash(name: string): Promise<ManifestFile> {
+  async #hash(name: string, patience: Patience): Promise<ManifestFile> {
     const path = join(this.folder, ...name.split("/"));
+    const missing = (cause?: unknown) =>
+      new Error(`Cannot publish file "${name}": the step announced it and did not write it`, { cause });
     try {
       using file = await Deno.open(path, { read: true, write: true });
       await file.sync();
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      throw new Error(`Cannot publish file "${name}": the step announced it and did not write it`, { cause: error });
+      throw error instanceof Deno.errors.NotFound ? missing(error) : error;
     }
-    return { name, ...await hashOf(path) };
+    const before = stateOf(path);
+    const content = await this.#checked.read(path, patience);
+    if (content === undefined) throw missing();
+    this.#note(name, before?.print === stateOf(path)?.print ? before : undefined);
+    return { name, ...content };
+  }
+
+  #note(name: string, state: FileState | undefined): void {
+    if (state === undefined) this.#states.delete(name);
+    else this.#states.set(name, state);
   }
 }
 
@@ -137,19 +165,20 @@ export function openManifest(folder: string, key: string): Manifest {
 }
 
 /**
- * A reader that checks each file against its hash before it hands it out, once per reader.
+ * A reader that checks each file against its hash before it hands it out.
  *
- * @param report told of damage before it is thrown, so that it cannot be swallowed by the code that reads
+ * @param options `checked`: knows which files need not be hashed again
  */
 export function readArtifact(
   folder: string,
   manifest: Manifest,
-  report: (error: CorruptArtifactError) => void = () => {},
+  { checked, report = () => {}, ...patience }: ReadOptions & { readonly checked: CheckedFiles },
 ): ArtifactReader {
-  const checked = new Set<string>();
-  const check = (wanted: ManifestFile, found: { bytes: number; sha256: string } | undefined): void => {
-    const damage = compare(wanted, found);
-    if (damage === undefined) return void checked.add(wanted.name);
+  const place = async (file: string): Promise<string> => {
+    const wanted = find(file);
+    const path = join(folder, ...file.split("/"));
+    const damage = compare(wanted, await checked.content(path, patience));
+    if (damage === undefined) return path;
     const error = new CorruptArtifactError(manifest.key, damage);
     report(error);
     throw error;
@@ -162,81 +191,38 @@ export function readArtifact(
       `Cannot read file "${file}" of output "${manifest.output}" of ${manifest.step}: its files are: ${known}`,
     );
   };
-  const pathOf = (file: string) => join(folder, ...file.split("/"));
   return {
     key: manifest.key,
     value: manifest.value,
     files: manifest.files.map(({ name }) => name),
-    async read(file) {
-      const wanted = find(file);
-      if (!checked.has(file)) check(wanted, await hashOf(pathOf(file)).catch(absent));
-      return (await readSafetensors(pathOf(file))).tensors;
-    },
-    path(file) {
-      const wanted = find(file);
-      if (!checked.has(file)) check(wanted, hashOfSync(pathOf(file)));
-      return pathOf(file);
-    },
+    read: async (file) => (await readSafetensors(await place(file))).tensors,
+    path: place,
   };
 }
 
 /**
  * Looks for damage in all files of an artifact.
  *
+ * @param content what a file holds, undefined when it is gone
  * @returns what is wrong, or undefined
  */
-export async function findDamage(folder: string, manifest: Manifest): Promise<string | undefined> {
+export async function findDamage(
+  folder: string,
+  manifest: Manifest,
+  content: (path: string) => Promise<Content | undefined>,
+): Promise<string | undefined> {
   for (const file of manifest.files) {
-    const damage = compare(file, await hashOf(join(folder, ...file.name.split("/"))).catch(absent));
+    const damage = compare(file, await content(join(folder, ...file.name.split("/"))));
     if (damage !== undefined) return damage;
   }
   return undefined;
 }
 
-function compare(wanted: ManifestFile, found: { bytes: number; sha256: string } | undefined): string | undefined {
+function compare(wanted: ManifestFile, found: Content | undefined): string | undefined {
   if (found === undefined) return `${wanted.name} is gone`;
   if (found.bytes !== wanted.bytes) return `${wanted.name} has ${found.bytes} bytes instead of ${wanted.bytes}`;
   if (found.sha256 !== wanted.sha256) {
     return `${wanted.name} has sha256 ${found.sha256} instead of ${wanted.sha256}`;
   }
   return undefined;
-}
-
-function absent(error: unknown): undefined {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
-  return undefined;
-}
-
-async function hashOf(path: string): Promise<{ bytes: number; sha256: string }> {
-  using file = await Deno.open(path, { read: true });
-  const hash = createHash("sha256");
-  const chunk = new Uint8Array(CHUNK);
-  let bytes = 0;
-  for (let read = await file.read(chunk); read !== null; read = await file.read(chunk)) {
-    hash.update(chunk.subarray(0, read));
-    bytes += read;
-  }
-  return { bytes, sha256: hash.digest("hex") };
-}
-
-/** As `hashOf`, for `path`, which the contract makes synchronous. */
-function hashOfSync(path: string): { bytes: number; sha256: string } | undefined {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (error) {
-    return absent(error);
-  }
-  try {
-    const hash = createHash("sha256");
-    const chunk = new Uint8Array(CHUNK);
-    let bytes = 0;
-    for (let read = file.readSync(chunk); read !== null; read = file.readSync(chunk)) {
-      hash.update(chunk.subarray(0, read));
-      bytes += read;
-    }
-    return { bytes, sha256: hash.digest("hex") };
-  } finally {
-    file.close();
-  }
 }

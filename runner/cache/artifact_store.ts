@@ -4,7 +4,9 @@
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import type { Content } from "../../files/hash_content.ts";
 import { CorruptArtifactError, Draft, findDamage, openManifest } from "./artifact.ts";
+import type { CheckedFiles } from "./checked_files.ts";
 import { MANIFEST, type Manifest, renderManifest } from "./manifest.ts";
 
 /** The folders of one cache, as one process uses them. */
@@ -24,6 +26,11 @@ export class ArtifactStore {
   /** Folder of an artifact, whether it is there or not. */
   place(key: string): string {
     return join(this.#folder, "artifacts", key.slice(0, 2), key);
+  }
+
+  /** Where one file of an artifact lies. */
+  path(key: string, file: string): string {
+    return join(this.place(key), ...file.split("/"));
   }
 
   has(key: string): boolean {
@@ -65,15 +72,17 @@ export class ArtifactStore {
   /**
    * Hashes all files of an artifact.
    *
+   * @param content what a file holds, undefined when it is gone
    * @returns the manifest and the files' state if they are sound, else what is wrong
    */
   async check(
     key: string,
+    content: (path: string) => Promise<Content | undefined>,
   ): Promise<{ readonly manifest: Manifest; readonly print: string } | { readonly detail: string }> {
     try {
       const manifest = this.manifest(key);
       const print = this.print(manifest);
-      const detail = await findDamage(this.place(key), manifest);
+      const detail = await findDamage(this.place(key), manifest, content);
       return detail === undefined ? { manifest, print } : { detail };
     } catch (error) {
       if (error instanceof CorruptArtifactError) return { detail: error.detail };
@@ -92,8 +101,8 @@ export class ArtifactStore {
     return this.#stat(key, entries.map(([name]) => name)) === print;
   }
 
-  /** A folder to write an artifact in; see `Draft` for `flush`. */
-  draft(options?: { readonly flush?: boolean }): Draft {
+  /** A folder to write an artifact in; see `Draft` for the options. */
+  draft(options: { readonly flush?: boolean; readonly checked: CheckedFiles }): Draft {
     const folder = this.#scratch();
     Deno.mkdirSync(folder);
     return new Draft(folder, options);
@@ -161,7 +170,7 @@ export class ArtifactStore {
 
   #stat(key: string, names: readonly string[]): string {
     return JSON.stringify(names.map((name) => {
-      const found = statSync(join(this.place(key), ...name.split("/")), { bigint: true, throwIfNoEntry: false });
+      const found = statSync(this.path(key, name), { bigint: true, throwIfNoEntry: false });
       return [name, ...(found === undefined ? [] : [found.size, found.mtimeNs, found.ino].map(String))];
     }));
   }

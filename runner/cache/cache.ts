@@ -6,9 +6,11 @@
  */
 import { join } from "node:path";
 import type { FileHashes } from "../../files/file_hashes.ts";
-import { CorruptArtifactError, type Draft, readArtifact } from "./artifact.ts";
+import type { Content, HashContent } from "../../files/hash_content.ts";
+import { CorruptArtifactError, type Draft, readArtifact, type ReadOptions } from "./artifact.ts";
 import { ArtifactStore, treeBytes } from "./artifact_store.ts";
 import { type ArtifactInfo, type CacheIndex, openIndex, type StepRecord } from "./cache_index.ts";
+import { CheckedFiles, type Patience, settle } from "./checked_files.ts";
 import { canonicalJson, type KeyComponents, outputKey } from "../keys.ts";
 import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
 import { filesBytes, type Manifest } from "./manifest.ts";
@@ -22,6 +24,8 @@ export type { ArtifactInfo, StepRecord };
 export interface CacheOptions {
   /** Bytes that artifacts may take; what is cheapest to make again per byte goes first. */
   readonly size?: number;
+  /** How artifacts are hashed; default: `hashContent`. */
+  readonly hash?: HashContent;
 }
 
 /** What a step that has ended well publishes. */
@@ -93,10 +97,10 @@ export const DEFAULT_CACHE_SIZE = 50 * 2 ** 30;
  */
 export async function openCache(
   folder: string,
-  { size = DEFAULT_CACHE_SIZE }: CacheOptions = {},
+  { size = DEFAULT_CACHE_SIZE, hash }: CacheOptions = {},
 ): Promise<ArtifactCache> {
   try {
-    return await Promise.resolve(new ArtifactCache(folder, size));
+    return await Promise.resolve(new ArtifactCache(folder, { size, hash }));
   } catch (error) {
     throw asNoSpace(error, folder, 0) ?? asFolderError(error, folder, "--cache") ?? error;
   }
@@ -111,10 +115,12 @@ export class ArtifactCache {
   readonly #index: CacheIndex;
   readonly #life: Life;
   readonly #held = new Set<string>();
+  readonly #checked: CheckedFiles;
 
-  constructor(folder: string, limit: number) {
+  constructor(folder: string, { size, hash }: CacheOptions & { readonly size: number }) {
     this.folder = folder;
-    this.limit = limit;
+    this.limit = size;
+    this.#checked = new CheckedFiles(hash);
     Deno.mkdirSync(join(folder, "live"), { recursive: true });
     this.#life = beginLife(join(folder, "live"));
     try {
@@ -151,37 +157,46 @@ export class ArtifactCache {
   }
 
   /**
-   * Opens an artifact. Its manifest is checked now, each file when it is read.
+   * Opens an artifact. Its manifest is checked now, each file when it is read: hashed once, and again when it has
+   * changed since or after `distrust`.
    *
-   * @param report told of damage before it is thrown
    * @throws {CorruptArtifactError} when it is gone or damaged
    */
-  read(key: string, report: (error: CorruptArtifactError) => void = () => {}): ArtifactReader {
+  read(key: string, options: ReadOptions = {}): ArtifactReader {
     try {
       const manifest = this.manifest(key);
       if (!this.#index.has(key)) this.#index.add(manifest, { used: Date.now() });
       else this.#index.touch(key, Date.now());
-      return readArtifact(this.#store.place(key), manifest, report);
+      return readArtifact(this.#store.place(key), manifest, { ...options, checked: this.#checked });
     } catch (error) {
-      if (error instanceof CorruptArtifactError) report(error);
+      if (error instanceof CorruptArtifactError) options.report?.(error);
       throw error;
     }
+  }
+
+  /** Trusts no file that was checked so far: each run hashes for itself. */
+  distrust(): void {
+    this.#checked.clear();
   }
 
   /**
    * Looks for artifacts that were changed behind the cache's back. Files whose size, time and inode are as they were when
    * they were last checked are not read again.
    *
-   * @param unknown whether to hash those of which no earlier state is known, as after the index was lost
+   * @param options `unknown`: whether to hash those of which no earlier state is known, as after the index was lost
    * @returns what is wrong, by key; keys that are not in the cache are passed over
+   * @throws the signal's reason when it is aborted
    */
-  async findDamaged(keys: Iterable<string>, { unknown = true } = {}): Promise<Map<string, string>> {
+  async findDamaged(
+    keys: Iterable<string>,
+    { unknown = true, ...patience }: { readonly unknown?: boolean } & Patience = {},
+  ): Promise<Map<string, string>> {
     const damaged = new Map<string, string>();
     for (const key of keys) {
       if (!this.#store.has(key)) continue;
       const print = this.#index.print(key);
       if (print === "" ? !unknown : this.#store.isUnchanged(key, print)) continue;
-      const detail = await this.#check(key);
+      const detail = await this.#check(key, { content: (path) => this.#checked.content(path, patience) });
       if (detail !== undefined) damaged.set(key, detail);
     }
     return damaged;
@@ -192,8 +207,8 @@ export class ArtifactCache {
    *
    * @param options `flush`: whether files are on the disk for good when they are written; see `Draft`
    */
-  draft(options?: { readonly flush?: boolean }): Draft {
-    return this.#store.draft(options);
+  draft(options: { readonly flush?: boolean } = {}): Draft {
+    return this.#store.draft({ ...options, checked: this.#checked });
   }
 
   /** Gives a draft up. */
@@ -205,8 +220,9 @@ export class ArtifactCache {
    * Publishes the outputs of a step. An artifact that is there already stays, unless it is damaged or to be replaced.
    *
    * @throws {Error} when files are missing or cannot be written
+   * @throws the signal's reason when it is aborted before anything was published
    */
-  async publish(publication: Publication): Promise<Published> {
+  async publish(publication: Publication, patience: Patience = {}): Promise<Published> {
     const { drafts, replace = false, ...about } = publication;
     const ready: { manifest: Manifest; draft: Draft }[] = [];
     for (const [output, { draft, retain }] of Object.entries(drafts)) {
@@ -217,11 +233,12 @@ export class ArtifactCache {
         output,
         retain,
         created: Date.now(),
-        ...await draft.finish(),
+        ...await draft.finish(patience),
       };
       this.#store.seal(draft, manifest);
       ready.push({ manifest, draft });
     }
+    await settle(ready.flatMap(({ draft }) => [...draft.states.values()]));
     const different: string[] = [];
     for (const { manifest, draft } of ready) {
       const there = this.#store.sound(manifest.key);
@@ -231,9 +248,18 @@ export class ArtifactCache {
       const installed = this.#store.install(draft, manifest);
       const print = installed === manifest ? this.#store.print(manifest) : this.#index.print(manifest.key);
       this.#index.add(installed, { used: Date.now(), print });
+      if (installed === manifest) this.#note(manifest, draft);
     }
     this.#store.emptyTrash();
     return { bytes: ready.reduce((sum, { manifest }) => sum + filesBytes(manifest), 0), different };
+  }
+
+  /** Takes note of files that were hashed as they were written: the run that made them need not hash them again. */
+  #note({ key, files }: Manifest, { states }: Draft): void {
+    for (const { name, bytes, sha256 } of files) {
+      const state = states.get(name);
+      if (state !== undefined) this.#checked.written(this.#store.path(key, name), state, { bytes, sha256 });
+    }
   }
 
   /** Removes an artifact, whoever needs it: it is damaged, or must be made again. */
@@ -380,7 +406,10 @@ export class ArtifactCache {
     let bytes = 0;
     for (const [done, key] of keys.entries()) {
       onProgress(done, keys.length);
-      const detail = await this.#check(key, (manifest) => bytes += filesBytes(manifest));
+      const detail = await this.#check(key, {
+        content: (path) => this.#checked.read(path),
+        visit: (manifest) => bytes += filesBytes(manifest),
+      });
       if (detail === undefined) continue;
       damaged.push({ key, step: known.get(key) ?? "unknown", detail });
       if (fix) this.discard(key);
@@ -390,10 +419,16 @@ export class ArtifactCache {
   }
 
   /** Hashes an artifact and remembers that it is sound. @returns what is wrong, or undefined */
-  async #check(key: string, visit: (manifest: Manifest) => void = () => {}): Promise<string | undefined> {
-    const result = await this.#store.check(key);
+  async #check(
+    key: string,
+    { content, visit }: {
+      readonly content: (path: string) => Promise<Content | undefined>;
+      readonly visit?: (manifest: Manifest) => void;
+    },
+  ): Promise<string | undefined> {
+    const result = await this.#store.check(key, content);
     if ("manifest" in result) {
-      visit(result.manifest);
+      visit?.(result.manifest);
       if (this.#index.has(key)) this.#index.setPrint(key, result.print);
       else this.#index.add(result.manifest, { used: Date.now(), print: result.print });
       return undefined;
