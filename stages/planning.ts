@@ -1,16 +1,16 @@
 /**
- * What the stages plan with: the recipe, the opened model, and the tools that running steps share.
+ * What the stages plan with: the opened model and texts, what other stages hand on, and the tools that running steps share.
  *
  * A stage turns this into steps (`runner/stage.ts`); nothing here reads weights.
  */
-import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
-import type { ModelSpec } from "../models/spec.ts";
-import type { Recipe } from "./schema.ts";
-import type { DeviceRecord, Json, OutputRef, Step } from "../runner/stage.ts";
+import type * as z from "zod";
+import type { Spec } from "./costs.ts";
+import type { Role, Roles } from "./artifacts.ts";
+import type { Rule } from "../recipes/language.ts";
+import type { Json, Step } from "../runner/stage.ts";
 import type { ProviderChoice } from "../models/provider.ts";
-import type { DeviceChoice } from "../pipeline/device.ts";
-import type { Tools } from "./tools.ts";
+import type { TextRequest } from "./tools/text.ts";
+import type { Tools } from "./tools/mod.ts";
 
 /** Content hashes of the weights, by who reads them. */
 export interface Identities {
@@ -21,7 +21,7 @@ export interface Identities {
   readonly rest: string;
 }
 
-/** Facts about one set of token windows, known before it is made. */
+/** What is known of one set of token windows before it is made. */
 export interface TextFacts {
   /** What identifies the text: hashes, dataset ids and commits, the tokenizer; never a path. */
   readonly identity: Json;
@@ -32,86 +32,59 @@ export interface TextFacts {
 
 /** A recipe, opened. */
 export interface Planning {
-  readonly recipe: Recipe;
-  readonly checkpoint: Checkpoint;
-  readonly spec: ModelSpec;
+  readonly spec: Spec;
   readonly identities: Identities;
   /** Config facts that change a forward pass: shapes, eps, rotary settings. */
   readonly architecture: Json;
-  readonly calibration: TextFacts;
-  readonly evaluations: ReadonlyMap<string, TextFacts>;
-  readonly device: DeviceChoice;
+  /** Every text that the stages ask for, by its request. */
+  readonly texts: ReadonlyMap<TextRequest, TextFacts>;
+  /** Where kernels run: `Device.kind`. */
+  readonly device: "cpu" | "webgpu";
   /** onnxruntime's execution provider of forward passes. */
   readonly forward: ProviderChoice;
-  readonly tools: Tools;
+  /** What the recipe's stages hand on. */
+  readonly roles: Partial<Roles>;
+  /** Told what is unusual. */
+  readonly warn: (message: string) => void;
+  /**
+   * Tools of a step, and the hash of all code behind it: what the stage's file and these tools reach.
+   *
+   * @param source the stage's `import.meta.url`
+   * @param methods names of the methods of `layers/methods` that it may call
+   */
+  use<K extends keyof Tools = never>(
+    source: string,
+    tools: readonly K[],
+    methods?: readonly string[],
+  ): { readonly tools: Pick<Tools, K>; readonly code: string };
 }
 
-/** One stage of the pipeline, as it is named in YAML. */
-export interface Stage {
+/** What a stage may look at before the model's weights are hashed. */
+export type Opened = Pick<Planning, "spec" | "roles">;
+
+/** One stage of the pipeline, as it is named in YAML; its parameters are its own. */
+export interface Stage<P = unknown> {
   readonly name: string;
-  /** Raised whenever its results change for the same inputs. */
-  readonly version: number;
-  plan(planning: Planning): readonly Step[];
+  /** What it does, for editors. */
+  readonly summary: string;
+  /** Its part of a recipe. */
+  readonly params: z.ZodType<P>;
+  /** Rules between its keys, and between them and those of other stages. */
+  readonly rules?: readonly Rule[];
+  /** What it hands on; no two stages of a recipe may make the same. */
+  readonly makes: readonly Role[];
+  /** What another stage of the recipe must make. */
+  readonly needs: readonly Role[];
+  /** What it uses where a stage of the recipe makes it. */
+  readonly uses?: readonly Role[];
+  /** Texts that it reads. */
+  texts?(settings: P, spec: Spec): readonly TextRequest[];
+  /** Where what it hands on will be. */
+  offer(settings: P, spec: Spec): Partial<Roles>;
+  /** Whether the model fits. @throws {InputError} */
+  check?(opened: Opened, settings: P): void;
+  plan(planning: Planning, settings: P): readonly Step[];
 }
 
-/** What the run's record says of devices. */
-export function deviceRecord({ device: { kind, name, why }, forward }: Planning): DeviceRecord {
-  return { kind, name, why, forward };
-}
-
-/** The output `output` of the step `step`. */
-export function from(step: string, output: string): OutputRef {
-  return { step, output };
-}
-
-/** Hashes the weights' files, by who reads them. */
-export async function identify(checkpoint: Checkpoint, spec: ModelSpec): Promise<Identities> {
-  const identity = (names: readonly string[]) =>
-    checkpoint.identity(names.map((name) => resolveTensor(checkpoint, name)));
-  const blocks: string[] = [];
-  for (let block = 0; block < spec.blocks; block++) blocks.push(await identity(blockTensors(spec, block)));
-  return {
-    blocks,
-    embedding: await identity(embeddingTensors(spec)),
-    head: await identity(headTensors(spec)),
-    rest: await checkpoint.identity([...checkpoint.tensors.keys()].sort()),
-  };
-}
-
-/** Bytes of the hidden states of some windows. */
-export function hiddenBytes(spec: ModelSpec, text: TextFacts): number {
-  return 4 * text.windows * text.length * spec.hidden;
-}
-
-/** Weights of one block's linears. */
-export function blockWeights(spec: ModelSpec): number {
-  const { hidden, ffn, heads, kvHeads, headDim } = spec;
-  const attention = 2 * hidden * headDim * (heads + kvHeads);
-  return attention + (spec.architecture === "llama" ? 3 : 2) * hidden * ffn;
-}
-
-/** Inputs of a block's distinct S, in values. */
-export function gramSizes(spec: ModelSpec): readonly number[] {
-  return [spec.hidden, spec.heads * spec.headDim, spec.hidden, spec.ffn];
-}
-
-/** Float operations a second that estimates assume before the cache has seen this machine. */
-const ASSUMED_RATE = 8e10;
-
-/** Seconds of one block's forward pass over some windows, with or without gathering S. */
-export function forwardSeconds(spec: ModelSpec, text: TextFacts, gather: boolean): number {
-  const tokens = text.windows * text.length;
-  const linear = 2 * tokens * blockWeights(spec);
-  const attention = 4 * tokens * text.length * spec.heads * spec.headDim;
-  const gram = gather ? gramSizes(spec).reduce((sum, size) => sum + 2 * tokens * size * size, 0) : 0;
-  return (linear + attention + gram) / ASSUMED_RATE;
-}
-
-/** Bytes at the peak of one block's forward pass: its weights twice, activations of one batch, and S. */
-export function forwardMemory(spec: ModelSpec, gather: boolean): number {
-  const grams = gather ? gramSizes(spec).reduce((sum, size) => sum + 8 * size * size, 0) : 0;
-  return 2e8 + 8 * blockWeights(spec) + 8 * BATCH_VALUES * 4 + grams;
-}
-
-/** Values of the widest activation that are computed at once: fixed, so that sums have one order on every machine. */
-export const BATCH_VALUES = 1 << 23;
+/** A stage of a list: each is given only settings that its own `params` has parsed. */
+export type AnyStage = Stage<never>;

@@ -1,0 +1,107 @@
+/**
+ * What stages hand on, by role: a stage asks for a role, never for another stage.
+ *
+ * A role's entry says where artifacts will be (`OutputRef`), what they hold, and which settings of their maker matter to those
+ * who take them, with the recipe's paths of these.
+ */
+import type { LayerContent } from "../checkpoints/packed/format.ts";
+import type { JsonRecord } from "../files/json.ts";
+import type { LayerSettings } from "../layers/job.ts";
+import type { OutputRef } from "../runner/stage.ts";
+
+/** Everything that may be handed on. */
+export interface Roles {
+  /** S = XᵀX of every distinct input of a block, on calibration windows. */
+  readonly statistics: {
+    readonly windows: OutputRef;
+    block(block: number): OutputRef;
+    /** Whether they are of the original model throughout: similarities of its blocks then come with them. */
+    readonly original: boolean;
+  };
+  /** N of N:M for each block. */
+  readonly allocation: {
+    readonly keep: OutputRef;
+    readonly of: number;
+    readonly reads: { readonly of: string };
+  };
+  /** Which weights are the least important of every M. */
+  readonly ranks: {
+    readonly search: LayerSettings["search"];
+    /** Recipe paths that the choice depends on, and of these those that count also where masks are given. */
+    readonly reads: readonly string[];
+    readonly typeReads: readonly string[];
+    /** Masks of a block, where they are made from its original weights. */
+    readonly masks?: (block: number) => OutputRef;
+  };
+  /** How a column block's error is fed to later ones. */
+  readonly feedback: {
+    readonly settings: LayerSettings["feedback"];
+    readonly reads: { readonly mode: string; readonly damping: string };
+  };
+  /** Quantized layers. */
+  readonly quantized: {
+    block(block: number): OutputRef;
+    /** Name of the method, as the result states it. */
+    readonly method: string;
+    /** Columns that are quantized together. */
+    readonly groupSize: number;
+    readonly reads: { readonly groupSize?: string };
+  };
+  /** Layers as stored bits, and the model they make. */
+  readonly packed: {
+    readonly model: OutputRef;
+    block(block: number): OutputRef;
+    /** Type that scales are stored in. */
+    readonly scales: LayerSettings["scales"];
+    readonly reads: { readonly scales: string };
+  };
+  /** Perplexities. */
+  readonly perplexity: {
+    /** By text and variant. */
+    readonly of: ReadonlyMap<string, { readonly original: OutputRef; readonly compressed: OutputRef }>;
+  };
+}
+
+/** Name of something that is handed on. */
+export type Role = keyof Roles;
+
+/** File of a packed model that holds the weights. */
+export const PACKED_WEIGHTS = "model.safetensors";
+
+/** What `allocation` holds. */
+export type Allocation = {
+  /** N per block. */
+  readonly keep: readonly number[];
+  /** Mean of `keep`. */
+  readonly mean: number;
+  /** What the blocks were ranked by; empty where they were not. */
+  readonly measured: readonly number[];
+};
+
+/** What a quantized block's manifest holds. */
+export type QuantizedBlock = {
+  /** By layer name, without `.weight`: everything but arrays. */
+  readonly layers: Readonly<Record<string, Omit<LayerContent, "arrays">>>;
+  /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name, on the undamped H. */
+  readonly errors: Readonly<Record<string, number>>;
+};
+
+/** What a packed block's manifest holds. */
+export type PackedBlock = {
+  /** By layer name, without `.weight`: format and header, see `toRecord`. */
+  readonly headers: Readonly<Record<string, JsonRecord>>;
+  /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
+  readonly errors: Readonly<Record<string, number>>;
+};
+
+/** Perplexity of one model on one text. */
+export type Perplexity = {
+  readonly perplexity: number;
+  /** Predicted tokens. */
+  readonly tokens: number;
+};
+
+/** The output `output` of the step `step`. */
+export function from(step: string, output: string): OutputRef {
+  return { step, output };
+}

@@ -1,0 +1,50 @@
+/** What running steps share and planning never opens. Each tool is a file here: what it reaches enters the keys of those who use it. */
+import type { Device } from "../../kernels/device.ts";
+import { type ForwardTool, openForwardTool } from "./forward.ts";
+import { type LayersTool, openLayersTool } from "./layers.ts";
+import { openPackingTool, type PackingTool } from "./packing.ts";
+import { type SharedDevice, shareDevice } from "../../layers/shared_device.ts";
+import { openTextTool, type TextTool, type TextToolOptions } from "./text.ts";
+import type { Weights } from "./weights.ts";
+
+/** All tools, by the names of their files. */
+export interface Tools {
+  /** Forward passes of this model. */
+  readonly forward: ForwardTool;
+  /** Weights of the original model. */
+  readonly weights: Weights;
+  /** Token windows. */
+  readonly text: TextTool;
+  /** What quantizes layers. */
+  readonly layers: LayersTool;
+  /** What packs and decodes layers. */
+  readonly packing: PackingTool;
+}
+
+/** How tools are opened. */
+export interface ToolsOptions extends TextToolOptions, Parameters<typeof openForwardTool>[0] {
+  readonly weights: Weights;
+  /** Opens the device that kernels run on, where it is one for the whole machine; the cores are used without it. */
+  readonly openDevice?: () => Promise<Device>;
+}
+
+/** The tools, each opened on first use, and what closes them together. */
+export function openTools(options: ToolsOptions): { readonly tools: Tools; close(): Promise<void> } {
+  const device: SharedDevice | undefined = options.openDevice && shareDevice(options.openDevice);
+  const forward = openForwardTool(options), layers = openLayersTool(device);
+  return {
+    tools: {
+      forward,
+      weights: options.weights,
+      text: openTextTool(options),
+      layers,
+      packing: openPackingTool(device),
+    },
+    async close() {
+      layers.close();
+      device?.close();
+      await forward.close();
+      options.weights.close();
+    },
+  };
+}

@@ -1,0 +1,50 @@
+/** Token windows of the texts that stages ask for. */
+import type { Checkpoint } from "../../checkpoints/checkpoint.ts";
+import {
+  type Dataset,
+  type DatasetAccess,
+  loadWindows,
+  openTokenizer,
+  type Tokenizer,
+  type Windows,
+} from "../../datasets/mod.ts";
+import type { ModelSpec } from "../../models/spec.ts";
+
+/** A text that a stage reads. */
+export interface TextRequest {
+  /** For records and errors. */
+  readonly name: string;
+  readonly dataset: Dataset;
+  readonly split: DatasetAccess["split"];
+  readonly samples?: number;
+  readonly length?: number;
+  /** Of random draws; 0 where nothing is drawn. */
+  readonly seed: number;
+  /** Expected windows and tokens in each. */
+  readonly expected: { readonly windows: number; readonly length: number };
+}
+
+/** Makes windows. */
+export interface TextTool {
+  windows(request: TextRequest, signal: AbortSignal): Promise<Windows>;
+}
+
+/** What windows are made with. */
+export interface TextToolOptions {
+  readonly checkpoint: Pick<Checkpoint, "tokenizer">;
+  readonly spec: ModelSpec;
+  readonly access: Omit<DatasetAccess, "split">;
+}
+
+/** Makes the tool; the tokenizer is opened on first use. */
+export function openTextTool({ checkpoint, spec, access }: TextToolOptions): TextTool {
+  let tokenizer: Tokenizer | undefined;
+  return {
+    windows({ dataset, split, samples, length, seed }, signal) {
+      if (checkpoint.tokenizer !== undefined) tokenizer ??= openTokenizer(checkpoint.tokenizer);
+      const limits = { ...(samples === undefined ? {} : { samples }), ...(length === undefined ? {} : { length }) };
+      const model = { tokenizer, vocab: spec.vocab, maxLength: spec.maxPositions };
+      return loadWindows(dataset, { ...access, ...model, ...limits, signal, split, seed });
+    },
+  };
+}
