@@ -4,7 +4,14 @@
  * A stage turns this into steps (`runner/stage.ts`); nothing here reads weights.
  */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
+import {
+  blockTensors,
+  embeddingTensors,
+  headTensors,
+  linearInputs,
+  linearWeights,
+  resolveTensor,
+} from "../models/tensors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { Recipe } from "./schema.ts";
 import type { DeviceRecord, Json, OutputRef, Step } from "../runner/stage.ts";
@@ -85,14 +92,12 @@ export function hiddenBytes(spec: ModelSpec, text: TextFacts): number {
 
 /** Weights of one block's linears. */
 export function blockWeights(spec: ModelSpec): number {
-  const { hidden, ffn, heads, kvHeads, headDim } = spec;
-  const attention = 2 * hidden * headDim * (heads + kvHeads);
-  return attention + (spec.architecture === "llama" ? 3 : 2) * hidden * ffn;
+  return linearWeights(spec);
 }
 
 /** Inputs of a block's distinct S, in values. */
 export function gramSizes(spec: ModelSpec): readonly number[] {
-  return [spec.hidden, spec.heads * spec.headDim, spec.hidden, spec.ffn];
+  return [...linearInputs(spec).values()];
 }
 
 /** Float operations a second that estimates assume before the cache has seen this machine. */
