@@ -13,7 +13,7 @@ export interface GgufVariant {
   accepts?(facts: { readonly slides: boolean }): boolean;
   /** What config.json has besides what the metadata says. */
   readonly config: JsonObject;
-  /** Whether the converter interleaves the two rotary halves of queries and keys, as it does for `llama` only. */
+  /** Whether the converter interleaves the two rotary halves of queries and keys, as it does for architecture `llama`. */
   readonly interleaved: boolean;
   /** Whether every head's query and key is normalised. */
   readonly headNorms: boolean;
