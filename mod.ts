@@ -33,7 +33,8 @@ export { type Recipe, RecipeSchema } from "./stages/schema.ts";
 
 // Weights and text.
 export type { Checkpoint, TensorInfo, TokenizerSource } from "./checkpoints/checkpoint.ts";
-export { type ModelSource, openCheckpoint, type OpenCheckpointOptions } from "./checkpoints/open.ts";
+export type { ModelSource } from "./checkpoints/open.ts";
+export { openModel as openCheckpoint, type OpenModelOptions as OpenCheckpointOptions } from "./models/open_model.ts";
 export { InputError } from "./files/input_error.ts";
 export { loadWindows, openTokenizer, type Tokenizer, type WindowOptions, type Windows } from "./datasets/mod.ts";
 

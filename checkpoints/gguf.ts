@@ -1,8 +1,9 @@
-/** A model stored as GGUF, read in Hugging Face's names and layout. LLaMA-shaped models only. */
+/** A model stored as GGUF, read in Hugging Face's names and layout, as its family's `GgufLayout` says. */
 import type { Checkpoint, JsonObject, TokenizerSource } from "./checkpoint.ts";
 import { assertFinite } from "./finite.ts";
-import { checkArchitecture, configFromGguf, metadataNumber } from "./gguf_config.ts";
+import { metadataNumber } from "./gguf_config.ts";
 import { type GgufEntry, parseGguf } from "./gguf_header.ts";
+import { type GgufLayout, huggingFaceName, layoutOf } from "./gguf_layout.ts";
 import { identityOf, infos, type Placed, placed } from "./identity.ts";
 import { InputError } from "../files/input_error.ts";
 import type { WeightFile } from "./model_files.ts";
@@ -10,6 +11,8 @@ import type { WeightFile } from "./model_files.ts";
 /** What may come from elsewhere instead of the file's metadata. */
 export interface GgufParts {
   readonly label: string;
+  /** The families whose files can be read. */
+  readonly layouts: readonly GgufLayout[];
   /** config.json of the original model. */
   readonly config?: JsonObject;
   readonly tokenizer?: TokenizerSource;
@@ -23,41 +26,7 @@ interface Stored extends Placed {
   readonly heads: number;
 }
 
-const OUTSIDE: Readonly<Record<string, string>> = {
-  "token_embd.weight": "model.embed_tokens.weight",
-  "output_norm.weight": "model.norm.weight",
-  "output.weight": "lm_head.weight",
-};
-
-const IN_BLOCK: Readonly<Record<string, string>> = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_output: "self_attn.o_proj",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-};
-
 const ROPE_FACTORS = "rope_freqs.weight";
-
-/**
- * Hugging Face's name of a GGUF tensor, or undefined when there is none.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * assert.equal(huggingFaceName("blk.3.attn_q.weight"), "model.layers.3.self_attn.q_proj.weight");
- * ```
- */
-export function huggingFaceName(name: string): string | undefined {
-  if (Object.hasOwn(OUTSIDE, name)) return OUTSIDE[name];
-  const [, block, part, kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
-  if (part === undefined || !Object.hasOwn(IN_BLOCK, part)) return undefined;
-  return `model.layers.${block}.${IN_BLOCK[part]}.${kind}`;
-}
 
 /**
  * Puts the rows of q or k back into Hugging Face's order: within each head, llama.cpp stores the two halves of the rotary
@@ -95,32 +64,24 @@ export async function openGguf(files: readonly WeightFile[], parts: GgufParts): 
     const headers = await Promise.all(files.map(({ source }) => parseGguf(source)));
     const { metadata } = headers[0];
     const { label } = parts;
-    checkArchitecture(label, metadata);
+    const layout = layoutOf(label, metadata, parts.layouts);
     const stored = new Map<string, Stored>();
     let ropeFactors: Float32Array | undefined;
     for (const [index, { tensors }] of headers.entries()) {
       const file = files[index];
       for (const entry of tensors) {
         if (entry.name === ROPE_FACTORS) ropeFactors = await readEntry(file, entry);
-        else store(stored, label, metadata, file, entry);
+        else store(stored, { label, metadata, layout }, file, entry);
       }
     }
     checkShards(label, metadata, files.length);
-    const embedding = placed(label, stored, "model.embed_tokens.weight");
-    const has = (suffix: string) => [...stored.keys()].some((name) => name.endsWith(suffix));
-    const config = parts.config ?? configFromGguf(metadata, {
-      label,
-      vocab: embedding.info.shape[0],
-      tied: !stored.has("lm_head.weight"),
-      attentionBias: has("self_attn.q_proj.bias"),
-      mlpBias: has("mlp.up_proj.bias"),
-      ropeFactors,
-    });
+    const tensors = infos(stored);
+    const config = parts.config ?? layout.config({ label, metadata, tensors, ropeFactors });
     return {
       format: "gguf",
       label,
       config,
-      tensors: infos(stored),
+      tensors,
       tokenizer: parts.tokenizer ?? tokenizerOf(metadata),
       bytes: files.reduce((sum, { source }) => sum + source.size, 0),
       local: parts.local,
@@ -143,17 +104,24 @@ export async function openGguf(files: readonly WeightFile[], parts: GgufParts): 
 
 function store(
   stored: Map<string, Stored>,
-  label: string,
-  metadata: JsonObject,
+  { label, metadata, layout }: {
+    readonly label: string;
+    readonly metadata: JsonObject;
+    readonly layout: GgufLayout;
+  },
   file: WeightFile,
   entry: GgufEntry,
 ): void {
-  const name = huggingFaceName(entry.name);
-  if (name === undefined) {
-    throw new InputError(`Cannot open ${label}: tensor "${entry.name}" is not part of a LLaMA model`);
+  const found = huggingFaceName(layout, entry.name);
+  const { architecture } = layout;
+  if (found === undefined) {
+    throw new InputError(
+      `Cannot open ${label}: tensor "${entry.name}" is not part of a model of architecture ${architecture}`,
+    );
   }
+  const { name, interleaved } = found;
   const { shape, begin, end, type } = entry;
-  const heads = rotaryHeads(label, metadata, name);
+  const heads = interleaved === undefined ? 0 : headsOf(label, metadata, `${architecture}.${interleaved}`);
   if (heads !== 0 && shape[0] % (2 * heads) !== 0) {
     throw new InputError(`Cannot open ${label}: ${shape[0]} rows of "${entry.name}" do not divide into ${heads} heads`);
   }
@@ -164,13 +132,10 @@ async function readEntry({ source }: WeightFile, { type, begin, end }: GgufEntry
   return type.dequantize(await source.read(begin, end));
 }
 
-function rotaryHeads(label: string, metadata: JsonObject, name: string): number {
-  const heads = () => metadataNumber(label, metadata, "llama.attention.head_count");
-  if (/\.q_proj\.(weight|bias)$/.test(name)) return heads();
-  if (/\.k_proj\.(weight|bias)$/.test(name)) {
-    return metadataNumber(label, metadata, "llama.attention.head_count_kv", heads());
-  }
-  return 0;
+/** A number of heads; that of keys is the queries' where the file does not say. */
+function headsOf(label: string, metadata: JsonObject, key: string): number {
+  const queries = key.replace(/_kv$/, "");
+  return metadataNumber(label, metadata, key in metadata ? key : queries);
 }
 
 function checkShards(label: string, metadata: JsonObject, shards: number): void {

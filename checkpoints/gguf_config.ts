@@ -1,38 +1,28 @@
-/** config.json's keys, rebuilt from GGUF metadata. LLaMA-shaped models only: GGUF has no OPT. */
+/** config.json's keys, rebuilt from GGUF metadata: those that llama.cpp writes for rotary decoders of any architecture. */
 import type { JsonObject } from "./checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
+import type { GgufModel } from "./gguf_layout.ts";
 
 /** What the metadata alone does not say. */
 export interface GgufFacts {
-  readonly label: string;
+  /** What the metadata's keys begin with. */
+  readonly architecture: string;
   /** Rows of the token embedding. */
   readonly vocab: number;
   /** Whether there is no separate output matrix. */
   readonly tied: boolean;
   readonly attentionBias: boolean;
   readonly mlpBias: boolean;
-  /** `rope_freqs.weight`: what each rotary frequency is divided by; undefined when the file has none. */
-  readonly ropeFactors: Float32Array | undefined;
 }
 
 /** Llama 3's own constants, which GGUF does not store; only the factors computed from them are. */
 const LLAMA3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 } as const;
 
-/**
- * Checks that a GGUF file holds a model of a kind that can be read.
- *
- * @throws {InputError} for other architectures and for mixtures of experts
- */
-export function checkArchitecture(label: string, metadata: JsonObject): void {
-  const architecture = metadata["general.architecture"];
-  if (architecture !== "llama") {
-    throw new InputError(
-      `Cannot open ${label}: the architecture of a GGUF file must be llama: current value is ${architecture}`,
-    );
-  }
-  if (Number(metadata["llama.expert_count"] ?? 0) > 0) {
-    throw new InputError(`Cannot open ${label}: mixtures of experts are not supported`);
-  }
+const WINDOW = "attention.sliding_window";
+
+/** Whether a file says that attention slides. */
+export function slides(metadata: JsonObject, architecture: string): boolean {
+  return `${architecture}.${WINDOW}` in metadata;
 }
 
 /**
@@ -50,32 +40,33 @@ export function metadataNumber(label: string, metadata: JsonObject, key: string,
 /**
  * Rebuilds config.json.
  *
- * @returns the keys a LLaMA config has, in Hugging Face's names
+ * @returns sizes, positions, biases and special tokens in Hugging Face's names; not `model_type`, which is the family's to say
  * @throws {InputError} when a key is missing, or rotary scaling cannot be told from the file
  */
-export function configFromGguf(metadata: JsonObject, facts: GgufFacts): JsonObject {
-  const { label, vocab, tied, attentionBias, mlpBias } = facts;
-  const number = (key: string, fallback?: number) => metadataNumber(label, metadata, key, fallback);
-  const heads = number("llama.attention.head_count");
-  const hidden = number("llama.embedding_length");
-  const headDim = number("llama.attention.key_length", hidden / heads);
-  const theta = number("llama.rope.freq_base", 10_000);
-  const rotary = number("llama.rope.dimension_count", headDim);
+export function configFromGguf(model: GgufModel, facts: GgufFacts): JsonObject {
+  const { label, metadata } = model;
+  const { architecture, vocab, tied, attentionBias, mlpBias } = facts;
+  const number = (key: string, fallback?: number) =>
+    metadataNumber(label, metadata, `${architecture}.${key}`, fallback);
+  const heads = number("attention.head_count");
+  const hidden = number("embedding_length");
+  const headDim = number("attention.key_length", hidden / heads);
+  const theta = number("rope.freq_base", 10_000);
+  const rotary = number("rope.dimension_count", headDim);
   return {
-    architectures: ["LlamaForCausalLM"],
-    model_type: "llama",
     hidden_act: "silu",
     hidden_size: hidden,
-    intermediate_size: number("llama.feed_forward_length"),
-    num_hidden_layers: number("llama.block_count"),
+    intermediate_size: number("feed_forward_length"),
+    num_hidden_layers: number("block_count"),
     num_attention_heads: heads,
-    num_key_value_heads: number("llama.attention.head_count_kv", heads),
+    num_key_value_heads: number("attention.head_count_kv", heads),
     head_dim: headDim,
-    max_position_embeddings: number("llama.context_length"),
-    rms_norm_eps: number("llama.attention.layer_norm_rms_epsilon"),
+    max_position_embeddings: number("context_length"),
+    rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
     ...(rotary === headDim ? {} : { partial_rotary_factor: rotary / headDim }),
     rope_theta: theta,
-    rope_scaling: ropeScaling(metadata, facts, theta, headDim),
+    rope_scaling: ropeScaling(model, architecture, theta, headDim),
+    ...slidingWindow(model, architecture),
     attention_bias: attentionBias,
     mlp_bias: mlpBias,
     tie_word_embeddings: tied,
@@ -109,25 +100,33 @@ export function llama3Factors(theta: number, headDim: number, factor: number): F
   });
 }
 
+/** Keys that say that attention slides, in every block; absent where the file does not say so. */
+function slidingWindow({ label, metadata }: GgufModel, architecture: string): JsonObject {
+  if (!slides(metadata, architecture)) return {};
+  const window = metadataNumber(label, metadata, `${architecture}.${WINDOW}`);
+  return { sliding_window: window, use_sliding_window: true, max_window_layers: 0 };
+}
+
 function ropeScaling(
-  metadata: JsonObject,
-  { label, ropeFactors }: GgufFacts,
+  { label, metadata, ropeFactors }: GgufModel,
+  architecture: string,
   theta: number,
   headDim: number,
 ): JsonObject | null {
-  const type = metadata["llama.rope.scaling.type"] ?? "none";
+  const rope = `${architecture}.rope`;
+  const type = metadata[`${rope}.scaling.type`] ?? "none";
   if (type !== "none") {
     return {
       rope_type: type,
-      factor: metadataNumber(label, metadata, "llama.rope.scaling.factor", 1),
-      ...("llama.rope.scaling.original_context_length" in metadata
-        ? { original_max_position_embeddings: metadata["llama.rope.scaling.original_context_length"] }
+      factor: metadataNumber(label, metadata, `${rope}.scaling.factor`, 1),
+      ...(`${rope}.scaling.original_context_length` in metadata
+        ? { original_max_position_embeddings: metadata[`${rope}.scaling.original_context_length`] }
         : {}),
     };
   }
   // Files from before 2024 have a linear factor under this name.
-  if ("llama.rope.scale_linear" in metadata) {
-    return { rope_type: "linear", factor: metadataNumber(label, metadata, "llama.rope.scale_linear") };
+  if (`${rope}.scale_linear` in metadata) {
+    return { rope_type: "linear", factor: metadataNumber(label, metadata, `${rope}.scale_linear`) };
   }
   if (ropeFactors === undefined || ropeFactors.every((factor) => factor === 1)) return null;
   const factor = ropeFactors.reduce((most, value) => Math.max(most, value), 1);

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Checkpoint, JsonObject } from "./checkpoint.ts";
-import { huggingFaceName, undoRotaryPermutation } from "./gguf.ts";
+import { undoRotaryPermutation } from "./gguf.ts";
 import { llama3Factors } from "./gguf_config.ts";
 import { encodeGguf, type GgufTensor, ggufTensor, type GgufValue, permuteRotary } from "./gguf_test_support.ts";
+import { huggingFaceName } from "./gguf_layout.ts";
 import { InputError } from "../files/input_error.ts";
-import { openCheckpoint } from "./open.ts";
+import { llama } from "../models/families/mod.ts";
+import { openModel as openCheckpoint } from "../models/open_model.ts";
 import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 
 const tinyLlama = fileURLToPath(new URL("../configs/models/tiny-llama", import.meta.url));
@@ -210,7 +212,7 @@ Deno.test("llama3Factors() leaves short wavelengths, divides long ones, and is m
 });
 
 Deno.test("openCheckpoint() refuses GGUF files it cannot use, naming what is wrong", async () => {
-  await refuses({ "general.architecture": "qwen2" }, embedding, /must be llama: current value is qwen2/);
+  await refuses({ "general.architecture": "gpt2" }, embedding, /must be llama or .*qwen2.*: current value is gpt2/);
   await refuses({ "llama.expert_count": 8 }, embedding, /experts/);
   await refuses({ "llama.block_count": undefined }, embedding, /llama\.block_count must be a number/);
   await refuses({ "llama.block_count": "6" }, embedding, /llama\.block_count must be a number/);
@@ -269,10 +271,12 @@ Deno.test("openCheckpoint() joins the shards of a GGUF model, or says which is m
 });
 
 Deno.test("huggingFaceName() maps every tensor of a LLaMA model and no other", () => {
-  assert.equal(huggingFaceName("blk.12.ffn_down.bias"), "model.layers.12.mlp.down_proj.bias");
-  assert.equal(huggingFaceName("output.weight"), "lm_head.weight");
+  const layout = llama.gguf;
+  assert.ok(layout);
+  assert.equal(huggingFaceName(layout, "blk.12.ffn_down.bias")?.name, "model.layers.12.mlp.down_proj.bias");
+  assert.equal(huggingFaceName(layout, "output.weight")?.name, "lm_head.weight");
   for (const name of ["blk.0.toString.weight", "toString", "blk.x.attn_q.weight", "output.weight.x"]) {
-    assert.equal(huggingFaceName(name), undefined);
+    assert.equal(huggingFaceName(layout, name), undefined);
   }
 });
 

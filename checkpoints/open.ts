@@ -6,6 +6,7 @@ import { type HubAccess, type HubRepo, resolveModel } from "../hub/mod.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
 import { openGguf } from "./gguf.ts";
+import type { GgufLayout } from "./gguf_layout.ts";
 import { hubFiles } from "./hub_files.ts";
 import { InputError } from "../files/input_error.ts";
 import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
@@ -19,6 +20,8 @@ export type ModelSource =
 
 /** How a model is opened. `cache` is where downloads go; it is needed for models of the hub only. */
 export interface OpenCheckpointOptions extends Partial<HubAccess> {
+  /** Families whose GGUF files can be read; needed for GGUF only (`openModel` of models/ gives all it has). */
+  readonly gguf?: readonly GgufLayout[];
   /** `plan` downloads configs only and reads the headers of weights by range; default `run`. */
   readonly purpose?: "plan" | "run";
 }
@@ -30,6 +33,7 @@ interface Place {
   readonly described?: ModelFiles;
   readonly label: string;
   readonly local: boolean;
+  readonly layouts: readonly GgufLayout[] | undefined;
 }
 
 /**
@@ -64,7 +68,7 @@ export function resolveSource(
 
 async function openPath(
   source: Extract<ModelSource, { path: string }>,
-  { hashes = inMemoryHashes() }: OpenCheckpointOptions,
+  { hashes = inMemoryHashes(), gguf: layouts }: OpenCheckpointOptions,
 ): Promise<Checkpoint> {
   const path = resolve(source.path);
   const kind = await stat(path).catch((cause: NodeJS.ErrnoException) => {
@@ -74,7 +78,7 @@ async function openPath(
   const described = source.config === undefined ? undefined : await folderFiles(resolve(source.config), hashes);
   const label = basename(path);
   if (kind.isDirectory()) {
-    return await openFolder({ weights: await folderFiles(path, hashes), described, label, local: true }, path);
+    return await openFolder({ weights: await folderFiles(path, hashes), described, label, local: true, layouts }, path);
   }
   if (!path.endsWith(".gguf")) {
     throw new InputError(
@@ -82,7 +86,7 @@ async function openPath(
     );
   }
   return await openGgufFile(
-    { weights: await folderFiles(dirname(path), hashes), described, label, local: true },
+    { weights: await folderFiles(dirname(path), hashes), described, label, local: true, layouts },
     label,
   );
 }
@@ -98,7 +102,7 @@ async function openHub(
   const repo = await resolveModel(hub, revision, access);
   const local = options.purpose !== "plan";
   const label = `${hub}@${repo.commit.slice(0, 8)}${file === undefined ? "" : ` ${file}`}`;
-  const place = { weights: hubFiles(repo, label, access, local), label, local };
+  const place = { weights: hubFiles(repo, label, access, local), label, local, layouts: options.gguf };
   return file === undefined ? await openFolder(place) : await openGgufFile(place, file);
 }
 
@@ -116,7 +120,10 @@ async function openFolder({ weights, described = weights, label, local }: Place,
   return await openSharded(weights, located, { label, config, tokenizer: await readTokenizer(described), local });
 }
 
-async function openGgufFile({ weights, described, label, local }: Place, name: string): Promise<Checkpoint> {
+async function openGgufFile({ weights, described, label, local, layouts }: Place, name: string): Promise<Checkpoint> {
+  if (layouts === undefined) {
+    throw new RangeError(`Cannot open ${label} without the layouts of families: give \`gguf\``);
+  }
   const beside = described === undefined ? {} : {
     config: described.names.has("config.json") ? await readJson(described, "config.json") : undefined,
     tokenizer: await readTokenizer(described),
@@ -128,7 +135,7 @@ async function openGgufFile({ weights, described, label, local }: Place, name: s
     for (const { source } of opened) source.close();
     throw error;
   }
-  return await openGguf(opened, { label, local, ...beside });
+  return await openGguf(opened, { label, local, layouts, ...beside });
 }
 
 /** All shards of a GGUF model, given any of them; the file itself when it is not sharded. */

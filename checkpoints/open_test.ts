@@ -6,6 +6,7 @@ import { decodeLayer } from "../kernels/binary/decode.ts";
 import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { InputError } from "../files/input_error.ts";
+import { llama } from "../models/families/mod.ts";
 import { openCheckpoint, resolveSource } from "./open.ts";
 import { encodeLayer } from "./packed/planes.ts";
 import { writePackedModel } from "./packed/write.ts";
@@ -266,7 +267,7 @@ Deno.test("openCheckpoint() of one GGUF file of a hub model", async () => {
   try {
     await using hub = startFakeHub();
     hub.addRepo({ kind: "model", id: "o/m", files: { "m.gguf": gguf, "n.gguf": gguf } });
-    const options = { cache, endpoint: hub.url, token: null, retryDelay: 1 };
+    const options = { cache, endpoint: hub.url, token: null, retryDelay: 1, gguf: llama.gguf ? [llama.gguf] : [] };
     const source = { hub: "o/m", revision: "main", file: "m.gguf" };
     const plan = await openCheckpoint(source, { ...options, purpose: "plan" });
     const run = await openCheckpoint(source, options);
@@ -277,6 +278,8 @@ Deno.test("openCheckpoint() of one GGUF file of a hub model", async () => {
     run.close();
     plan.close();
     assert.ok(!hub.requests.some(({ path }) => path.endsWith("n.gguf")));
+    const { gguf: _, ...unaware } = options;
+    await assert.rejects(openCheckpoint(source, unaware), { name: "RangeError", message: /give `gguf`/ });
     await rejects(openCheckpoint({ ...source, file: "x.gguf" }, options), /x\.gguf.*no such file/);
     await rejects(openCheckpoint({ ...source, file: "x.bin" }, options), /must be a \.gguf/);
     await rejects(openCheckpoint({ hub: "o/m", revision: "main" }, options), /found m\.gguf; name that file/);

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { openCheckpoint } from "../checkpoints/open.ts";
+import { openModel as openSource } from "../models/mod.ts";
 import { listRuns, readRun } from "../runner/mod.ts";
 import { asked, UsageError } from "./exit_codes.ts";
 import { locate, runsFolder } from "./places.ts";
@@ -35,7 +35,7 @@ export function findModel(target: string, { runs }: ModelOptions = {}): string {
 /** Opens a model that is here. @throws {UsageError} when there is none, {InputError} when it cannot be read */
 export function openModel(target: string, options: ModelOptions = {}): Promise<Checkpoint> {
   const { config } = options;
-  return openCheckpoint({
+  return openSource({
     path: findModel(target, options),
     ...(config === undefined ? {} : { config: locate(config) }),
   });

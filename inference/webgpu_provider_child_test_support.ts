@@ -28,7 +28,7 @@ async function tryProvider(): Promise<ProviderRun> {
   const probe = await probes.probe("webgpu");
   await probes.close();
   if ("failure" in probe) return { probe };
-  const reference = (await readSafetensors(here("testdata/logits-tiny-llama.safetensors"))).tensors;
+  const reference = (await readSafetensors(here("../models/testdata/logits-tiny-llama.safetensors"))).tensors;
   const ids = Int32Array.from(numbers(reference.input_ids).slice(0, WINDOW.length));
   const forward = await openForward(spec, { provider: "webgpu" });
   let hidden = await forward.embed(await readTensors(checkpoint, embeddingShapes(spec)), ids, WINDOW);

@@ -2,11 +2,12 @@
  * One transformer block, and the head, as ONNX graphs whose weights are inputs: one session serves all blocks.
  *
  * Maths: Touvron et al. 2302.13971 (LLaMA), Su et al. 2104.09864 (rotary), Ainslie et al. 2305.13245 (grouped queries),
- * Zhang et al. 2205.01068 (OPT); layout and rotary order are Hugging Face's.
+ * Zhang et al. 2205.01068 (OPT), Dehghani et al. 2302.05442 (norms of queries and keys); layout and rotary order are
+ * Hugging Face's. Which of it a model has its spec says; no family is known here.
  */
 import { Graph, type Value } from "../onnx/graph.ts";
 import type { ModelSpec } from "./spec.ts";
-import { blockLinears, blockPrefix, blockShapes, headName, headShapes } from "./tensors.ts";
+import { blockPrefix, blockShapes, headShapes, linearInputs } from "./tensors.ts";
 
 /** What is gathered about the inputs of the linears: nothing, Σx² per input, or the whole XᵀX. */
 export type Gather = "none" | "diagonal" | "full";
@@ -45,11 +46,6 @@ export function panels(size: number): Panel[] {
   }));
 }
 
-/** Names and widths of the distinct inputs of a block's linears, in order. */
-export function linearInputs(spec: ModelSpec): Map<string, number> {
-  return new Map(blockLinears(spec, 0).map(({ input, cols }) => [input, cols]));
-}
-
 /** Name of a running sum that enters the graph, and (with `.out`) leaves it. */
 export function sumName(input: string, panel: number): string {
   return `sum.${input}.${panel}`;
@@ -60,13 +56,14 @@ export function sumName(input: string, panel: number): string {
  *
  * Inputs: `hidden` [windows, length, hidden]; the block's tensors, named without the block's prefix; `last` [windows]
  * (index of the last key) and `total` (number of keys), or where attention is not fused `queries` [length, 1] and `keys`
- * [1, keys], the positions of both; LLaMA: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
+ * [1, keys], the positions of both; rotary: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
  * Outputs: `output` like `hidden`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
  *
  * @returns the serialised model
  */
 export function blockGraph(spec: ModelSpec, variant: BlockVariant): Uint8Array {
-  const { hidden, heads, kvHeads, headDim } = spec;
+  const { hidden, heads, kvHeads, headDim, eps } = spec;
+  const { linears, norms, headNorms, preNorm } = spec.block;
   const graph = new Graph("block");
   const prefix = blockPrefix(spec, 0);
   const shapes = new Map([...blockShapes(spec, 0)].map(([name, shape]) => [name.slice(prefix.length), shape]));
@@ -80,44 +77,39 @@ export function blockGraph(spec: ModelSpec, variant: BlockVariant): Uint8Array {
   };
   const gather = (input: string, x: Value) =>
     gatherInput(graph, { input, x, width: linearInputs(spec).get(input) ?? 0 }, variant);
-  const attend = (x: Value, out: string) => {
+  const project = (name: string, x: Value, headNorm: string | undefined) => {
+    const y = linear(name, x);
+    if (headNorm === undefined) return graph.op("Reshape", [y, size]);
+    const rows = graph.op("Reshape", [y, graph.integers([-1, headDim])]);
+    return graph.op("Reshape", [rmsNorm(graph, rows, `${headNorm}.weight`, eps), size]);
+  };
+  const attend = (x: Value) => {
     gather("attention", x);
-    const [q, k, v] = ["q", "k", "v"].map((name) => graph.op("Reshape", [linear(`self_attn.${name}_proj`, x), size]));
+    const q = project(linears.query, x, headNorms?.query);
+    const k = project(linears.key, x, headNorms?.key);
+    const v = project(linears.value, x, undefined);
     const mixed = attention(graph, spec, { q, k, v, variant });
     const rows = graph.op("Reshape", [mixed, graph.integers([-1, heads * headDim])]);
     gather("output", rows);
-    return linear(out, rows);
-  };
-  const finish = (value: Value) => {
-    if (!variant.output) return;
-    graph.output("output", graph.op("Reshape", [value, size]), ["windows", "length", hidden]);
+    return linear(linears.output, rows);
   };
   if (variant.cache) {
     for (const name of ["past.key", "past.value"]) graph.input(name, ["windows", kvHeads, "past", headDim]);
   }
 
-  if (spec.architecture === "llama") {
-    const norm = (x: Value, name: string) => rmsNorm(graph, x, `${name}.weight`, spec.eps);
-    const middle = graph.op("Add", [flat, attend(norm(flat, "input_layernorm"), "self_attn.o_proj")]);
-    const x = norm(middle, "post_attention_layernorm");
-    gather("mlp", x);
-    const gate = graph.op("com.microsoft:QuickGelu", [linear("mlp.gate_proj", x)], { alpha: { float: 1 } });
-    const inner = graph.op("Mul", [gate, linear("mlp.up_proj", x)]);
-    gather("down", inner);
-    if (variant.output) finish(graph.op("Add", [middle, linear("mlp.down_proj", inner)]));
-    return graph.bytes();
-  }
-
-  const norm = (x: Value, name: string) => layerNorm(graph, x, name, spec.eps);
-  const before = (x: Value, name: string) => spec.preNorm ? norm(x, name) : x;
-  const after = (x: Value, name: string) => spec.preNorm ? x : norm(x, name);
-  const attended = attend(before(flat, "self_attn_layer_norm"), "self_attn.out_proj");
-  const middle = after(graph.op("Add", [flat, attended]), "self_attn_layer_norm");
-  const x = before(middle, "final_layer_norm");
+  const before = (x: Value, name: string) => preNorm ? norm(graph, spec, x, name) : x;
+  const after = (x: Value, name: string) => preNorm ? x : norm(graph, spec, x, name);
+  const middle = after(graph.op("Add", [flat, attend(before(flat, norms.attention))]), norms.attention);
+  const x = before(middle, norms.mlp);
   gather("mlp", x);
-  const inner = graph.op("Relu", [linear("fc1", x)]);
+  const { gate, up, down } = linears;
+  const activated = activation(graph, spec, linear(gate ?? up, x));
+  const inner = gate === null ? activated : graph.op("Mul", [activated, linear(up, x)]);
   gather("down", inner);
-  if (variant.output) finish(after(graph.op("Add", [middle, linear("fc2", inner)]), "final_layer_norm"));
+  if (variant.output) {
+    const end = after(graph.op("Add", [middle, linear(down, inner)]), norms.mlp);
+    graph.output("output", graph.op("Reshape", [end, size]), ["windows", "length", hidden]);
+  }
   return graph.bytes();
 }
 
@@ -132,11 +124,10 @@ export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Arra
   const shapes = headShapes(spec);
   for (const [name, shape] of shapes) graph.input(name, shape);
   let x = graph.input("hidden", ["tokens", spec.hidden]);
-  if (spec.architecture === "llama") x = rmsNorm(graph, x, "model.norm.weight", spec.eps);
-  else if (spec.preNorm) x = layerNorm(graph, x, "model.decoder.final_layer_norm", spec.eps);
-  const project = "model.decoder.project_out.weight";
-  if (shapes.has(project)) x = graph.op("Gemm", [x, project], { transB: 1 });
-  const logits = graph.op("Gemm", [x, headName(spec)], { transB: 1 });
+  const { finalNorm, projections, head } = spec.frame;
+  if (finalNorm !== null) x = norm(graph, spec, x, finalNorm);
+  if (projections) x = graph.op("Gemm", [x, projections.out], { transB: 1 });
+  const logits = graph.op("Gemm", [x, head], { transB: 1 });
   if (output === "logits") graph.output("logits", logits, ["tokens", spec.vocab]);
   else {
     const targets = graph.input("targets", ["tokens", 1], "int64");
@@ -154,7 +145,7 @@ function attention(
   { q, k, v, variant }: { readonly q: Value; readonly k: Value; readonly v: Value; readonly variant: BlockVariant },
 ): Value {
   const { heads, kvHeads, headDim } = spec;
-  if (spec.architecture === "llama") {
+  if (spec.frame.positions === null) {
     const tables = [
       graph.input("cos", ["positions", headDim / 2]),
       graph.input("sin", ["positions", headDim / 2]),
@@ -246,6 +237,22 @@ function gatherInput(
     const next = graph.op("Gemm", [columns(start, end), columns(start, width), sum], { transA: 1 });
     graph.output(`${sum}.out`, next, shape);
   }
+}
+
+/** SiLU is QuickGelu without its factor: one operator instead of two. */
+function activation(graph: Graph, { block }: ModelSpec, x: Value): Value {
+  switch (block.activation) {
+    case "silu":
+      return graph.op("com.microsoft:QuickGelu", [x], { alpha: { float: 1 } });
+    case "relu":
+      return graph.op("Relu", [x]);
+    default:
+      return block.activation satisfies never;
+  }
+}
+
+function norm(graph: Graph, { norm, eps }: ModelSpec, x: Value, name: string): Value {
+  return norm === "rms" ? rmsNorm(graph, x, `${name}.weight`, eps) : layerNorm(graph, x, name, eps);
 }
 
 function rmsNorm(graph: Graph, x: Value, weight: Value, eps: number): Value {

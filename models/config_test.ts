@@ -21,7 +21,7 @@ const OPT = {
 
 Deno.test("modelSpec() fills in what early LLaMA configs leave out", () => {
   assert.deepEqual(modelSpec({ ...LLAMA, rms_norm_eps: 1e-6, bos_token_id: 1, eos_token_id: 2 }), {
-    architecture: "llama",
+    family: "llama",
     hidden: 4096,
     ffn: 11008,
     blocks: 32,
@@ -30,14 +30,37 @@ Deno.test("modelSpec() fills in what early LLaMA configs leave out", () => {
     headDim: 128,
     vocab: 32000,
     maxPositions: 2048,
+    window: null,
     eps: 1e-6,
     tied: false,
     ropeTheta: 10000,
     ropeScaling: { type: "default" },
-    attentionBias: false,
-    mlpBias: false,
-    preNorm: true,
     embedding: 4096,
+    norm: "rms",
+    block: {
+      prefix: "model.layers.",
+      linears: {
+        query: "self_attn.q_proj",
+        key: "self_attn.k_proj",
+        value: "self_attn.v_proj",
+        output: "self_attn.o_proj",
+        gate: "mlp.gate_proj",
+        up: "mlp.up_proj",
+        down: "mlp.down_proj",
+      },
+      biases: [],
+      norms: { attention: "input_layernorm", mlp: "post_attention_layernorm" },
+      headNorms: null,
+      preNorm: true,
+      activation: "silu",
+    },
+    frame: {
+      tokens: "model.embed_tokens.weight",
+      positions: null,
+      projections: null,
+      finalNorm: "model.norm",
+      head: "lm_head.weight",
+    },
     bos: 1,
     eos: [2],
   });
@@ -78,17 +101,18 @@ Deno.test("modelSpec() reads rope_parameters, and older scalings", () => {
 
 Deno.test("modelSpec() reads OPT, and the 350M layout", () => {
   const spec = modelSpec({ ...OPT, do_layer_norm_before: false, word_embed_proj_dim: 512 });
-  const { architecture, preNorm, embedding, headDim, tied, attentionBias, mlpBias, eps, maxPositions } = spec;
+  const { family, embedding, headDim, tied, eps, maxPositions, block: { preNorm, biases }, frame: { finalNorm } } =
+    spec;
   assert.deepEqual(
-    { architecture, preNorm, embedding, headDim, tied, attentionBias, mlpBias, eps, maxPositions },
+    { family, preNorm, finalNorm, embedding, headDim, tied, biases, eps, maxPositions },
     {
-      architecture: "opt",
+      family: "opt",
       preNorm: false,
+      finalNorm: null,
       embedding: 512,
       headDim: 64,
       tied: true,
-      attentionBias: true,
-      mlpBias: true,
+      biases: ["query", "key", "value", "output", "up", "down"],
       eps: 1e-5,
       maxPositions: 2048,
     },
@@ -96,8 +120,48 @@ Deno.test("modelSpec() reads OPT, and the 350M layout", () => {
   assert.equal(modelSpec(OPT).embedding, 1024);
 });
 
+const QWEN = { ...LLAMA, model_type: "qwen2", num_key_value_heads: 8, max_position_embeddings: 32768 };
+const SLIDING = { ...QWEN, use_sliding_window: true, sliding_window: 2048, max_window_layers: 28 };
+const MISTRAL = { ...LLAMA, model_type: "mistral", num_key_value_heads: 8, max_position_embeddings: 32768 };
+
+/** Configs and the window of their attention. */
+const WINDOWS: readonly (readonly [string, Readonly<Record<string, unknown>>, number | null])[] = [
+  ["Mistral's default", MISTRAL, 4096],
+  ["Mistral with a window", { ...MISTRAL, sliding_window: 128 }, 128],
+  ["Mistral without a window", { ...MISTRAL, sliding_window: null }, null],
+  ["Qwen2 that names a window and does not use it", { ...SLIDING, use_sliding_window: false }, null],
+  ["Qwen2 with a window from block 28", SLIDING, 2048],
+  ["Qwen2 with a window from a block that it has not", { ...SLIDING, max_window_layers: 32 }, null],
+  ["Qwen2 whose blocks are all full", { ...SLIDING, layer_types: ["full_attention"] }, null],
+  ["Qwen3 with a sliding block", {
+    ...{ ...SLIDING, model_type: "qwen3", head_dim: 128 },
+    layer_types: ["full_attention", "sliding_attention"],
+  }, 2048],
+];
+
+for (const [name, config, window] of WINDOWS) {
+  Deno.test(`modelSpec() knows how far attention sees: ${name}`, () => {
+    const spec = modelSpec(config);
+    assert.equal(spec.window, window);
+    assert.equal(spec.maxPositions, window ?? 32768);
+  });
+}
+
+Deno.test("modelSpec() takes a family by its class where model_type is absent", () => {
+  const { model_type: _, ...config } = MISTRAL;
+  assert.equal(modelSpec({ ...config, architectures: ["MistralForCausalLM"] }).family, "mistral");
+});
+
+Deno.test("modelSpec() gives plain data, which reaches the worker whole", () => {
+  for (const config of [LLAMA, OPT, QWEN, MISTRAL]) {
+    const spec = modelSpec(config);
+    assert.deepEqual(structuredClone(spec), spec);
+    assert.deepEqual(JSON.parse(JSON.stringify({ ...spec, bos: null })), { ...spec, bos: null });
+  }
+});
+
 const WRONG: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])[] = [
-  [{ model_type: "mistral", architectures: ["MistralForCausalLM"] }, /LLaMA .* and OPT .*: found .*"mistral".*Mistral/],
+  [{ model_type: "gpt2", architectures: ["LlamaForCausalLM"] }, /LLaMA .*, OPT .* and Qwen3 .*: found .*"gpt2".*Llama/],
   [{}, /found model_type undefined, architectures \[\]/],
   [{ ...LLAMA, hidden_size: undefined }, /hidden_size must be an integer from 1 to 65536: current value is undefined/],
   [{ ...LLAMA, num_hidden_layers: 1e9 }, /num_hidden_layers .* 1 to 1024: current value is 1000000000/],
@@ -113,6 +177,11 @@ const WRONG: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])[] =
   [{ ...LLAMA, rope_scaling: { type: "linear" } }, /factor must be a positive number: current value is undefined/],
   [{ ...LLAMA, partial_rotary_factor: 0.5 }, /partial_rotary_factor must be 1/],
   [{ ...LLAMA, sliding_window: 4096 }, /sliding_window must be null/],
+  [{ ...QWEN, layer_types: ["linear_attention"] }, /layer_types must be "full_attention" or "sliding_attention"/],
+  [{ ...QWEN, layer_types: ["sliding_attention"] }, /sliding_window must be an integer .*: current value is undefined/],
+  [{ ...SLIDING, sliding_window: 0 }, /sliding_window must be an integer .*: current value is 0/],
+  [{ ...MISTRAL, sliding_window: "4096" }, /sliding_window must be an integer .*: current value is "4096"/],
+  [{ ...QWEN, rope_scaling: { type: "yarn", factor: 4 } }, /rotary scalings are supported: found "yarn"/],
   [{ ...OPT, activation_function: "gelu" }, /activation_function must be "relu"/],
   [{ ...OPT, layer_norm_elementwise_affine: false }, /layer_norm_elementwise_affine must be true/],
   [{ ...OPT, _remove_final_layer_norm: true }, /_remove_final_layer_norm must be false/],

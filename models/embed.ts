@@ -1,37 +1,44 @@
 /** From token ids to the first hidden states: table look-ups, so no graph is needed. */
 import type { Windows } from "./forward_protocol.ts";
+import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
-import { embeddingShapes, OPT_OFFSET } from "./tensors.ts";
+import { embeddingShapes } from "./tensors.ts";
 
 /**
- * Hidden states that enter the first block: token embedding, plus OPT's learned positions.
+ * Hidden states that enter the first block: token embedding, plus learned positions where the model has them.
  *
  * @param weights the embedding's tensors by canonical name
  * @param ids token ids, windows × length
  * @param options `start`: position of each window's first token (default 0)
  * @returns windows × length × hidden
- * @throws {RangeError} an id outside the vocabulary, a position outside OPT's table, tensors of another size
+ * @throws {RangeError} an id outside the vocabulary, a position outside the table of learned ones, tensors of another size
+ * @throws {InputError} windows longer than attention that slides sees
  */
 export function embed(
   spec: ModelSpec,
   weights: Readonly<Record<string, Float32Array>>,
   { ids, windows, length, start = 0 }: { readonly ids: Int32Array; readonly start?: number } & Windows,
 ): Float32Array {
-  const { hidden, embedding, vocab, maxPositions } = spec;
+  const { hidden, embedding, vocab, maxPositions, frame } = spec;
   if (ids.length !== windows * length) {
     throw new RangeError(
       `Cannot embed tokens as their number must be ${windows} × ${length}: current value is ${ids.length}`,
     );
   }
+  checkWindow(spec, start + length);
   const bad = ids.find((id) => id < 0 || id >= vocab);
   if (bad !== undefined) {
     throw new RangeError(`Cannot embed tokens as ids must be from 0 to ${vocab - 1}: current value is ${bad}`);
   }
-  const [tokens, positions, project] = [...embeddingShapes(spec)].map(([name, shape]) => {
+  const shapes = embeddingShapes(spec);
+  const tensor = (name: string) => {
+    const shape = shapes.get(name) ?? [];
     const values = weights[name];
     if (values?.length === shape.reduce((a, b) => a * b, 1)) return values;
     throw new RangeError(`Cannot embed tokens as "${name}" must hold [${shape}] values: found ${values?.length}`);
-  });
+  };
+  const tokens = tensor(frame.tokens);
+  const project = frame.projections && tensor(frame.projections.into);
   const output = new Float32Array(ids.length * hidden);
   const firstAt = new Map<number, number>();
   for (const [at, id] of ids.entries()) {
@@ -44,7 +51,8 @@ export function embed(
       to.set(project ? product(project, row) : row);
     }
   }
-  if (spec.architecture === "llama") return output;
+  if (frame.positions === null) return output;
+  const positions = tensor(frame.positions.table);
   if (start + length > maxPositions) {
     throw new RangeError(
       `Cannot embed tokens as the model has ${maxPositions} positions: windows must not be longer, current length is ${
@@ -53,7 +61,7 @@ export function embed(
     );
   }
   for (let at = 0; at < ids.length; at++) {
-    const row = (start + (at % length) + OPT_OFFSET) * hidden;
+    const row = (start + (at % length) + frame.positions.offset) * hidden;
     for (let i = 0; i < hidden; i++) output[at * hidden + i] += positions[row + i];
   }
   return output;

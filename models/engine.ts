@@ -24,7 +24,7 @@ interface OpenBlock {
   past: { readonly key: Tensor; readonly value: Tensor; readonly length: number } | undefined;
 }
 
-/** Rotary tables (none for OPT), and the position of a run's first token. */
+/** Rotary tables (none where positions are learned), and the position of a run's first token. */
 interface Positions {
   readonly tables: Tensors;
   readonly start: number;
@@ -241,14 +241,14 @@ export class Engine {
 
   /** Rotary tables and positions `start` to `start + length` − 1. */
   #positions(start: number, length: number): Positions {
-    if (this.#spec.architecture !== "llama") return { tables: {}, start };
+    if (this.#spec.frame.positions !== null) return { tables: {}, start };
     const { cos, sin } = rotaryTables(this.#spec, start + length);
     const shape = [start + length, this.#spec.headDim / 2];
     return { tables: { cos: new Tensor("float32", cos, shape), sin: new Tensor("float32", sin, shape) }, start };
   }
 
   #rotary({ tables, start }: Positions, { windows, length }: Windows): Tensors {
-    if (this.#spec.architecture !== "llama") return {};
+    if (this.#spec.frame.positions !== null) return {};
     const positions = BigInt64Array.from({ length: windows * length }, (_, i) => BigInt(start + (i % length)));
     return { ...tables, positions: new Tensor("int64", positions, [windows, length]) };
   }

@@ -5,6 +5,7 @@
  */
 import { embed } from "./embed.ts";
 import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
 import { blockPrefix, blockShapes, headShapes, type TensorShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
@@ -26,6 +27,7 @@ export interface Forward {
    * @param ids windows × length
    * @returns windows × length × hidden
    * @throws {RangeError} ids or weights that do not fit the model
+   * @throws {InputError} windows longer than attention that slides sees
    */
   embed(weights: Weights, ids: Int32Array, windows: Windows): Promise<Float32Array>;
   /**
@@ -152,6 +154,7 @@ export async function openForward(
       return {
         async run(hidden, windows) {
           checkHidden(spec, hidden, windows);
+          checkWindow(spec, windows.length);
           if (options.cache && windows.windows !== 1) {
             throw new RangeError(
               `Cannot run block ${block} as a cached block takes 1 window: current value is ${windows.windows}`,

@@ -47,13 +47,23 @@ const CASES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     },
   },
   "llama with an input in several strips": { ...LLAMA, intermediate_size: 1100, num_hidden_layers: 1 },
+  "qwen2": { ...LLAMA, model_type: "qwen2" },
+  "qwen3": { ...LLAMA, model_type: "qwen3" },
+  "qwen3 with biases and heads of 6": { ...LLAMA, model_type: "qwen3", attention_bias: true, head_dim: 6 },
+  "mistral in its window": { ...LLAMA, model_type: "mistral", sliding_window: LENGTH },
   "opt": OPT,
   "opt without biases": { ...OPT, enable_bias: false },
   "opt normalised after, with projections": { ...OPT, do_layer_norm_before: false, word_embed_proj_dim: 16 },
 };
 
 /** Models whose attention is also computed without the fused operator, as providers other than the cpu do. */
-const PLAIN = ["llama with grouped queries", "llama with a tied head and one key head", "llama with heads of 6", "opt"];
+const PLAIN = [
+  "llama with grouped queries",
+  "llama with a tied head and one key head",
+  "llama with heads of 6",
+  "qwen3",
+  "opt",
+];
 
 const runs = [
   ...Object.keys(CASES).map((name) => ({ name, fused: true })),

@@ -1,8 +1,9 @@
 /** Running sums about the inputs of a block's linears: XᵀX, or its diagonal. */
 import { Tensor } from "onnxruntime-node";
-import { type Gather, linearInputs, panels, sumName } from "./block_graph.ts";
+import { type Gather, panels, sumName } from "./block_graph.ts";
 import type { InputSums } from "./forward_protocol.ts";
 import type { ModelSpec } from "./spec.ts";
+import { linearInputs } from "./tensors.ts";
 
 /** The sums of one block; what the graph does not keep between runs. */
 export class GatheredSums {

@@ -1,6 +1,9 @@
-/** Models: shapes from configs, the forward pass by blocks, generation. */
+/** Models: families, shapes from configs, the forward pass by blocks. */
 export * from "./spec.ts";
 export { modelSpec } from "./config.ts";
+export type { Family } from "./families/family.ts";
+export { openModel, type OpenModelOptions } from "./open_model.ts";
+export { checkWindow } from "./sliding_window.ts";
 export {
   blockLinears,
   blockShapes,
@@ -9,6 +12,8 @@ export {
   embeddingTensors,
   headShapes,
   headTensors,
+  linearInputs,
+  linearWeights,
   readTensors,
   resolveTensor,
 } from "./tensors.ts";
@@ -16,5 +21,3 @@ export { type BlockRun, type Forward, type HeadRun, openForward, type Weights } 
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward.ts";
 export { chooseProvider, openProviderProbes, problemWith, PROVIDERS } from "./provider.ts";
 export type { Provider, ProviderChoice, ProviderProbes, WantedProvider } from "./provider.ts";
-export { generate, type GenerateOptions } from "../inference/generate.ts";
-export { type SampleOptions, sampler } from "../inference/sample.ts";

@@ -1,6 +1,6 @@
 /** A transformer block in plain float64 loops, written from the papers: what the graphs are tested against. */
 import type { ModelSpec } from "./spec.ts";
-import { blockPrefix, blockShapes, embeddingShapes, headName, headShapes, OPT_OFFSET } from "./tensors.ts";
+import { blockPrefix, blockShapes, embeddingShapes, headShapes } from "./tensors.ts";
 
 /** Row-major matrix in float64. */
 export interface Matrix {
@@ -19,7 +19,7 @@ export function randomWeights(spec: ModelSpec, seed: number): Record<string, Flo
   const blocks = Array.from({ length: spec.blocks }, (_, block) => [...blockShapes(spec, block)]).flat();
   for (const [name, shape] of [...embeddingShapes(spec), ...blocks, ...headShapes(spec)]) {
     const size = shape.reduce((a, b) => a * b, 1);
-    const norm = name.endsWith("norm.weight") || name.endsWith("layernorm.weight");
+    const norm = name.endsWith("norm.weight");
     weights[name] = Float32Array.from({ length: size }, () => random() + (norm ? 1 : 0));
   }
   return weights;
@@ -27,13 +27,17 @@ export function randomWeights(spec: ModelSpec, seed: number): Record<string, Flo
 
 /** The first hidden states of one window. */
 export function plainEmbed(spec: ModelSpec, weights: Weights, ids: readonly number[]): Matrix {
-  const [tokens, positions, project] = [...embeddingShapes(spec).keys()].map((name) => weights[name]);
+  const { frame } = spec;
+  const tokens = weights[frame.tokens];
+  const project = frame.projections && weights[frame.projections.into];
   const rows = ids.map((id) => {
     const row = Float64Array.from(tokens.subarray(id * spec.embedding, (id + 1) * spec.embedding));
     return project ? timesTransposed(matrix([row]), project).data : row;
   });
-  if (positions) {
-    rows.forEach((row, at) => row.forEach((_, i) => row[i] += positions[(at + OPT_OFFSET) * spec.hidden + i]));
+  if (frame.positions) {
+    // OPT's positions start at row 2 of their table.
+    const positions = weights[frame.positions.table];
+    rows.forEach((row, at) => row.forEach((_, i) => row[i] += positions[(at + 2) * spec.hidden + i]));
   }
   return matrix(rows);
 }
@@ -48,16 +52,19 @@ export function plainBlock(
   const linear = (name: string, x: Matrix) => timesTransposed(x, get(`${name}.weight`), get(`${name}.bias`));
   const norm = (name: string, x: Matrix) =>
     normalise(spec, x, { weight: get(`${name}.weight`), bias: get(`${name}.bias`) });
-  const llama = spec.architecture === "llama";
+  const llama = spec.norm === "rms";
   const [firstNorm, secondNorm] = llama
     ? ["input_layernorm", "post_attention_layernorm"]
     : ["self_attn_layer_norm", "final_layer_norm"];
-  const before = (name: string, x: Matrix) => spec.preNorm ? norm(name, x) : x;
-  const after = (name: string, x: Matrix) => spec.preNorm ? x : norm(name, x);
+  const before = (name: string, x: Matrix) => spec.block.preNorm ? norm(name, x) : x;
+  const after = (name: string, x: Matrix) => spec.block.preNorm ? x : norm(name, x);
 
   const attention = before(firstNorm, hidden);
-  const [q, k, v] = ["q", "k", "v"].map((name) => linear(`self_attn.${name}_proj`, attention));
-  const output = attend(spec, llama ? rotate(spec, q) : q, { k: llama ? rotate(spec, k) : k, v });
+  const [q, k] = ["q", "k"].map((name) => {
+    const x = normaliseHeads(spec, linear(`self_attn.${name}_proj`, attention), get(`self_attn.${name}_norm.weight`));
+    return llama ? rotate(spec, x) : x;
+  });
+  const output = attend(spec, q, { k, v: linear("self_attn.v_proj", attention) });
   const attended = linear(`self_attn.${llama ? "o_proj" : "out_proj"}`, output);
   const middle = after(firstNorm, add(hidden, attended));
   const mlp = before(secondNorm, middle);
@@ -73,12 +80,11 @@ export function plainBlock(
 
 /** Logits of one window. */
 export function plainLogits(spec: ModelSpec, weights: Weights, hidden: Matrix): Matrix {
-  const llama = spec.architecture === "llama";
-  const name = llama ? "model.norm" : "model.decoder.final_layer_norm";
+  const name = spec.norm === "rms" ? "model.norm" : "model.decoder.final_layer_norm";
   const norm = { weight: weights[`${name}.weight`], bias: weights[`${name}.bias`] };
-  const x = spec.preNorm ? normalise(spec, hidden, norm) : hidden;
+  const x = spec.block.preNorm ? normalise(spec, hidden, norm) : hidden;
   const project = weights["model.decoder.project_out.weight"];
-  return timesTransposed(project ? timesTransposed(x, project) : x, weights[headName(spec)]);
+  return timesTransposed(project ? timesTransposed(x, project) : x, weights[spec.frame.head]);
 }
 
 /** Mean negative log-likelihood of each next token of one window. */
@@ -156,13 +162,21 @@ function normalise(
   const data = new Float64Array(x.data.length);
   for (let row = 0; row < x.rows; row++) {
     const values = x.data.subarray(row * x.cols, (row + 1) * x.cols);
-    const mean = spec.architecture === "llama" ? 0 : values.reduce((a, b) => a + b, 0) / x.cols;
+    const mean = spec.norm === "rms" ? 0 : values.reduce((a, b) => a + b, 0) / x.cols;
     const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.cols;
     values.forEach((value, i) => {
       data[row * x.cols + i] = ((value - mean) / Math.sqrt(variance + spec.eps)) * weight[i] + (bias?.[i] ?? 0);
     });
   }
   return { ...x, data };
+}
+
+/** Every head of x normalised on its own, where there is a weight for it. */
+function normaliseHeads(spec: ModelSpec, x: Matrix, weight: Float32Array | undefined): Matrix {
+  if (weight === undefined) return x;
+  const { headDim } = spec;
+  const heads = { rows: x.data.length / headDim, cols: headDim, data: x.data };
+  return { ...x, data: normalise(spec, heads, { weight, bias: undefined }).data };
 }
 
 /** x·wᵀ + bias, with w of size [outputs, x.cols]. */

@@ -4,11 +4,11 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { openCheckpoint } from "../checkpoints/open.ts";
 import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 import { modelSpec } from "./config.ts";
 import { type Forward, openForward, type Windows } from "./forward.ts";
 import { generate } from "../inference/generate.ts";
+import { openModel } from "./open_model.ts";
 import { blockShapes, embeddingShapes, headShapes, readTensors } from "./tensors.ts";
 
 /** Largest difference of a logit over the largest logit. Measured: 1e-6 (tiny-llama, tiny-opt), 2e-6 (SmolLM2). */
@@ -21,7 +21,7 @@ const TINY = [
 
 for (const { name, folder, perplexity } of TINY) {
   Deno.test(`openForward() meets transformers' logits and perplexity on ${name}`, async () => {
-    const checkpoint = await openCheckpoint({ path: here(folder) });
+    const checkpoint = await openModel({ path: here(folder) });
     const reference = (await readSafetensors(here(`testdata/logits-${name}.safetensors`))).tensors;
     const heldout = (await readSafetensors(here(`${folder}/windows.safetensors`))).tensors.heldout;
     const forward = await openForward(modelSpec(checkpoint.config));
@@ -50,7 +50,7 @@ for (const { name, folder, perplexity } of TINY) {
 Deno.test("openForward() and generate() meet transformers on SmolLM2-135M from GGUF", async () => {
   const model = here("../../shared/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
   if (!existsSync(model)) return console.log(`skipped: ${model} is not part of the repository`);
-  const checkpoint = await openCheckpoint({ path: model });
+  const checkpoint = await openModel({ path: model });
   const reference = (await readSafetensors(here("../../shared/reference/logits-smollm2-135m.safetensors"))).tensors;
   const states = floats(reference.hidden_states);
   const ids = integers(reference.input_ids);

@@ -1,4 +1,4 @@
-/** How alike the input and the output of a block are, for the coarse search's redundancy (2411.03513). */
+/** How little a block changes its input: the cosine similarity behind the layer redundancy of the coarse search (2411.03513). */
 import type { Similarity } from "./forward_protocol.ts";
 
 /**
@@ -24,4 +24,28 @@ export function similarity(input: Float32Array, output: Float32Array, width: num
     outNorm += after;
   }
   return { tokenSum, tokens: input.length / width, dot, inNorm, outNorm };
+}
+
+/** Of no tokens. */
+export const NO_SIMILARITY: Similarity = { tokenSum: 0, tokens: 0, dot: 0, inNorm: 0, outNorm: 0 };
+
+/** Of the tokens of both. */
+export function addSimilarity(a: Similarity, b: Similarity): Similarity {
+  return {
+    tokenSum: a.tokenSum + b.tokenSum,
+    tokens: a.tokens + b.tokens,
+    dot: a.dot + b.dot,
+    inNorm: a.inNorm + b.inNorm,
+    outNorm: a.outNorm + b.outNorm,
+  };
+}
+
+/**
+ * Layer redundancy (arXiv 2411.03513; PBS²P Eq. 3): the mean of the tokens' cosines, or one cosine of all values.
+ *
+ * @returns −1..1; high means redundant
+ */
+export function redundancy(sums: Similarity, of: "token" | "flattened"): number {
+  if (of === "token") return sums.tokenSum / sums.tokens;
+  return sums.dot / Math.sqrt(sums.inNorm * sums.outNorm);
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { addSimilarity, NO_SIMILARITY, redundancy } from "../stages/similarity.ts";
+import { addSimilarity, NO_SIMILARITY, redundancy } from "./similarity.ts";
 
 Deno.test("redundancy() is the mean of the tokens' cosines, or the cosine of all values", () => {
   // Tokens (1,0)→(1,0) and (0,2)→(2,0): cosines 1 and 0; all values: dot 1, norms 5 and 5.

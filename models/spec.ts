@@ -25,9 +25,44 @@ export interface LinearSpec {
   readonly input: string;
 }
 
-/** A supported model. */
+/** What a block's linears do. */
+export type LinearRole = "query" | "key" | "value" | "output" | "gate" | "up" | "down";
+
+/**
+ * What a block is made of. All blocks here are attention and an MLP, each added to the stream of hidden states; names are
+ * those of Hugging Face without the block's prefix and without `.weight`; `null` is what a family does not have.
+ */
+export type BlockLayout = {
+  /** Name of a block's tensors before its index, with the dot: `model.layers.`. */
+  readonly prefix: string;
+  readonly linears: Readonly<Record<Exclude<LinearRole, "gate">, string>> & { readonly gate: string | null };
+  /** The linears that have a bias. */
+  readonly biases: readonly LinearRole[];
+  /** The norms of attention and MLP. */
+  readonly norms: { readonly attention: string; readonly mlp: string };
+  /** RMS norms of every head's query and key, before rotation. */
+  readonly headNorms: { readonly query: string; readonly key: string } | null;
+  /** Whether what attention and MLP read is normalised (true), or the stream after their results were added. */
+  readonly preNorm: boolean;
+  readonly activation: "silu" | "relu";
+};
+
+/** What stands around the blocks; names are canonical and whole, those of norms without `.weight`. */
+export type FrameLayout = {
+  readonly tokens: string;
+  /** Learned positions, and the row of their table at which position 0 stands; `null`: positions are rotary. */
+  readonly positions: { readonly table: string; readonly offset: number } | null;
+  /** Where the token embedding has another width than the stream. */
+  readonly projections: { readonly into: string; readonly out: string } | null;
+  readonly finalNorm: string | null;
+  /** The matrix that makes logits: the token embedding where it is tied. */
+  readonly head: string;
+};
+
+/** A supported model: plain data, and all that graphs, embeddings, costs and names are made from. */
 export interface ModelSpec {
-  readonly architecture: "llama" | "opt";
+  /** Name of its family; for people and records, as what differs between families is here in other words. */
+  readonly family: string;
   readonly hidden: number;
   readonly ffn: number;
   readonly blocks: number;
@@ -35,18 +70,20 @@ export interface ModelSpec {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly vocab: number;
+  /** Positions that the model knows, and that are computed exactly here: not beyond `window`. */
   readonly maxPositions: number;
+  /** Keys that a query sees where attention slides; up to that length it is full attention. `null`: it does not slide. */
+  readonly window: number | null;
   readonly eps: number;
   readonly tied: boolean;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
-  /** Biases: on q,k,v / o / MLP linears. OPT has all of them. */
-  readonly attentionBias: boolean;
-  readonly mlpBias: boolean;
-  /** OPT: normalise before (true) or after attention and MLP (350M). */
-  readonly preNorm: boolean;
-  /** OPT: width of the token embedding where it differs from `hidden` (350M). */
+  /** Width of the token embedding; OPT-350M's is not `hidden`. */
   readonly embedding: number;
+  /** Kind of all norms of hidden states. */
+  readonly norm: "rms" | "layer";
+  readonly block: BlockLayout;
+  readonly frame: FrameLayout;
   readonly bos: number | undefined;
   readonly eos: readonly number[];
 }

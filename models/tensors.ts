@@ -33,32 +33,31 @@ export function blockLinears(spec: ModelSpec, block: number): LinearSpec[] {
     throw new RangeError(`Cannot list block ${block} as the model has blocks 0 to ${spec.blocks - 1}`);
   }
   const { hidden, ffn, heads, kvHeads, headDim } = spec;
-  const prefix = blockPrefix(spec, block);
-  const linear = (name: string, rows: number, cols: number, input: string) => ({
-    name: `${prefix}${name}`,
-    rows,
-    cols,
-    input,
-  });
-  const attention = [
-    linear("self_attn.q_proj", heads * headDim, hidden, "attention"),
-    linear("self_attn.k_proj", kvHeads * headDim, hidden, "attention"),
-    linear("self_attn.v_proj", kvHeads * headDim, hidden, "attention"),
+  const { linears } = spec.block;
+  const [queries, keys] = [heads * headDim, kvHeads * headDim];
+  const list: readonly (readonly [string | null, number, number, string])[] = [
+    [linears.query, queries, hidden, "attention"],
+    [linears.key, keys, hidden, "attention"],
+    [linears.value, keys, hidden, "attention"],
+    [linears.output, hidden, queries, "output"],
+    [linears.gate, ffn, hidden, "mlp"],
+    [linears.up, ffn, hidden, "mlp"],
+    [linears.down, hidden, ffn, "down"],
   ];
-  return spec.architecture === "llama"
-    ? [
-      ...attention,
-      linear("self_attn.o_proj", hidden, heads * headDim, "output"),
-      linear("mlp.gate_proj", ffn, hidden, "mlp"),
-      linear("mlp.up_proj", ffn, hidden, "mlp"),
-      linear("mlp.down_proj", hidden, ffn, "down"),
-    ]
-    : [
-      ...attention,
-      linear("self_attn.out_proj", hidden, heads * headDim, "output"),
-      linear("fc1", ffn, hidden, "mlp"),
-      linear("fc2", hidden, ffn, "down"),
-    ];
+  const prefix = blockPrefix(spec, block);
+  return list.flatMap(([name, rows, cols, input]) =>
+    name === null ? [] : [{ name: `${prefix}${name}`, rows, cols, input }]
+  );
+}
+
+/** Names and widths of the distinct inputs of a block's linears, in order. */
+export function linearInputs(spec: ModelSpec): Map<string, number> {
+  return new Map(blockLinears(spec, 0).map(({ input, cols }) => [input, cols]));
+}
+
+/** Weights of one block's linears: what is compressed, and what most of the time goes into. */
+export function linearWeights(spec: ModelSpec): number {
+  return blockLinears(spec, 0).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 }
 
 /** Names of all tensors that one block reads. @throws {RangeError} no such block */
@@ -78,59 +77,42 @@ export function headTensors(spec: ModelSpec): string[] {
 
 /** Shapes of all tensors that one block reads. @throws {RangeError} no such block */
 export function blockShapes(spec: ModelSpec, block: number): TensorShapes {
+  const { linears, biases, norms, headNorms } = spec.block;
   const shapes = new Map<string, readonly number[]>();
   const prefix = blockPrefix(spec, block);
+  const biased = new Set(biases.map((role) => `${prefix}${linears[role]}`));
   for (const { name, rows, cols } of blockLinears(spec, block)) {
     shapes.set(`${name}.weight`, [rows, cols]);
-    const biased = name.includes("self_attn") ? spec.attentionBias : spec.mlpBias;
-    if (biased) shapes.set(`${name}.bias`, [rows]);
+    if (biased.has(name)) shapes.set(`${name}.bias`, [rows]);
   }
-  const norms = spec.architecture === "llama"
-    ? ["input_layernorm.weight", "post_attention_layernorm.weight"]
-    : ["self_attn_layer_norm", "final_layer_norm"].flatMap((norm) => [`${norm}.weight`, `${norm}.bias`]);
-  for (const norm of norms) shapes.set(`${prefix}${norm}`, [spec.hidden]);
+  for (const norm of [norms.attention, norms.mlp]) setNorm(spec, shapes, `${prefix}${norm}`);
+  if (headNorms) {
+    for (const norm of [headNorms.query, headNorms.key]) shapes.set(`${prefix}${norm}.weight`, [spec.headDim]);
+  }
   return shapes;
 }
 
-/** Shapes of the tensors of the embedding. */
-export function embeddingShapes(spec: ModelSpec): TensorShapes {
-  const { vocab, hidden, embedding, maxPositions } = spec;
-  if (spec.architecture === "llama") return new Map([["model.embed_tokens.weight", [vocab, hidden]]]);
-  const shapes = new Map<string, readonly number[]>([
-    ["model.decoder.embed_tokens.weight", [vocab, embedding]],
-    ["model.decoder.embed_positions.weight", [maxPositions + OPT_OFFSET, hidden]],
-  ]);
-  if (embedding !== hidden) shapes.set("model.decoder.project_in.weight", [hidden, embedding]);
+/** Shapes of the tensors of the embedding: tokens, learned positions, projection into the stream. */
+export function embeddingShapes({ frame, vocab, hidden, embedding, maxPositions }: ModelSpec): TensorShapes {
+  const { tokens, positions, projections } = frame;
+  const shapes = new Map<string, readonly number[]>([[tokens, [vocab, embedding]]]);
+  if (positions) shapes.set(positions.table, [maxPositions + positions.offset, hidden]);
+  if (projections) shapes.set(projections.into, [hidden, embedding]);
   return shapes;
 }
 
-/** Shapes of the tensors of the head: final norm, projection (OPT-350M), vocabulary. */
+/** Shapes of the tensors of the head: final norm, projection out of the stream, vocabulary. */
 export function headShapes(spec: ModelSpec): TensorShapes {
-  const { vocab, hidden, embedding } = spec;
+  const { vocab, hidden, embedding, frame } = spec;
   const shapes = new Map<string, readonly number[]>();
-  if (spec.architecture === "llama") shapes.set("model.norm.weight", [hidden]);
-  else {
-    if (spec.preNorm) {
-      shapes.set("model.decoder.final_layer_norm.weight", [hidden]);
-      shapes.set("model.decoder.final_layer_norm.bias", [hidden]);
-    }
-    if (embedding !== hidden) shapes.set("model.decoder.project_out.weight", [embedding, hidden]);
-  }
-  return shapes.set(headName(spec), [vocab, embedding]);
-}
-
-/** OPT's learned positions start at row 2 of their table. */
-export const OPT_OFFSET = 2;
-
-/** Name of the matrix that makes logits: `lm_head.weight`, or the token embedding where it is tied. */
-export function headName(spec: ModelSpec): string {
-  if (!spec.tied) return "lm_head.weight";
-  return spec.architecture === "llama" ? "model.embed_tokens.weight" : "model.decoder.embed_tokens.weight";
+  if (frame.finalNorm !== null) setNorm(spec, shapes, frame.finalNorm);
+  if (frame.projections) shapes.set(frame.projections.out, [embedding, hidden]);
+  return shapes.set(frame.head, [vocab, embedding]);
 }
 
 /** Common start of the names of a block's tensors, with the dot. */
 export function blockPrefix(spec: ModelSpec, block: number): string {
-  return spec.architecture === "llama" ? `model.layers.${block}.` : `model.decoder.layers.${block}.`;
+  return `${spec.block.prefix}${block}.`;
 }
 
 /**
@@ -168,4 +150,9 @@ export async function readTensors(
   const weights: Record<string, Float32Array> = {};
   for (const [name, resolved] of names) weights[name] = await checkpoint.read(resolved);
   return weights;
+}
+
+function setNorm({ norm, hidden }: ModelSpec, shapes: Map<string, readonly number[]>, name: string): void {
+  shapes.set(`${name}.weight`, [hidden]);
+  if (norm === "layer") shapes.set(`${name}.bias`, [hidden]);
 }

@@ -3,11 +3,12 @@ import { basename } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
-import { openCheckpoint } from "../checkpoints/open.ts";
 import { type DatasetAccess, describeDataset, openTokenizer } from "../datasets/mod.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { modelSpec } from "../models/config.ts";
+import { openModel } from "../models/open_model.ts";
 import type { ProviderChoice } from "../models/provider.ts";
+import { checkWindow } from "../models/sliding_window.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { Recipe } from "../stages/schema.ts";
@@ -54,13 +55,14 @@ export async function openSubject(
         `find steps in the cache`,
     ));
   const hub: HubAccess = { cache, hashes, warn, progress };
-  const checkpoint = await openCheckpoint(recipe.model, { ...hub, purpose });
+  const checkpoint = await openModel(recipe.model, { ...hub, purpose });
   try {
     const spec = modelSpec(checkpoint.config);
     checkShapes(spec, recipe);
     const access = { hashes, hub };
     const texts = await describeTexts(recipe, checkpoint, spec, access);
     const length = Math.max(...[texts.calibration, ...texts.evaluations.values()].map(({ length }) => length));
+    checkWindow(spec, length);
     const forward = await machine.chooseForward(spec, device, { wanted: options.forward, length });
     const planning: Planning = {
       recipe,

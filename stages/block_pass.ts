@@ -1,9 +1,9 @@
 /** One transformer block applied to a whole stream of hidden states, batch by batch. */
-import type { BlockOptions, Forward, InputSums, Weights } from "../models/forward.ts";
+import type { BlockOptions, Forward, InputSums, Similarity, Weights } from "../models/forward.ts";
+import { addSimilarity, NO_SIMILARITY } from "../models/similarity.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { ArtifactWriter, StepContext } from "../runner/stage.ts";
 import { type Batch, batches, type HiddenSource, storeHidden, type Windows } from "./hidden_states.ts";
-import { addSimilarity, NO_SIMILARITY, type Similarity } from "./similarity.ts";
 
 /** What is done with a block. */
 export interface BlockPass {

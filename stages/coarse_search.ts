@@ -5,14 +5,14 @@
  */
 import { importance } from "../kernels/scores/importance.ts";
 import { blockLinears, embeddingShapes } from "../models/tensors.ts";
-import type { InputSums } from "../models/forward.ts";
+import type { InputSums, Similarity } from "../models/forward.ts";
+import { redundancy } from "../models/similarity.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";
 import { allocateByOutliers, allocateByRedundancy } from "./allocation.ts";
 import { passBlock } from "./block_pass.ts";
 import { CALIBRATION_WINDOWS, statistics } from "./calibrate.ts";
 import { embeddedHidden, storedHidden, storedWindows } from "./hidden_states.ts";
 import { forwardMemory, forwardSeconds, from, hiddenBytes, type Planning, type Stage } from "./planning.ts";
-import { redundancy, type Similarity } from "./similarity.ts";
 
 /** The stage; see the file's head. */
 export const coarseSearch: Stage = { name: "coarse-search", version: 1, plan };

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { driverEnvironment, findDriver } from "../kernels/gpu/swiftshader_test_support.ts";
-import type { ProviderRun } from "../inference/webgpu_provider_child_test_support.ts";
+import type { ProviderRun } from "./webgpu_provider_child_test_support.ts";
 
 Deno.test("openForward() meets transformers' logits on the webgpu provider, and generate() the cpu's tokens", async () => {
   const run = await tryProvider();
