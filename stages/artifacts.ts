@@ -13,6 +13,8 @@ import type { OutputRef } from "../runner/stage.ts";
 export interface Roles {
   /** S = XᵀX of every distinct input of a block, on calibration windows. */
   readonly statistics: {
+    /** The text, as `Planning.text` knows it. */
+    readonly text: string;
     readonly windows: OutputRef;
     block(block: number): OutputRef;
     /** Whether they are of the original model throughout: similarities of its blocks then come with them. */

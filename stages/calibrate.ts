@@ -3,10 +3,16 @@
  *
  * With `inputs: sequential` block i sees what the compressed blocks before it put out; with `original` what the original ones do.
  */
-import { embeddingShapes } from "../models/tensors.ts";
+import * as z from "zod";
 import type { InputSums } from "../models/forward.ts";
-import type { ArtifactWriter, OutputRef, Step, StepContext } from "../runner/stage.ts";
+import { embeddingShapes } from "../models/tensors.ts";
+import { count, words } from "../recipes/words.ts";
+import type { ArtifactWriter, Step, StepContext } from "../runner/stage.ts";
+import { from } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
+import { compressedWeights } from "./compressed_weights.ts";
+import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
+import { Dataset } from "./dataset_schema.ts";
 import {
   batches,
   embeddedHidden,
@@ -17,41 +23,76 @@ import {
   storeWindows,
   type Windows,
 } from "./hidden_states.ts";
-import { forwardMemory, forwardSeconds, from, gramSizes, hiddenBytes, type Planning, type Stage } from "./planning.ts";
+import type { Planning, Stage } from "./planning.ts";
+import type { TextRequest } from "./tools/text.ts";
+import type { Tools } from "./tools/mod.ts";
+
+const Params = z.strictObject({
+  dataset: Dataset.default("c4").describe("Text whose activations weigh the errors (PBS²P: C4)"),
+  samples: count(1, 1_000_000).default(128).describe("Sequences (GPTQ and its lineage: 128)"),
+  length: count(2, 1_048_576).default(2048).describe("Tokens per sequence; at most the model's maximum"),
+  seed: count(0, 4_294_967_295).default(0).describe("Of the drawing of sequences from text"),
+  inputs: words(["sequential", "original"], {
+    renewed: "`renewed` is not available in this version; `sequential` is the nearest",
+  }).default("sequential").describe(
+    "Whose outputs a block sees: those of the compressed blocks before it (the lineage), or the original model's " +
+      "(every calibration is then shared by all settings)",
+  ),
+  target: words(["layer"], {
+    original: "`original` is not available in this version; `layer`, the lineage's, is the only one",
+  }).default("layer").describe("What a layer is to match: its own output on the inputs that it now sees"),
+});
+type Params = z.infer<typeof Params>;
+
+const NAME = "calibrate";
+const WINDOWS = from(`${NAME}.windows`, "windows");
+const path = (key: keyof Params) => `stages.${NAME}.${key}`;
 
 /** The stage; see the file's head. */
-export const calibrate: Stage = { name: "calibrate", version: 1, plan };
+export const calibrate: Stage<Params> = {
+  name: NAME,
+  summary: "Runs text through the model and gathers, per block, the second moments S of each linear layer's inputs",
+  params: Params,
+  makes: ["statistics"],
+  needs: [],
+  uses: ["packed"],
+  texts: (settings) => [requestOf(settings)],
+  offer: ({ inputs }) => ({
+    statistics: {
+      text: NAME,
+      windows: WINDOWS,
+      block: (block) => from(`${NAME}[${block}]`, "statistics"),
+      original: inputs === "original",
+    },
+  }),
+  plan(planning, settings) {
+    const one = settings.inputs === "original" ? originalBlock : sequentialBlock;
+    const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => one(planning, block));
+    return [windowsStep(planning, settings), ...blocks];
+  },
+};
 
-/** The windows all blocks are calibrated on. */
-export const CALIBRATION_WINDOWS: OutputRef = from("calibrate.windows", "windows");
-
-/** S of one block. */
-export function statistics(block: number): OutputRef {
-  return from(`calibrate[${block}]`, "statistics");
+function requestOf({ dataset, samples, length, seed }: Params): TextRequest {
+  const expected = { windows: samples, length };
+  return { id: NAME, name: "calibration", dataset, split: "calibration", samples, length, seed, expected };
 }
 
-function plan(planning: Planning): Step[] {
-  const { spec, recipe } = planning;
-  const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
-  const one = recipe.stages.calibrate.inputs === "original" ? originalBlock : sequentialBlock;
-  return [windowsStep(planning), ...blocks.map((block) => one(planning, block))];
-}
-
-function windowsStep({ calibration, tools, recipe }: Planning): Step {
-  const { dataset } = recipe.stages.calibrate;
+function windowsStep(planning: Planning, settings: Params): Step {
+  const request = requestOf(settings), { dataset } = settings;
+  const { tools, code } = planning.use(import.meta.url, ["text"]);
   // Stored windows are taken in order: nothing is drawn.
   const drawn = typeof dataset === "string" || "text" in dataset;
   return {
-    id: "calibrate.windows",
-    stage: "calibrate",
-    version: calibrate.version,
-    reads: ["samples", "length", ...(drawn ? ["seed"] : [])].map((key) => `stages.calibrate.${key}`),
-    facts: { text: calibration.identity },
+    id: WINDOWS.step,
+    stage: NAME,
+    code,
+    reads: [path("samples"), path("length"), ...(drawn ? [path("seed")] : [])],
+    facts: { text: planning.text(NAME).identity },
     inputs: {},
-    outputs: { windows: { retain: "keep", bytes: 4 * calibration.windows * calibration.length } },
+    outputs: { windows: { retain: "keep", bytes: 4 * settings.samples * settings.length } },
     estimate: { seconds: 0.5, memory: 2e8 },
     async run(context) {
-      const windows = await tools.calibrationWindows(context);
+      const windows = await tools.text.windows(request, context.signal);
       await storeWindows(context.output("windows"), windows);
       context.output("windows").value(windows.facts);
     },
@@ -60,36 +101,42 @@ function windowsStep({ calibration, tools, recipe }: Planning): Step {
 
 /** The block's own weights on what the compressed blocks before it put out; hidden states are the block's *inputs*. */
 function sequentialBlock(planning: Planning, block: number): Step {
-  const { spec, tools, calibration, identities } = planning;
-  const before: Step["inputs"] = block === 0 ? {} : {
-    previous: from(`calibrate[${block - 1}]`, "hidden"),
-    compressed: from(`pack[${block - 1}]`, "layers"),
+  const { spec, identities, roles } = planning, size = planning.text(NAME);
+  const { tools, code } = planning.use(import.meta.url, ["forward", "weights", "packing"]);
+  const before: Step["inputs"] = block === 0 || roles.packed === undefined ? {} : {
+    previous: from(`${NAME}[${block - 1}]`, "hidden"),
+    compressed: roles.packed.block(block - 1),
   };
   return {
     ...common(planning, block),
+    code,
     facts: {
       ...common(planning, block).facts,
       ...(block === 0 ? { embedding: identities.embedding } : { before: identities.blocks[block - 1] }),
     },
-    inputs: { windows: CALIBRATION_WINDOWS, ...before },
+    inputs: { windows: WINDOWS, ...before },
     outputs: {
       statistics: statisticsOutput(planning),
-      hidden: { retain: "transient", bytes: hiddenBytes(spec, calibration) },
+      hidden: { retain: "transient", bytes: hiddenBytes(spec, size) },
     },
     estimate: {
-      seconds: forwardSeconds(spec, calibration, true) + (block === 0 ? 0 : forwardSeconds(spec, calibration, false)),
+      seconds: forwardSeconds(spec, size, true) + (block === 0 ? 0 : forwardSeconds(spec, size, false)),
       memory: forwardMemory(spec, true),
     },
     async run(context) {
       const text = await storedWindows(await context.input("windows"));
       const hidden = context.output("hidden");
-      const source = block === 0 ? await embed(planning, text) : await propagate(planning, { context, text, block });
+      const source = block === 0 ? await embed(planning, tools, text) : await propagate(planning, tools, {
+        context,
+        text,
+        block,
+      });
       const keep: HiddenSource = async (batch) => {
         const values = await source(batch);
         await storeHidden(hidden, batch, values, { length: text.length });
         return values;
       };
-      const weights = await tools.blockWeights(block);
+      const weights = await tools.weights.block(block);
       const forward = await tools.forward();
       const { gathered } = await passBlock(
         { forward, spec, text, source: keep, block, weights, gather: "full" },
@@ -102,23 +149,25 @@ function sequentialBlock(planning: Planning, block: number): Step {
 
 /** The original block on the original blocks' outputs; hidden states are the block's *outputs*. */
 function originalBlock(planning: Planning, block: number): Step {
-  const { spec, tools, calibration, identities } = planning;
+  const { spec, identities } = planning, size = planning.text(NAME);
+  const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
   const last = block === spec.blocks - 1;
   return {
     ...common(planning, block),
+    code,
     facts: { ...common(planning, block).facts, ...(block === 0 ? { embedding: identities.embedding } : {}) },
     inputs: block === 0
-      ? { windows: CALIBRATION_WINDOWS }
-      : { windows: CALIBRATION_WINDOWS, previous: from(`calibrate[${block - 1}]`, "hidden") },
+      ? { windows: WINDOWS }
+      : { windows: WINDOWS, previous: from(`${NAME}[${block - 1}]`, "hidden") },
     outputs: {
       statistics: statisticsOutput(planning),
-      ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, calibration) } }),
+      ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, size) } }),
     },
-    estimate: { seconds: forwardSeconds(spec, calibration, true), memory: forwardMemory(spec, true) },
+    estimate: { seconds: forwardSeconds(spec, size, true), memory: forwardMemory(spec, true) },
     async run(context) {
       const text = await storedWindows(await context.input("windows"));
-      const source = block === 0 ? await embed(planning, text) : storedHidden(await context.input("previous"));
-      const weights = await tools.blockWeights(block);
+      const source = block === 0 ? await embed(planning, tools, text) : storedHidden(await context.input("previous"));
+      const weights = await tools.weights.block(block);
       const forward = await tools.forward();
       const { gathered, similarity } = await passBlock(
         {
@@ -139,14 +188,13 @@ function originalBlock(planning: Planning, block: number): Step {
   };
 }
 
-function common({ architecture, identities, forward, tools }: Planning, block: number) {
+function common({ architecture, identities, forward }: Planning, block: number) {
   return {
-    id: `calibrate[${block}]`,
-    stage: "calibrate",
+    id: `${NAME}[${block}]`,
+    stage: NAME,
     block,
-    version: calibrate.version,
-    reads: ["stages.calibrate.inputs"],
-    facts: { architecture, weights: identities.blocks[block], provider: forward.provider, code: tools.sources.forward },
+    reads: [path("inputs")],
+    facts: { architecture, weights: identities.blocks[block], provider: forward.provider },
   };
 }
 
@@ -156,17 +204,22 @@ function statisticsOutput({ spec }: Planning) {
 }
 
 /** First hidden states. */
-async function embed({ spec, tools }: Planning, text: Windows): Promise<HiddenSource> {
-  return embeddedHidden(await tools.forward(), await tools.weights(embeddingShapes(spec)), text);
+async function embed(
+  { spec }: Planning,
+  tools: Pick<Tools, "forward" | "weights">,
+  text: Windows,
+): Promise<HiddenSource> {
+  return embeddedHidden(await tools.forward(), await tools.weights.read(embeddingShapes(spec)), text);
 }
 
 /** Inputs of `block`: the compressed block before it, applied to that block's own inputs. */
 async function propagate(
-  { tools, spec }: Planning,
+  { spec }: Planning,
+  tools: Pick<Tools, "forward" | "weights" | "packing">,
   { context, text, block }: { readonly context: StepContext; readonly text: Windows; readonly block: number },
 ): Promise<HiddenSource> {
   const inputs = storedHidden(await context.input("previous"));
-  const weights = await tools.compressedWeights(block - 1, await context.input("compressed"));
+  const weights = await compressedWeights(tools, block - 1, await context.input("compressed"));
   const forward = await tools.forward();
   const run = await forward.openBlock(block - 1, weights, { gather: "none", output: true, move: true });
   const last = batches(spec, text).length - 1;

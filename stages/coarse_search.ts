@@ -3,22 +3,76 @@
  *
  * With `calibrate.inputs: original` the similarities come with the statistics; otherwise one pass of the original model makes them.
  */
+import * as z from "zod";
 import { importance } from "../kernels/scores/importance.ts";
-import { blockLinears, embeddingShapes } from "../models/tensors.ts";
 import type { InputSums, Similarity } from "../models/forward.ts";
 import { redundancy } from "../models/similarity.ts";
-import type { OutputRef, Step } from "../runner/stage.ts";
+import { blockLinears, embeddingShapes } from "../models/tensors.ts";
+import { error, type Rule, warning } from "../recipes/language.ts";
+import { count } from "../recipes/words.ts";
+import type { Step } from "../runner/stage.ts";
 import { allocateByOutliers, allocateByRedundancy } from "./allocation.ts";
+import { type Allocation, from, type Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
-import { CALIBRATION_WINDOWS, statistics } from "./calibrate.ts";
+import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
 import { embeddedHidden, storedHidden, storedWindows } from "./hidden_states.ts";
-import { forwardMemory, forwardSeconds, from, hiddenBytes, type Planning, type Stage } from "./planning.ts";
+import type { Planning, Stage } from "./planning.ts";
+
+const Params = z.strictObject({
+  metric: z.enum(["lr", "ri", "none"]).default("lr").describe(
+    "Importance of a block: lr = cosine of its input and output (PBS²P), ri = relative importance (STBLLM), " +
+      "none = every block alike",
+  ),
+  similarity: z.enum(["token", "flattened"]).default("token").describe(
+    "lr only: mean of the tokens' cosines, or one cosine of all",
+  ),
+  keep: count(1, 256).default(4).describe("N of N:M, weights kept of every `of`: the mean over blocks"),
+  of: count(1, 256).default(8).describe("M of N:M, consecutive inputs; must divide group_size and each layer's inputs"),
+  spread: count(0, 255).default(1).describe(
+    "Weights: N is keep + spread in the most important block, keep − spread in the least, clamped to 1..of",
+  ),
+});
+type Params = z.infer<typeof Params>;
+
+const NAME = "coarse-search";
+const KEEP = from(NAME, "keep");
+const path = (key: keyof Params) => `stages.${NAME}.${key}`;
+const [keep, of, spread, metric] = [path("keep"), path("of"), path("spread"), path("metric")];
+
+const rules: readonly Rule[] = [
+  {
+    reads: [keep, of],
+    check({ value, blame }) {
+      const [n = 0, m = 0] = [value<number>(keep), value<number>(of)];
+      if (n <= m) return [];
+      return [error(blame(keep, of), `keep cannot be above of: ${n} of every ${m}`, { allowed: `keep from 1 to ${m}` })];
+    },
+  },
+  {
+    reads: [keep, of, spread, metric],
+    check({ value, blame }) {
+      const [n = 0, m = 0, apart = 0] = [value<number>(keep), value<number>(of), value<number>(spread)];
+      const [low, high] = [n - apart, n + apart];
+      if (value(metric) !== "lr" || n > m || (low >= 1 && high <= m)) return [];
+      const which = low < 1 ? `keep − spread is ${low}, below 1` : `keep + spread is ${high}, above of (${m})`;
+      return [warning(blame(spread, keep, of), `${which}, so that blocks are clamped`, {
+        note: `the mean over blocks will not be ${n}; a spread of ${Math.max(0, Math.min(n - 1, m - n))} keeps it`,
+      })];
+    },
+  },
+];
 
 /** The stage; see the file's head. */
-export const coarseSearch: Stage = { name: "coarse-search", version: 1, plan };
-
-/** N of every block. */
-export const KEEP: OutputRef = from("coarse-search", "keep");
+export const coarseSearch: Stage<Params> = {
+  name: NAME,
+  summary: "Chooses how many weights each block keeps",
+  params: Params,
+  rules,
+  makes: ["allocation"],
+  needs: ["statistics"],
+  offer: (settings) => ({ allocation: { keep: KEEP, of: settings.of, reads: { of } } }),
+  plan,
+};
 
 /** What is measured of a block: its similarity, and for `ri` its share of outlying scores. */
 type Measured = {
@@ -26,54 +80,47 @@ type Measured = {
   readonly outliers?: number;
 };
 
-/** What `KEEP` holds. */
-export type Allocation = {
-  /** N per block. */
-  readonly keep: readonly number[];
-  /** Mean of `keep`. */
-  readonly mean: number;
-  /** What the blocks were ranked by; empty for metric none. */
-  readonly measured: readonly number[];
-};
-
 /** Scores above this many times their mean count as outlying (STBLLM's Hyper_m). */
 const OUTLYING = 6;
 
-function plan(planning: Planning): Step[] {
-  const { metric } = planning.recipe.stages["coarse-search"];
-  if (metric === "none") return [allocationStep(planning, {})];
-  const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => block);
-  const shared = metric === "lr" && planning.recipe.stages.calibrate.inputs === "original";
-  const measured = (block: number) => shared ? statistics(block) : from(`coarse-search[${block}]`, "measured");
+function plan(planning: Planning, settings: Params): Step[] {
+  const { spec, roles: { statistics } } = planning;
+  if (settings.metric === "none" || statistics === undefined) return [allocationStep(planning, settings, {})];
+  const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
+  const shared = settings.metric === "lr" && statistics.original;
+  const measured = (block: number) => shared ? statistics.block(block) : from(`${NAME}[${block}]`, "measured");
   const inputs = Object.fromEntries(blocks.map((block) => [`block ${block}`, measured(block)]));
-  const passes = shared ? [] : blocks.map((block) => blockStep(planning, block));
-  return [...passes, allocationStep(planning, inputs)];
+  const passes = shared ? [] : blocks.map((block) => blockStep(planning, settings, statistics, block));
+  return [...passes, allocationStep(planning, settings, inputs)];
 }
 
 /** One block of the original model, over the calibration windows. */
 function blockStep(
-  { spec, tools, calibration, identities, architecture, forward: { provider }, recipe }: Planning,
+  planning: Planning,
+  settings: Params,
+  { text: id, windows }: Roles["statistics"],
   block: number,
 ): Step {
-  const outliers = recipe.stages["coarse-search"].metric === "ri";
+  const { spec, identities, architecture, forward: { provider } } = planning;
+  const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
+  const outliers = settings.metric === "ri", calibration = planning.text(id);
   const last = block === spec.blocks - 1;
   return {
-    id: `coarse-search[${block}]`,
-    stage: "coarse-search",
+    id: `${NAME}[${block}]`,
+    stage: NAME,
     block,
-    version: coarseSearch.version,
+    code,
     reads: [],
     facts: {
       architecture,
       outliers,
       weights: identities.blocks[block],
       provider,
-      code: tools.sources.forward,
       ...(block === 0 ? { embedding: identities.embedding } : {}),
     },
     inputs: block === 0
-      ? { windows: CALIBRATION_WINDOWS }
-      : { windows: CALIBRATION_WINDOWS, previous: from(`coarse-search[${block - 1}]`, "hidden") },
+      ? { windows }
+      : { windows, previous: from(`${NAME}[${block - 1}]`, "hidden") },
     outputs: {
       measured: { retain: "keep", bytes: 500 },
       ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, calibration) } }),
@@ -83,9 +130,9 @@ function blockStep(
       const text = await storedWindows(await context.input("windows"));
       const forward = await tools.forward();
       const source = block === 0
-        ? embeddedHidden(forward, await tools.weights(embeddingShapes(spec)), text)
+        ? embeddedHidden(forward, await tools.weights.read(embeddingShapes(spec)), text)
         : storedHidden(await context.input("previous"));
-      const weights = await tools.blockWeights(block);
+      const weights = await tools.weights.block(block);
       const { similarity, gathered } = await passBlock(
         {
           forward,
@@ -100,26 +147,25 @@ function blockStep(
         context,
       );
       const share: { readonly [key: string]: number } = outliers
-        ? { outliers: outlierShare(blockLinears(spec, block), await tools.blockWeights(block), gathered) }
+        ? { outliers: outlierShare(blockLinears(spec, block), await tools.weights.block(block), gathered) }
         : {};
       context.output("measured").value({ similarity: { ...similarity }, ...share });
     },
   };
 }
 
-function allocationStep({ spec, recipe }: Planning, inputs: Step["inputs"]): Step {
-  const { metric } = recipe.stages["coarse-search"];
-  const path = (key: string) => `stages.coarse-search.${key}`;
-  const reads = [
+function allocationStep(planning: Planning, { metric }: Params, inputs: Step["inputs"]): Step {
+  const { spec } = planning, { code } = planning.use(import.meta.url, []);
+  const reads: readonly (keyof Params)[] = [
     "metric",
     "keep",
-    ...(metric === "none" ? [] : ["of", "spread"]),
-    ...(metric === "lr" ? ["similarity"] : []),
+    ...(metric === "none" ? [] : ["of", "spread"] as const),
+    ...(metric === "lr" ? ["similarity"] as const : []),
   ];
   return {
     id: KEEP.step,
-    stage: "coarse-search",
-    version: coarseSearch.version,
+    stage: NAME,
+    code,
     reads: reads.map(path),
     facts: { blocks: spec.blocks },
     inputs,
@@ -141,7 +187,7 @@ function allocationStep({ spec, recipe }: Planning, inputs: Step["inputs"]): Ste
         ? new Array<number>(spec.blocks).fill(keep)
         : (metric === "ri" ? allocateByOutliers : allocateByRedundancy)(measured, budget());
       const mean = kept.reduce((sum, n) => sum + n, 0) / kept.length;
-      context.output("keep").value({ keep: kept, mean, measured });
+      context.output("keep").value({ keep: kept, mean, measured } satisfies Allocation);
       context.measure({ keep: kept, mean, measured });
     },
   };

@@ -1,5 +1,6 @@
 /** What steps are expected to cost. Estimates enter no result, so this file enters no key. */
 import type { ModelSpec } from "../models/spec.ts";
+import { linearInputs, linearWeights } from "../models/tensors.ts";
 
 /** The model's shapes. */
 export type Spec = ModelSpec;
@@ -15,16 +16,9 @@ export function hiddenBytes(spec: Spec, text: TextSize): number {
   return 4 * text.windows * text.length * spec.hidden;
 }
 
-/** Weights of one block's linears. */
-export function linearWeights(spec: Spec): number {
-  const { hidden, ffn, heads, kvHeads, headDim } = spec;
-  const attention = 2 * hidden * headDim * (heads + kvHeads);
-  return attention + (spec.architecture === "llama" ? 3 : 2) * hidden * ffn;
-}
-
 /** Inputs of a block's distinct S, in values. */
 export function gramSizes(spec: Spec): readonly number[] {
-  return [spec.hidden, spec.heads * spec.headDim, spec.hidden, spec.ffn];
+  return [...linearInputs(spec).values()];
 }
 
 /** Float operations a second that estimates assume before the cache has seen this machine. */

@@ -4,78 +4,164 @@
  * Perplexity is exp of the mean over windows of the mean next-token loss inside a window.
  */
 import { dirname } from "node:path";
+import * as z from "zod";
 import { openPacked } from "../checkpoints/packed/open.ts";
+import type { ModelSpec } from "../models/spec.ts";
 import { blockShapes, embeddingShapes, headShapes, readTensors, type TensorShapes } from "../models/tensors.ts";
-import type { OutputRef, Step, StepContext } from "../runner/stage.ts";
+import { error, type Rule } from "../recipes/language.ts";
+import { nearest } from "../recipes/suggest.ts";
+import { count } from "../recipes/words.ts";
+import type { Step, StepContext } from "../runner/stage.ts";
+import { from, PACKED_WEIGHTS, type Perplexity, type Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
+import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
+import { Dataset, TEXTS } from "./dataset_schema.ts";
 import { embeddedHidden, storedHidden, storedWindows, storeWindows } from "./hidden_states.ts";
-import { PACKED_MODEL, PACKED_WEIGHTS } from "./pack.ts";
-import {
-  forwardMemory,
-  forwardSeconds,
-  from,
-  hiddenBytes,
-  type Planning,
-  type Stage,
-  type TextFacts,
-} from "./planning.ts";
+import type { Planning, Stage } from "./planning.ts";
+import type { TextRequest } from "./tools/text.ts";
+import type { Tools } from "./tools/mod.ts";
 
-/** The stage; see the file's head. */
-export const evaluate: Stage = { name: "evaluate", version: 1, plan };
+/** Text to measure perplexity on. */
+const Evaluation = z.union([
+  z.enum(TEXTS),
+  z.strictObject({
+    name: z.string().regex(/^[a-z0-9-]+$/, "small letters, digits and hyphens only").describe("Name in metrics.json"),
+    dataset: Dataset.describe("Text or token windows to measure on"),
+    samples: count(1, 1_000_000).optional().describe("At most so many windows; default: all the protocol has"),
+    length: count(2, 1_048_576).optional().describe("Tokens per window; default 2048 or the model's maximum"),
+  }),
+]);
+type Evaluation = z.infer<typeof Evaluation>;
+
+const Params = z.strictObject({
+  perplexity: z.array(Evaluation).default(["wikitext2"]).describe("Texts to measure, on the packed model"),
+  tasks: z.array(z.string()).max(0, "tasks are not available in this version").default([])
+    .describe("Zero-shot tasks; none in this version"),
+});
+type Params = z.infer<typeof Params>;
+
+const NAME = "evaluate";
+const EVALUATIONS = `stages.${NAME}.perplexity`;
 
 /** The two models that are compared. */
-export type Variant = "original" | "compressed";
+const VARIANTS = ["original", "compressed"] as const;
+type Variant = typeof VARIANTS[number];
 
-/** Perplexity of one model on one text. */
-export type Perplexity = {
-  readonly perplexity: number;
-  /** Predicted tokens. */
-  readonly tokens: number;
+const rules: readonly Rule[] = [
+  {
+    reads: [EVALUATIONS],
+    check({ value }) {
+      const evaluations = value<readonly Evaluation[]>(EVALUATIONS) ?? [], names = evaluations.map(nameOf);
+      return names.flatMap((name, index) => {
+        if (names.indexOf(name) === index) return [];
+        const path = [...EVALUATIONS.split("."), String(index)];
+        if (typeof evaluations[index] !== "string") path.push("name");
+        return [error(path, `evaluation \`${name}\` is listed twice`, { note: "names are the keys of metrics.json" })];
+      });
+    },
+  },
+  {
+    reads: ["expect", EVALUATIONS],
+    partial: true,
+    check({ value }) {
+      const names = (value<readonly Evaluation[]>(EVALUATIONS) ?? []).map(nameOf);
+      return Object.keys(value<object>("expect") ?? {}).filter((name) => !names.includes(name)).map((name) =>
+        error(["expect", name], `nothing named \`${name}\` is evaluated`, {
+          isKey: true,
+          allowed: names.length > 0 ? [...new Set(names)].join(", ") : `nothing, as ${EVALUATIONS} is empty`,
+          suggestion: nearest(name, names),
+        })
+      );
+    },
+  },
+];
+
+/** The stage; see the file's head. */
+export const evaluate: Stage<Params> = {
+  name: NAME,
+  summary: "Measures the original and the packed model",
+  params: Params,
+  rules,
+  makes: ["perplexity"],
+  needs: ["packed"],
+  texts: ({ perplexity }, spec) => perplexity.map((entry) => requestOf(entry, spec)),
+  offer: ({ perplexity }, spec) => ({
+    perplexity: {
+      of: new Map(perplexity.map((entry) => {
+        const loss = (variant: Variant) => from(stepOf(nameOf(entry), variant, spec.blocks - 1), "loss");
+        return [nameOf(entry), { original: loss("original"), compressed: loss("compressed") }];
+      })),
+    },
+  }),
+  plan(planning, { perplexity }) {
+    const { spec, roles: { packed } } = planning;
+    if (packed === undefined) return [];
+    const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
+    return perplexity.flatMap((entry) => {
+      const request = requestOf(entry, spec);
+      return [
+        windowsStep(planning, request),
+        ...VARIANTS.flatMap((variant) =>
+          blocks.map((block) => blockStep(planning, { name: nameOf(entry), request, variant, block, packed }))
+        ),
+      ];
+    });
+  },
 };
 
-/** Where the perplexity of a model on a text is, as the artifact's value. */
-export function perplexityOf(name: string, variant: Variant, spec: Planning["spec"]): OutputRef {
-  return from(`evaluate.${name}.${variant}[${spec.blocks - 1}]`, "loss");
+function nameOf(evaluation: Evaluation): string {
+  return typeof evaluation === "string" ? evaluation : evaluation.name;
 }
 
-function plan(planning: Planning): Step[] {
-  return [...planning.evaluations].flatMap(([name, text]) => [
-    windowsStep(planning, name, text),
-    ...(["original", "compressed"] as const).flatMap((variant) =>
-      Array.from({ length: planning.spec.blocks }, (_, block) => blockStep(planning, { name, text, variant, block }))
-    ),
-  ]);
+function stepOf(name: string, variant: Variant, block: number): string {
+  return `${NAME}.${name}.${variant}[${block}]`;
 }
 
-function windowsStep({ tools }: Planning, name: string, text: TextFacts): Step {
+function requestOf(entry: Evaluation, { maxPositions }: Pick<ModelSpec, "maxPositions">): TextRequest {
+  const name = nameOf(entry);
+  const { dataset, samples, length } = typeof entry === "string"
+    ? { dataset: entry, samples: undefined, length: undefined }
+    : entry;
   return {
-    id: `evaluate.${name}.windows`,
-    stage: "evaluate",
-    version: evaluate.version,
+    ...{ id: `${NAME}.${name}`, name, dataset, split: "evaluation", seed: 0, samples, length },
+    expected: { windows: samples ?? 200, length: length ?? Math.min(2048, maxPositions) },
+  };
+}
+
+function windowsStep(planning: Planning, request: TextRequest): Step {
+  const { tools, code } = planning.use(import.meta.url, ["text"]);
+  const { identity, windows, length } = planning.text(request.id);
+  // Of a list in a recipe nothing can be read by path that stays the same when the list changes.
+  const limits = { samples: request.samples ?? null, length: request.length ?? null };
+  return {
+    id: `${request.id}.windows`,
+    stage: NAME,
+    code,
     reads: [],
-    facts: { text: text.identity },
+    facts: { text: identity, limits, longest: planning.spec.maxPositions },
     inputs: {},
-    outputs: { windows: { retain: "keep", bytes: 4 * text.windows * text.length } },
+    outputs: { windows: { retain: "keep", bytes: 4 * windows * length } },
     estimate: { seconds: 0.5, memory: 2e8 },
     async run(context) {
-      const windows = await tools.evaluationWindows(name, context);
+      const windows = await tools.text.windows(request, context.signal);
       await storeWindows(context.output("windows"), windows);
       context.output("windows").value(windows.facts);
     },
   };
 }
 
-function blockStep(
-  planning: Planning,
-  { name, text, variant, block }: {
-    readonly name: string;
-    readonly text: TextFacts;
-    readonly variant: Variant;
-    readonly block: number;
-  },
-): Step {
-  const { spec, identities, architecture, forward, tools } = planning;
-  const id = (at: number) => `evaluate.${name}.${variant}[${at}]`;
+interface BlockOf {
+  readonly name: string;
+  readonly request: TextRequest;
+  readonly variant: Variant;
+  readonly block: number;
+  readonly packed: Roles["packed"];
+}
+
+function blockStep(planning: Planning, { name, request, variant, block, packed }: BlockOf): Step {
+  const { spec, identities, architecture, forward } = planning;
+  const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
+  const text = planning.text(request.id);
   const last = block === spec.blocks - 1;
   const weights = variant === "compressed" ? {} : {
     weights: identities.blocks[block],
@@ -83,25 +169,25 @@ function blockStep(
     ...(last ? { head: identities.head } : {}),
   };
   return {
-    id: id(block),
-    stage: "evaluate",
+    id: stepOf(name, variant, block),
+    stage: NAME,
     block,
-    version: evaluate.version,
+    code,
     reads: [],
-    facts: { architecture, provider: forward.provider, code: tools.sources.forward, ...weights },
+    facts: { architecture, provider: forward.provider, ...weights },
     inputs: {
-      windows: from(`evaluate.${name}.windows`, "windows"),
-      ...(block === 0 ? {} : { previous: from(id(block - 1), "hidden") }),
-      ...(variant === "compressed" ? { model: PACKED_MODEL } : {}),
+      windows: from(`${request.id}.windows`, "windows"),
+      ...(block === 0 ? {} : { previous: from(stepOf(name, variant, block - 1), "hidden") }),
+      ...(variant === "compressed" ? { model: packed.model } : {}),
     },
     outputs: last
       ? { loss: { retain: "keep", bytes: 8 * text.windows + 1000 } }
       : { hidden: { retain: "transient", bytes: hiddenBytes(spec, text) } },
     estimate: { seconds: forwardSeconds(spec, text, false), memory: forwardMemory(spec, false) },
     async run(context) {
-      const read = await weightsOf(planning, variant, context);
+      const read = variant === "original" ? originalReader(tools) : await packedReader(context);
       try {
-        await pass(planning, { context, block, last, read });
+        await pass(planning, tools, { context, block, last, read });
       } finally {
         read.close();
       }
@@ -115,8 +201,11 @@ interface WeightReader {
   close(): void;
 }
 
-async function weightsOf({ tools }: Planning, variant: Variant, context: StepContext): Promise<WeightReader> {
-  if (variant === "original") return Object.assign(tools.weights, { close: () => {} });
+function originalReader({ weights }: Pick<Tools, "weights">): WeightReader {
+  return Object.assign((shapes: TensorShapes) => weights.read(shapes), { close: () => {} });
+}
+
+async function packedReader(context: StepContext): Promise<WeightReader> {
   const model = await context.input("model");
   for (const file of model.files) await model.path(file);
   const packed = await openPacked(dirname(await model.path(PACKED_WEIGHTS)));
@@ -124,7 +213,8 @@ async function weightsOf({ tools }: Planning, variant: Variant, context: StepCon
 }
 
 async function pass(
-  { spec, tools }: Planning,
+  { spec }: Planning,
+  tools: Pick<Tools, "forward">,
   { context, block, last, read }: {
     readonly context: StepContext;
     readonly block: number;
@@ -154,7 +244,7 @@ async function pass(
   }, context);
   await head.close();
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-  const value = { perplexity: Math.exp(mean), tokens: text.windows * (text.length - 1) };
+  const value: Perplexity = { perplexity: Math.exp(mean), tokens: text.windows * (text.length - 1) };
   const writer = context.output("loss");
   await writer.write("loss.safetensors", { loss: { dtype: "F64", shape: [losses.length], data: losses } });
   writer.value(value);

@@ -1,49 +1,95 @@
 /**
  * fine-search: which weights stay, of every M.
  *
- * With `mask_from: updated` (default) masks depend on compensation and are made inside the step of spbo; this stage plans steps of
- * its own only with `mask_from: original`, where all masks of a layer follow from its original weights and can be cached apart.
+ * With `mask_from: updated` (default) masks depend on compensation and are made inside the step that quantizes; this stage plans
+ * steps of its own only with `mask_from: original`, where all masks of a layer follow from its original weights and can be cached
+ * apart.
  */
+import * as z from "zod";
+import { InputError } from "../files/input_error.ts";
 import { blockLinears } from "../models/tensors.ts";
-import type { OutputRef, Step } from "../runner/stage.ts";
-import { statistics } from "./calibrate.ts";
-import { layerJobs, searchReads } from "./layer_jobs.ts";
-import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
+import { count } from "../recipes/words.ts";
+import type { Step } from "../runner/stage.ts";
+import { from, type Roles } from "./artifacts.ts";
+import { linearWeights } from "./costs.ts";
+import { layerJobs } from "./layer_jobs.ts";
+import type { Opened, Planning, Stage } from "./planning.ts";
+
+const Params = z.strictObject({
+  metric: z.enum(["hessian", "hessian-squared", "magnitude", "wanda", "ria", "si", "random"]).default("hessian")
+    .describe(
+      "Score of a weight: hessian w²/U² (BiLLM, SparseGPT), hessian-squared w²/[H⁻¹]² (PBS²P as printed), " +
+        "magnitude |w|, wanda |w|·‖X‖, ria, si (STBLLM), random",
+    ),
+  mask_from: z.enum(["updated", "original"]).default("updated").describe(
+    "Score weights after the compensation of earlier column blocks, or all of them beforehand",
+  ),
+  type: z.enum(["semi-structured", "unstructured", "structured", "none"]).default("semi-structured").describe(
+    "N of every M inputs; the same share anywhere in a row; whole inputs; or nothing pruned",
+  ),
+  seed: count(0, 4_294_967_295).default(0).describe("Of metric random"),
+});
+type Params = z.infer<typeof Params>;
+
+const NAME = "fine-search";
+const path = (key: keyof Params) => `stages.${NAME}.${key}`;
 
 /** The stage; see the file's head. */
-export const fineSearch: Stage = { name: "fine-search", version: 1, plan };
+export const fineSearch: Stage<Params> = {
+  name: NAME,
+  summary: "Chooses which weights are kept",
+  params: Params,
+  makes: ["ranks"],
+  needs: ["statistics", "allocation", "quantized"],
+  offer: ({ metric, type, seed, mask_from }) => ({
+    ranks: {
+      search: { metric, type, seed: metric === "random" ? seed : 0 },
+      reads: [path("metric"), path("type"), ...(metric === "random" && type !== "none" ? [path("seed")] : [])],
+      typeReads: [path("type")],
+      ...(mask_from === "original" ? { masks: (block: number) => from(`${NAME}[${block}]`, "masks") } : {}),
+    },
+  }),
+  check: checkShapes,
+  plan(planning) {
+    const { spec, roles: { ranks, statistics } } = planning;
+    if (ranks?.masks === undefined || statistics === undefined) return [];
+    return Array.from({ length: spec.blocks }, (_, block) => blockStep(planning, statistics, block));
+  },
+};
 
-/** Importance ranks within every M of one block's layers, `<layer>.safetensors` each. */
-export function searchedMasks(block: number): OutputRef {
-  return from(`fine-search[${block}]`, "masks");
+/** N:M must fit every layer: a run of M inputs may not cross the layer's end. */
+function checkShapes({ spec, roles: { allocation } }: Opened, { type }: Params): void {
+  const of = allocation?.of ?? 1;
+  if (type !== "semi-structured") return;
+  for (const { name, cols } of blockLinears(spec, 0)) {
+    if (cols % of !== 0) {
+      throw new InputError(`Cannot prune "${name}" to N:${of} as its ${cols} inputs must be a multiple of ${of}`);
+    }
+  }
 }
 
-function plan(planning: Planning): Step[] {
-  if (planning.recipe.stages["fine-search"].mask_from === "updated") return [];
-  return Array.from({ length: planning.spec.blocks }, (_, block) => blockStep(planning, block));
-}
-
-function blockStep({ spec, tools, identities, recipe, device }: Planning, block: number): Step {
-  const reads = searchReads(recipe);
-  const weights = blockWeights(spec);
-  const linears = blockLinears(spec, block);
+function blockStep(planning: Planning, statistics: Roles["statistics"], block: number): Step {
+  const { spec, identities, device, roles } = planning;
+  const method = roles.quantized?.stage ?? "";
+  const { tools, code } = planning.use(import.meta.url, ["weights", "layers"], [method]);
+  const jobs = layerJobs(roles, "search");
+  const weights = linearWeights(spec), linears = blockLinears(spec, block);
   return {
-    id: `fine-search[${block}]`,
-    stage: "fine-search",
+    id: `${NAME}[${block}]`,
+    stage: NAME,
     block,
-    version: fineSearch.version,
-    reads,
-    facts: { weights: identities.blocks[block], device: device.kind, code: tools.sources.quantize },
-    inputs: { statistics: statistics(block) },
+    code,
+    reads: jobs.reads,
+    facts: { weights: identities.blocks[block], device },
+    inputs: { statistics: statistics.block(block) },
     outputs: { masks: { retain: "keep", bytes: weights } },
     estimate: { seconds: weights / 3e7, memory: 14 * weights },
     async run(context) {
-      const jobs = await layerJobs(
-        { linears, tensors: await tools.blockWeights(block), statistics: await context.input("statistics") },
+      const found = await jobs.make(
+        { linears, tensors: await tools.weights.block(block), statistics: await context.input("statistics") },
         context,
-        reads,
       );
-      const results = await tools.pool().searchMasks(jobs, { signal: context.signal });
+      const results = await tools.layers().searchMasks(found, { signal: context.signal });
       for (const [index, { name, ranks }] of results.entries()) {
         const { rows, cols } = linears[index];
         await context.output("masks").write(`${name}.safetensors`, {

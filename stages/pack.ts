@@ -3,100 +3,106 @@
  */
 import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { EncodedLayer } from "../checkpoints/packed/format.ts";
-import { fromRecord, toRecord } from "../checkpoints/packed/formats.ts";
+import * as z from "zod";
+import { toRecord } from "../checkpoints/packed/formats.ts";
 import { uncompressedTensors, writePackedModel } from "../checkpoints/packed/write.ts";
 import type { JsonRecord } from "../files/json.ts";
-import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
-import type { ArtifactReader, Json, OutputRef, Step } from "../runner/stage.ts";
-import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
-import { type QuantizedBlock, quantizedLayers } from "./spbo.ts";
+import type { Json, Step } from "../runner/stage.ts";
+import { from, PACKED_WEIGHTS, type PackedBlock, type QuantizedBlock, type Roles } from "./artifacts.ts";
+import { readPackedLayers } from "./compressed_weights.ts";
+import { linearWeights } from "./costs.ts";
+import type { Planning, Stage } from "./planning.ts";
+
+const Params = z.strictObject({
+  scales: z.enum(["f16", "f32"]).default("f16").describe("Type of the stored scales"),
+  mask: z.enum(["enumerative", "bitmask"]).default("enumerative").describe(
+    "Keep masks as the index of the pattern (log2 C(M,N) bits), or one bit a weight",
+  ),
+});
+type Params = z.infer<typeof Params>;
+
+const NAME = "pack";
+const path = (key: string) => `stages.${NAME}.${key}`;
+
+/** Of each block, its layers as bits. */
+const layersOf = (block: number) => from(`${NAME}[${block}]`, "layers");
+/** `model.safetensors`, `config.json` and the tokenizer's files. */
+const MODEL = from(NAME, "model");
 
 /** The stage; see the file's head. */
-export const pack: Stage = { name: "pack", version: 1, plan };
-
-/** The packed model: `model.safetensors`, `config.json` and the tokenizer's files. */
-export const PACKED_MODEL: OutputRef = from("pack", "model");
-
-/** File of the artifact `PACKED_MODEL` that holds the weights. */
-export const PACKED_WEIGHTS = "model.safetensors";
-
-/** What a packed block's manifest holds. */
-export type PackedBlock = {
-  /** By layer name, without `.weight`: format and header, see `toRecord`. */
-  readonly headers: Readonly<Record<string, JsonRecord>>;
-  /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
-  readonly errors: Readonly<Record<string, number>>;
+export const pack: Stage<Params> = {
+  name: NAME,
+  summary: "Writes the compressed model; its bytes are the claim",
+  params: Params,
+  makes: ["packed"],
+  needs: ["quantized"],
+  offer: ({ scales }) => ({ packed: { model: MODEL, block: layersOf, scales, reads: { scales: path("scales") } } }),
+  plan(planning, settings) {
+    const { spec, roles: { quantized } } = planning;
+    if (quantized === undefined) return [];
+    const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
+    return [
+      ...blocks.map((block) => blockStep(planning, { settings, quantized, block })),
+      modelStep(planning, quantized, blocks),
+    ];
+  },
 };
 
-/** One block's packed layers. */
-export function packedLayers(block: number): OutputRef {
-  return from(`pack[${block}]`, "layers");
-}
-
-/** Reads a block's packed layers, in the model's order. */
-export async function* readPackedLayers(
-  reader: ArtifactReader,
-  linears: readonly LinearSpec[],
-): AsyncGenerator<readonly [string, EncodedLayer]> {
-  const { headers } = reader.value as PackedBlock;
-  for (const { name } of linears) {
-    yield [name, { ...fromRecord(headers[name]), tensors: await reader.read(`${name}.safetensors`) }];
-  }
-}
-
-function plan(planning: Planning): Step[] {
-  const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => block);
-  return [...blocks.map((block) => blockStep(planning, block)), modelStep(planning, blocks)];
-}
-
-function blockStep({ spec, tools, recipe }: Planning, block: number): Step {
-  const settings = Object.keys(recipe.stages.pack);
+function blockStep(
+  planning: Planning,
+  { settings, quantized, block }: {
+    readonly settings: Params;
+    readonly quantized: Roles["quantized"];
+    readonly block: number;
+  },
+): Step {
+  const { spec } = planning, weights = linearWeights(spec);
+  const { tools, code } = planning.use(import.meta.url, ["packing"]);
+  const names = Object.keys(settings);
   return {
-    id: `pack[${block}]`,
-    stage: "pack",
+    id: layersOf(block).step,
+    stage: NAME,
     block,
-    version: pack.version,
-    reads: settings.map((name) => `stages.pack.${name}`),
-    facts: { code: tools.sources.pack },
-    inputs: { quantized: quantizedLayers(block) },
-    outputs: { layers: { retain: "keep", bytes: 0.4 * blockWeights(spec) } },
-    estimate: { seconds: blockWeights(spec) / 3e7, memory: 4 * blockWeights(spec) },
+    code,
+    reads: names.map(path),
+    facts: {},
+    inputs: { quantized: quantized.block(block) },
+    outputs: { layers: { retain: "keep", bytes: 0.4 * weights } },
+    estimate: { seconds: weights / 3e7, memory: 4 * weights },
     async run(context) {
-      const quantized = await context.input("quantized");
-      const { layers, errors } = quantized.value as QuantizedBlock;
+      const input = await context.input("quantized");
+      const { layers, errors } = input.value as QuantizedBlock;
       const writer = context.output("layers");
-      const options = Object.fromEntries(
-        settings.map((name) => [name, context.param<Json>(`stages.pack.${name}`)]),
-      );
+      const options = Object.fromEntries(names.map((name) => [name, context.param<Json>(path(name))]));
       const headers: Record<string, JsonRecord> = {};
       for (const [index, { name }] of blockLinears(spec, block).entries()) {
         context.signal.throwIfAborted();
-        const arrays = await quantized.read(`${name}.safetensors`);
-        const encoded = await tools.pool().pack({ ...layers[name], arrays }, options);
+        const arrays = await input.read(`${name}.safetensors`);
+        const encoded = await tools.packing.pack({ ...layers[name], arrays }, options);
         await writer.write(`${name}.safetensors`, encoded.tensors);
         headers[name] = toRecord(encoded);
         context.progress(index + 1, Object.keys(layers).length);
       }
-      writer.value({ headers, errors });
+      writer.value({ headers, errors } satisfies PackedBlock);
     },
   };
 }
 
-function modelStep({ spec, checkpoint, identities, tools }: Planning, blocks: readonly number[]): Step {
-  const weights = spec.blocks * blockWeights(spec);
+function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: readonly number[]): Step {
+  const { spec, identities, warn } = planning, weights = spec.blocks * linearWeights(spec);
+  const { tools, code } = planning.use(import.meta.url, ["weights"]);
   return {
-    id: PACKED_MODEL.step,
-    stage: "pack",
-    version: pack.version,
+    id: MODEL.step,
+    stage: NAME,
+    code,
     reads: [],
-    facts: { rest: identities.rest },
-    inputs: Object.fromEntries(blocks.map((block) => [`block ${block}`, packedLayers(block)])),
+    facts: { rest: identities.rest, method },
+    inputs: Object.fromEntries(blocks.map((block) => [`block ${block}`, layersOf(block)])),
     outputs: { model: { retain: "keep", bytes: 0.4 * weights + 4 * spec.vocab * spec.hidden } },
     estimate: { seconds: 0.1 + weights / 5e8, memory: 8 * spec.vocab * spec.hidden },
     async run(context) {
-      const writer = context.output("model");
+      const writer = context.output("model"), { checkpoint, stored } = tools.weights;
       const folder = dirname(writer.path(PACKED_WEIGHTS));
       const layers = async function* () {
         for (const block of blocks) {
@@ -105,13 +111,13 @@ function modelStep({ spec, checkpoint, identities, tools }: Planning, blocks: re
           context.progress(block + 1, blocks.length);
         }
       };
-      const names = new Set(blocks.flatMap((block) => blockLinears(spec, block).map(({ name }) => tools.stored(name))));
+      const names = new Set(blocks.flatMap((block) => blockLinears(spec, block).map(({ name }) => stored(name))));
       await writePackedModel(folder, {
         layers: layers(),
-        others: uncompressedTensors(checkpoint, names, tools.warn),
+        others: uncompressedTensors(checkpoint, names, warn),
         config: checkpoint.config,
         tokenizer: checkpoint.tokenizer,
-        source: { method: "pbs2p" },
+        source: { method },
       });
       for (const file of await readdir(folder)) writer.path(file);
     },

@@ -36,8 +36,8 @@ export interface Planning {
   readonly identities: Identities;
   /** Config facts that change a forward pass: shapes, eps, rotary settings. */
   readonly architecture: Json;
-  /** Every text that the stages ask for, by its request. */
-  readonly texts: ReadonlyMap<TextRequest, TextFacts>;
+  /** What is known of a text that a stage has asked for. @throws {RangeError} none has */
+  text(name: string): TextFacts;
   /** Where kernels run: `Device.kind`. */
   readonly device: "cpu" | "webgpu";
   /** onnxruntime's execution provider of forward passes. */

@@ -12,6 +12,8 @@ import type { ModelSpec } from "../../models/spec.ts";
 
 /** A text that a stage reads. */
 export interface TextRequest {
+  /** As `Planning.text` knows it: the stage, and what tells its texts apart. */
+  readonly id: string;
   /** For records and errors. */
   readonly name: string;
   readonly dataset: Dataset;
