@@ -1,125 +1,98 @@
-/** The column blocks of a layer: from target to codes and scales, and the feedback of their errors. */
-import {
-  type BlockShape,
-  type Device,
-  type DeviceBuffer,
-  type ElementType,
-  type Matrix,
-  matrix,
-  part,
-} from "../kernels/device.ts";
-import { scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
-import type { LayerJob, LayerStages, MaskJob } from "./layer.ts";
-import type { OpenLayer, Scope } from "./open.ts";
+/** The column blocks of a layer: from target to what the method makes of it, and the feedback of their errors. */
+import { type Device, type DeviceBuffer, type ElementType, type Matrix, matrix, part } from "../kernels/device.ts";
+import { feedBack } from "./feedback.ts";
+import type { LayerJob } from "./job.ts";
+import type { Block, MethodRun } from "./methods/method.ts";
+import type { OpenLayer } from "./open.ts";
+import type { Scope } from "./scope.ts";
+import { scoreBlock } from "./score.ts";
 
-/** A layer and where its result goes. */
+/** A layer and what quantizes it. */
 export interface BlockLoop {
   readonly job: LayerJob;
   readonly layer: OpenLayer;
-  readonly shape: BlockShape;
-  /** M − N */
-  readonly pruned: number;
-  /** rows × cols */
-  readonly codes: Matrix<"u8">;
-  /** rows × (blocks · scales of a block) */
-  readonly scales: Matrix;
+  readonly run: MethodRun;
+  /** The method, which seconds are credited to. */
+  readonly name: string;
+  /** Columns of a block. */
+  readonly group: number;
 }
 
-/** What one column block works on; all contiguous, but `source`, its window in the layer's weights. */
-interface Block {
-  readonly col: number;
-  readonly source: Matrix;
-  /** rows × width: the weights, and what is to be met once earlier errors are fed back. */
-  readonly w: Matrix;
-  readonly target: Matrix;
-  /** width × width: S, the undamped block of H. */
-  readonly gram: Matrix;
-  readonly score: Matrix;
-  /** Hessian scores, which order the salient columns whatever the metric. */
-  readonly order: Matrix;
-  readonly rank: Matrix<"u8">;
-  readonly salient: Matrix<"u8">;
-  readonly codes: Matrix<"u8">;
-  readonly scales: Matrix;
-  /** rows × width, decoded. */
-  readonly decoded: Matrix;
-  readonly scratch: Matrix;
-  readonly product: Matrix;
-}
-
-/** Enqueues all blocks of a layer, first to last. The layer's weights become W − Ŵ. */
-export function quantizeBlocks(device: Device, scope: Scope, loop: BlockLoop): void {
-  const { job, layer, codes, scales } = loop, { rows, cols, stages } = job;
-  const group = stages.spbo.group_size, { mode } = stages.compensate;
+/**
+ * Enqueues all blocks of a layer, first to last. The layer's weights become W − Ŵ.
+ *
+ * @throws {RangeError} when the method cannot do what the recipe asks for
+ */
+export function quantizeBlocks(device: Device, scope: Scope, { job, layer, run, name, group }: BlockLoop): void {
+  const { rows, cols, settings: { search, feedback: { mode } } } = job;
+  if (mode === "columnwise" && run.columnwise === undefined) {
+    throw new RangeError(
+      `Cannot compress layer "${job.name}" as ${name} does not go column by column: ` +
+        "stages.compensate.mode must be diagonal, exact or none: current value is columnwise",
+    );
+  }
   const feedsBack = mode !== "none" && layer.factor !== undefined && cols > group;
   // Transposed, so that what the blocks so far have left is contiguous.
   const feedback = scope.matrix("f32", cols, rows);
   const ranks = job.ranks && matrix(scope.upload("u8", job.ranks), rows, cols);
-  const perBlock = scalesPerBlock(loop.shape);
-  const make = blockMaker(scope, loop);
-  for (let b = 0, col = 0; col < cols; b++, col += group) {
-    const block = make(col);
+  const make = blockMaker(scope, { job, layer, group });
+  for (let index = 0, col = 0; col < cols; index++, col += group) {
+    const block = make(index, col);
     device.section("compensate");
     device.copy(block.w, block.source);
     device.copy(block.target, block.source);
     const before = part(feedback, { rows: col });
     if (layer.packed) device.unpack(block.gram, layer.packed, { size: cols, row: col, col });
     if (layer.factor && feedsBack && col > 0) {
-      const panel = part(layer.factor.panels[b], { rows: col });
+      const panel = part(layer.factor.panels[index], { rows: col });
       device.gemm(block.product, before, panel, { transposeA: true });
-      device.gemm(block.target, block.product, layer.factor.inverses[b], { beta: 1 });
+      device.gemm(block.target, block.product, layer.factor.inverses[index], { beta: 1 });
     }
     device.section("fine-search");
     if (ranks) device.copy(block.rank, part(ranks, { col, cols: block.w.cols }));
     else {
       scoreBlock(device, block.score, block.target, { job, layer, col });
-      device.rank(block.rank, block.score, { of: job.of, type: stages["fine-search"].type });
+      device.rank(block.rank, block.score, { of: job.of, type: search.type });
     }
-    device.section("spbo");
-    binarizeBlock(device, loop, block);
+    device.section(name);
+    run.block(block);
     device.section("compensate");
-    if (mode === "columnwise" && layer.factor) {
-      const factor = layer.factor.inverses[b];
-      device.columnwise(block.codes, block.scratch, { ...loop.shape, w: block.target, factor, scales: block.scales });
-    }
-    device.decode(block.decoded, { ...loop.shape, codes: block.codes, scales: block.scales });
+    if (mode === "columnwise" && layer.factor) run.columnwise?.(block, layer.factor.inverses[index]);
+    run.decode(block);
     if (layer.factor && feedsBack && col + group < cols) {
       feedBack(device, part(feedback, { row: col, rows: block.w.cols }), block, {
         mode,
-        inverse: layer.factor.inverses[b],
+        inverse: layer.factor.inverses[index],
         inverseU: part(layer.inverseU, { col, cols: block.w.cols }),
       });
     }
     device.subtract(block.source, block.w, block.decoded);
-    device.copy(part(codes, { col, cols: block.w.cols }), block.codes);
-    device.copy(part(scales, { col: b * perBlock, cols: perBlock }), block.scales);
+    run.store(block);
   }
   device.release(feedback.buffer);
 }
 
 /** The buffers of a block, shared by all blocks of a layer. */
-function blockMaker(scope: Scope, { job, layer, shape }: BlockLoop): (col: number) => Block {
-  const { rows, cols, stages } = job, width = Math.min(stages.spbo.group_size, cols);
+function blockMaker(
+  scope: Scope,
+  { job, layer, group }: Pick<BlockLoop, "job" | "layer" | "group">,
+): (index: number, col: number) => Block {
+  const { rows, cols } = job, width = Math.min(group, cols);
   const f32 = () => scope.buffer("f32", rows * width);
-  const w = f32(), target = f32(), score = f32(), order = f32(), decoded = f32(), scratch = f32(), product = f32();
-  const rank = scope.buffer("u8", rows * width), codes = scope.buffer("u8", rows * width);
-  const salient = scope.buffer("u8", width), gram = scope.buffer("f32", width * width);
-  const scales = scope.matrix("f32", rows, scalesPerBlock(shape));
-  return (col) => {
+  const w = f32(), target = f32(), score = f32(), decoded = f32(), scratch = f32(), product = f32();
+  const rank = scope.buffer("u8", rows * width), gram = scope.buffer("f32", width * width);
+  return (index, col) => {
     const cut = Math.min(width, cols - col);
     const fit = <T extends ElementType>(buffer: DeviceBuffer<T>) => matrix(buffer, rows, cut);
     return {
+      index,
       col,
       source: part(layer.weight, { col, cols: cut }),
       w: fit(w),
       target: fit(target),
       gram: layer.packed ? matrix(gram, cut, cut) : matrix(scope.upload("f32", identity(cut)), cut, cut),
       score: fit(score),
-      order: stages["fine-search"].metric === "hessian" && !job.ranks ? fit(score) : fit(order),
       rank: fit(rank),
-      salient: matrix(salient, 1, cut),
-      codes: fit(codes),
-      scales,
       decoded: fit(decoded),
       scratch: fit(scratch),
       product: fit(product),
@@ -127,109 +100,31 @@ function blockMaker(scope: Scope, { job, layer, shape }: BlockLoop): (col: numbe
   };
 }
 
-/** Scores one column block by the recipe's metric. */
-export function scoreBlock(
-  device: Device,
-  out: Matrix,
-  w: Matrix,
-  { job, layer, col }: { readonly job: MaskJob; readonly layer: OpenLayer; readonly col: number },
-): void {
-  const { metric, seed } = job.stages["fine-search"];
-  const cut = (m: Matrix | undefined) => m && part(m, { col, cols: w.cols });
-  device.importance(out, w, {
-    metric,
-    diagonalU: cut(layer.diagonalU),
-    inverseDiagonal: cut(layer.inverseDiagonal),
-    inputNorm: cut(layer.inputNorm),
-    rowSums: layer.rowSums,
-    columnSums: cut(layer.columnSums),
-    moments: layer.moments,
-    seed,
-    firstColumn: col,
-  });
-}
-
-/** Groups, signs and scales of one column block whose ranks are known. */
-function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
-  const { job, layer, shape, pruned } = loop, { spbo, pack } = job.stages;
-  const { target: w, rank, salient, codes, scales, gram } = block;
-  const seen = { rank, pruned: spbo.split_on === "kept" ? pruned : 0 };
-  const diagonalU = part(layer.diagonalU, { col: block.col, cols: w.cols });
-  if (block.order.buffer !== block.score.buffer) device.importance(block.order, w, { metric: "hessian", diagonalU });
-  const columnWeight = part(layer.columnWeight, { col: block.col, cols: w.cols });
-  const targets = typeof spbo.search_target === "string"
-    ? { salient: spbo.search_target, segments: spbo.search_target }
-    : spbo.search_target;
-  const coarse = spbo.search_grid === "coarse";
-  const judged = (target: "weights" | "weighted" | "scores") => ({
-    values: target === "scores" ? block.order : w,
-    columnWeight: target === "weighted" ? columnWeight : undefined,
-  });
-  if (shape.salient) {
-    device.searchSalient(salient, {
-      ...seen,
-      ...judged(targets.salient),
-      score: block.order,
-      most: spbo.salient_max,
-      coarse,
-    });
-  }
-  device.searchSegments(codes, {
-    ...seen,
-    ...judged(targets.segments),
-    w,
-    salient,
-    splitPoints: splitPoints(spbo.split_points),
-    search: spbo.split_search,
-    candidates: spbo.candidates,
-    coarse,
-  });
-  if (spbo.solver === "none") device.startScales(codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
-  else device.startScales(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
-  const rounds = { ...shape, rank, pruned, w, gram, codes, iterations: spbo.iterations };
-  if (spbo.solver === "alternate") device.alternate(scales, { ...rounds, schedule: spbo.schedule });
-  device.prune(codes, { rank, pruned });
-  const solveJoint = () => {
-    device.gemm(block.product, w, gram);
-    device.solveJoint(scales, { ...shape, target: block.product, gram, codes });
-  };
-  if (spbo.solver === "joint") solveJoint();
-  for (let sweep = 0; sweep < spbo.resign; sweep++) {
-    device.decode(block.decoded, { ...shape, codes, scales });
-    device.subtract(block.scratch, w, block.decoded);
-    device.gemm(block.product, block.scratch, gram);
-    device.resign(codes, { ...shape, residual: block.product, gram, scales });
-    if (spbo.solver === "joint") solveJoint();
-    else device.alternate(scales, { ...rounds, schedule: "oneshot" });
-  }
-  // Before the errors are formed, so that compensation sees what will be stored.
-  if (pack.scales === "f16") device.roundHalf(scales);
-}
-
-/** Gᵀ of one block, from its weights, target and decoded values. */
-function feedBack(
-  device: Device,
-  out: Matrix,
-  block: Block,
-  { mode, inverse, inverseU }: {
-    readonly mode: LayerStages["compensate"]["mode"];
-    readonly inverse: Matrix;
-    readonly inverseU: Matrix;
-  },
-): void {
-  if (mode === "exact") return device.subtract(out, block.w, block.decoded, { transposed: true });
-  if (mode === "diagonal") device.subtract(block.scratch, block.target, block.decoded, { scale: inverseU });
-  device.subtract(out, block.w, block.target, { transposed: true });
-  device.gemm(out, inverse, block.scratch, { transposeA: true, transposeB: true, beta: 1 });
-}
-
 function identity(size: number): Float32Array {
-  const out = new Float32Array(size * size);
+  const out: Float32Array = new Float32Array(size * size);
   for (let i = 0; i < size; i++) out[i * (size + 1)] = 1;
   return out;
 }
 
-function splitPoints(count: number): 0 | 1 | 2 | 3 {
-  if (count === 0 || count === 1 || count === 2 || count === 3) return count;
-  throw new RangeError(`Cannot split weights as split_points must be 0..3: current value is ${count}`);
+/** Ranks all of a layer's weights on what they are, block by block. */
+export function rankBlocks(
+  device: Device,
+  scope: Scope,
+  { job, layer, group, ranks }: Pick<BlockLoop, "layer" | "group"> & {
+    readonly job: Pick<LayerJob, "rows" | "cols" | "of" | "settings" | "name" | "weight">;
+    /** rows × cols */
+    readonly ranks: Matrix<"u8">;
+  },
+): void {
+  const { rows, cols, of, settings: { search } } = job, first = Math.min(group, cols);
+  const block = scope.buffer("f32", rows * first), scores = scope.buffer("f32", rows * first);
+  const blockRanks = scope.buffer("u8", rows * first);
+  for (let col = 0; col < cols; col += group) {
+    const width = Math.min(group, cols - col);
+    const w = matrix(block, rows, width), score = matrix(scores, rows, width), rank = matrix(blockRanks, rows, width);
+    device.copy(w, part(layer.weight, { col, cols: width }));
+    scoreBlock(device, score, w, { job, layer, col });
+    device.rank(rank, score, { of, type: search.type });
+    device.copy(part(ranks, { col, cols: width }), rank);
+  }
 }

@@ -1,26 +1,21 @@
 /** Layers on a device that is one for the whole machine, such as a GPU: one after another, in one stream of commands. */
-import type { EncodedLayer, LayerContent, PackOptions } from "../checkpoints/packed/format.ts";
-import { formatOf } from "../checkpoints/packed/formats.ts";
 import type { Device } from "../kernels/device.ts";
-import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, quantizeLayer, searchMasks } from "./layer.ts";
-import type { BatchOptions, LayerPool } from "./pool.ts";
+import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import { quantizeLayer, searchMasks } from "./layer.ts";
+import type { BatchOptions, LayerPool } from "./pool_protocol.ts";
+import type { SharedDevice } from "./shared_device.ts";
 
-/**
- * A pool of one: the device is opened with the first batch and stays until `close`, or until a batch fails.
- *
- * @param open e.g. `openWebGpuDevice`
- */
-export function openDeviceLayers(open: () => Promise<Device>): LayerPool {
-  return new DeviceLayers(open);
+/** A pool of one. Whoever shares the device closes it. */
+export function openDeviceLayers(device: SharedDevice): LayerPool {
+  return new DeviceLayers(device);
 }
 
 class DeviceLayers implements LayerPool {
   readonly workers = 1;
-  readonly #open: () => Promise<Device>;
-  #device: Promise<Device> | undefined;
+  readonly #device: SharedDevice;
 
-  constructor(open: () => Promise<Device>) {
-    this.#open = open;
+  constructor(device: SharedDevice) {
+    this.#device = device;
   }
 
   quantize(jobs: readonly LayerJob[], options: BatchOptions<LayerResult> = {}): Promise<LayerResult[]> {
@@ -31,36 +26,14 @@ class DeviceLayers implements LayerPool {
     return this.#each(jobs, searchMasks, options);
   }
 
-  pack(layer: LayerContent, options: PackOptions): Promise<EncodedLayer> {
-    return this.#use((device) => formatOf(layer.format).pack(layer, options, device));
-  }
-
-  decode(layer: EncodedLayer): Promise<Float32Array> {
-    return this.#use((device) => formatOf(layer.format).decode(layer, device));
-  }
-
-  close(): void {
-    this.#device?.then((device) => device.destroy(), () => {});
-    this.#device = undefined;
-  }
-
-  async #use<R>(compute: (device: Device) => Promise<R>): Promise<R> {
-    const device = this.#device ??= this.#open();
-    try {
-      return await compute(await device);
-    } catch (error) {
-      // It may be lost, and what it holds of a layer is nobody's: the next batch opens another one.
-      if (this.#device === device) this.close();
-      throw error;
-    }
-  }
+  close(): void {}
 
   async #each<J extends MaskJob, R>(
     jobs: readonly J[],
     compute: (device: Device, job: J) => Promise<R>,
     { signal, onLayer }: BatchOptions<R>,
   ): Promise<R[]> {
-    return await this.#use(async (device) => {
+    return await this.#device.use(async (device) => {
       const results: R[] = [];
       for (const [index, job] of jobs.entries()) {
         signal?.throwIfAborted();

@@ -1,14 +1,8 @@
 /** A layer on a device: its weights, the factor of its Hessian, and what is known of its columns. */
-import {
-  type Device,
-  type DeviceBuffer,
-  type ElementArrays,
-  type ElementType,
-  type Matrix,
-  matrix,
-} from "../kernels/device.ts";
-import { type Factor, factorHessian, inverseDiagonal, releaseFactor } from "../kernels/matrix/factor.ts";
-import type { MaskJob } from "./layer.ts";
+import { type Device, type DeviceBuffer, type Matrix, matrix } from "../kernels/device.ts";
+import { type Factor, factorHessian, inverseDiagonal } from "../kernels/matrix/factor.ts";
+import type { MaskJob } from "./job.ts";
+import type { Scope } from "./scope.ts";
 
 /** A layer on the device. Vectors are 1 × cols; without a Hessian they are those of H = I. */
 export interface OpenLayer {
@@ -29,15 +23,19 @@ export interface OpenLayer {
   readonly moments: Matrix | undefined;
 }
 
-/** Uploads a layer, factors its Hessian and makes the vectors that its metric needs. */
-export function openLayer(device: Device, scope: Scope, job: MaskJob): OpenLayer {
-  const { rows, cols, stages } = job, { metric } = stages["fine-search"];
+/**
+ * Uploads a layer, factors its Hessian and makes the vectors that its metric needs.
+ *
+ * @param group columns of a column block
+ */
+export function openLayer(device: Device, scope: Scope, job: MaskJob, group: number): OpenLayer {
+  const { rows, cols, settings: { search: { metric }, feedback } } = job;
   device.section("compensate");
   const weight = matrix(scope.upload("f32", job.weight), rows, cols);
   const packed = job.upper && scope.upload("f32", job.upper);
   const factor = packed &&
     scope.factor(
-      factorHessian(device, packed, { size: cols, group: stages.spbo.group_size, damping: stages.compensate.damping }),
+      factorHessian(device, packed, { size: cols, group, damping: feedback.damping }),
     );
   const ones = () => matrix(scope.upload("f32", new Float32Array(cols).fill(1)), 1, cols);
   const diagonalU = factor?.diagonalU ?? ones();
@@ -62,52 +60,4 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob): OpenLayer
   device.absoluteSums(rowSums, columnSums, moments, weight);
   const sums = { rowSums, columnSums, moments };
   return { weight, packed, factor, diagonalU, inverseU, columnWeight, inputNorm, inverseDiagonal: squares, ...sums };
-}
-
-/** Remembers what a layer allocates, to free it at its end. */
-export class Scope {
-  readonly #device: Device;
-  readonly #buffers: DeviceBuffer[] = [];
-  readonly #factors: Factor[] = [];
-
-  constructor(device: Device) {
-    this.#device = device;
-  }
-
-  /** See `Device.alloc`. */
-  buffer<T extends ElementType>(type: T, length: number): DeviceBuffer<T> {
-    const buffer = this.#device.alloc(type, length);
-    this.#buffers.push(buffer);
-    return buffer;
-  }
-
-  /** A buffer as a matrix. */
-  matrix<T extends ElementType>(type: T, rows: number, cols: number): Matrix<T> {
-    return matrix(this.buffer(type, rows * cols), rows, cols);
-  }
-
-  /** See `Device.upload`. */
-  upload<T extends ElementType>(type: T, data: ElementArrays[T]): DeviceBuffer<T> {
-    const buffer = this.#device.upload(type, data);
-    this.#buffers.push(buffer);
-    return buffer;
-  }
-
-  /** Frees a matrix that something else made. */
-  own(m: Matrix): Matrix {
-    this.#buffers.push(m.buffer);
-    return m;
-  }
-
-  /** Frees a factor. */
-  factor(factor: Factor): Factor {
-    this.#factors.push(factor);
-    return factor;
-  }
-
-  /** Frees everything, once what was enqueued before is done. */
-  close(): void {
-    for (const factor of this.#factors) releaseFactor(this.#device, factor);
-    for (const buffer of this.#buffers) this.#device.release(buffer);
-  }
 }

@@ -3,9 +3,9 @@
  *
  * Results do not depend on the number of workers, only the order in which they arrive does.
  */
-import type { EncodedLayer, LayerContent, PackOptions } from "../checkpoints/packed/format.ts";
-import { formatOf } from "../checkpoints/packed/formats.ts";
-import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./layer.ts";
+import { findMethod } from "./find_method.ts";
+import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import type { BatchOptions, LayerPool, LayerReply, LayerRequest } from "./pool_protocol.ts";
 
 /** How a pool is opened. */
 export interface LayerPoolOptions {
@@ -14,52 +14,6 @@ export interface LayerPoolOptions {
   /** Bytes that the running jobs may take together (`jobMemory`); one job always runs. Default: no limit. */
   readonly memory?: number;
 }
-
-/** How a batch of jobs is run. */
-export interface BatchOptions<R> {
-  /** Ends the batch: its running workers are stopped, and the batch rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Called as soon as a layer is done. */
-  readonly onLayer?: (result: R) => void;
-}
-
-/** Workers that compress layers. */
-export interface LayerPool {
-  readonly workers: number;
-  /**
-   * Compresses layers, the longest first. The jobs' arrays are handed over and must not be used any more; several jobs
-   * of a batch may share one Hessian.
-   *
-   * @returns results in the order of the jobs
-   * @throws {Error} the first failure, which names the layer; the batch's other jobs are stopped
-   */
-  quantize(jobs: readonly LayerJob[], options?: BatchOptions<LayerResult>): Promise<LayerResult[]>;
-  /** The same for `searchMasks`. */
-  searchMasks(jobs: readonly MaskJob[], options?: BatchOptions<MaskResult>): Promise<MaskResult[]>;
-  /**
-   * Packs a layer, whose arrays are handed over; see `LayerFormat.pack`.
-   * @throws {Error} when they break what its facts promise
-   */
-  pack(layer: LayerContent, options: PackOptions): Promise<EncodedLayer>;
-  /**
-   * Weights of a packed layer, rows × cols.
-   * @throws {Error} when its tensors are not what packing writes
-   */
-  decode(layer: EncodedLayer): Promise<Float32Array>;
-  /** Stops the workers; batches still running reject. */
-  close(): void;
-}
-
-/** To a worker. */
-export type LayerRequest =
-  & { readonly threads: number }
-  & ({ readonly task: "quantize"; readonly job: LayerJob } | { readonly task: "search"; readonly job: MaskJob });
-
-/** From a worker. */
-export type LayerReply =
-  | { readonly state: "quantized"; readonly result: LayerResult }
-  | { readonly state: "searched"; readonly result: MaskResult }
-  | { readonly state: "failed"; readonly name: string; readonly message: string };
 
 /** Linear layers of a LLaMA block. */
 const MOST_WORKERS = 7;
@@ -70,14 +24,17 @@ const MOST_WORKERS = 7;
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { Stages } from "../stages/schema.ts";
  * import { openLayerPool } from "./pool.ts";
  *
- * const stages = Stages.parse({});
+ * const settings = {
+ *   ...{ method: "spbo", params: {}, scales: "f16" },
+ *   search: { metric: "hessian", type: "semi-structured", seed: 0 },
+ *   feedback: { mode: "exact", damping: 0.01 },
+ * } as const;
  * const pool = openLayerPool({ workers: 2 });
  * const results = await pool.quantize(["q_proj", "k_proj"].map((name) => {
  *   const weight = Float32Array.from({ length: 4 * 16 }, (_, i) => Math.sin(i * i));
- *   return { name, rows: 4, cols: 16, weight, keep: 4, of: 8, stages };
+ *   return { name, rows: 4, cols: 16, weight, keep: 4, of: 8, settings };
  * }));
  * assert.deepEqual(results.map(({ name }) => name), ["q_proj", "k_proj"]);
  * assert.deepEqual(results[0].layer, results[1].layer);
@@ -99,8 +56,9 @@ export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions =
  * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, and the working set of a column
  * block.
  */
-export function jobMemory({ rows, cols, upper, stages }: MaskJob): number {
-  const width = Math.min(stages.spbo.group_size, cols);
+export function jobMemory({ rows, cols, upper, settings }: MaskJob): number {
+  const { method, params } = findMethod(settings.method, settings.params);
+  const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
   return 10 * rows * cols + triangles + 40 * rows * width + 8 * rows * 256;
 }
@@ -165,15 +123,6 @@ class WorkerPool implements LayerPool {
       onLayer?.(reply.result);
     });
     return results;
-  }
-
-  // On this thread: sending a layer to a worker and back takes longer than it is worth.
-  async pack(layer: LayerContent, options: PackOptions): Promise<EncodedLayer> {
-    return await formatOf(layer.format).pack(layer, options);
-  }
-
-  async decode(layer: EncodedLayer): Promise<Float32Array> {
-    return await formatOf(layer.format).decode(layer);
   }
 
   close(): void {

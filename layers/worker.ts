@@ -3,7 +3,7 @@
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";
 import { quantizeLayer, searchMasks } from "./layer.ts";
-import type { LayerReply, LayerRequest } from "./pool.ts";
+import type { LayerReply, LayerRequest } from "./pool_protocol.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -25,7 +25,7 @@ async function answer(
       return { reply: { state: "searched", result }, transfer: buffers(result.ranks) };
     }
     const result = await quantizeLayer(device, request.job);
-    return { reply: { state: "quantized", result }, transfer: buffers(result.layer.codes, result.layer.scales) };
+    return { reply: { state: "quantized", result }, transfer: buffers(...Object.values(result.layer.arrays).map(({ data }) => data)) };
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     const layer = `layer "${request.job.name}"`;

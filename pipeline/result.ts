@@ -1,27 +1,34 @@
 /** What a run leaves behind besides its journal and lock: the packed model, metrics.json and the report. */
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked } from "../checkpoints/packed/bits.ts";
 import { blockLinears } from "../models/tensors.ts";
 import { buildMetrics, type Metrics, readEnvironment } from "../report/mod.ts";
 import { JOURNAL, readJournal } from "../runner/journal.ts";
-import type { FinishContext } from "../runner/stage.ts";
-import { type Allocation, KEEP } from "../stages/coarse_search.ts";
-import { type Perplexity, perplexityOf } from "../stages/evaluate.ts";
-import { PACKED_MODEL, type PackedBlock, packedLayers } from "../stages/pack.ts";
-import { deviceRecord, type Planning } from "../stages/planning.ts";
+import type { DeviceRecord, FinishContext } from "../runner/stage.ts";
+import type { Allocation, PackedBlock, Perplexity, Roles } from "../stages/artifacts.ts";
+import type { Planning } from "../stages/planning.ts";
+
+/** What was compressed, and where. */
+export interface ResultSubject {
+  readonly checkpoint: Pick<Checkpoint, "label" | "bytes">;
+  readonly device: DeviceRecord;
+}
 
 /**
  * Writes `model/`, `metrics.json` and `report.html` into the run's folder, whose journal and lock are there already.
  *
  * @throws {Error} when an artifact is gone or a number is not finite
  */
-export async function writeResult(planning: Planning, context: FinishContext): Promise<void> {
+export async function writeResult(planning: Planning, context: FinishContext, subject: ResultSubject): Promise<void> {
+  const { packed } = planning.roles;
+  if (packed === undefined) return;
   const folder = join(context.folder, "model");
   await mkdir(folder, { recursive: true });
-  const model = await context.input(PACKED_MODEL);
+  const model = await context.input(packed.model);
   for (const file of model.files) await copyFile(await model.path(file), join(folder, file));
-  const metrics = await measure(planning, context, folder);
+  const metrics = await measure(planning, context, { ...subject, folder, packed });
   await writeFile(join(context.folder, "metrics.json"), `${JSON.stringify(metrics, null, 2)}\n`);
   // The charts' library loads for longer than the rest of a cached run takes.
   const { renderReport } = await import("../report/report.ts");
@@ -36,32 +43,34 @@ export async function writeResult(planning: Planning, context: FinishContext): P
 }
 
 async function measure(
-  planning: Planning,
+  { spec, roles }: Planning,
   context: FinishContext,
-  folder: string,
+  { checkpoint, device, folder, packed }: ResultSubject & {
+    readonly folder: string;
+    readonly packed: Roles["packed"];
+  },
 ): Promise<Metrics> {
-  const { spec, checkpoint, evaluations } = planning;
   const perplexity: Record<string, Metrics["perplexity"][string]> = {};
-  for (const name of evaluations.keys()) {
-    const read = async (variant: "original" | "compressed") =>
-      (await context.input(perplexityOf(name, variant, spec))).value as Perplexity;
-    const [original, compressed] = [await read("original"), await read("compressed")];
-    const { tokens } = compressed;
-    perplexity[name] = { original: original.perplexity, compressed: compressed.perplexity, tokens };
+  for (const [name, { original, compressed }] of roles.perplexity?.of ?? []) {
+    const before = (await context.input(original)).value as Perplexity;
+    const after = (await context.input(compressed)).value as Perplexity;
+    perplexity[name] = { original: before.perplexity, compressed: after.perplexity, tokens: after.tokens };
   }
-  const { keep } = (await context.input(KEEP)).value as Allocation;
   const layerErrors: { name: string; error: number }[] = [];
   for (let block = 0; block < spec.blocks; block++) {
-    const { errors } = (await context.input(packedLayers(block))).value as PackedBlock;
+    const { errors } = (await context.input(packed.block(block))).value as PackedBlock;
     for (const { name } of blockLinears(spec, block)) layerErrors.push({ name, error: errors[name] });
   }
+  const keep = roles.allocation && roles.ranks
+    ? ((await context.input(roles.allocation.keep)).value as Allocation).keep
+    : undefined;
   return buildMetrics({
     run: context.run,
-    method: "pbs2p",
+    method: roles.quantized?.method ?? "none",
     model: checkpoint.label,
-    device: deviceRecord(planning),
+    device,
     perplexity,
-    keep,
+    ...(keep === undefined ? {} : { keep }),
     layerErrors,
     packed: await inspectPacked(folder),
     originalBytes: checkpoint.bytes,

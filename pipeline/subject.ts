@@ -1,26 +1,27 @@
 /** A recipe opened: its model, texts and device looked at, its steps planned; and its result, once all steps are there. */
 import { basename } from "node:path";
-import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { inMemoryHashes } from "../files/file_hashes.ts";
-import { InputError } from "../files/input_error.ts";
 import { type DatasetAccess, describeDataset, openTokenizer } from "../datasets/mod.ts";
+import { inMemoryHashes } from "../files/file_hashes.ts";
+import { withoutReading } from "../files/unread_hashes.ts";
 import type { HubAccess } from "../hub/mod.ts";
-import { modelSpec } from "../models/config.ts";
-import { openModel } from "../models/open_model.ts";
+import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import type { ProviderChoice } from "../models/provider.ts";
 import { checkWindow } from "../models/sliding_window.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { blockLinears } from "../models/tensors.ts";
-import type { Recipe } from "../stages/schema.ts";
-import type { Json, OpenOptions, Step, Subject } from "../runner/stage.ts";
-import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
-import { perplexityOf } from "../stages/evaluate.ts";
-import { PACKED_MODEL } from "../stages/pack.ts";
-import { deviceRecord, identify, type Planning, type Stage, type TextFacts } from "../stages/planning.ts";
-import { writeResult } from "./result.ts";
+import { renderRecipe } from "../recipes/recipe.ts";
+import type { DeviceRecord, Json, OpenOptions, Step, Subject } from "../runner/stage.ts";
 import { orderSteps } from "../runner/step_order.ts";
-import { evaluationsOf, Tools } from "../stages/tools.ts";
-import { withoutReading } from "../files/unread_hashes.ts";
+import type { Roles } from "../stages/artifacts.ts";
+import type { Planning, Stage, TextFacts } from "../stages/planning.ts";
+import { RecipeSchema, type Recipe } from "../stages/schema.ts";
+import { openTools } from "../stages/tools/mod.ts";
+import type { TextRequest } from "../stages/tools/text.ts";
+import { openWeights, type Weights } from "../stages/tools/weights.ts";
+import { codeOf } from "./code.ts";
+import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
+import { identify } from "./identities.ts";
+import { writeResult } from "./result.ts";
+import { tuningFile } from "./tuning_file.ts";
 
 /** How devices are chosen. */
 export interface Machine {
@@ -30,6 +31,14 @@ export interface Machine {
     device: DeviceChoice,
     options: { readonly wanted?: OpenOptions["forward"]; readonly length: number },
   ) => Promise<ProviderChoice>;
+  /** Folder of the sources that keys cover; default: this project. */
+  readonly root?: string;
+}
+
+/** A stage that the recipe names, with its settings. */
+interface Named {
+  readonly stage: Stage;
+  readonly settings: unknown;
 }
 
 /**
@@ -55,106 +64,114 @@ export async function openSubject(
         `find steps in the cache`,
     ));
   const hub: HubAccess = { cache, hashes, warn, progress };
-  const checkpoint = await openModel(recipe.model, { ...hub, purpose });
+  const weights = await openWeights(recipe.model, { ...hub, purpose });
+  const { checkpoint, spec } = weights;
   try {
-    const spec = modelSpec(checkpoint.config);
-    checkShapes(spec, recipe);
+    const named = stages.filter(({ name }) => recipe.stages[name] !== undefined)
+      .map((stage): Named => ({ stage, settings: recipe.stages[stage.name] }));
+    const roles: Partial<Roles> = Object.assign({}, ...named.map(({ stage, settings }) => stage.offer(settings, spec)));
+    for (const { stage, settings } of named) stage.check?.({ spec, roles }, settings);
+    const requests = named.flatMap(({ stage, settings }) => stage.texts?.(settings, spec) ?? []);
     const access = { hashes, hub };
-    const texts = await describeTexts(recipe, checkpoint, spec, access);
-    const length = Math.max(...[texts.calibration, ...texts.evaluations.values()].map(({ length }) => length));
+    const texts = await describeTexts(requests, weights, access);
+    const length = Math.max(1, ...[...texts.values()].map(({ length }) => length));
     checkWindow(spec, length);
     const forward = await machine.chooseForward(spec, device, { wanted: options.forward, length });
-    const planning: Planning = {
-      recipe,
-      checkpoint,
-      spec,
-      device,
-      forward,
-      architecture: architectureOf(spec),
-      identities: await identify(checkpoint, spec),
-      ...texts,
-      tools: new Tools({
-        ...{ recipe, checkpoint, spec, access, warn },
-        device: device.kind,
-        provider: forward.provider,
-        debug: options.debug ?? false,
-      }),
+    const { tools, close } = openTools({
+      ...{ checkpoint, spec, access, weights, provider: forward.provider },
+      ...device.kind === "webgpu"
+        ? { openDevice: () => openWebGpuDevice({ tuning: tuningFile(cache), apart: options.debug ?? false }) }
+        : {},
+    });
+    const { quantized } = roles, code: Record<string, string> = {};
+    const used = {
+      ...(quantized ? { methods: [quantized.stage], formats: [quantized.format] } : {}),
+      families: [spec.family],
+      device: device.kind,
+      root: machine.root,
     };
-    return makeSubject(planning, orderSteps(stages.flatMap((stage) => stage.plan(planning))));
+    const planning: Planning = {
+      spec,
+      identities: await identify(checkpoint, spec),
+      architecture: architectureOf(spec),
+      text(id) {
+        const found = texts.get(id);
+        if (found === undefined) throw new RangeError(`Cannot plan with text "${id}" as no stage has asked for it`);
+        return found;
+      },
+      device: device.kind,
+      forward,
+      roles,
+      warn,
+      use(source, names) {
+        const { hash } = codeOf(source, names, used);
+        code[[basename(source, ".ts"), ...names].join(" ")] = hash;
+        return { tools, code: hash };
+      },
+    };
+    const steps = orderSteps(named.flatMap(({ stage, settings }) => stage.plan(planning, settings)));
+    const record: DeviceRecord = { kind: device.kind, name: device.name, why: device.why, forward };
+    return makeSubject({ recipe, planning, weights, requests, record, code, close }, steps);
   } catch (error) {
-    checkpoint.close();
+    weights.close();
     throw error;
   }
 }
 
-function makeSubject(planning: Planning, steps: readonly Step[]): Subject {
-  const { checkpoint, spec, evaluations, calibration, identities, tools } = planning;
-  const device = deviceRecord(planning);
-  const losses = [...evaluations.keys()].flatMap((name) =>
-    (["original", "compressed"] as const).map((variant) => perplexityOf(name, variant, spec).step)
-  );
-  return {
-    method: "pbs2p",
-    model: checkpoint.label,
-    device,
-    steps,
-    targets: [PACKED_MODEL.step, ...losses],
-    lock: () => ({
-      model: { label: checkpoint.label, weights: identities.rest },
-      texts: {
-        calibration: calibration.identity,
-        ...Object.fromEntries([...evaluations].map(([name, { identity }]) => [name, identity])),
-      },
-      device: { ...device, forward: { ...planning.forward } },
-      deno: Deno.version.deno,
-      code: { ...tools.sources },
-    }),
-    finish: (context) => writeResult(planning, context),
-    close: () => tools.close(),
-  };
+interface Opened {
+  readonly recipe: Recipe;
+  readonly planning: Planning;
+  readonly weights: Weights;
+  readonly requests: readonly TextRequest[];
+  readonly record: DeviceRecord;
+  /** Hashes of code by what uses it. */
+  readonly code: Readonly<Record<string, string>>;
+  close(): Promise<void>;
 }
 
-/** N:M must fit every layer: a run of M inputs may not cross a column block or the layer's end. */
-function checkShapes(spec: ModelSpec, { stages }: Recipe): void {
-  const { of } = stages["coarse-search"];
-  if (stages["fine-search"].type !== "semi-structured") return;
-  for (const { name, cols } of blockLinears(spec, 0)) {
-    if (cols % of !== 0) {
-      throw new InputError(`Cannot prune "${name}" to N:${of} as its ${cols} inputs must be a multiple of ${of}`);
-    }
-  }
+function makeSubject(
+  { recipe, planning, weights: { checkpoint }, requests, record, code, close }: Opened,
+  steps: readonly Step[],
+): Subject {
+  const { roles: { packed, perplexity, quantized }, identities, forward } = planning;
+  const losses = [...perplexity?.of.values() ?? []].flatMap(({ original, compressed }) => [original, compressed]);
+  const targets = [...(packed ? [packed.model] : []), ...losses];
+  return {
+    method: quantized?.method ?? "none",
+    model: checkpoint.label,
+    device: record,
+    steps,
+    targets: targets.map(({ step }) => step),
+    lock: () => ({
+      model: { label: checkpoint.label, weights: identities.rest },
+      texts: Object.fromEntries(requests.map(({ id, name }) => [name, planning.text(id).identity])),
+      device: { ...record, forward: { ...forward } },
+      deno: Deno.version.deno,
+      code: { ...code },
+    }),
+    renderRecipe: (folder) => renderRecipe({ schema: RecipeSchema }, recipe, { relativeTo: folder }),
+    finish: (context) => writeResult(planning, context, { checkpoint, device: record }),
+    close,
+  };
 }
 
 /** What of the config enters a forward pass. */
 function architectureOf(spec: ModelSpec): Json {
-  const { blocks: _blocks, bos: _bos, eos: _eos, ropeScaling, ...rest } = spec;
-  return { ...rest, ropeScaling: { ...ropeScaling } };
+  const { blocks: _blocks, bos: _bos, eos: _eos, ...rest } = spec;
+  return structuredClone(rest) as unknown as Json;
 }
 
 async function describeTexts(
-  recipe: Recipe,
-  { tokenizer }: Checkpoint,
-  spec: ModelSpec,
+  requests: readonly TextRequest[],
+  { checkpoint: { tokenizer } }: Pick<Weights, "checkpoint">,
   access: Omit<DatasetAccess, "split">,
-): Promise<Pick<Planning, "calibration" | "evaluations">> {
-  const { dataset, samples, length } = recipe.stages.calibrate;
-  const print = (data: typeof dataset) =>
-    typeof data === "object" && "windows" in data ? null : tokenizer ? openTokenizer(tokenizer).fingerprint() : null;
-  const described = await describeDataset(dataset, { ...access, split: "calibration" });
-  const calibration: TextFacts = {
-    identity: { text: described.identity, tokenizer: print(dataset) },
-    windows: samples,
-    length,
-  };
-  const evaluations = new Map<string, TextFacts>();
-  for (const [name, entry] of evaluationsOf(recipe)) {
-    const { identity } = await describeDataset(entry.dataset, { ...access, split: "evaluation" });
-    const limits = { samples: entry.samples ?? null, length: entry.length ?? null };
-    evaluations.set(name, {
-      identity: { text: identity, tokenizer: print(entry.dataset), ...limits, longest: spec.maxPositions },
-      windows: entry.samples ?? 200,
-      length: entry.length ?? Math.min(2048, spec.maxPositions),
-    });
+): Promise<ReadonlyMap<string, TextFacts>> {
+  const texts = new Map<string, TextFacts>();
+  for (const { id, dataset, split, expected } of requests) {
+    const { identity } = await describeDataset(dataset, { ...access, split });
+    const stored = typeof dataset === "object" && "windows" in dataset;
+    const print = stored || tokenizer === undefined ? null : openTokenizer(tokenizer).fingerprint();
+    texts.set(id, { identity: { text: identity, tokenizer: print }, ...expected });
   }
-  return { calibration, evaluations };
+  return texts;
 }

@@ -89,9 +89,9 @@ export interface ArtifactWriter {
 }
 
 /** What plans and finishes runs of one kind of subject; `pipeline/mod.ts` exports the one there is. */
-export interface Pipeline {
+export interface Pipeline<R extends Recipe = Recipe> {
   /** Opens model, text and device as far as planning needs them: no weights are read. */
-  open(recipe: Recipe, options: OpenOptions): Promise<Subject>;
+  open(recipe: R, options: OpenOptions): Promise<Subject>;
 }
 
 /** How a subject is opened. */

@@ -42,12 +42,16 @@ export interface Roles {
   };
   /** Quantized layers. */
   readonly quantized: {
-    block(block: number): OutputRef;
-    /** Name of the method, as the result states it. */
+    /** The stage that makes them, which is the method's name in `layers/methods`. */
+    readonly stage: string;
+    /** The method, as the result states it. */
     readonly method: string;
-    /** Columns that are quantized together. */
-    readonly groupSize: number;
-    readonly reads: { readonly groupSize?: string };
+    /** Name of the format that packs them. */
+    readonly format: string;
+    block(block: number): OutputRef;
+    /** Recipe paths of the method's settings that matter, and of those that say which columns are taken together. */
+    readonly reads: readonly string[];
+    readonly groupReads: readonly string[];
   };
   /** Layers as stored bits, and the model they make. */
   readonly packed: {

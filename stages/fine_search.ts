@@ -7,11 +7,10 @@
  */
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
-import { blockLinears } from "../models/tensors.ts";
+import { blockLinears, linearWeights } from "../models/tensors.ts";
 import { count } from "../recipes/words.ts";
 import type { Step } from "../runner/stage.ts";
 import { from, type Roles } from "./artifacts.ts";
-import { linearWeights } from "./costs.ts";
 import { layerJobs } from "./layer_jobs.ts";
 import type { Opened, Planning, Stage } from "./planning.ts";
 

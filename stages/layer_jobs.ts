@@ -1,8 +1,8 @@
 /** The jobs of one block's layers, and which of the recipe's values their results depend on. */
+import type { LayerSettings, MaskJob } from "../layers/job.ts";
 import type { LinearSpec } from "../models/spec.ts";
-import { type Recipe, Stages } from "./schema.ts";
-import type { ArtifactReader, StepContext } from "../runner/stage.ts";
-import type { LayerStages, MaskJob } from "../layers/layer.ts";
+import type { ArtifactReader, Json, StepContext } from "../runner/stage.ts";
+import type { Roles } from "./artifacts.ts";
 
 /** Where a block's layers are taken from. */
 export interface BlockSources {
@@ -13,65 +13,71 @@ export interface BlockSources {
   readonly statistics: ArtifactReader;
 }
 
-/** Recipe paths that the choice of masks reads. */
-export function searchReads({ stages }: Recipe): string[] {
-  const { metric, type } = stages["fine-search"];
-  return [
-    "stages.coarse-search.of",
-    "stages.fine-search.metric",
-    "stages.fine-search.type",
-    "stages.spbo.group_size",
-    "stages.compensate.damping",
-    ...(metric === "random" && type !== "none" ? ["stages.fine-search.seed"] : []),
-  ];
+/** Jobs that are planned before there is anything to do. */
+export interface PlannedJobs {
+  /** Recipe paths that the results depend on. */
+  readonly reads: readonly string[];
+  /** The jobs of a block; settings come through the context, so that nothing that is not declared can matter. */
+  make(sources: BlockSources, context: Pick<StepContext, "param">): Promise<MaskJob[]>;
 }
 
-/**
- * Recipe paths that the binarization of a block reads: only those that matter for its other choices, so that, say, a change of
- * `iterations` re-runs nothing where the joint solver needs none.
- */
-export function binarizeReads(recipe: Recipe): string[] {
-  const { spbo, "fine-search": fine } = recipe.stages;
-  const chosen: Record<string, boolean> = {
-    salient_max: spbo.salient,
-    split_search: spbo.split_points === 2,
-    split_on: spbo.salient || spbo.split_points > 0,
-    candidates: spbo.split_points > 0,
-    search_grid: spbo.salient || (spbo.split_points > 1 && spbo.split_search === "free"),
-    search_target: spbo.salient || spbo.split_points > 0,
-    schedule: spbo.solver === "alternate",
-    iterations: spbo.solver === "alternate",
-  };
-  const keys = Object.keys(spbo).filter((key) => chosen[key] ?? true);
-  const search = fine.mask_from === "updated"
-    ? searchReads(recipe)
-    : ["stages.coarse-search.of", "stages.fine-search.type", "stages.compensate.damping"];
-  return [
-    ...new Set([...search, ...keys.map((key) => `stages.spbo.${key}`), "stages.compensate.mode", "stages.pack.scales"]),
-  ].sort();
-}
+/** Nothing is pruned, and nothing is fed back. */
+const NOTHING: Pick<LayerSettings, "search" | "feedback"> = {
+  search: { metric: "hessian", type: "none", seed: 0 },
+  feedback: { mode: "none", damping: 0.01 },
+};
 
 /**
- * The jobs of a block. What was not declared to be read stays at its default, so that it cannot matter unseen.
+ * Plans jobs from what the recipe's stages hand on.
  *
- * @param reads recipe paths that the step declares
+ * @param purpose `search` only ranks weights; `quantize` does all
  */
-export async function layerJobs(
-  { linears, tensors, statistics }: BlockSources,
-  context: Pick<StepContext, "param">,
-  reads: readonly string[],
-): Promise<MaskJob[]> {
-  const stages = readStages(context, reads);
-  const of = context.param<number>("stages.coarse-search.of");
-  const { sequences } = statistics.value as { readonly sequences: number };
-  const hessians = new Map<string, Float32Array>();
-  const jobs: MaskJob[] = [];
-  for (const { name, rows, cols, input } of linears) {
-    const upper = hessians.get(input) ?? await readHessian(statistics, input, sequences);
-    hessians.set(input, upper);
-    jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], upper, stages });
-  }
-  return jobs;
+export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize"): PlannedJobs {
+  const { allocation, ranks, feedback, quantized, packed } = roles;
+  if (quantized === undefined) throw new Error("Cannot plan layers as no stage quantizes them");
+  const searches = ranks !== undefined && (purpose === "search" || ranks.masks === undefined);
+  const quantizes = purpose === "quantize";
+  const reads = [
+    ...(allocation && ranks ? [allocation.reads.of] : []),
+    ...(searches ? ranks.reads : ranks?.typeReads ?? []),
+    ...(feedback ? [feedback.reads.damping] : []),
+    ...(quantizes && feedback ? [feedback.reads.mode] : []),
+    ...(quantizes && packed ? [packed.reads.scales] : []),
+    ...(quantizes ? quantized.reads : quantized.groupReads),
+  ];
+  return {
+    reads: [...new Set(reads)].sort(),
+    async make({ linears, tensors, statistics }, context) {
+      const read = <T extends Json>(path: string, wanted: boolean, otherwise: T): T =>
+        wanted && reads.includes(path) ? context.param<T>(path) : otherwise;
+      const params = Object.fromEntries(
+        (quantizes ? quantized.reads : quantized.groupReads).map((path) =>
+          [path.split(".").at(-1) ?? "", context.param<Json>(path)] as const
+        ),
+      );
+      // What was not declared to be read stays at a value of its own, so that it cannot matter unseen.
+      const settings: LayerSettings = {
+        method: quantized.stage,
+        params,
+        search: ranks ? { ...ranks.search, ...(searches ? {} : { metric: NOTHING.search.metric, seed: 0 }) } : NOTHING.search,
+        feedback: {
+          mode: read(feedback?.reads.mode ?? "", quantizes, NOTHING.feedback.mode),
+          damping: read(feedback?.reads.damping ?? "", true, NOTHING.feedback.damping),
+        },
+        scales: quantizes && packed ? context.param(packed.reads.scales) : "f32",
+      };
+      const of = allocation && ranks ? context.param<number>(allocation.reads.of) : 1;
+      const { sequences } = statistics.value as { readonly sequences: number };
+      const hessians = new Map<string, Float32Array>();
+      const jobs: MaskJob[] = [];
+      for (const { name, rows, cols, input } of linears) {
+        const upper = hessians.get(input) ?? await readHessian(statistics, input, sequences);
+        hessians.set(input, upper);
+        jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], upper, settings });
+      }
+      return jobs;
+    },
+  };
 }
 
 /** H = (2/sequences)·XᵀX, as the lineage scales it. */
@@ -81,13 +87,4 @@ async function readHessian(statistics: ArtifactReader, input: string, sequences:
   const factor = 2 / sequences;
   for (let i = 0; i < hessian.length; i++) hessian[i] *= factor;
   return hessian;
-}
-
-function readStages(context: Pick<StepContext, "param">, reads: readonly string[]): LayerStages {
-  const stages: Record<string, Record<string, unknown>> = structuredClone(Stages.parse({}));
-  for (const path of reads) {
-    const [, stage, key] = path.split(".");
-    stages[stage][key] = context.param(path);
-  }
-  return Stages.parse(stages);
 }

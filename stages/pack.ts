@@ -7,11 +7,10 @@ import * as z from "zod";
 import { toRecord } from "../checkpoints/packed/formats.ts";
 import { uncompressedTensors, writePackedModel } from "../checkpoints/packed/write.ts";
 import type { JsonRecord } from "../files/json.ts";
-import { blockLinears } from "../models/tensors.ts";
+import { blockLinears, linearWeights } from "../models/tensors.ts";
 import type { Json, Step } from "../runner/stage.ts";
 import { from, PACKED_WEIGHTS, type PackedBlock, type QuantizedBlock, type Roles } from "./artifacts.ts";
 import { readPackedLayers } from "./compressed_weights.ts";
-import { linearWeights } from "./costs.ts";
 import type { Planning, Stage } from "./planning.ts";
 
 const Params = z.strictObject({

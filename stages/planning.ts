@@ -62,7 +62,11 @@ export interface Planning {
 /** What a stage may look at before the model's weights are hashed. */
 export type Opened = Pick<Planning, "spec" | "roles">;
 
-/** One stage of the pipeline, as it is named in YAML; its parameters are its own. */
+/**
+ * One stage of the pipeline, as it is named in YAML; its parameters are its own.
+ *
+ * A list holds stages of different parameters: each is given only settings that its own `params` has parsed.
+ */
 export interface Stage<P = unknown> {
   readonly name: string;
   /** What it does, for editors. */
@@ -85,6 +89,3 @@ export interface Stage<P = unknown> {
   check?(opened: Opened, settings: P): void;
   plan(planning: Planning, settings: P): readonly Step[];
 }
-
-/** A stage of a list: each is given only settings that its own `params` has parsed. */
-export type AnyStage = Stage<never>;

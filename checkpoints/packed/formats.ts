@@ -1,11 +1,14 @@
-/** The formats of packed layers that this version knows: a new one is a file beside `planes.ts` and a line here. */
+/** Formats of packed layers by name. */
 import { InputError } from "../../files/input_error.ts";
 import type { JsonRecord } from "../../files/json.ts";
 import type { LayerFormat, LayerHeader } from "./format.ts";
-import { planes } from "./planes.ts";
+import * as known from "./format_list.ts";
 
 /** All formats. */
-export const FORMATS: readonly LayerFormat[] = [planes];
+export const FORMATS: readonly LayerFormat[] = Object.values(known);
+
+/** Came first, and is not named in files. */
+const UNNAMED = "planes";
 
 /** Which formats are looked among; default: all there are. */
 export interface FormatOptions {
@@ -41,7 +44,7 @@ export function formatOf(name: string, formats: readonly LayerFormat[] = FORMATS
  * and are not named.
  */
 export function toRecord({ format, header }: LayerInfo): JsonRecord {
-  const record = format === planes.name ? header : { format, ...header };
+  const record = format === UNNAMED ? header : { format, ...header };
   return Object.fromEntries(Object.entries(record).sort(([a], [b]) => a < b ? -1 : 1));
 }
 
@@ -56,7 +59,7 @@ export function fromRecord(
   record: Readonly<Record<string, unknown>>,
   formats: readonly LayerFormat[] = FORMATS,
 ): LayerInfo {
-  const { format: name = planes.name, ...rest } = record;
+  const { format: name = UNNAMED, ...rest } = record;
   const format = formatOf(typeof name === "string" ? name : JSON.stringify(name), formats);
   return { format: format.name, header: format.header.parse(rest) };
 }

@@ -1,6 +1,7 @@
 /** What quantizes layers: the cores, each a device of its own, or one device for the whole machine. */
 import { openDeviceLayers } from "../../layers/device_pool.ts";
-import { type LayerPool, openLayerPool } from "../../layers/pool.ts";
+import { openLayerPool } from "../../layers/pool.ts";
+import type { LayerPool } from "../../layers/pool_protocol.ts";
 import type { SharedDevice } from "../../layers/shared_device.ts";
 
 /** Opens the pool; every call gives the same one. */

@@ -1,5 +1,6 @@
 /** What running steps share and planning never opens. Each tool is a file here: what it reaches enters the keys of those who use it. */
 import type { Device } from "../../kernels/device.ts";
+import type { Provider } from "../../models/provider.ts";
 import { type ForwardTool, openForwardTool } from "./forward.ts";
 import { type LayersTool, openLayersTool } from "./layers.ts";
 import { openPackingTool, type PackingTool } from "./packing.ts";
@@ -22,8 +23,10 @@ export interface Tools {
 }
 
 /** How tools are opened. */
-export interface ToolsOptions extends TextToolOptions, Parameters<typeof openForwardTool>[0] {
+export interface ToolsOptions extends TextToolOptions {
   readonly weights: Weights;
+  /** onnxruntime's execution provider. */
+  readonly provider: Provider;
   /** Opens the device that kernels run on, where it is one for the whole machine; the cores are used without it. */
   readonly openDevice?: () => Promise<Device>;
 }

@@ -1,0 +1,2 @@
+/** The formats of packed layers that this version knows: a file, named as the format, and a line each. */
+export { planes } from "./planes.ts";

@@ -1,0 +1,69 @@
+/** One layer's work and what comes of it. */
+import type { LayerContent } from "../checkpoints/packed/format.ts";
+import type { ImportanceMetric } from "../kernels/scores/importance.ts";
+import type { PruningType } from "../kernels/binary/quantized_layer.ts";
+
+/** Settings that a layer's result depends on, from all stages of a recipe. */
+export interface LayerSettings {
+  /** Name of the method, in `methods/mod.ts`. */
+  readonly method: string;
+  /** Settings of the method; what is left out stands at its default. */
+  readonly params: unknown;
+  /** How weights are ranked. */
+  readonly search: { readonly metric: ImportanceMetric; readonly type: PruningType; readonly seed: number };
+  /** How a column block's error is fed to later ones; damping is a share of the mean of diag(H). */
+  readonly feedback: {
+    readonly mode: "diagonal" | "exact" | "columnwise" | "none";
+    readonly damping: number;
+  };
+  /** Type that scales are stored in: errors are formed with the values that will be stored. */
+  readonly scales: "f16" | "f32";
+}
+
+/** What is needed to choose a layer's masks. The arrays are handed over: they must not be used after the call. */
+export interface MaskJob {
+  /** For people, in errors and events. */
+  readonly name: string;
+  /** Outputs. */
+  readonly rows: number;
+  /** Inputs. */
+  readonly cols: number;
+  /** rows × cols */
+  readonly weight: Float32Array;
+  /** Packed upper triangle of the undamped Hessian (`packUpper`); H = I where only weights matter. */
+  readonly upper?: Float32Array;
+  /** M of N:M; 1 where nothing is pruned. */
+  readonly of: number;
+  readonly settings: LayerSettings;
+}
+
+/** One layer to compress. */
+export interface LayerJob extends MaskJob {
+  /** N of N:M. */
+  readonly keep: number;
+  /**
+   * rows × cols: ranks from `searchMasks` (mask_from: original); else each column block is ranked on its updated
+   * weights.
+   */
+  readonly ranks?: Uint8Array;
+}
+
+/** Seconds by stage. */
+export type LayerSeconds = Readonly<Record<string, number>>;
+
+/** A compressed layer and how far it is from the original. */
+export interface LayerResult {
+  readonly name: string;
+  readonly layer: LayerContent;
+  /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) on the undamped H; 0 for a layer without energy. */
+  readonly error: number;
+  readonly seconds: LayerSeconds;
+}
+
+/** A layer's masks for every N. */
+export interface MaskResult {
+  readonly name: string;
+  /** rows × cols: "keep N" is rank ≥ of − N. */
+  readonly ranks: Uint8Array;
+  readonly seconds: LayerSeconds;
+}

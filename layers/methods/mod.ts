@@ -1,0 +1,2 @@
+/** The methods that recipes can name: a file and a line each. */
+export { spbo } from "./spbo.ts";

@@ -1,0 +1,247 @@
+/**
+ * spbo: stepwise pruning with binarization optimisation (PBS²P, arXiv 2502.01705) of one column block: groups, signs and scales.
+ */
+import * as z from "zod";
+import { type Device, type Matrix, matrix, part } from "../../kernels/device.ts";
+import { scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
+import { error, type Rule, warning } from "../../recipes/language.ts";
+import { count } from "../../recipes/words.ts";
+import type { Scope } from "../scope.ts";
+import type { Block, Method, MethodLayer, MethodRun } from "./method.ts";
+
+const target = z.enum(["weights", "weighted", "scores"]);
+type Target = z.infer<typeof target>;
+
+const Params = z.strictObject({
+  group_size: count(8, 65_536).default(128).describe("Consecutive inputs (columns) that share scales (PBS²P: 128)"),
+  salient: z.boolean().default(true).describe("Binarize the most salient columns twice (BiLLM)"),
+  salient_max: count(1, 4096).default(49).describe("Columns: at most so many are salient; clamped to group width − 1"),
+  split_points: count(0, 3).default(2).describe("Thresholds of |w| that make segments of their own scales"),
+  split_search: z.enum(["free", "doubled"]).default("free").describe(
+    "Thresholds chosen freely, or the second twice the first (STBLLM)",
+  ),
+  split_on: z.enum(["kept", "all"]).default("kept").describe("Weights that the searches look at"),
+  candidates: count(3, 400).default(40).describe("Percentiles tried as thresholds, from 10 % to 90 %"),
+  search_grid: z.enum(["full", "coarse"]).default("full").describe(
+    "Every number of salient columns and every choice of thresholds is tried; or, coarse, every sixth number and then " +
+      "around the best, and every second percentile in turn for each of several thresholds",
+  ),
+  search_target: z.union([
+    target,
+    z.strictObject({
+      salient: target.describe("For the choice of salient columns"),
+      segments: target.describe("For the choice of thresholds"),
+    }),
+  ]).default("weights").describe(
+    "What the searches binarize to judge a choice: weights, weights weighted by 1/U² per column, or scores " +
+      "(the official BiLLM, ARB-LLM and STBLLM)",
+  ),
+  solver: z.enum(["alternate", "joint", "none"]).default("alternate").describe(
+    "Scales: PBS²P's alternating rounds, one least-squares solve over all groups, or none = prune, then binarize",
+  ),
+  schedule: z.enum(["stepwise", "oneshot"]).default("stepwise").describe(
+    "Prune one weight of every M at a time with rounds between (PBS²P), or all at once",
+  ),
+  iterations: count(0, 10_000).default(15).describe("Rounds per step, T in PBS²P (solver alternate)"),
+  resign: count(0, 100).default(0).describe("Sweeps that choose signs again, each followed by a solve"),
+});
+
+/** Settings of the method. */
+export type SpboParams = z.infer<typeof Params>;
+
+type PathOf = (key: string) => string;
+
+const rules: readonly ((path: PathOf) => Rule)[] = [
+  (path) => {
+    const [groupSize, most, salient] = [path("group_size"), path("salient_max"), path("salient")];
+    return {
+      reads: [groupSize, most, salient],
+      check({ value }) {
+        const width = value<number>(groupSize) ?? 0;
+        if (!value(salient) || (value<number>(most) ?? 0) < width) return [];
+        return [warning(most.split("."), `salient_max is clamped to ${width - 1}`, {
+          note: `a group has ${width} columns, and one at least is not salient`,
+        })];
+      },
+    };
+  },
+  (path) => {
+    const [search, points] = [path("split_search"), path("split_points")];
+    return {
+      reads: [search, points],
+      check({ value, blame }) {
+        if (value(search) !== "doubled" || value(points) === 2) return [];
+        return [error(blame(points, search), `split_search doubled needs split_points 2: it is ${value(points)}`, {
+          note: "it sets the second threshold to twice the first",
+        })];
+      },
+    };
+  },
+  (path) => {
+    const [solver, resign] = [path("solver"), path("resign")];
+    return {
+      reads: [solver, resign],
+      check({ value }) {
+        if (value(solver) !== "none" || value(resign) === 0) return [];
+        return [error(resign.split("."), "resign needs a solver, and solver is none", {
+          allowed: "resign 0, or solver alternate or joint",
+        })];
+      },
+    };
+  },
+];
+
+/** The method; see the file's head. */
+export const spbo: Method<SpboParams> = {
+  name: "spbo",
+  label: "pbs2p",
+  summary: "Stepwise pruning with binarization optimisation, on one group of columns at a time",
+  params: Params,
+  rules,
+  needs: ["statistics"],
+  format: "planes",
+  groupKeys: ["group_size"],
+  groupSize: ({ group_size }) => group_size,
+  reads,
+  open: (device, scope, layer) => new SpboRun(device, scope, layer),
+};
+
+/**
+ * Settings that matter for the others, so that, say, a change of `iterations` re-runs nothing where the joint solver needs
+ * none.
+ */
+function reads({ salient, split_points: points, split_search: search, solver }: SpboParams): string[] {
+  const chosen: Readonly<Record<string, boolean>> = {
+    salient_max: salient,
+    split_search: points === 2,
+    split_on: salient || points > 0,
+    candidates: points > 0,
+    search_grid: salient || (points > 1 && search === "free"),
+    search_target: salient || points > 0,
+    schedule: solver === "alternate",
+    iterations: solver === "alternate",
+  };
+  return Object.keys(Params.shape).filter((key) => chosen[key] ?? true);
+}
+
+class SpboRun implements MethodRun {
+  readonly arrays: MethodRun["arrays"];
+  readonly facts: MethodRun["facts"];
+  readonly #device: Device;
+  readonly #open: MethodLayer<SpboParams>;
+  readonly #shape: { readonly segments: number; readonly salient: boolean };
+  /** rows × cols, and rows × (blocks · scales of a block): the layer's. */
+  readonly #codes: Matrix<"u8">;
+  readonly #scales: Matrix;
+  /** Of one block. */
+  readonly #blockCodes: Matrix<"u8">;
+  readonly #blockScales: Matrix;
+  readonly #salient: Matrix<"u8">;
+  /** Hessian scores, which order the salient columns whatever the metric; undefined where the ranks' scores are these. */
+  readonly #order: Matrix | undefined;
+
+  constructor(device: Device, scope: Scope, open: MethodLayer<SpboParams>) {
+    const { job, params, group } = open, { rows, cols, keep, of, settings: { search } } = job;
+    const shape = { segments: params.split_points + 1, salient: params.salient };
+    const width = Math.min(group, cols), blocks = Math.ceil(cols / group), perBlock = scalesPerBlock(shape);
+    this.#device = device;
+    this.#open = open;
+    this.#shape = shape;
+    this.#codes = scope.matrix("u8", rows, cols);
+    this.#scales = scope.matrix("f32", rows, blocks * perBlock);
+    this.#blockCodes = scope.matrix("u8", rows, width);
+    this.#blockScales = scope.matrix("f32", rows, perBlock);
+    this.#salient = scope.matrix("u8", 1, width);
+    if (search.metric !== "hessian" || job.ranks) this.#order = scope.matrix("f32", rows, width);
+    this.arrays = {
+      codes: { matrix: this.#codes, dtype: "U8", shape: [rows, cols] },
+      scales: { matrix: this.#scales, dtype: "F32", shape: [rows, blocks, perBlock] },
+    };
+    this.facts = {
+      ...{ groupSize: group, of, type: search.type, ...shape },
+      keep: search.type === "none" ? of : keep,
+    };
+  }
+
+  block(block: Block): void {
+    const { layer, params, pruned, job } = this.#open, shape = this.#shape, device = this.#device;
+    const { target: w, rank, gram } = block, { cols } = w;
+    const codes = this.#codesOf(block), scales = this.#blockScales, salient = matrix(this.#salient.buffer, 1, cols);
+    const seen = { rank, pruned: params.split_on === "kept" ? pruned : 0 };
+    const diagonalU = part(layer.diagonalU, { col: block.col, cols });
+    const order = this.#order ? matrix(this.#order.buffer, w.rows, cols) : block.score;
+    if (this.#order) device.importance(order, w, { metric: "hessian", diagonalU });
+    const columnWeight = part(layer.columnWeight, { col: block.col, cols });
+    const targets = typeof params.search_target === "string"
+      ? { salient: params.search_target, segments: params.search_target }
+      : params.search_target;
+    const coarse = params.search_grid === "coarse";
+    const judged = (target: Target) => ({
+      values: target === "scores" ? order : w,
+      columnWeight: target === "weighted" ? columnWeight : undefined,
+    });
+    if (shape.salient) {
+      device.searchSalient(salient, {
+        ...seen,
+        ...judged(targets.salient),
+        score: order,
+        most: params.salient_max,
+        coarse,
+      });
+    }
+    device.searchSegments(codes, {
+      ...seen,
+      ...judged(targets.segments),
+      w,
+      salient,
+      splitPoints: splitPoints(params.split_points),
+      search: params.split_search,
+      candidates: params.candidates,
+      coarse,
+    });
+    if (params.solver === "none") device.startScales(codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
+    else device.startScales(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
+    const rounds = { ...shape, rank, pruned, w, gram, codes, iterations: params.iterations };
+    if (params.solver === "alternate") device.alternate(scales, { ...rounds, schedule: params.schedule });
+    device.prune(codes, { rank, pruned });
+    const solveJoint = () => {
+      device.gemm(block.product, w, gram);
+      device.solveJoint(scales, { ...shape, target: block.product, gram, codes });
+    };
+    if (params.solver === "joint") solveJoint();
+    for (let sweep = 0; sweep < params.resign; sweep++) {
+      device.decode(block.decoded, { ...shape, codes, scales });
+      device.subtract(block.scratch, w, block.decoded);
+      device.gemm(block.product, block.scratch, gram);
+      device.resign(codes, { ...shape, residual: block.product, gram, scales });
+      if (params.solver === "joint") solveJoint();
+      else device.alternate(scales, { ...rounds, schedule: "oneshot" });
+    }
+    // Before the errors are formed, so that compensation sees what will be stored.
+    if (job.settings.scales === "f16") device.roundHalf(scales);
+  }
+
+  decode(block: Block): void {
+    this.#device.decode(block.decoded, { ...this.#shape, codes: this.#codesOf(block), scales: this.#blockScales });
+  }
+
+  columnwise(block: Block, factor: Matrix): void {
+    const options = { ...this.#shape, w: block.target, factor, scales: this.#blockScales };
+    this.#device.columnwise(this.#codesOf(block), block.scratch, options);
+  }
+
+  store(block: Block): void {
+    const { cols } = this.#blockScales;
+    this.#device.copy(part(this.#codes, { col: block.col, cols: block.w.cols }), this.#codesOf(block));
+    this.#device.copy(part(this.#scales, { col: block.index * cols, cols }), this.#blockScales);
+  }
+
+  #codesOf({ w }: Block): Matrix<"u8"> {
+    return matrix(this.#blockCodes.buffer, w.rows, w.cols);
+  }
+}
+
+function splitPoints(count: number): 0 | 1 | 2 | 3 {
+  if (count === 0 || count === 1 || count === 2 || count === 3) return count;
+  throw new RangeError(`Cannot split weights as split_points must be 0..3: current value is ${count}`);
+}

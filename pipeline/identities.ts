@@ -1,0 +1,19 @@
+/** Content hashes of a model's weights, by who reads them. */
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
+import type { Identities } from "../stages/planning.ts";
+
+/** Hashes the weights' files, or finds their hashes where they are known. */
+export async function identify(checkpoint: Checkpoint, spec: ModelSpec): Promise<Identities> {
+  const identity = (names: readonly string[]) =>
+    checkpoint.identity(names.map((name) => resolveTensor(checkpoint, name)));
+  const blocks: string[] = [];
+  for (let block = 0; block < spec.blocks; block++) blocks.push(await identity(blockTensors(spec, block)));
+  return {
+    blocks,
+    embedding: await identity(embeddingTensors(spec)),
+    head: await identity(headTensors(spec)),
+    rest: await checkpoint.identity([...checkpoint.tensors.keys()].sort()),
+  };
+}
