@@ -19,7 +19,7 @@ export function renderResultTable(metrics: Metrics, recipe: Pick<Recipe, "stages
   const group = recipe.stages.spbo.group_size;
   const stored = bits.stored;
   const worst = error.layers.toSorted((a, b) => b.error - a.error)[0];
-  const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.005);
+  const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.05);
   return [
     ...perplexityLines(metrics, recipe),
     ...taskLines(metrics),
