@@ -10,6 +10,7 @@ import type { QuantizedLayer } from "../kernels/binary/quantized_layer.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { ArtifactReader, OutputRef, Step } from "../runner/stage.ts";
+import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { blockWeights, from, type Planning, type Stage } from "./planning.ts";
 import { type QuantizedBlock, quantizedLayers } from "./spbo.ts";
 
@@ -116,7 +117,7 @@ function modelStep({ spec, checkpoint, identities, tools }: Planning, blocks: re
         layers: layers(),
         others: uncompressedTensors(checkpoint, names, tools.warn),
         config: checkpoint.config,
-        tokenizer: checkpoint.tokenizer,
+        tokenizer: checkpoint.tokenizer && storedTokenizer(checkpoint.tokenizer),
         source: { method: "pbs2p" },
       });
       for (const file of await readdir(folder)) writer.path(file);

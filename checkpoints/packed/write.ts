@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toFloat16 } from "../../files/float16.ts";
-import type { Checkpoint, JsonObject, TokenizerSource } from "../checkpoint.ts";
+import type { Checkpoint, JsonObject, StoredTokenizer } from "../checkpoint.ts";
 import { COMPONENTS, type EncodedLayer, type LayerHeader } from "./layer.ts";
 import type { Tensor } from "../../files/safetensors.ts";
 
@@ -34,7 +34,7 @@ export interface PackedContent {
   /** Everything else, as it is to be stored; taken one at a time. */
   readonly others: Iterable<readonly [string, Tensor]> | AsyncIterable<readonly [string, Tensor]>;
   readonly config: JsonObject;
-  readonly tokenizer: TokenizerSource | undefined;
+  readonly tokenizer: StoredTokenizer | undefined;
   /** For people: label and size of what was compressed, method. Kept in the file's metadata. */
   readonly source: JsonObject;
 }
