@@ -9,8 +9,6 @@ export {
   embeddingTensors,
   headShapes,
   headTensors,
-  readTensors,
-  resolveTensor,
 } from "./tensors.ts";
 export { type BlockRun, type Forward, type HeadRun, openForward, type Weights } from "./forward.ts";
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward.ts";

@@ -5,7 +5,8 @@
  */
 import { dirname } from "node:path";
 import { openPacked } from "../checkpoints/packed/open.ts";
-import { blockShapes, embeddingShapes, headShapes, readTensors, type TensorShapes } from "../models/tensors.ts";
+import { readTensors, type TensorShapes } from "../checkpoints/read_tensors.ts";
+import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
 import type { OutputRef, Step, StepContext } from "../runner/stage.ts";
 import { passBlock } from "./block_pass.ts";
 import { embeddedHidden, storedHidden, storedWindows, storeWindows } from "./hidden_states.ts";

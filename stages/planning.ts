@@ -4,7 +4,8 @@
  * A stage turns this into steps (`runner/stage.ts`); nothing here reads weights.
  */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
+import { resolveTensor } from "../checkpoints/read_tensors.ts";
+import { blockTensors, embeddingTensors, headTensors } from "../models/tensors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { Recipe } from "./schema.ts";
 import type { DeviceRecord, Json, OutputRef, Step } from "../runner/stage.ts";
