@@ -13,9 +13,10 @@ import { Command, Option } from "commander";
 import { stringify } from "yaml";
 import { parseWhole, withOutputOptions } from "../cli/options.ts";
 import { projectFolder, workingFolder } from "../cli/places.ts";
-import { bytes, duration, renderTable, wrapText } from "../cli/table.ts";
+import { renderTable, wrapText } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { loadRecipe } from "../recipes/recipe.ts";
+import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { median, openGemmRate } from "./compress/gemm_rate.ts";
 import { officialBillm, scaleTo } from "./compress/official.ts";
 import { LLAMA_7B, LLAMA_7B_BLOCKS, writeRandomLlama } from "./compress/random_llama.ts";
@@ -208,7 +209,7 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
   } else {
     const lines = [
       `LLaMA-7B's width, ${blocksOf(blocks)} of random weights (${
-        bytes(written)
+        formatBytes(written)
       }) on ${run.device.kind} (${run.device.name})`,
       `${rateLine(rates)}; calibrated on ${windows} windows of ${length} tokens`,
       "",
@@ -219,13 +220,13 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
       "",
       ...renderTable(
         [{ head: "memory at the peak of" }, { head: "", side: "right" }],
-        [...peaks(steps)].map(([stage, memory]) => [stage, bytes(memory)]),
+        [...peaks(steps)].map(([stage, memory]) => [stage, formatBytes(memory)]),
       ),
       "",
-      `LLaMA-7B would take ${duration(whole.quantizing)} of quantising; its forward passes ${
-        duration(whole.forward)
+      `LLaMA-7B would take ${formatSeconds(whole.quantizing)} of quantising; its forward passes ${
+        formatSeconds(whole.forward)
       }, and ` +
-      `at most about ${duration(whole.forwardOfPaper)} on the paper's ${PAPER_TOKENS} tokens`,
+      `at most about ${formatSeconds(whole.forwardOfPaper)} on the paper's ${PAPER_TOKENS} tokens`,
       ...busyLines(rates),
       memoryLine(peak, MOST_MEMORY.llama7b),
     ];
@@ -250,7 +251,7 @@ async function measure(
       signal: interruption.signal,
       warn: (message) => terminal.note(`warning: ${message}`),
       onEvent: (event) => {
-        if (event.type === "step-finished") terminal.note(`${event.step}  ${duration(event.seconds)}`);
+        if (event.type === "step-finished") terminal.note(`${event.step}  ${formatSeconds(event.seconds)}`);
       },
       adapt: (subject) =>
         timeSteps(packOnly(subject, blocks), {
@@ -292,7 +293,7 @@ function partRows(name: string, { seconds, stages }: Part, theirs: number): stri
 }
 
 function blockRows(name: string, { seconds, stages }: Parts["forward"]): string[][] {
-  const row = (name: string, spent: number) => [name, spent.toFixed(1), duration(LLAMA_7B_BLOCKS * spent)];
+  const row = (name: string, spent: number) => [name, spent.toFixed(1), formatSeconds(LLAMA_7B_BLOCKS * spent)];
   return [row(name, seconds), ...Object.entries(stages).map(([stage, spent]) => row(`  ${stage}`, spent))];
 }
 

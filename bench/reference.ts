@@ -10,9 +10,10 @@ import { Command, Option } from "commander";
 import { UsageError } from "../cli/exit_codes.ts";
 import { cacheOption, collect, runsOption, withOutputOptions } from "../cli/options.ts";
 import { cacheFolder, projectFolder, runsFolder, workingFolder } from "../cli/places.ts";
-import { duration, renderTable } from "../cli/table.ts";
+import { renderTable } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { type LoadedRecipe, loadRecipe } from "../recipes/recipe.ts";
+import { formatSeconds } from "../report/numbers.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
 import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";
 import { listenForInterruption } from "../cli/interruption.ts";
@@ -148,7 +149,7 @@ async function remake(pair: Pair, options: Options, terminal: Terminal): Promise
     const comparison = compareOutcome(ours, wanted, boundsOf(row.model));
     const seconds = steps.reduce((sum, step) => sum + (QUANTIZING.has(step.stage) ? step.seconds ?? 0 : 0), 0);
     const count = result.steps.run === 0 ? "cached" : `${result.steps.run} steps run`;
-    terminal.note(`${pair.name}  ${comparison.verdict}  (${count}, ${duration(result.seconds)})`);
+    terminal.note(`${pair.name}  ${comparison.verdict}  (${count}, ${formatSeconds(result.seconds)})`);
     return { ...pair, ...ours, comparison, original, seconds, folder: result.folder };
   } finally {
     interruption.stop();
@@ -199,7 +200,7 @@ function cellsOf({ name, row, comparison, ...ours }: Remade, model: string): str
     row.layer_error.toFixed(4),
     percent(comparison.layerError.deviation),
     comparison.sameKeep ? "same" : "differs",
-    duration(ours.seconds),
+    formatSeconds(ours.seconds),
     comparison.verdict,
   ];
 }

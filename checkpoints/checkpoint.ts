@@ -14,10 +14,29 @@ export interface TensorInfo {
   readonly bytes: number;
 }
 
-/** Where a tokenizer comes from: Hugging Face files, or GGUF metadata (`tokenizer.ggml.*`). */
-export type TokenizerSource =
+/** The files that older models have instead of a tokenizer.json. Those that a model lacks are empty objects. */
+export interface VocabFiles {
+  /** For messages. */
+  readonly label: string;
+  /** vocab.json: id by token. */
+  readonly vocab: JsonObject;
+  /** merges.txt: two tokens a line, the earliest merge first. */
+  readonly merges: string;
+  /** tokenizer_config.json. */
+  readonly config: JsonObject;
+  /** special_tokens_map.json; what it says goes before what the config says. */
+  readonly special: JsonObject;
+  /** added_tokens.json: id by token. */
+  readonly added: JsonObject;
+}
+
+/** What a packed model keeps of a tokenizer: tokenizer.json and its config, or GGUF metadata (`tokenizer.ggml.*`). */
+export type StoredTokenizer =
   | { readonly kind: "files"; readonly tokenizer: JsonObject; readonly config: JsonObject }
   | { readonly kind: "gguf"; readonly metadata: JsonObject };
+
+/** Where a tokenizer comes from: what a packed model could keep, or vocab.json and merges.txt as they are. */
+export type TokenizerSource = StoredTokenizer | { readonly kind: "vocab"; readonly files: VocabFiles };
 
 /** Weights on disk, read one tensor at a time; names and layout are always Hugging Face's. */
 export interface Checkpoint {

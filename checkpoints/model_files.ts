@@ -5,7 +5,9 @@ import { type ByteSource, openFile } from "../files/byte_source.ts";
 import type { JsonObject, TokenizerSource } from "./checkpoint.ts";
 import { type FileHashes, hashFile } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
-import { isVocabTokenizer, vocabTokenizer } from "../tokenizers/vocab_tokenizer.ts";
+
+/** Classes of transformers whose tokenizers vocab.json and merges.txt define completely; OPT uses the first. */
+const VOCAB_CLASSES: readonly unknown[] = ["GPT2Tokenizer", "GPT2TokenizerFast", undefined];
 
 /** A file of weights and the hash of its content. */
 export interface WeightFile {
@@ -76,7 +78,7 @@ export async function readJson(files: ModelFiles, name: string): Promise<JsonObj
  * The tokenizer that lies beside a model, or undefined when there is none that can be read: tokenizer.json, or
  * vocab.json and merges.txt of GPT-2's kind, as OPT models have.
  *
- * @throws {InputError} when its files are malformed
+ * @throws {InputError} when a file is no JSON object
  */
 export async function readTokenizer(files: ModelFiles): Promise<TokenizerSource | undefined> {
   const optional = async (name: string) => files.names.has(name) ? await readJson(files, name) : {};
@@ -84,16 +86,17 @@ export async function readTokenizer(files: ModelFiles): Promise<TokenizerSource 
   if (files.names.has("tokenizer.json")) {
     return { kind: "files", tokenizer: await readJson(files, "tokenizer.json"), config };
   }
-  if (!files.names.has("vocab.json") || !files.names.has("merges.txt") || !isVocabTokenizer(config)) return undefined;
-  const made = vocabTokenizer({
+  if (!files.names.has("vocab.json") || !files.names.has("merges.txt")) return undefined;
+  if (!VOCAB_CLASSES.includes(config.tokenizer_class)) return undefined;
+  const source = {
     label: files.label,
     vocab: await readJson(files, "vocab.json"),
     merges: await files.text("merges.txt"),
     config,
     special: await optional("special_tokens_map.json"),
     added: await optional("added_tokens.json"),
-  });
-  return { kind: "files", ...made };
+  };
+  return { kind: "vocab", files: source };
 }
 
 /** Whether a value is a JSON object. */

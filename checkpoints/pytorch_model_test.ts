@@ -53,7 +53,7 @@ Deno.test("openCheckpoint() reads a folder with PyTorch shards, its config and i
   const checkpoint = await openCheckpoint({ path: tinyOpt });
   assert.deepEqual([checkpoint.format, checkpoint.local, checkpoint.config.model_type], ["pytorch", true, "opt"]);
   assert.equal(checkpoint.bytes, files()[shard].length + files()[shard.replace("1-of", "2-of")].length);
-  assert.equal(checkpoint.tokenizer?.kind, "files");
+  assert.equal(checkpoint.tokenizer?.kind, "vocab");
   await assertWeights(checkpoint);
   await rejects(checkpoint.read("none"), /"none" of tiny_opt.*no such tensor/);
   checkpoint.close();
@@ -122,7 +122,7 @@ Deno.test("openCheckpoint() of an OPT on the hub: planned from headers, then dow
     const options = { cache, endpoint: hub.url, token: null, retryDelay: 1 };
     const plan = await openCheckpoint(source, { ...options, purpose: "plan" });
     const name = "decoder.layers.0.fc1.weight";
-    assert.deepEqual([plan.local, plan.tensors.get(name)?.shape, plan.tokenizer?.kind], [false, [32, 16], "files"]);
+    assert.deepEqual([plan.local, plan.tensors.get(name)?.shape, plan.tokenizer?.kind], [false, [32, 16], "vocab"]);
     await rejects(plan.read(name), /planning only/);
     const weights = hub.requests.filter(({ path }) => path.endsWith(".bin"));
     assert.ok(weights.length > 0 && weights.every(({ range }) => range !== null), "weights are read by range only");

@@ -2,9 +2,10 @@
 import { Command } from "commander";
 import { openCache } from "../runner/mod.ts";
 import type { ArtifactCache } from "../runner/mod.ts";
+import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { cacheOption, cacheSizeOption, type CommandContext, throttled, withOutputOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { bytes, duration, renderTable } from "./table.ts";
+import { renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {
@@ -66,8 +67,8 @@ function list(cache: ArtifactCache, { json }: Options, terminal: Terminal): void
     model,
     step,
     output,
-    bytes(size),
-    duration(seconds),
+    formatBytes(size),
+    formatSeconds(seconds),
   ]);
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
   terminal.line(`${artifacts.length} artifacts in ${cache.folder}`);
@@ -87,11 +88,13 @@ function measure(cache: ArtifactCache, { json }: Options, terminal: Terminal): v
     stage,
     output,
     String(artifacts),
-    bytes(size),
-    duration(seconds),
+    formatBytes(size),
+    formatSeconds(seconds),
   ]);
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
-  terminal.line(`${bytes(usage.bytes)} of ${bytes(usage.limit)}, and ${bytes(usage.downloads)} of downloads`);
+  terminal.line(
+    `${formatBytes(usage.bytes)} of ${formatBytes(usage.limit)}, and ${formatBytes(usage.downloads)} of downloads`,
+  );
   terminal.line(cache.folder);
 }
 
@@ -99,9 +102,9 @@ function collect(cache: ArtifactCache, { json, dryRun = false }: Options, termin
   const { evicted, bytes: freed, kept, pinned } = cache.collect({ dryRun });
   if (json) return terminal.line(JSON.stringify({ evicted, bytes: freed, kept, pinned, dryRun }));
   const verb = dryRun ? "would be removed" : "removed";
-  for (const { step, output, bytes: size } of evicted) terminal.line(`${step} ${output}  ${bytes(size)}`);
-  terminal.line(`${evicted.length} artifacts (${bytes(freed)}) ${verb}; ${bytes(kept)} stay`);
-  if (pinned > 0) terminal.line(`${bytes(pinned)} of these are needed by runs in progress`);
+  for (const { step, output, bytes: size } of evicted) terminal.line(`${step} ${output}  ${formatBytes(size)}`);
+  terminal.line(`${evicted.length} artifacts (${formatBytes(freed)}) ${verb}; ${formatBytes(kept)} stay`);
+  if (pinned > 0) terminal.line(`${formatBytes(pinned)} of these are needed by runs in progress`);
 }
 
 /** @returns whether all is sound */
@@ -116,7 +119,7 @@ async function verify(cache: ArtifactCache, { json, fix = false }: Options, term
     for (const { key, step, detail } of result.damaged) terminal.line(`${key.slice(0, 8)} ${step}: ${detail}`);
     const { checked, bytes: read, damaged } = result;
     const end = damaged.length === 0 ? "all sound" : `${damaged.length} damaged${fix ? " and removed" : ""}`;
-    terminal.line(`${checked} artifacts (${bytes(read)}) checked: ${end}`);
+    terminal.line(`${checked} artifacts (${formatBytes(read)}) checked: ${end}`);
     if (damaged.length > 0 && !fix) terminal.line("`cache verify --fix` removes them; a run makes them anew.");
   }
   return result.damaged.length === 0 || fix;

@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { RunEvent, StepSummary } from "../runner/events.ts";
+import { formatBytes, formatRanges, formatSeconds, parseBytes } from "../report/numbers.ts";
 import { exitCodes, reportError, UsageError } from "./exit_codes.ts";
 import { main } from "./main.ts";
 import { plainProgress } from "./progress.ts";
 import { describeReason } from "../report/reasons.ts";
 import { RunTracker } from "../runner/run_view.ts";
-import { bytes, duration, parseBytes, ranges, renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "./table.ts";
 import { memoryTerminal } from "./terminal.ts";
 
 /** Runs a command; what it printed, and its exit code. */
@@ -226,12 +227,12 @@ Deno.test("wrapText() keeps words and indents", () => {
   assert.deepEqual(wrapText("", 10), [""]);
 });
 
-Deno.test("duration(), bytes(), parseBytes() and ranges() speak to people", () => {
-  assert.deepEqual([0.04, 9.94, 9.96, 59.6, 60, 185, 7300, 100_000].map(duration), [
+Deno.test("formatSeconds(), formatBytes(), parseBytes() and formatRanges() speak to people", () => {
+  assert.deepEqual([0.04, 9.94, 9.96, 59.6, 60, 185, 7300, 100_000].map(formatSeconds), [
     ...["0.0 s", "9.9 s", "10 s", "1 min", "1 min", "3 min 5 s", "2 h 1 min", "1 d 3 h"],
   ]);
-  assert.equal(bytes(1.5 * 2 ** 30), "1.5 GiB");
+  assert.equal(formatBytes(1.5 * 2 ** 30), "1.5 GiB");
   assert.deepEqual(["20GiB", "500 MB", "1e9", "7", "1.5KiB"].map(parseBytes), [20 * 2 ** 30, 5e8, 1e9, 7, 1536]);
   assert.throws(() => parseBytes("much"), RangeError);
-  assert.equal(ranges([0, 1, 2, 5, 7, 8]), "0–2, 5, 7–8");
+  assert.equal(formatRanges([0, 1, 2, 5, 7, 8]), "0–2, 5, 7–8");
 });

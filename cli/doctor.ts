@@ -6,23 +6,13 @@ import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { endpointOf, findToken } from "../hub/mod.ts";
 import { freeBytes } from "../runner/mod.ts";
+import { formatBytes } from "../report/numbers.ts";
 import { examineDevices } from "./doctor_devices.ts";
+import type { Finding } from "./finding.ts";
 import { cacheOption, type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { cacheFolder, projectFolder, runsFolder } from "./places.ts";
-import { bytes, wrapText } from "./table.ts";
+import { wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** One thing that was looked at. */
-export interface Finding {
-  readonly name: string;
-  readonly value: string;
-  /** More of it. */
-  readonly lines?: readonly string[];
-  /** The same for programs. */
-  readonly facts?: unknown;
-  /** What to do, where something is lacking or can be better. */
-  readonly advice?: string;
-}
 
 interface Options {
   readonly cache?: string;
@@ -91,7 +81,7 @@ function examineMemory(): Finding {
   const [free, total] = [freemem(), totalmem()];
   return {
     name: "Memory",
-    value: `${bytes(free)} free of ${bytes(total)}`,
+    value: `${formatBytes(free)} free of ${formatBytes(total)}`,
     ...(total < 8 * GIBIBYTE ? { advice: "enough for small models; one of 7 B parameters wants 6 GiB free" } : {}),
   };
 }
@@ -102,7 +92,7 @@ function examineFolder(name: string, folder: string, how: string): Finding {
   const free = freeBytes(there);
   return {
     name,
-    value: `${folder}${free === undefined ? "" : `, ${bytes(free)} free`}`,
+    value: `${folder}${free === undefined ? "" : `, ${formatBytes(free)} free`}`,
     ...(free !== undefined && free < 5 * GIBIBYTE ? { advice: `little room: choose another disk with ${how}` } : {}),
   };
 }

@@ -3,8 +3,8 @@ import { modelSpec, openProviderProbes, problemWith, type ProviderProbes, PROVID
 import { chooseProvider } from "../models/provider.ts";
 import { adapterName, chooseDevice, isSoftware, requestAdapter } from "../pipeline/device.ts";
 import { type DeviceRate, measureCpu, measureWebGpu } from "../pipeline/device_rates.ts";
-import type { Finding } from "./doctor.ts";
-import { bytes } from "./table.ts";
+import { formatBytes } from "../report/numbers.ts";
+import type { Finding } from "./finding.ts";
 
 /** What is looked at. */
 export interface DeviceExamination {
@@ -68,8 +68,10 @@ async function examineAdapter(source: () => Promise<GPUAdapter | null>): Promise
     value: `${adapterName(adapter)}, ${software ? "software" : "a GPU"}`,
     lines: [
       named.map(([what, value]) => `${what} ${value}`).join(", "),
-      `${bytes(limits.maxStorageBufferBindingSize)} a binding, ${bytes(limits.maxBufferSize)} a buffer, ` +
-      `${bytes(limits.maxComputeWorkgroupStorageSize)} and ${limits.maxComputeInvocationsPerWorkgroup} invocations ` +
+      `${formatBytes(limits.maxStorageBufferBindingSize)} a binding, ${formatBytes(limits.maxBufferSize)} a buffer, ` +
+      `${
+        formatBytes(limits.maxComputeWorkgroupStorageSize)
+      } and ${limits.maxComputeInvocationsPerWorkgroup} invocations ` +
       `a workgroup`,
       `${features.join(", ") || `none of ${FEATURES.join(", ")}`}; subgroups of ${
         least === most ? least : `${least} to ${most}`

@@ -4,7 +4,8 @@ import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits.ts";
 import { findModel, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
-import { bytes, renderTable } from "./table.ts";
+import { formatBytes as bytes } from "../report/numbers.ts";
+import { renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {

@@ -6,9 +6,9 @@ import { type LoadedRecipe, loadRecipe } from "../recipes/recipe.ts";
 import { type Recipe, Stages } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { pipeline } from "../stages/mod.ts";
+import { parseBytes } from "../report/numbers.ts";
 import { debugging } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";
-import { parseBytes } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a command is given besides its own options. */

@@ -1,10 +1,11 @@
 /** `plan`: what a run would do, why, and what it would cost; no weights are read. */
 import { Command } from "commander";
-import { makePlan, openCache, type Plan, type PlannedStep, type StageSummary, summarizeStages } from "../runner/mod.ts";
+import { makePlan, openCache, type Plan, type PlannedStep, summarizeStages } from "../runner/mod.ts";
+import { formatBytes, formatRanges, formatSeconds } from "../report/numbers.ts";
 import { type CommandContext, openSubject, readRecipe, type RecipeOptions, withRecipeOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { describeDevice, describeReason } from "../report/reasons.ts";
-import { bytes, duration, ranges, renderTable, wrapText } from "./table.ts";
+import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
+import { renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
@@ -43,7 +44,9 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
         terminal.line(JSON.stringify({ recipe: name, model, method, device, totals: made.totals, stages, steps }));
       } else {
         terminal.line(`${name}: ${model} on ${device.kind} (${device.name})`);
-        for (const line of describeDevice(device, terminal.width)) terminal.line(line);
+        for (const text of describeDevice(device)) {
+          for (const line of wrapText(`  ${text}`, terminal.width, "    ")) terminal.line(line);
+        }
         terminal.line();
         for (const line of renderPlan(made, terminal.width)) terminal.line(line);
       }
@@ -65,11 +68,11 @@ export function renderPlan(made: Plan, width: number): string[] {
     }, { head: "time", side: "right" }],
     summarizeStages(made).map(({ stage, state, run, cached, skip, seconds }) => [
       stage,
-      stateNames[state],
+      STATES[state],
       String(run),
       String(cached),
       String(skip),
-      run > 0 ? duration(seconds) : "–",
+      run > 0 ? formatSeconds(seconds) : "–",
     ]),
     { width },
   );
@@ -80,20 +83,13 @@ export function renderPlan(made: Plan, width: number): string[] {
   if (run === 0) lines.push(`All is cached (${cached} steps): nothing to do.`);
   else {
     lines.push(...wrapText(
-      `${run} steps to run, ${cached} cached: about ${duration(seconds)}, ${bytes(memory)} of memory and ` +
-        `${bytes(disk)} of disk at the peak.`,
+      `${run} steps to run, ${cached} cached: about ${formatSeconds(seconds)}, ${formatBytes(memory)} of memory and ` +
+        `${formatBytes(disk)} of disk at the peak.`,
       width,
     ));
   }
   return lines;
 }
-
-const stateNames: Readonly<Record<StageSummary["state"], string>> = {
-  run: "will run",
-  cached: "cached",
-  partly: "partly cached",
-  skip: "not needed",
-};
 
 interface Group {
   readonly name: string;
@@ -120,7 +116,7 @@ function groupSteps(steps: readonly PlannedStep[]): Group[] {
 }
 
 function renderGroup({ name, state, why, blocks, seconds }: Group, width: number): string[] {
-  const which = blocks.length > 0 ? `${name}[${ranges(blocks)}]` : name;
-  const cost = state === "run" ? `, ${duration(seconds)}` : "";
-  return wrapText(`${which}  ${stateNames[state]}${cost}${why === undefined ? "" : `: ${why}`}`, width, "    ");
+  const which = blocks.length > 0 ? `${name}[${formatRanges(blocks)}]` : name;
+  const cost = state === "run" ? `, ${formatSeconds(seconds)}` : "";
+  return wrapText(`${which}  ${STATES[state]}${cost}${why === undefined ? "" : `: ${why}`}`, width, "    ");
 }

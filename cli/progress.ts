@@ -1,9 +1,10 @@
 /** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
 import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWrapper } from "listr2";
 import type { RunEvent } from "../runner/events.ts";
-import { describeDevice, describeReason } from "../report/reasons.ts";
+import { describeDevice, describeReason, describeTrouble } from "../report/reasons.ts";
 import { RunTracker, type StageView } from "../runner/run_view.ts";
-import { duration } from "./table.ts";
+import { formatSeconds } from "../report/numbers.ts";
+import { wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Shows a run's events until it ends. */
@@ -31,8 +32,8 @@ export function plainProgress(terminal: Terminal): Progress {
       if (event.type === "run-started") {
         for (const line of introduce(event, terminal.width)) terminal.line(line);
       } else if (event.type === "step-finished") {
-        const rest = done < total ? `, about ${duration(left)} left` : "";
-        terminal.line(`${event.step}  ${duration(event.seconds)}  (${done} of ${total} steps${rest})`);
+        const rest = done < total ? `, about ${formatSeconds(left)} left` : "";
+        terminal.line(`${event.step}  ${formatSeconds(event.seconds)}  (${done} of ${total} steps${rest})`);
       } else for (const line of remark(event)) terminal.note(line);
     },
     close: () => Promise.resolve(),
@@ -96,7 +97,7 @@ function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, (
     for (const stage of view.stages) {
       const task = tasks.get(stage.stage);
       if (!task) continue;
-      const left = stage.stage === last && view.left !== undefined ? `, about ${duration(view.left)} left` : "";
+      const left = stage.stage === last && view.left !== undefined ? `, about ${formatSeconds(view.left)} left` : "";
       task.title = fit(titleOf(stage) + left, terminal.width - 4);
       if (stage.failed) settle.get(stage.stage)?.reject(new Error(stage.stage));
       else if (stage.done === stage.total) settle.get(stage.stage)?.resolve();
@@ -116,7 +117,7 @@ function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, (
 function titleOf({ stage, done, total, cached, now, seconds }: StageView): string {
   const count = `${done}/${total}`;
   const parts = [stage.padEnd(14), count.padStart(7)];
-  if (done === total) parts.push(cached === total ? "  cached" : `  ${duration(seconds)}`);
+  if (done === total) parts.push(cached === total ? "  cached" : `  ${formatSeconds(seconds)}`);
   else if (now !== undefined) parts.push(`  ${now}`);
   return parts.join("");
 }
@@ -127,17 +128,15 @@ function introduce(event: RunEvent & { type: "run-started" }, width: number): st
   const [run, cached] = [count("run"), count("cached")];
   return [
     `${event.recipe}: ${event.model} on ${event.device.kind} (${event.device.name})`,
-    ...describeDevice(event.device, width),
-    `${run} steps to run, ${cached} cached${run > 0 ? `, about ${duration(seconds)}` : ""}`,
+    ...describeDevice(event.device).flatMap((text) => wrapText(`  ${text}`, width, "    ")),
+    `${run} steps to run, ${cached} cached${run > 0 ? `, about ${formatSeconds(seconds)}` : ""}`,
   ];
 }
 
 /** What is worth a line of its own, whatever the display. */
 function remark(event: RunEvent): string[] {
-  if (event.type === "warning") return [`warning: ${event.message}`];
-  if (event.type === "artifact-corrupt") {
-    return [`warning: the cached result of ${event.step} is damaged (${event.detail}): it is made again`];
-  }
+  const trouble = describeTrouble(event);
+  if (trouble !== undefined) return [`warning: ${trouble}`];
   if (event.type === "step-started" && event.why && event.why.field === "evicted") {
     return [`${event.step} runs again: ${describeReason(event.why)}`];
   }

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
+import { formatSeconds } from "../report/numbers.ts";
 import {
   type CommandContext,
   openSubject,
@@ -16,7 +17,6 @@ import {
 import { listenForInterruption } from "./interruption.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
-import { duration } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
@@ -109,7 +109,7 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
         : "partly from the cache, in";
       const until = options.until === undefined ? "" : `stopped after ${options.until}; `;
       terminal.line();
-      terminal.line(terminal.paint("good", `Done: ${until}${from} ${duration(seconds)}`));
+      terminal.line(terminal.paint("good", `Done: ${until}${from} ${formatSeconds(seconds)}`));
     }
     terminal.line(`folder  ${show(folder)}`);
     if (metrics) terminal.line(`report  ${show(join(folder, "report.html"))}`);

@@ -4,10 +4,11 @@ import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
 import { JOURNAL } from "../runner/journal.ts";
 import { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "../runner/mod.ts";
+import { formatExactly, formatSeconds } from "../report/numbers.ts";
 import { asked } from "./exit_codes.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { locate, runsFolder } from "./places.ts";
-import { duration, renderTable } from "./table.ts";
+import { renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {
@@ -53,7 +54,7 @@ function list({ runs, json }: Options, terminal: Terminal): void {
     model,
     outcome,
     `${steps.run}+${steps.cached}`,
-    duration(seconds),
+    formatSeconds(seconds),
   ]);
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
 }
@@ -118,7 +119,7 @@ function describeRun(
     `device   ${device.kind} (${device.name}): ${device.why}`,
     ...(device.forward ? [`forward  ${device.forward.provider}: ${device.forward.why}`] : []),
     `started  ${new Date(started).toISOString()}`,
-    `outcome  ${outcome}, after ${duration(seconds)}: ${steps.run} steps run, ${steps.cached} cached`,
+    `outcome  ${outcome}, after ${formatSeconds(seconds)}: ${steps.run} steps run, ${steps.cached} cached`,
     ...(error === undefined ? [] : [`error    ${error}`]),
     `folder   ${folder}`,
   ];
@@ -130,8 +131,7 @@ function whereOf({ device: { kind, forward } }: RunInfo): string {
 }
 
 function number(value: number | undefined): string {
-  if (value === undefined) return "–";
-  return Number.isInteger(value) ? String(value) : value.toPrecision(5).replace(/\.?0+$/, "");
+  return value === undefined ? "–" : formatExactly(value);
 }
 
 function text(value: unknown): string {

@@ -3,6 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { mkdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { hashFile, inMemoryHashes, rememberHash } from "../files/file_hashes.ts";
+import { formatBytes } from "../files/format_bytes.ts";
 import { tellHashing } from "../files/hash_content.ts";
 import { InputError } from "../files/input_error.ts";
 import { type HubAccess, pause, request, SilenceError, unreachable } from "./access.ts";
@@ -210,6 +211,6 @@ function full(target: string, bytes: number, cause: unknown): Error {
 function report({ progress }: HubAccess, { path, size }: HubFile, done: number, latest: number): void {
   const percent = Math.floor(100 * done / size);
   if (percent > Math.floor(100 * (done - latest) / size)) {
-    progress?.(`${path}: ${percent} % of ${(size / 1e6).toFixed(1)} MB`);
+    progress?.(`${path}: ${percent} % of ${formatBytes(size)}`);
   }
 }

@@ -9,7 +9,8 @@ import { type BlockRun, openForward, type Weights } from "../models/forward.ts";
 import type { Provider } from "../models/provider.ts";
 import { type SampleOptions, sampler } from "./sample.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { blockShapes, embeddingShapes, headShapes, readTensors, type TensorShapes } from "../models/tensors.ts";
+import { readTensors, type TensorShapes } from "../checkpoints/read_tensors.ts";
+import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
 
 /** How text is generated. */
 export interface GenerateOptions extends SampleOptions {

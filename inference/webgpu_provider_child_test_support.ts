@@ -6,7 +6,8 @@ import { modelSpec } from "../models/config.ts";
 import { openForward } from "../models/forward.ts";
 import { generate } from "./generate.ts";
 import { openProviderProbes, type ProbeResult } from "../models/provider.ts";
-import { blockShapes, embeddingShapes, headShapes, readTensors } from "../models/tensors.ts";
+import { readTensors } from "../checkpoints/read_tensors.ts";
+import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
 
 /** What the provider made. */
 export interface ProviderRun {

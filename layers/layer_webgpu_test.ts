@@ -6,6 +6,7 @@ import { openCpuDevice } from "../kernels/cpu.ts";
 import { KEPT } from "../kernels/binary/quantized_layer.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
+import { readTensors } from "../checkpoints/read_tensors.ts";
 import {
   blockLinears,
   blockShapes,
@@ -14,7 +15,6 @@ import {
   type LinearSpec,
   modelSpec,
   openForward,
-  readTensors,
   type Weights,
 } from "../models/mod.ts";
 import { type LayerJob, type LayerStages, quantizeLayer, searchMasks } from "./layer.ts";

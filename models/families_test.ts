@@ -15,7 +15,8 @@ import { generate } from "../inference/generate.ts";
 import { modelSpec } from "./config.ts";
 import { type Forward, openForward, type Windows } from "./forward.ts";
 import { openModel } from "./open_model.ts";
-import { blockShapes, embeddingShapes, headShapes, readTensors } from "./tensors.ts";
+import { readTensors } from "../checkpoints/read_tensors.ts";
+import { blockShapes, embeddingShapes, headShapes } from "./tensors.ts";
 
 /** Largest difference over the largest value. Measured: 1.1e-6. */
 const TOLERANCE = 5e-6;

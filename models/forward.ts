@@ -7,7 +7,8 @@ import { embed } from "./embed.ts";
 import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
 import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
-import { blockPrefix, blockShapes, headShapes, type TensorShapes } from "./tensors.ts";
+import type { TensorShapes } from "../checkpoints/read_tensors.ts";
+import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
 
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward_protocol.ts";

@@ -14,8 +14,6 @@ export {
   headTensors,
   linearInputs,
   linearWeights,
-  readTensors,
-  resolveTensor,
 } from "./tensors.ts";
 export { type BlockRun, type Forward, type HeadRun, openForward, type Weights } from "./forward.ts";
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward.ts";

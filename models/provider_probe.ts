@@ -7,7 +7,8 @@
 import { Engine, plainReason } from "./engine.ts";
 import type { ProbeResult, Provider } from "./forward_protocol.ts";
 import type { ModelSpec } from "./spec.ts";
-import { blockPrefix, blockShapes, headShapes, type TensorShapes } from "./tensors.ts";
+import type { TensorShapes } from "../checkpoints/read_tensors.ts";
+import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
 
 const WINDOWS = { windows: 2, length: 24 };
 const VOCAB = 64;

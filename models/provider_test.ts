@@ -13,7 +13,8 @@ import {
   type Provider,
   type ProviderProbes,
 } from "./provider.ts";
-import { headShapes, readTensors } from "./tensors.ts";
+import { readTensors } from "../checkpoints/read_tensors.ts";
+import { headShapes } from "./tensors.ts";
 
 const CPU: KernelDevice = { kind: "cpu", software: false };
 const GPU: KernelDevice = { kind: "webgpu", software: false };

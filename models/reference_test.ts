@@ -8,8 +8,9 @@ import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 import { modelSpec } from "./config.ts";
 import { type Forward, openForward, type Windows } from "./forward.ts";
 import { generate } from "../inference/generate.ts";
+import { readTensors } from "../checkpoints/read_tensors.ts";
 import { openModel } from "./open_model.ts";
-import { blockShapes, embeddingShapes, headShapes, readTensors } from "./tensors.ts";
+import { blockShapes, embeddingShapes, headShapes } from "./tensors.ts";
 
 /** Largest difference of a logit over the largest logit. Measured: 1e-6 (tiny-llama, tiny-opt), 2e-6 (SmolLM2). */
 const TOLERANCE = 1e-5;

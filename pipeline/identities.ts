@@ -1,7 +1,8 @@
 /** Content hashes of a model's weights, by who reads them. */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { blockTensors, embeddingTensors, headTensors, resolveTensor } from "../models/tensors.ts";
+import { resolveTensor } from "../checkpoints/read_tensors.ts";
+import { blockTensors, embeddingTensors, headTensors } from "../models/tensors.ts";
 import type { Identities } from "../stages/planning.ts";
 
 /** Hashes the weights' files, or finds their hashes where they are known. */

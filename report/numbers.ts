@@ -1,4 +1,5 @@
 /** Numbers as people read them, alike in the terminal and in the report; always with a dot and without a locale. */
+export { formatBytes } from "../files/format_bytes.ts";
 
 /**
  * Three to four significant digits, thousands grouped.
@@ -25,41 +26,76 @@ export function formatBits(value: number): string {
 }
 
 /**
- * Bytes in decimal units.
+ * Five significant digits, for numbers that are compared.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.deepEqual([999, 3_045_812, 1.5e9].map(formatBytes), ["999 B", "3.05 MB", "1.50 GB"]);
+ * assert.deepEqual([24.898123, 0.5, 150843].map(formatExactly), ["24.898", "0.5", "150843"]);
  * ```
  */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let unit = 0;
-  while (bytes >= 999.5 && unit < units.length - 1) {
-    bytes /= 1000;
-    unit++;
-  }
-  return `${unit === 0 ? bytes : bytes.toPrecision(3)} ${units[unit]}`;
+export function formatExactly(value: number): string {
+  return Number.isInteger(value) ? String(value) : value.toPrecision(5).replace(/\.?0+$/, "");
 }
 
 /**
- * A duration.
+ * A duration, in its two greatest units.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.deepEqual([0.042, 41.23, 600, 7384].map(formatSeconds), ["0.04 s", "41.2 s", "10 min 0 s", "2 h 3 min"]);
+ * assert.deepEqual([0.42, 41.23, 600, 7384].map(formatSeconds), ["0.4 s", "41 s", "10 min", "2 h 3 min"]);
  * ```
  * @param seconds not negative
  */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 9.995) return `${seconds.toFixed(2)} s`;
-  if (seconds < 119.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  const minutes = Math.round(seconds / 60);
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (whole < 60) return `${whole} s`;
+  const [big, small, names] = whole < 3600
+    ? [Math.floor(whole / 60), whole % 60, ["min", "s"]]
+    : whole < 86_400
+    ? [Math.floor(whole / 3600), Math.floor(whole % 3600 / 60), ["h", "min"]]
+    : [Math.floor(whole / 86_400), Math.floor(whole % 86_400 / 3600), ["d", "h"]];
+  return small === 0 ? `${big} ${names[0]}` : `${big} ${names[0]} ${small} ${names[1]}`;
+}
+
+/**
+ * Bytes from text such as `20GiB`, `500 MB` or `1e9`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(["20GiB", "500 MB", "7"].map(parseBytes), [20 * 2 ** 30, 5e8, 7]);
+ * ```
+ * @throws {RangeError} when the text is no size
+ */
+export function parseBytes(text: string): number {
+  const match = /^\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*(?:([kmgt])?(i)?b?)?\s*$/i.exec(text);
+  if (!match) throw new RangeError(`Cannot read "${text}" as a size: write it as 20GiB, 500MB or a number of bytes`);
+  const [, number, letter = "", binary] = match;
+  const power = "kmgt".indexOf(letter.toLowerCase()) + 1;
+  return Math.round(Number(number) * (binary ? 1024 : 1000) ** (letter === "" ? 0 : power));
+}
+
+/**
+ * Whole numbers in ranges.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(formatRanges([0, 1, 2, 5]), "0–2, 5");
+ * ```
+ * @param numbers rising
+ */
+export function formatRanges(numbers: readonly number[]): string {
+  const parts: [number, number][] = [];
+  for (const number of numbers) {
+    const last = parts[parts.length - 1];
+    if (last && last[1] + 1 === number) last[1] = number;
+    else parts.push([number, number]);
+  }
+  return parts.map(([from, to]) => from === to ? `${from}` : `${from}–${to}`).join(", ");
 }
 
 function groupThousands(value: number): string {

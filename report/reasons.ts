@@ -1,7 +1,15 @@
-/** Reasons in words: why a step runs, and why on this device. */
-import type { Reason } from "../runner/events.ts";
+/** Reasons and states in words, alike in the terminal and in the report: why a step runs, why on this device, what went wrong. */
+import type { Reason, RunEvent, StepSummary } from "../runner/events.ts";
 import type { DeviceRecord } from "../runner/stage.ts";
-import { wrapText } from "../cli/table.ts";
+
+/** What becomes or became of a step. */
+export const STATES: Readonly<Record<StepSummary["state"] | "partly" | "done", string>> = {
+  run: "will run",
+  cached: "cached",
+  partly: "partly cached",
+  skip: "not needed",
+  done: "run",
+};
 
 const sentences: Readonly<Record<string, string>> = {
   "first run": "first run",
@@ -33,25 +41,41 @@ export function describeReason({ field, step, before, now, at }: Reason): string
 }
 
 /**
- * Why kernels and forward passes run where they do, as lines.
+ * Why kernels and forward passes run where they do, one sentence each.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
  * const forward = { provider: "cpu", why: "auto: the kernels run on the CPU too" };
  * const device = { kind: "cpu", name: "2 threads", why: "auto: no WebGPU adapter was found", forward };
- * assert.deepEqual(describeDevice(device, 80), [
- *   "  kernels on cpu (auto: no WebGPU adapter was found)",
- *   "  forward passes on cpu (auto: the kernels run on the CPU too)",
+ * assert.deepEqual(describeDevice(device), [
+ *   "kernels on cpu (auto: no WebGPU adapter was found)",
+ *   "forward passes on cpu (auto: the kernels run on the CPU too)",
  * ]);
  * ```
  */
-export function describeDevice({ kind, why, forward }: DeviceRecord, width: number): string[] {
-  const sentences = [
+export function describeDevice({ kind, why, forward }: DeviceRecord): string[] {
+  return [
     `kernels on ${kind} (${why})`,
     ...(forward ? [`forward passes on ${forward.provider} (${forward.why})`] : []),
   ];
-  return sentences.flatMap((text) => wrapText(`  ${text}`, width, "    "));
+}
+
+/**
+ * What an event says that went wrong without ending the run.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(describeTrouble({ at: 0, type: "warning", message: "little room" }), "little room");
+ * assert.equal(describeTrouble({ at: 0, type: "run-interrupted", next: "" }), undefined);
+ * ```
+ * @returns undefined where it says nothing of the kind
+ */
+export function describeTrouble(event: RunEvent): string | undefined {
+  if (event.type === "warning") return event.message;
+  if (event.type !== "artifact-corrupt") return undefined;
+  return `the cached result of ${event.step} is damaged (${event.detail}): it is made again`;
 }
 
 function show(value: unknown): string {

@@ -82,7 +82,7 @@ Deno.test("renderReport() is one file without scripts or requests, and shows mar
 
 Deno.test("renderReport() says why steps ran, and whether expectations are met", () => {
   const text = parse(render(buildMetrics(FACTS))).body.textContent ?? "";
-  assert.match(text, /stages\.spbo\.iterations: 15 → 20 \(line 7\)/);
+  assert.match(text, /stages\.spbo\.iterations 15 → 20, a\.yaml line 7/);
   assert.match(text, /36\.50 ± 3 %, met/);
   const worse = { ...FACTS, perplexity: { heldout: { original: 24, compressed: 99, tokens: 5 } } };
   assert.match(parse(render(buildMetrics(worse))).body.textContent ?? "", /36\.50 ± 3 %, not met/);

@@ -18,7 +18,7 @@ export function renderResultTable(metrics: Metrics, recipe: { readonly expect?: 
   const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
   const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
   const worst = error.layers.toSorted((a, b) => b.error - a.error)[0];
-  const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.005);
+  const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.05);
   return [
     ...perplexityLines(metrics, recipe.expect),
     ...taskLines(metrics),

@@ -10,13 +10,12 @@ Deno.test("renderResultTable() shows before and after, both counts of bits, and 
     "bits          nominal 0.55 (+ 2.01 for storing, as papers count)",
     "              stored 3.15 = mask 0.76 + signs 0.55 + segments 0.71 + scales 1.13",
     "              whole model 4.64",
-    "size          3.05 MB, was 10.5 MB (3.45 times as much)",
+    "size          2.9 MiB, was 10.0 MiB (3.45 times as much)",
     "kept of 8     5 4 3 3 4 5",
     "layer error   mean 0.0789, worst 0.171 at model.layers.3.mlp.down_proj",
-    "time          41.2 s, calibrate 9.41 s, coarse-search 1.32 s,",
-    "              fine-search 3.02 s, spbo 14.6 s, compensate 4.20 s, pack 1.10 s,",
-    "              evaluate 7.40 s",
-    "memory        812 MB at its peak",
+    "time          41 s, calibrate 9.4 s, coarse-search 1.3 s, fine-search 3.0 s,",
+    "              spbo 15 s, compensate 4.2 s, pack 1.1 s, evaluate 7.4 s",
+    "memory        774.7 MiB at its peak",
     "steps         30 run, 4 from the cache",
   ]);
 });

@@ -1,10 +1,11 @@
 /** The report's tables: every number of metrics.json, and what each step did. */
-import type { Reason, RunEvent, StepSummary } from "../runner/events.ts";
+import type { RunEvent, StepSummary } from "../runner/events.ts";
 import type { Expectation, Expectations } from "./expectation.ts";
 import { placeOf } from "./layer_names.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
+import { describeReason, describeTrouble, STATES } from "./reasons.ts";
 
 /**
  * A number that is also readable by programs.
@@ -98,29 +99,18 @@ export function stepTable(events: readonly RunEvent[]): Html | undefined {
     else if (event.type === "step-finished") seconds.set(event.step, event.seconds);
   }
   if (planned.length === 0) return undefined;
-  const words = { cached: "from the cache", run: "run", skip: "not needed" };
   const rows = planned.map(({ id, state, why }) => [
     id,
-    { words: seconds.has(id) ? words.run : words[state] },
+    { words: STATES[seconds.has(id) ? "done" : state] },
     formatOptional(seconds.get(id)),
-    { words: why === undefined ? "" : formatReason(why) },
+    { words: why === undefined ? "" : describeReason(why) },
   ]);
   return table("Steps", ["Step", { words: "State" }, "Time", { words: "Why" }], rows);
 }
 
 /** What went wrong without ending the run. */
 export function warnings(events: readonly RunEvent[]): string[] {
-  return events.flatMap((event) => {
-    if (event.type === "warning") return [event.message];
-    if (event.type === "artifact-corrupt") return [`${event.step} was corrupt in the cache: ${event.detail}`];
-    return [];
-  });
-}
-
-function formatReason({ field, before, now, at }: Reason): string {
-  const value = (of: unknown) => typeof of === "string" ? of : JSON.stringify(of);
-  const change = before === undefined && now === undefined ? "" : `: ${value(before)} → ${value(now)}`;
-  return `${field}${change}${at === undefined ? "" : ` (line ${at.line})`}`;
+  return events.map(describeTrouble).filter((text) => text !== undefined);
 }
 
 function formatOptional(seconds: number | undefined): string {

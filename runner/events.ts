@@ -91,7 +91,9 @@ export type RunEvent =
       readonly folder: string;
       readonly seconds: number;
       readonly peakMemory: number;
-      readonly run: number;
+      /** Steps that ran in it; journals of older runs call it `run`. */
+      readonly ran: number;
+      /** Steps that did not have to. */
       readonly cached: number;
     }
   );

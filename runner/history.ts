@@ -125,7 +125,7 @@ function summarize(run: string, folder: string, events: readonly RunEvent[]): Ru
     device: first.device,
     outcome: outcomeOf(last),
     seconds: (last.at - first.at) / 1000,
-    steps: last.type === "run-finished" ? { run: last.run, cached: last.cached } : { run: done, cached },
+    steps: last.type === "run-finished" ? { run: last.ran, cached: last.cached } : { run: done, cached },
     ...(last.type === "run-failed" ? { error: last.error.message } : {}),
   };
 }

@@ -110,3 +110,16 @@ Deno.test("readJournal() leaves out a last line that was cut short, and refuses 
     Deno.writeTextFileSync(path, text.replace("\n", "!\n"));
     assert.throws(() => readJournal(path), /line 1 is not JSON/);
   }));
+
+Deno.test("readRun() counts the steps of older runs, whose journals call the count `run`", () =>
+  inRuns((runsDir) => {
+    const finished = listRuns(runsDir)[1];
+    const path = join(finished.folder, "events.ndjson");
+    const text = Deno.readTextFileSync(path);
+    assert.match(text, /"ran":10,"cached":1/);
+    Deno.writeTextFileSync(path, text.replace('"ran":10,', '"run":10,'));
+    const record = readRun(runsDir, finished.run);
+    assert.deepEqual([record.steps, listRuns(runsDir)[1].steps], [finished.steps, finished.steps]);
+    const last = record.events[record.events.length - 1];
+    assert.deepEqual([Reflect.get(last, "ran"), Reflect.has(last, "run")], [10, false]);
+  }));

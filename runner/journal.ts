@@ -32,11 +32,18 @@ export function readJournal(path: string): RunEvent[] {
   for (const [number, line] of lines.entries()) {
     if (line === "") continue;
     try {
-      events.push(JSON.parse(line));
+      events.push(renamed(JSON.parse(line)));
     } catch (error) {
       if (number === lines.length - 1) break;
       throw new SyntaxError(`Cannot read ${path}: line ${number + 1} is not JSON`, { cause: error });
     }
   }
   return events;
+}
+
+/** Brings an event of an older run to today's names: `run-finished` had its count of steps in `run`. */
+function renamed(event: RunEvent & { readonly run?: unknown }): RunEvent {
+  if (event.type !== "run-finished" || typeof event.run !== "number") return event;
+  const { run, ...rest } = event;
+  return { ...rest, ran: run };
 }

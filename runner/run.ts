@@ -11,7 +11,8 @@ import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, makerOf, type Node, outputKeys, resolve, type State } from "./graph.ts";
 import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
-import { asNoSpace, freeBytes, size } from "./cache/no_space.ts";
+import { formatBytes } from "../files/format_bytes.ts";
+import { asNoSpace, freeBytes } from "./cache/no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
 import { asError, asFolderError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
@@ -141,7 +142,7 @@ class Run {
     }
     const result = this.#result("finished", 0);
     const { folder, seconds, peakMemory, steps } = result;
-    this.#emit({ type: "run-finished", folder, seconds, peakMemory, ...steps });
+    this.#emit({ type: "run-finished", folder, seconds, peakMemory, ran: steps.run, cached: steps.cached });
     return result;
   }
 
@@ -184,7 +185,9 @@ class Run {
     const { disk } = this.#plan.totals;
     const free = freeBytes(this.#cache.folder);
     if (free === undefined || free >= disk) return;
-    const message = `The run is expected to take ${size(disk)} in ${this.#cache.folder}, where ${size(free)} are free`;
+    const message = `The run is expected to take ${formatBytes(disk)} in ${this.#cache.folder}, where ${
+      formatBytes(free)
+    } are free`;
     this.#emit({ type: "warning", message });
   }
 

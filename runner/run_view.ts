@@ -1,7 +1,4 @@
-/**
- * The state of a run as far as people want to see it, from its events alone. Not its drawing (`live_progress.ts`,
- * `plain_progress.ts`).
- */
+/** The state of a run as far as people want to see it, from its events alone; not its drawing, nor its words and units. */
 import type { RunEvent, StepSummary } from "./events.ts";
 
 /** One stage's line. */

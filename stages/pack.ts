@@ -4,6 +4,7 @@
 import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
+import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { toRecord } from "../checkpoints/packed/formats.ts";
 import { uncompressedTensors, writePackedModel } from "../checkpoints/packed/write.ts";
 import type { JsonRecord } from "../files/json.ts";
@@ -115,7 +116,7 @@ function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: r
         layers: layers(),
         others: uncompressedTensors(checkpoint, names, warn),
         config: checkpoint.config,
-        tokenizer: checkpoint.tokenizer,
+        tokenizer: checkpoint.tokenizer && storedTokenizer(checkpoint.tokenizer),
         source: { method },
       });
       for (const file of await readdir(folder)) writer.path(file);

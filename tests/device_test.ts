@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import type { Finding } from "../cli/doctor.ts";
+import type { Finding } from "../cli/finding.ts";
 import { readRun } from "../runner/history.ts";
 import type { DeviceRecord } from "../runner/stage.ts";
 import { lastRun, runTask, succeed, type Surroundings, temporaryFolder } from "./command_line_test_support.ts";

@@ -1,11 +1,12 @@
 /** Text to token ids and back, for a model's own tokenizer: from Hugging Face files or from GGUF metadata. */
 import { createHash } from "node:crypto";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
-import type { JsonObject, TokenizerSource } from "../checkpoints/checkpoint.ts";
+import type { JsonObject, StoredTokenizer, TokenizerSource } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
 import { ggufTokenizer } from "./gguf_tokenizer.ts";
 import { type StreamDecoder, streamDecoder } from "./stream_decoder.ts";
 import { exactDefinition, type TokenizerDefinition } from "./tokenizer_definition.ts";
+import { vocabTokenizer } from "./vocab_tokenizer.ts";
 import { rememberWords } from "./word_memo.ts";
 
 /** A tokenizer. */
@@ -49,10 +50,28 @@ const VERSION = 1;
  * @throws {InputError} when the definition is incomplete, or of a kind that cannot be reproduced exactly
  */
 export function openTokenizer(source: TokenizerSource): Tokenizer {
-  const definition = source.kind === "gguf"
-    ? ggufTokenizer(source.metadata)
-    : { tokenizer: source.tokenizer, config: source.config };
-  return build(exactDefinition(definition));
+  return build(exactDefinition(definitionOf(source)));
+}
+
+/**
+ * The form in which a packed model stores a tokenizer: vocab.json and merges.txt become the tokenizer.json they amount to.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const files = { label: "tiny", vocab: { h: 0 }, merges: "", config: {}, special: {}, added: {} };
+ * assert.equal(storedTokenizer({ kind: "vocab", files }).kind, "files");
+ * ```
+ * @throws {InputError} when one of these files is malformed
+ */
+export function storedTokenizer(source: TokenizerSource): StoredTokenizer {
+  return source.kind === "vocab" ? { kind: "files", ...vocabTokenizer(source.files) } : source;
+}
+
+function definitionOf(source: TokenizerSource): TokenizerDefinition {
+  const stored = storedTokenizer(source);
+  if (stored.kind === "gguf") return ggufTokenizer(stored.metadata);
+  return { tokenizer: stored.tokenizer, config: stored.config };
 }
 
 function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {

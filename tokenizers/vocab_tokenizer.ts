@@ -1,25 +1,8 @@
 /** A tokenizer.json made of the files that older models have instead: vocab.json and merges.txt of GPT-2's kind. */
-import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import type { JsonObject, VocabFiles } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
+import type { TokenizerDefinition } from "./tokenizer_definition.ts";
 
-/** The files of one tokenizer. Those that a model lacks are empty objects. */
-export interface VocabFiles {
-  /** For messages. */
-  readonly label: string;
-  /** vocab.json: id by token. */
-  readonly vocab: JsonObject;
-  /** merges.txt: two tokens a line, the earliest merge first. */
-  readonly merges: string;
-  /** tokenizer_config.json. */
-  readonly config: JsonObject;
-  /** special_tokens_map.json; what it says goes before what the config says. */
-  readonly special: JsonObject;
-  /** added_tokens.json: id by token. */
-  readonly added: JsonObject;
-}
-
-/** Classes of transformers whose tokenizers these files define completely; OPT uses the first. */
-const CLASSES: readonly unknown[] = ["GPT2Tokenizer", "GPT2TokenizerFast", undefined];
 /** Special tokens of a GPT-2 tokenizer, in the order in which missing ones get ids, and what they are if nobody says. */
 const SPECIAL = { bos_token: "<|endoftext|>", eos_token: "<|endoftext|>", unk_token: "<|endoftext|>" };
 const NAMES = [...Object.keys(SPECIAL), "pad_token", "mask_token"];
@@ -32,11 +15,6 @@ interface AddedToken {
   readonly rstrip: boolean;
   readonly normalized: boolean;
   readonly special: boolean;
-}
-
-/** Whether a tokenizer_config.json is of a tokenizer that `vocabTokenizer` can make. */
-export function isVocabTokenizer({ tokenizer_class: name }: JsonObject): boolean {
-  return CLASSES.includes(name);
 }
 
 /**
@@ -60,7 +38,7 @@ export function isVocabTokenizer({ tokenizer_class: name }: JsonObject): boolean
  * ```
  * @throws {InputError} when a file is malformed, or merges tokens that the vocabulary lacks
  */
-export function vocabTokenizer(files: VocabFiles): { readonly tokenizer: JsonObject; readonly config: JsonObject } {
+export function vocabTokenizer(files: VocabFiles): TokenizerDefinition {
   const config: JsonObject = { ...SPECIAL, ...files.config, ...files.special };
   const vocab = vocabularyOf(files, "vocab.json", files.vocab);
   const addedTokens = addedTokensOf(files, config, vocab);

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { JsonObject, TokenizerSource } from "../checkpoints/checkpoint.ts";
+import type { JsonObject, TokenizerSource, VocabFiles } from "../checkpoints/checkpoint.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
 import { folderFiles, readTokenizer } from "../checkpoints/model_files.ts";
-import { type VocabFiles, vocabTokenizer } from "./vocab_tokenizer.ts";
-import { openTokenizer } from "./tokenizer.ts";
+import { vocabTokenizer } from "./vocab_tokenizer.ts";
+import { openTokenizer, storedTokenizer } from "./tokenizer.ts";
 
 // testdata/make_pytorch.py writes the files and the reference ids; its slow and fast tokenizers agree on them.
 const testdata = new URL("../checkpoints/testdata/", import.meta.url);
@@ -21,7 +21,7 @@ const opt = (): VocabFiles => ({
   special: json("tiny_opt/special_tokens_map.json"),
   added: {},
 });
-const open = (files: VocabFiles) => openTokenizer({ kind: "files", ...vocabTokenizer(files) });
+const open = (files: VocabFiles) => openTokenizer({ kind: "vocab", files });
 
 Deno.test("readTokenizer() gives the ids of transformers' GPT2Tokenizer for OPT's files, bos first", async () => {
   const files = await folderFiles(fileURLToPath(new URL("tiny_opt", testdata)), inMemoryHashes());
@@ -39,8 +39,11 @@ Deno.test("readTokenizer() gives the ids of transformers' GPT2Tokenizer for OPT'
 });
 
 Deno.test("vocabTokenizer() is whole without its config: what a packed model stores decides the same ids", () => {
-  const { tokenizer } = vocabTokenizer(opt());
-  const alone: TokenizerSource = { kind: "files", tokenizer: JSON.parse(JSON.stringify(tokenizer)), config: {} };
+  const stored = storedTokenizer({ kind: "vocab", files: opt() });
+  assert.ok(stored.kind === "files");
+  const reopened = openTokenizer(JSON.parse(JSON.stringify(stored)));
+  assert.equal(reopened.fingerprint(), open(opt()).fingerprint());
+  const alone: TokenizerSource = { kind: "files", tokenizer: JSON.parse(JSON.stringify(stored.tokenizer)), config: {} };
   for (const { text, ids } of json("tokens.json")) assert.deepEqual([...openTokenizer(alone).encode(text)], ids, text);
 });
 
@@ -101,7 +104,7 @@ Deno.test("readTokenizer() leaves files of other tokenizers alone, and prefers t
   });
   assert.equal(await readTokenizer(source()), undefined);
   content["tokenizer_config.json"] = JSON.stringify({ tokenizer_class: "GPT2Tokenizer" });
-  assert.equal((await readTokenizer(source()))?.kind, "files");
+  assert.equal((await readTokenizer(source()))?.kind, "vocab");
   content["tokenizer.json"] = JSON.stringify({ model: "this one" });
   const preferred = await readTokenizer(source());
   assert.deepEqual(preferred?.kind === "files" && preferred.tokenizer, { model: "this one" });

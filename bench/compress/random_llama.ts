@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { writeSafetensors } from "../../files/safetensors.ts";
 import { seededRandom } from "../../datasets/random.ts";
 import { modelSpec } from "../../models/config.ts";
-import { blockShapes, embeddingShapes, headShapes, type TensorShapes } from "../../models/tensors.ts";
+import type { TensorShapes } from "../../checkpoints/read_tensors.ts";
+import { blockShapes, embeddingShapes, headShapes } from "../../models/tensors.ts";
 
 /** What is written. */
 export interface RandomLlama {

@@ -18,6 +18,7 @@ Deno.test("writePackedModel() keeps what is not compressed, bit by bit, and its 
   const original = await openCheckpoint({
     path: fileURLToPath(new URL("../../configs/models/tiny-llama", import.meta.url)),
   });
+  assert.ok(original.tokenizer?.kind === "files");
   try {
     const layers = new Map<string, QuantizedLayer>();
     for (const { name, shape: [rows, cols] } of original.tensors.values()) {

@@ -11,7 +11,7 @@ import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toFloat16 } from "../../files/float16.ts";
 import type { JsonRecord } from "../../files/json.ts";
-import type { Checkpoint, JsonObject, TokenizerSource } from "../checkpoint.ts";
+import type { Checkpoint, JsonObject, StoredTokenizer } from "../checkpoint.ts";
 import type { EncodedLayer, LayerFormat } from "./format.ts";
 import { formatOf, type FormatOptions, FORMATS, toRecord } from "./formats.ts";
 import type { Tensor } from "../../files/safetensors.ts";
@@ -35,7 +35,7 @@ export interface PackedContent {
   /** Everything else, as it is to be stored; taken one at a time. */
   readonly others: Iterable<readonly [string, Tensor]> | AsyncIterable<readonly [string, Tensor]>;
   readonly config: JsonObject;
-  readonly tokenizer: TokenizerSource | undefined;
+  readonly tokenizer: StoredTokenizer | undefined;
   /** For people: label and size of what was compressed, method. Kept in the file's metadata. */
   readonly source: JsonObject;
 }

@@ -1,5 +1,6 @@
 /** A full disk, told apart from every other failure to write. */
 import { statfsSync } from "node:fs";
+import { formatBytes } from "../../files/format_bytes.ts";
 
 /** There is no room left where something must be written. */
 export class NoSpaceError extends Error {
@@ -20,8 +21,8 @@ export function asNoSpace(error: unknown, folder: string, needed: number): NoSpa
   if (!isFull(error)) return undefined;
   const free = freeBytes(folder);
   const numbers = [
-    ...(needed > 0 ? [`about ${size(needed)} more are needed`] : []),
-    ...(free === undefined ? [] : [`${size(free)} are free`]),
+    ...(needed > 0 ? [`about ${formatBytes(needed)} more are needed`] : []),
+    ...(free === undefined ? [] : [`${formatBytes(free)} are free`]),
   ];
   return new NoSpaceError(
     `Cannot write to ${folder} as the disk is full: ${numbers.join(", ")}. ` +
@@ -38,17 +39,6 @@ export function freeBytes(folder: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Bytes for people: `1.5 GiB`. */
-export function size(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let unit = 0;
-  while (bytes >= 1024 && unit < units.length - 1) {
-    bytes /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
 
 function isFull(error: unknown): boolean {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { asNoSpace, NoSpaceError, size } from "./no_space.ts";
+import { asNoSpace, NoSpaceError } from "./no_space.ts";
 
 Deno.test("asNoSpace() knows a full disk in all its disguises, and nothing else", () => {
   const system = Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
@@ -25,12 +25,4 @@ Deno.test("asNoSpace() knows a full disk in all its disguises, and nothing else"
     code: "ENOSPC",
   }];
   for (const error of others) assert.equal(asNoSpace(error, ".", 1), undefined);
-});
-
-Deno.test("size() writes bytes for people", () => {
-  const table: [number, string][] = [[0, "0 B"], [1023, "1023 B"], [1536, "1.5 KiB"], [2 ** 30, "1.0 GiB"], [
-    2 ** 51,
-    "2048.0 TiB",
-  ]];
-  for (const [bytes, text] of table) assert.equal(size(bytes), text);
 });

@@ -4,7 +4,8 @@ import { type OpenCheckpointOptions } from "../../checkpoints/open.ts";
 import { openModel } from "../../models/open_model.ts";
 import { modelSpec } from "../../models/config.ts";
 import type { ModelSpec } from "../../models/spec.ts";
-import { blockShapes, readTensors, resolveTensor, type TensorShapes } from "../../models/tensors.ts";
+import { readTensors, resolveTensor, type TensorShapes } from "../../checkpoints/read_tensors.ts";
+import { blockShapes } from "../../models/tensors.ts";
 
 /** An opened model. */
 export interface Weights {
