@@ -15,7 +15,7 @@ import { parseWhole, withOutputOptions } from "../cli/options.ts";
 import { projectFolder, workingFolder } from "../cli/places.ts";
 import { renderTable, wrapText } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
-import { loadRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { median, openGemmRate } from "./compress/gemm_rate.ts";
 import { officialBillm, scaleTo } from "./compress/official.ts";

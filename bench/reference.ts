@@ -12,7 +12,8 @@ import { cacheOption, collect, runsOption, withOutputOptions } from "../cli/opti
 import { cacheFolder, projectFolder, runsFolder, workingFolder } from "../cli/places.ts";
 import { renderTable } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
-import { type LoadedRecipe, loadRecipe } from "../recipes/recipe.ts";
+import { type LoadedRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
 import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";

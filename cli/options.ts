@@ -2,10 +2,11 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
-import { type LoadedRecipe, loadRecipe } from "../recipes/recipe.ts";
+import { type LoadedRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { type Recipe, Stages } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
-import { pipeline } from "../stages/mod.ts";
+import { pipeline } from "../pipeline/mod.ts";
 import { parseBytes } from "../report/numbers.ts";
 import { debugging } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";

@@ -5,7 +5,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RecipeError } from "./diagnostics.ts";
 import { recipeJsonSchema } from "./json_schema.ts";
-import { loadRecipe, renderRecipe } from "./recipe.ts";
+import { renderRecipe } from "./recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 
 const configs = fileURLToPath(new URL("../configs/", import.meta.url));
 

@@ -44,6 +44,9 @@ const Params = z.strictObject({
 });
 type Params = z.infer<typeof Params>;
 
+/** Settings of the stage. */
+export type CalibrateParams = Params;
+
 const NAME = "calibrate";
 const WINDOWS = from(`${NAME}.windows`, "windows");
 const path = (key: keyof Params) => `stages.${NAME}.${key}`;

@@ -34,6 +34,9 @@ const Params = z.strictObject({
 });
 type Params = z.infer<typeof Params>;
 
+/** Settings of the stage. */
+export type CoarseSearchParams = Params;
+
 const NAME = "coarse-search";
 const KEEP = from(NAME, "keep");
 const path = (key: keyof Params) => `stages.${NAME}.${key}`;

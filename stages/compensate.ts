@@ -16,6 +16,9 @@ const Params = z.strictObject({
 });
 type Params = z.infer<typeof Params>;
 
+/** Settings of the stage. */
+export type CompensateParams = Params;
+
 const NAME = "compensate";
 
 /** The stage; see the file's head. */

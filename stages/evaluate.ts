@@ -41,6 +41,9 @@ const Params = z.strictObject({
 });
 type Params = z.infer<typeof Params>;
 
+/** Settings of the stage. */
+export type EvaluateParams = Params;
+
 const NAME = "evaluate";
 const EVALUATIONS = `stages.${NAME}.perplexity`;
 

@@ -30,6 +30,9 @@ const Params = z.strictObject({
 });
 type Params = z.infer<typeof Params>;
 
+/** Settings of the stage. */
+export type FineSearchParams = Params;
+
 const NAME = "fine-search";
 const path = (key: keyof Params) => `stages.${NAME}.${key}`;
 

@@ -22,6 +22,9 @@ const Params = z.strictObject({
 });
 type Params = z.infer<typeof Params>;
 
+/** Settings of the stage. */
+export type PackParams = Params;
+
 const NAME = "pack";
 const path = (key: string) => `stages.${NAME}.${key}`;
 

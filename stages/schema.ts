@@ -1,8 +1,15 @@
 /** What recipes may say: the model, the stages there are, and what a run must meet. The stages have their own parameters. */
 import * as z from "zod";
 import type { Recipe as AnyRecipe, RecipeLanguage } from "../recipes/language.ts";
+import type { SpboParams } from "../layers/methods/spbo.ts";
+import type { CalibrateParams } from "./calibrate.ts";
+import type { CoarseSearchParams } from "./coarse_search.ts";
+import type { CompensateParams } from "./compensate.ts";
+import type { EvaluateParams } from "./evaluate.ts";
+import type { FineSearchParams } from "./fine_search.ts";
 import { groupRule } from "./group_rule.ts";
 import { stages } from "./mod.ts";
+import type { PackParams } from "./pack.ts";
 import { rolesRule } from "./roles.ts";
 
 const path = () => z.string().min(1).meta({ path: true });
@@ -27,7 +34,7 @@ export const Model = z.union([
 ]).describe("Where the original weights come from");
 
 /** Settings of the stages that a recipe names. */
-export const Stages: z.ZodObject<Record<string, z.ZodOptional<z.ZodType>>> = z.strictObject(
+export const Stages: z.ZodObject<Record<string, z.ZodOptional<z.ZodType>>> & z.ZodType<StageSettings> = z.strictObject(
   Object.fromEntries(stages.map(({ name, params, summary }) => [name, params.optional().describe(summary)])),
 );
 
@@ -49,8 +56,19 @@ export const RecipeSchema = z.strictObject({
   ).optional().describe("Perplexities a run must meet, by evaluation name"),
 });
 
-/** A complete recipe: every default of the stages that it names filled in. */
-export type Recipe = AnyRecipe & { readonly model: z.infer<typeof Model> };
+/** Settings of the stages that a recipe names, every default filled in. */
+export type StageSettings = AnyRecipe["stages"] & {
+  readonly calibrate?: CalibrateParams;
+  readonly "coarse-search"?: CoarseSearchParams;
+  readonly "fine-search"?: FineSearchParams;
+  readonly spbo?: SpboParams;
+  readonly compensate?: CompensateParams;
+  readonly pack?: PackParams;
+  readonly evaluate?: EvaluateParams;
+};
+
+/** A complete recipe. */
+export type Recipe = AnyRecipe & { readonly model: z.infer<typeof Model>; readonly stages: StageSettings };
 
 /** Schema and rules of recipes. */
 export const language: RecipeLanguage<Recipe> = {

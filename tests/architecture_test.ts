@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix, resolve } from "node:path";
-import { loadRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { project, tasks } from "./command_line_test_support.ts";
 
 /** What each folder may import besides itself; a file name stands for that file only. */

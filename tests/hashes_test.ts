@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { hashContent } from "../files/hash_content.ts";
-import { loadRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { openCache } from "../runner/cache/cache.ts";
 import { makePlan, type PlanOptions } from "../runner/plan.ts";
 import { executeRun } from "../runner/run.ts";
 import type { Step } from "../runner/stage.ts";
-import { pipeline } from "../stages/mod.ts";
+import { pipeline } from "../pipeline/mod.ts";
 import { temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models, writeRecipe } from "./small_models_test_support.ts";
 

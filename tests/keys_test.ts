@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { startFakeHub } from "../hub/fake_hub_test_support.ts";
 import type { Provider } from "../models/mod.ts";
 import { makePlan, openCache } from "../runner/mod.ts";
-import { loadRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { Stages } from "../stages/schema.ts";
 import { stages } from "../stages/mod.ts";
 import { type Machine, openSubject } from "../pipeline/subject.ts";

@@ -6,9 +6,9 @@ import { openPacked } from "../checkpoints/packed/open.ts";
 import { layerOf } from "../checkpoints/packed/planes.ts";
 import type { Metrics } from "../report/mod.ts";
 import { type ArtifactCache, executeRun, makePlan, openCache } from "../runner/mod.ts";
-import { loadRecipe } from "../recipes/recipe.ts";
+import { loadRecipe } from "../pipeline/mod.ts";
 import { Stages } from "../stages/schema.ts";
-import { pipeline } from "../stages/mod.ts";
+import { pipeline } from "../pipeline/mod.ts";
 import { metricsOf, temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models, smallRecipe } from "./small_models_test_support.ts";
 

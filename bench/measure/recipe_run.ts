@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { Metrics } from "../../report/mod.ts";
 import { executeRun, makePlan, openCache, type RunEvent, type RunResult, type Subject } from "../../runner/mod.ts";
 import type { LoadedRecipe } from "../../recipes/recipe.ts";
-import { pipeline } from "../../stages/mod.ts";
+import { pipeline } from "../../pipeline/mod.ts";
 
 /** How a recipe is run. */
 export interface RecipeRunOptions {

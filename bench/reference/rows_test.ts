@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { loadRecipe } from "../../recipes/recipe.ts";
+import { loadRecipe } from "../../pipeline/mod.ts";
 import { differencesFrom, modelOf, parseRecord } from "./rows.ts";
 
 const configs = fileURLToPath(new URL("../../configs/reference/", import.meta.url));
