@@ -1,16 +1,22 @@
 /** The column blocks of a layer: from target to codes and scales, and the feedback of their errors. */
 import {
+  alternate,
   type BlockShape,
-  type Device,
-  type DeviceBuffer,
-  type ElementType,
-  type Matrix,
-  matrix,
-  part,
-} from "../kernels/device.ts";
-import { scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
+  columnwise,
+  decode,
+  prune,
+  resign,
+  scalesPerBlock,
+  searchSalient,
+  searchSegments,
+  solveJoint,
+  startScales,
+} from "../kernels/binary/ops.ts";
+import { type Device, type DeviceBuffer, type ElementType, type Matrix, matrix, part } from "../kernels/device.ts";
 import type { LayerJob, LayerStages, MaskJob } from "./layer.ts";
 import type { OpenLayer, Scope } from "./open.ts";
+import { copy, gemm, roundHalf, subtract, unpack } from "../kernels/matrix/ops.ts";
+import { importance, rank } from "../kernels/scores/ops.ts";
 
 /** A layer and where its result goes. */
 export interface BlockLoop {
@@ -60,29 +66,34 @@ export function quantizeBlocks(device: Device, scope: Scope, loop: BlockLoop): v
   for (let b = 0, col = 0; col < cols; b++, col += group) {
     const block = make(col);
     device.section("compensate");
-    device.copy(block.w, block.source);
-    device.copy(block.target, block.source);
+    device.run(copy, block.w, block.source);
+    device.run(copy, block.target, block.source);
     const before = part(feedback, { rows: col });
-    if (layer.packed) device.unpack(block.gram, layer.packed, { size: cols, row: col, col });
+    if (layer.packed) device.run(unpack, block.gram, layer.packed, { size: cols, row: col, col });
     if (layer.factor && feedsBack && col > 0) {
       const panel = part(layer.factor.panels[b], { rows: col });
-      device.gemm(block.product, before, panel, { transposeA: true });
-      device.gemm(block.target, block.product, layer.factor.inverses[b], { beta: 1 });
+      device.run(gemm, block.product, before, panel, { transposeA: true });
+      device.run(gemm, block.target, block.product, layer.factor.inverses[b], { beta: 1 });
     }
     device.section("fine-search");
-    if (ranks) device.copy(block.rank, part(ranks, { col, cols: block.w.cols }));
+    if (ranks) device.run(copy, block.rank, part(ranks, { col, cols: block.w.cols }));
     else {
       scoreBlock(device, block.score, block.target, { job, layer, col });
-      device.rank(block.rank, block.score, { of: job.of, type: stages["fine-search"].type });
+      device.run(rank, block.rank, block.score, { of: job.of, type: stages["fine-search"].type });
     }
     device.section("spbo");
     binarizeBlock(device, loop, block);
     device.section("compensate");
     if (mode === "columnwise" && layer.factor) {
       const factor = layer.factor.inverses[b];
-      device.columnwise(block.codes, block.scratch, { ...loop.shape, w: block.target, factor, scales: block.scales });
+      device.run(columnwise, block.codes, block.scratch, {
+        ...loop.shape,
+        w: block.target,
+        factor,
+        scales: block.scales,
+      });
     }
-    device.decode(block.decoded, { ...loop.shape, codes: block.codes, scales: block.scales });
+    device.run(decode, block.decoded, { ...loop.shape, codes: block.codes, scales: block.scales });
     if (layer.factor && feedsBack && col + group < cols) {
       feedBack(device, part(feedback, { row: col, rows: block.w.cols }), block, {
         mode,
@@ -90,9 +101,9 @@ export function quantizeBlocks(device: Device, scope: Scope, loop: BlockLoop): v
         inverseU: part(layer.inverseU, { col, cols: block.w.cols }),
       });
     }
-    device.subtract(block.source, block.w, block.decoded);
-    device.copy(part(codes, { col, cols: block.w.cols }), block.codes);
-    device.copy(part(scales, { col: b * perBlock, cols: perBlock }), block.scales);
+    device.run(subtract, block.source, block.w, block.decoded);
+    device.run(copy, part(codes, { col, cols: block.w.cols }), block.codes);
+    device.run(copy, part(scales, { col: b * perBlock, cols: perBlock }), block.scales);
   }
   device.release(feedback.buffer);
 }
@@ -136,7 +147,7 @@ export function scoreBlock(
 ): void {
   const { metric, seed } = job.stages["fine-search"];
   const cut = (m: Matrix | undefined) => m && part(m, { col, cols: w.cols });
-  device.importance(out, w, {
+  device.run(importance, out, w, {
     metric,
     diagonalU: cut(layer.diagonalU),
     inverseDiagonal: cut(layer.inverseDiagonal),
@@ -155,7 +166,9 @@ function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
   const { target: w, rank, salient, codes, scales, gram } = block;
   const seen = { rank, pruned: spbo.split_on === "kept" ? pruned : 0 };
   const diagonalU = part(layer.diagonalU, { col: block.col, cols: w.cols });
-  if (block.order.buffer !== block.score.buffer) device.importance(block.order, w, { metric: "hessian", diagonalU });
+  if (block.order.buffer !== block.score.buffer) {
+    device.run(importance, block.order, w, { metric: "hessian", diagonalU });
+  }
   const columnWeight = part(layer.columnWeight, { col: block.col, cols: w.cols });
   const targets = typeof spbo.search_target === "string"
     ? { salient: spbo.search_target, segments: spbo.search_target }
@@ -166,7 +179,7 @@ function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
     columnWeight: target === "weighted" ? columnWeight : undefined,
   });
   if (shape.salient) {
-    device.searchSalient(salient, {
+    device.run(searchSalient, salient, {
       ...seen,
       ...judged(targets.salient),
       score: block.order,
@@ -174,7 +187,7 @@ function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
       coarse,
     });
   }
-  device.searchSegments(codes, {
+  device.run(searchSegments, codes, {
     ...seen,
     ...judged(targets.segments),
     w,
@@ -184,26 +197,27 @@ function binarizeBlock(device: Device, loop: BlockLoop, block: Block): void {
     candidates: spbo.candidates,
     coarse,
   });
-  if (spbo.solver === "none") device.startScales(codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
-  else device.startScales(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
+  if (spbo.solver === "none") {
+    device.run(startScales, codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
+  } else device.run(startScales, codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
   const rounds = { ...shape, rank, pruned, w, gram, codes, iterations: spbo.iterations };
-  if (spbo.solver === "alternate") device.alternate(scales, { ...rounds, schedule: spbo.schedule });
-  device.prune(codes, { rank, pruned });
-  const solveJoint = () => {
-    device.gemm(block.product, w, gram);
-    device.solveJoint(scales, { ...shape, target: block.product, gram, codes });
+  if (spbo.solver === "alternate") device.run(alternate, scales, { ...rounds, schedule: spbo.schedule });
+  device.run(prune, codes, { rank, pruned });
+  const solve = () => {
+    device.run(gemm, block.product, w, gram);
+    device.run(solveJoint, scales, { ...shape, target: block.product, gram, codes });
   };
-  if (spbo.solver === "joint") solveJoint();
+  if (spbo.solver === "joint") solve();
   for (let sweep = 0; sweep < spbo.resign; sweep++) {
-    device.decode(block.decoded, { ...shape, codes, scales });
-    device.subtract(block.scratch, w, block.decoded);
-    device.gemm(block.product, block.scratch, gram);
-    device.resign(codes, { ...shape, residual: block.product, gram, scales });
-    if (spbo.solver === "joint") solveJoint();
-    else device.alternate(scales, { ...rounds, schedule: "oneshot" });
+    device.run(decode, block.decoded, { ...shape, codes, scales });
+    device.run(subtract, block.scratch, w, block.decoded);
+    device.run(gemm, block.product, block.scratch, gram);
+    device.run(resign, codes, { ...shape, residual: block.product, gram, scales });
+    if (spbo.solver === "joint") solve();
+    else device.run(alternate, scales, { ...rounds, schedule: "oneshot" });
   }
   // Before the errors are formed, so that compensation sees what will be stored.
-  if (pack.scales === "f16") device.roundHalf(scales);
+  if (pack.scales === "f16") device.run(roundHalf, scales);
 }
 
 /** Gᵀ of one block, from its weights, target and decoded values. */
@@ -217,10 +231,10 @@ function feedBack(
     readonly inverseU: Matrix;
   },
 ): void {
-  if (mode === "exact") return device.subtract(out, block.w, block.decoded, { transposed: true });
-  if (mode === "diagonal") device.subtract(block.scratch, block.target, block.decoded, { scale: inverseU });
-  device.subtract(out, block.w, block.target, { transposed: true });
-  device.gemm(out, inverse, block.scratch, { transposeA: true, transposeB: true, beta: 1 });
+  if (mode === "exact") return device.run(subtract, out, block.w, block.decoded, { transposed: true });
+  if (mode === "diagonal") device.run(subtract, block.scratch, block.target, block.decoded, { scale: inverseU });
+  device.run(subtract, out, block.w, block.target, { transposed: true });
+  device.run(gemm, out, inverse, block.scratch, { transposeA: true, transposeB: true, beta: 1 });
 }
 
 function identity(size: number): Float32Array {

@@ -1,8 +1,7 @@
 /** Layers on a device that is one for the whole machine, such as a GPU: one after another, in one stream of commands. */
 import { type EncodedLayer, storedParts } from "../checkpoints/packed/layer.ts";
 import type { Device } from "../kernels/device.ts";
-import type { MaskCode, PackableLayer, Planes } from "../kernels/packing/pack.ts";
-import { decodeOn, packOn } from "../kernels/packing/plane_device.ts";
+import { decodeOn, type MaskCode, type PackableLayer, packOn, type Planes } from "../kernels/packing/ops.ts";
 import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, quantizeLayer, searchMasks } from "./layer.ts";
 import type { BatchOptions, LayerPool } from "./pool.ts";
 

@@ -4,12 +4,12 @@
  * Not where layers come from (`calibrate.ts`) or go to (`pack.ts`), and not the choice of cores (`layer_pool.ts`).
  */
 import { type Device, matrix, part } from "../kernels/device.ts";
-import { addEnergy } from "../kernels/matrix/error.ts";
-import { type QuantizedLayer, scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
-import { triangleLength } from "../kernels/matrix/triangle.ts";
+import { addEnergy, copy, triangleLength } from "../kernels/matrix/ops.ts";
+import { type QuantizedLayer, scalesPerBlock } from "../kernels/binary/ops.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { quantizeBlocks, scoreBlock } from "./blocks.ts";
 import { openLayer, Scope } from "./open.ts";
+import { rank } from "../kernels/scores/ops.ts";
 
 /** The recipe's stages that a layer's result depends on. */
 export type LayerStages = Pick<Recipe["stages"], "fine-search" | "spbo" | "compensate" | "pack">;
@@ -73,7 +73,7 @@ export interface MaskResult {
  * ```ts
  * import assert from "node:assert/strict";
  * import { openCpuDevice } from "../kernels/cpu.ts";
- * import { decodeLayer } from "../kernels/binary/decode.ts";
+ * import { decodeLayer } from "../kernels/binary/ops.ts";
  * import { Stages } from "../stages/schema.ts";
  * import { quantizeLayer } from "./layer.ts";
  *
@@ -143,11 +143,13 @@ export async function searchMasks(device: Device, job: MaskJob): Promise<MaskRes
     const blockRanks = scope.buffer("u8", rows * first);
     for (let col = 0; col < cols; col += group) {
       const width = Math.min(group, cols - col);
-      const w = matrix(block, rows, width), score = matrix(scores, rows, width), rank = matrix(blockRanks, rows, width);
-      device.copy(w, part(layer.weight, { col, cols: width }));
+      const w = matrix(block, rows, width),
+        score = matrix(scores, rows, width),
+        found = matrix(blockRanks, rows, width);
+      device.run(copy, w, part(layer.weight, { col, cols: width }));
       scoreBlock(device, score, w, { job, layer, col });
-      device.rank(rank, score, { of: job.of, type: stages["fine-search"].type });
-      device.copy(part(ranks, { col, cols: width }), rank);
+      device.run(rank, found, score, { of: job.of, type: stages["fine-search"].type });
+      device.run(copy, part(ranks, { col, cols: width }), found);
     }
     const [ranksOut, [bad]] = await device.download([ranks.buffer, status.buffer]);
     if (bad > 0) throw singular(job, bad - 1);

@@ -4,8 +4,8 @@
  * Results do not depend on the number of workers, only the order in which they arrive does.
  */
 import { type EncodedLayer, restoreLayer } from "../checkpoints/packed/layer.ts";
-import { decodeLayer } from "../kernels/binary/decode.ts";
-import { type MaskCode, type PackableLayer, packCodes, type Planes } from "../kernels/packing/pack.ts";
+import { decodeLayer } from "../kernels/binary/ops.ts";
+import { type MaskCode, type PackableLayer, packCodes, type Planes } from "../kernels/packing/ops.ts";
 import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./layer.ts";
 
 /** How a pool is opened. */

@@ -3,7 +3,7 @@
  *
  * With `calibrate.inputs: original` the similarities come with the statistics; otherwise one pass of the original model makes them.
  */
-import { importance } from "../kernels/scores/importance.ts";
+import { importanceOf } from "../kernels/scores/ops.ts";
 import { blockLinears, embeddingShapes } from "../models/tensors.ts";
 import type { InputSums } from "../models/forward.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";
@@ -166,7 +166,7 @@ function outlierShare(
       }
     }
     const inputNorm = Float32Array.from(diagonal, Math.sqrt);
-    importance(out, w, { rows, cols, metric: "ria", inputNorm, rowSums, columnSums });
+    importanceOf(out, w, { rows, cols, metric: "ria", inputNorm, rowSums, columnSums });
     return out;
   });
   let sum = 0, count = 0, above = 0;

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { type Component, type EncodedLayer, encodeLayer, type LayerHeader } from "../checkpoints/packed/layer.ts";
 import { uncompressedTensors, writePackedModel } from "../checkpoints/packed/write.ts";
 import type { Tensor } from "../files/safetensors.ts";
-import type { QuantizedLayer } from "../kernels/binary/quantized_layer.ts";
+import type { QuantizedLayer } from "../kernels/binary/ops.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { ArtifactReader, OutputRef, Step } from "../runner/stage.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { encodeLayer } from "../checkpoints/packed/layer.ts";
-import { decodeLayer } from "../kernels/binary/decode.ts";
+import { decodeLayer } from "../kernels/binary/ops.ts";
 import { testedDevices } from "../kernels/device_test_support.ts";
-import { packCodes } from "../kernels/packing/pack.ts";
+import { packCodes } from "../kernels/packing/ops.ts";
 import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { openDeviceLayers } from "../layers/device_pool.ts";
 import { openLayerPool } from "../layers/pool.ts";

@@ -5,8 +5,7 @@
  * has already moved (`mask_from: updated`), spbo binarizes them, compensate feeds the error on. So one step does the three, reads the
  * parameters of all and credits each with its seconds. With `mask_from: original` the masks are made by steps of fine-search.
  */
-import { scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
-import type { QuantizedLayer } from "../kernels/binary/quantized_layer.ts";
+import { type QuantizedLayer, scalesPerBlock } from "../kernels/binary/ops.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";
 import { statistics } from "./calibrate.ts";

@@ -1,6 +1,6 @@
 /** Which weights two packed models keep. */
 import { openPacked } from "../checkpoints/packed/open.ts";
-import { KEPT } from "../kernels/binary/quantized_layer.ts";
+import { KEPT } from "../kernels/binary/ops.ts";
 
 /** Weights of two packed models, and how many of them only one keeps. */
 export interface MaskDifference {

@@ -1,8 +1,8 @@
 /** One packed layer as tensors: bit planes and scales, and the header that says how to read them. */
 import * as z from "zod";
 import { toFloat16 } from "../../files/float16.ts";
-import { MAX_LAYER_WEIGHTS, packCodes, PLANES, type Planes, unpackCodes } from "../../kernels/packing/pack.ts";
-import { type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
+import { MAX_LAYER_WEIGHTS, packCodes, PLANES, type Planes, unpackCodes } from "../../kernels/packing/ops.ts";
+import { type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/ops.ts";
 import { type Tensor, toFloat32 } from "../../files/safetensors.ts";
 
 const size = (most: number) => z.int().min(1).max(most);

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
-import { decodeLayer } from "../../kernels/binary/decode.ts";
+import { decodeLayer } from "../../kernels/binary/ops.ts";
 import { layerShapes, randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import { InputError } from "../../files/input_error.ts";
 import { openPacked } from "./open.ts";

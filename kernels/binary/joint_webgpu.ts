@@ -1,11 +1,12 @@
 /** `Device.solveJoint` on WebGPU: the normal equations of every row, then their solution. */
-import type { Device, Matrix } from "../device.ts";
+import type { Matrix } from "../device.ts";
+import type { JointOperands } from "./joint.ts";
 import solveCode from "./joint_solve.wgsl" with { type: "text" };
 import systemCode from "./joint_system.wgsl" with { type: "text" };
 import { gpuMemberLists, listElements } from "./member_lists_webgpu.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "../gpu/row_tiles.ts";
-import type { GpuContext, GpuOp } from "../gpu/context.ts";
+import type { GpuContext, GpuOp } from "../gpu/op.ts";
 import { GROUP_THREADS, readsBuffer, withTwoFloat, writesBuffer } from "../gpu/dispatch.ts";
 
 /** As `JointOptions.ridge` by default. */
@@ -22,7 +23,7 @@ const solve: GpuOp = { name: "joint solve", code: withTwoFloat(solveCode), const
 export function gpuSolveJoint(
   context: GpuContext,
   scales: Matrix,
-  { target, gram, codes, segments, salient }: Parameters<Device["solveJoint"]>[1],
+  { target, gram, codes, segments, salient }: JointOperands,
 ): void {
   const { rows, cols } = target, size = scalesPerBlock({ segments, salient }), groups = segments + 1;
   const perRow = size * (size + 1) * 2;

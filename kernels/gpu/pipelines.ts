@@ -1,5 +1,5 @@
 /** Compiled shaders by their code and constants, and what a dispatch may ask of them. */
-import { type GpuBinding, type GpuContext, type GpuOp, WINDOW_ALIGNMENT } from "./context.ts";
+import { type GpuBinding, type GpuContext, type GpuOp, WINDOW_ALIGNMENT } from "./op.ts";
 
 /** A compiled shader and how its buffers are bound. */
 export interface GpuPipeline {

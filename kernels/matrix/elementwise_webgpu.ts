@@ -11,7 +11,7 @@ import power from "./power.wgsl" with { type: "text" };
 import roundHalf from "./round_half.wgsl" with { type: "text" };
 import subtract from "./subtract.wgsl" with { type: "text" };
 import unpack from "./unpack.wgsl" with { type: "text" };
-import type { GpuContext } from "../gpu/context.ts";
+import type { GpuContext } from "../gpu/op.ts";
 import { withTwoFloat } from "../gpu/dispatch.ts";
 import { apart, bindMatrix, fitBindings, MAX_WORKGROUPS, type Tile, tiles, turned } from "../gpu/window.ts";
 

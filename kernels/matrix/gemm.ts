@@ -19,7 +19,8 @@ import {
   ValueInfoProtoSchema,
 } from "onnx-buf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { type ArrayWindow, copyWindow } from "./elementwise.ts";
+import type { ArrayWindow } from "../cpu_buffer.ts";
+import { copyWindow } from "./elementwise.ts";
 
 /** What a product does beside multiplying. */
 export interface GemmOptions {

@@ -4,7 +4,7 @@ import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
 import packVectors from "./gemm_pack_vectors.wgsl" with { type: "text" };
 import { directGemm, GEMM_DEPTH, GEMM_SHARE, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
-import { BATCH_WORK, type GpuContext } from "../gpu/context.ts";
+import { BATCH_WORK, type GpuContext } from "../gpu/op.ts";
 import { bindMatrix, fitBindings, MAX_WORKGROUPS } from "../gpu/window.ts";
 
 /** Ways to multiply: for software devices, and for GPUs. */

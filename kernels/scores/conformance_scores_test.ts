@@ -6,12 +6,21 @@ import assert from "node:assert/strict";
 import { allClose, allEqual, FLOAT, zeros } from "../conformance_test_support.ts";
 import { type Device, type Matrix, matrix } from "../device.ts";
 import { deviceCases } from "../device_test_support.ts";
-import { absoluteSums, importance, type ImportanceOptions, relativeMoments } from "./importance.ts";
+import { absoluteSumsOf, importanceOf, type ImportanceOptions, relativeMoments } from "./importance.ts";
 import { type Kind, uniform, weights } from "../binary/row_kernels_test_support.ts";
-import { orderColumns, salientErrors, searchSalient } from "../binary/salient.ts";
-import { segmentGains } from "../binary/segment_gains.ts";
-import { searchSegments, type SegmentOptions } from "../binary/segments.ts";
+import {
+  orderColumns,
+  salientErrors,
+  salientSearch,
+  searchSalient,
+  searchSegments,
+  segmentGains,
+  type SegmentOptions,
+  segmentSearch,
+} from "../binary/ops.ts";
 import { rankNM } from "./select.ts";
+import { absoluteSums, importance } from "./importance_ops.ts";
+import { rank } from "./select_op.ts";
 
 /** Runs are as long as `of` says, and columns a multiple of it. */
 const SIZES = {
@@ -33,10 +42,10 @@ interface Size {
 }
 
 deviceCases("absoluteSums() are float64's", SIZES, async (device, { rows, cols }) => {
-  const w = weights("heavy", rows, cols, 1), sums = absoluteSums(w, rows, cols);
+  const w = weights("heavy", rows, cols, 1), sums = absoluteSumsOf(w, rows, cols);
   const { mean, deviation } = relativeMoments(w, sums.rowSums, sums.columnSums);
   const row = zeros(device, 1, rows), column = zeros(device, 1, cols), moments = zeros(device, 1, 2);
-  device.absoluteSums(row, column, moments, upload(device, w, rows));
+  device.run(absoluteSums, row, column, moments, upload(device, w, rows));
   const found = await device.download([row.buffer, column.buffer, moments.buffer]);
   found[0].forEach((x, r) => assert.ok(Math.abs(x - sums.rowSums[r]) <= 2 * FLOAT * x, `row ${r}`));
   found[1].forEach((x, c) => assert.ok(Math.abs(x - sums.columnSums[c]) <= 2 * FLOAT * x, `column ${c}`));
@@ -47,7 +56,7 @@ deviceCases("absoluteSums() are float64's", SIZES, async (device, { rows, cols }
 function scoresOf(device: Device, { rows, cols }: Size) {
   const w = weights("heavy", rows, cols, 2), next = uniform(3), dw = upload(device, w, rows);
   const vector = Float32Array.from({ length: cols }, () => 0.01 + 9 * next()), dVector = upload(device, vector, 1);
-  const sums = absoluteSums(w, rows, cols), moments = relativeMoments(w, sums.rowSums, sums.columnSums);
+  const sums = absoluteSumsOf(w, rows, cols), moments = relativeMoments(w, sums.rowSums, sums.columnSums);
   const rounded = { mean: Math.fround(moments.mean), deviation: Math.fround(moments.deviation) };
   const dSums = {
     rowSums: upload(device, sums.rowSums, 1),
@@ -64,8 +73,8 @@ function scoresOf(device: Device, { rows, cols }: Size) {
     };
     const dVectors = { diagonalU: dVector, inverseDiagonal: dVector, inputNorm: dVector };
     const wanted = new Float32Array(w.length);
-    importance(wanted, w, { ...given, ...vectors, ...sums, moments: rounded, rows, cols });
-    device.importance(out, dw, { ...given, ...dVectors, ...dSums });
+    importanceOf(wanted, w, { ...given, ...vectors, ...sums, moments: rounded, rows, cols });
+    device.run(importance, out, dw, { ...given, ...dVectors, ...dSums });
     return { metric, wanted, out };
   });
 }
@@ -86,9 +95,9 @@ deviceCases("importance() is the row kernel's for every metric", SIZES, async (d
 deviceCases("importance() and rank() keep the same weights away from ties", SIZES, async (device, size) => {
   const { rows, cols, of } = size, pruned = Math.floor(of / 2), scores = scoresOf(device, size);
   const ranks = scores.map(({ out }) => {
-    const rank = matrix(device.alloc("u8", rows * cols), rows, cols);
-    device.rank(rank, out, { of, type: "semi-structured" });
-    return rank.buffer;
+    const to = matrix(device.alloc("u8", rows * cols), rows, cols);
+    device.run(rank, to, out, { of, type: "semi-structured" });
+    return to.buffer;
   });
   const found = await device.download(ranks);
   let tied = 0;
@@ -119,7 +128,7 @@ deviceCases("rank() of equal scores is equal, ties too", SIZES, async (device, {
     return types.map((type) => {
       const wanted = new Uint8Array(score.length), out = matrix(device.alloc("u8", score.length), rows, cols);
       rankNM(wanted, score, { rows, cols, of, type });
-      device.rank(out, dScore, { of, type });
+      device.run(rank, out, dScore, { of, type });
       return { what: `${type} of ${kind}`, wanted, out };
     });
   });
@@ -148,8 +157,8 @@ deviceCases("searchSalient() marks the same columns away from ties", SIZES, asyn
   const { rows, cols } = size, { host, there } = seenBlock(device, size), { pruned, rank, columnWeight } = host;
   const score = weights("heavy", rows, cols, 8), most = 49, seen = { values: host.w, columnWeight, rank, pruned };
   const wanted = new Uint8Array(cols), out = matrix(device.alloc("u8", cols), 1, cols);
-  searchSalient(wanted, { ...seen, score, rows, cols, most });
-  device.searchSalient(out, { ...there, values: there.w, score: upload(device, score, rows), pruned, most });
+  salientSearch(wanted, { ...seen, score, rows, cols, most });
+  device.run(searchSalient, out, { ...there, values: there.w, score: upload(device, score, rows), pruned, most });
   const [found] = await device.download([out.buffer]);
   if (found.every((mark, c) => mark === wanted[c])) return;
   // A tie: as many leading columns with the same error but for float64's rounding.
@@ -166,8 +175,8 @@ deviceCases("searchSegments() cuts at the same places away from ties", SIZES, as
     const cuts = { splitPoints: 2, search, candidates: 40 } as const;
     const options = { ...host, ...cuts, salient: host.marks, rows, cols };
     const wanted = new Uint8Array(rows * cols), out = matrix(device.alloc("u8", rows * cols), rows, cols);
-    searchSegments(wanted, options);
-    device.searchSegments(out, { ...there, ...cuts, salient: there.marks, pruned: host.pruned });
+    segmentSearch(wanted, options);
+    device.run(searchSegments, out, { ...there, ...cuts, salient: there.marks, pruned: host.pruned });
     const [found] = await device.download([out.buffer]);
     if (found.every((code, at) => code === wanted[at])) continue;
     const [a, b] = [gainOf(options, found), gainOf(options, wanted)];
