@@ -180,7 +180,7 @@ testWithGram("alternate() gives the row kernel's scales", async (device, shape, 
   }
 });
 
-testWithGram("jointSolution() gives the row kernel's scales", async (device, shape, gram) => {
+testWithGram("solveJoint() gives the row kernel's scales", async (device, shape, gram) => {
   const { rows, cols } = shape, { w, rank, codes, scales } = blockOf(shape), target = multiply(w, gram, cols);
   pruneCodes(codes, rank, PRUNED);
   const out = upload(device, "f32", scales, rows);

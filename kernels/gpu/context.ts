@@ -194,7 +194,7 @@ export class WebGpuContext implements GpuContext {
     if (x === 0 || y === 0 || z === 0) return;
     // Nothing comes of it any more; the download says why.
     if (this.#failures.lost) return;
-    const { layout, pipeline } = this.#pipelines.get(op, bindings);
+    const { layout, pipeline } = this.#pipelines.get(op, bindings, params);
     const bytes = Math.max(16, Math.ceil(params.length / 4) * 16);
     if (this.#paramsEnd + bytes > PARAMS_BYTES) this.flush();
     this.#failures.ran(op.name);
