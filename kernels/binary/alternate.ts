@@ -7,7 +7,6 @@
  * weights of a step are all in, the running forms are that step's. So all steps together cost one pass over the pairs
  * of a group, without cancellation.
  */
-
 import type { Matrix } from "../device.ts";
 import {
   type BlockShape,

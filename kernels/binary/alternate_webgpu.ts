@@ -1,4 +1,4 @@
-/** `Device.alternate` on WebGPU: the forms of every group and level, then the rounds over them. */
+/** `alternate` on WebGPU: the forms of every group and level, then the rounds over them. */
 import formsCode from "./alternate_forms.wgsl" with { type: "text" };
 import roundsCode from "./alternate_rounds.wgsl" with { type: "text" };
 import type { Matrix } from "../device.ts";

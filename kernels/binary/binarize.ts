@@ -2,7 +2,6 @@
  * First signs and scales of each row and group of a column block: mean, mean deviation, and its residual for salient
  * columns; and pruning them.
  */
-
 import type { Matrix } from "../device.ts";
 import {
   type BlockShape,

@@ -1,4 +1,4 @@
-/** `startScales` and `pruneCodes` on WebGPU. */
+/** `startScales` and `prune` on WebGPU. */
 import type { Matrix } from "../device.ts";
 import type { StartOperands } from "./binarize.ts";
 import type { SeenOptions } from "./quantized_layer.ts";
@@ -10,7 +10,7 @@ import { grid, rowWindows, withTwoFloat } from "../gpu/dispatch.ts";
 const START_SCALES = { name: "start_scales", code: withTwoFloat(startScalesCode) };
 const PRUNE = { name: "prune", code: pruneCode };
 
-/** See `Device.startScales`. */
+/** See `startScales`. */
 export function gpuStartScales(
   context: GpuContext,
   codes: Matrix<"u8">,
@@ -29,7 +29,7 @@ export function gpuStartScales(
   }
 }
 
-/** See `Device.prune`. */
+/** See `prune`. */
 export function gpuPrune(context: GpuContext, codes: Matrix<"u8">, options: SeenOptions): void {
   const { rank, pruned } = options, { cols } = codes;
   for (const { rows, written, read } of rowWindows(context, { written: [codes], read: [rank] })) {

@@ -2,7 +2,6 @@
  * GPTQ's order inside one column block: each column is rounded to its levels after the errors of the columns before it
  * were fed forward.
  */
-
 import { fillLevels } from "./decode.ts";
 import type { Matrix } from "../device.ts";
 import { type BlockShape, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";

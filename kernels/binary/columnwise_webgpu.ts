@@ -1,4 +1,4 @@
-/** `Device.columnwise` on WebGPU. */
+/** `columnwise` on WebGPU. */
 import columnwiseCode from "./columnwise.wgsl" with { type: "text" };
 import type { Matrix } from "../device.ts";
 import type { ColumnwiseOperands } from "./columnwise.ts";

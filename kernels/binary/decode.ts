@@ -1,5 +1,4 @@
 /** From codes and scales back to weights. */
-
 import type { Matrix } from "../device.ts";
 import { type BlockShape, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 

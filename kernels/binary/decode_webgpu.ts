@@ -8,7 +8,7 @@ import { grid, rowWindows, withTwoFloat } from "../gpu/dispatch.ts";
 
 const DECODE = { name: "decode", code: withTwoFloat(decodeCode) };
 
-/** See `Device.decode`. */
+/** See `decode`. */
 export function gpuDecode(context: GpuContext, out: Matrix, options: DecodeOperands): void {
   const { codes, scales, salient } = options, { cols } = out, { groupSize = cols } = options;
   const perBlock = scalesPerBlock(options), perRow = Math.ceil(cols / groupSize) * perBlock;

@@ -2,7 +2,6 @@
  * All groups' means and scales of a row at once: the exact minimiser of the S-weighted error for fixed masks and
  * signs.
  */
-
 import type { Matrix } from "../device.ts";
 import { type BlockShape, GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 

@@ -1,4 +1,4 @@
-/** `Device.solveJoint` on WebGPU: the normal equations of every row, then their solution. */
+/** `solveJoint` on WebGPU: the normal equations of every row, then their solution. */
 import type { Matrix } from "../device.ts";
 import type { JointOperands } from "./joint.ts";
 import solveCode from "./joint_solve.wgsl" with { type: "text" };
@@ -16,7 +16,7 @@ const system: GpuOp = { name: "joint system", code: withTwoFloat(systemCode), co
 const solve: GpuOp = { name: "joint solve", code: withTwoFloat(solveCode), constants: { THREADS: GROUP_THREADS } };
 
 /**
- * See `solveJoint`. Sums and the factor are kept as pairs of floats (48 bits), as the ridge of 1e-6 leaves float32 none.
+ * See `jointSolution`. Sums and the factor are kept as pairs of floats (48 bits), as the ridge of 1e-6 leaves float32 none.
  *
  * @param scales rows × scales of a row, overwritten
  */

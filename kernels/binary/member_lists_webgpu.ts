@@ -7,7 +7,7 @@ import { GROUP_THREADS, writesBuffer } from "../gpu/dispatch.ts";
 
 const op: GpuOp = { name: "member lists", code: listsCode, constants: { THREADS: GROUP_THREADS } };
 
-/** Rounds of one thread's loops, as in `row_tiles_webgpu.ts`. */
+/** Rounds of one thread's loops, as in `gpu/row_tiles.ts`. */
 const MOST_ROUNDS = 60_000;
 
 /** Elements that the lists of one row take. */

@@ -23,6 +23,5 @@ export {
   SIGN,
 } from "./quantized_layer.ts";
 export { resignSweep } from "./resign.ts";
-export { orderColumns, salientErrors, salientSearch } from "./salient.ts";
-export { segmentGains, type SegmentOptions } from "./segment_gains.ts";
+export { salientSearch } from "./salient.ts";
 export { segmentSearch } from "./segments.ts";

@@ -3,7 +3,6 @@
  *
  * Not a file format (`checkpoints/packed.ts`) and not a weight matrix (`decodeLayer` makes one).
  */
-
 import type { Matrix } from "../device.ts";
 import type { PruningType } from "../scores/ops.ts";
 

@@ -2,7 +2,6 @@
  * Coordinate descent over the signs: each kept weight in turn takes the level of its group that lowers its row's error
  * most.
  */
-
 import { fillLevels } from "./decode.ts";
 import type { Matrix } from "../device.ts";
 import { type BlockShape, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";

@@ -1,4 +1,4 @@
-/** `Device.resign` on WebGPU. */
+/** `resign` on WebGPU. */
 import type { Matrix } from "../device.ts";
 import type { ResignOperands } from "./resign.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";

@@ -26,7 +26,7 @@ const SALIENT_CHOOSE = { name: "salient_choose", code: withTwoFloat(chooseCode) 
 /** What one dispatch may take: elements that it writes, and values that it reads, which a watchdog limits. */
 const MOST_WRITTEN = 2 ** 23, MOST_READ = 2 ** 30;
 
-/** See `Device.searchSalient`. */
+/** See `searchSalient`. */
 export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, options: SalientOperands): void {
   const { score, most, coarse = false } = options, { cols } = score, limit = Math.max(0, Math.min(most, cols - 1));
   const sums = context.scratch("f32", 2 * cols);

@@ -1,9 +1,8 @@
 /** How much of the squared error each possible segment takes away: the sums behind `searchSegments`. */
-
 import type { Matrix } from "../device.ts";
 import type { SeenOptions } from "./quantized_layer.ts";
 
-/** Input of `searchSegments`. */
+/** Input of `segmentSearch`. */
 export interface SegmentOptions {
   /** rows × cols: |w| is cut. */
   readonly w: Float32Array;

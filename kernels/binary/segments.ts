@@ -2,7 +2,6 @@
  * The search for the segments of |w|: where to cut the non-salient weights of a column block, so that each row
  * binarizes well within each segment.
  */
-
 import { GROUP_SHIFT } from "./quantized_layer.ts";
 import { orderStatistics } from "../scores/ops.ts";
 import { segmentGains, type SegmentOptions } from "./segment_gains.ts";

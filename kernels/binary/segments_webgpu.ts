@@ -43,7 +43,7 @@ const BEST_WORDS = 4;
 /** Scratch that is written before it is read. */
 const UNSET = { zeroed: false };
 
-/** See `Device.searchSegments`. */
+/** See `searchSegments`. */
 export function gpuSearchSegments(context: GpuContext, codes: Matrix<"u8">, options: SegmentOperands): void {
   const { w, salient, splitPoints } = options, { cols } = w;
   const cuts = context.scratch("f32", Math.max(splitPoints, 1), UNSET);

@@ -11,7 +11,7 @@ const MOST = 128;
 const SHADERS: string[] = [];
 
 /**
- * h := R, upper, with h = R·Rᵀ, and `inverse` := R⁻¹, in float32; see `Device.cholesky`.
+ * h := R, upper, with h = R·Rᵀ, and `inverse` := R⁻¹, in float32; see `cholesky`.
  *
  * @throws {RangeError} when h is larger than 128 × 128
  */

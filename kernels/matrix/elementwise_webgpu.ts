@@ -1,4 +1,4 @@
-/** Small operations on windows of matrices, on the WebGPU device; contracts are those of `Device`. */
+/** Small operations on windows of matrices, on the WebGPU device; contracts are those of `elementwise_ops.ts`. */
 import addSums from "./add_sums.wgsl" with { type: "text" };
 import clearColumns from "./clear_columns.wgsl" with { type: "text" };
 import columnSquares from "./column_squares.wgsl" with { type: "text" };
@@ -142,7 +142,7 @@ export function gpuRoundHalf(context: GpuContext, x: Matrix): void {
   }
 }
 
-/** out := a part of the symmetric matrix of a packed triangle, see `Device.unpack`. */
+/** out := a part of the symmetric matrix of a packed triangle, see `unpack`. */
 export function gpuUnpack(
   context: GpuContext,
   out: Matrix,
@@ -177,7 +177,7 @@ export function gpuUnpack(
   }
 }
 
-/** diagonal (1 × size) := diag H, and added (1 × size) := what damping adds to it, see `Device.damp`. */
+/** diagonal (1 × size) := diag H, and added (1 × size) := what damping adds to it, see `damp`. */
 export function gpuDamp(
   context: GpuContext,
   diagonalOut: Matrix,

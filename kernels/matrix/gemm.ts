@@ -1,7 +1,7 @@
 /**
  * Matrix products in float32 on the CPU, through onnxruntime's Gemm.
  *
- * Not the device's operation (`cpu.ts` enqueues these) and not for other precisions.
+ * Not the operations (`gemm_ops.ts`) and not for other precisions.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import {

@@ -17,7 +17,7 @@ const ROWS = 32;
 const MOST_COLUMNS = 2 ** 17;
 
 /**
- * See `Device.packedMatVec`.
+ * See `packedMatVec`.
  *
  * @throws {RangeError} when a chunk of the layer's words, its scales or its inputs are beyond one binding
  */

@@ -46,7 +46,7 @@ const PACK_SEGMENTS = { name: "pack_segments", code: withSections(packSegments) 
 const PACK_PATTERNS = { name: "pack_patterns", code: withSections(packPatterns) };
 
 /**
- * See `Device.packPlanes`.
+ * See `packPlanes`.
  *
  * @throws {RangeError} for a shape that no layer has, or planes beyond one binding
  */

@@ -38,7 +38,7 @@ const UNPACK_SEGMENTS = { name: "unpack_segments", code: withPlanes(unpackSegmen
 const MASK_KINDS = { none: 0, structured: 1, unstructured: 2, "semi-structured": 2 } as const;
 
 /**
- * See `Device.unpackPlanes`.
+ * See `unpackPlanes`.
  *
  * @throws {RangeError} for a shape that no layer has, or planes beyond one binding
  */

@@ -58,7 +58,7 @@ export function gpuColumnSums(
   }
 }
 
-/** See `Device.absoluteSums`. */
+/** See `absoluteSums`. */
 export function gpuAbsoluteSums(
   context: GpuContext,
   rowSums: Matrix,
@@ -100,7 +100,7 @@ export function gpuAbsoluteSums(
 }
 
 /**
- * See `Device.importance`.
+ * See `importance`.
  *
  * @throws {TypeError} when the metric needs a vector that was not given
  */

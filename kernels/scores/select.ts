@@ -1,5 +1,4 @@
 /** From scores to keep masks: the rank of each weight among those it competes with. */
-
 import { orderStatistics } from "./order_statistics.ts";
 
 /** How the pruned weights are placed. Only `semi-structured` promises N of every M consecutive inputs. */

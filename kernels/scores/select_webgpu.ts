@@ -20,7 +20,7 @@ const RANK_PLACES = { name: "rank_places", code: withOrderKeys(rankPlacesCode) }
 const TILE = 256;
 
 /**
- * See `Device.rank`.
+ * See `rank`.
  *
  * @throws {RangeError} when `of` is not 1..256, or does not divide the columns for `semi-structured`
  */
