@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FAKE_TOKEN, startFakeHub } from "../hub/fake_hub_test_support.ts";
-import { decodeLayer } from "../kernels/binary/decode.ts";
+import { decodeLayer } from "../kernels/binary/ops.ts";
 import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { InputError } from "../files/input_error.ts";

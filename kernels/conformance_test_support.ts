@@ -6,6 +6,38 @@ import { normal } from "./binary/row_kernels_test_support.ts";
 /** Half a unit in the last place of float32, relative. */
 export const FLOAT = 2 ** -24;
 
+/** Shapes for what works element by element. */
+export const ELEMENT_SIZES = {
+  "1×1": { rows: 1, cols: 1 },
+  "primes, 7×5": { rows: 7, cols: 5 },
+  "primes, 53×127": { rows: 53, cols: 127 },
+  "workgroup + 1, 65×257": { rows: 65, cols: 257 },
+  "576 wide": { rows: 5, cols: 576 },
+  "1536 wide": { rows: 3, cols: 1536, slow: true },
+  "4096 wide": { rows: 2, cols: 4096 },
+  "larger than a window, 70×4096": { rows: 70, cols: 4096, slow: true },
+};
+
+/** Shapes of column blocks: runs are as long as `of` says, and columns a multiple of it. */
+export const RUN_SIZES = {
+  "1×1": { rows: 1, cols: 1, of: 1 },
+  "primes, 13×53 of 53": { rows: 13, cols: 53, of: 53 },
+  "primes, 61×35 of 7": { rows: 61, cols: 35, of: 7 },
+  "workgroup + 1, 65×129 of 3": { rows: 65, cols: 129, of: 3 },
+  "short last block, 29×44 of 4": { rows: 29, cols: 44, of: 4 },
+  "576 wide": { rows: 7, cols: 576, of: 8 },
+  "1536 wide": { rows: 3, cols: 1536, of: 8, slow: true },
+  "4096 wide": { rows: 2, cols: 4096, of: 32 },
+  "larger than a window, 70×4096": { rows: 70, cols: 4096, of: 8, slow: true },
+};
+
+/** One of them. */
+export interface RunSize {
+  readonly rows: number;
+  readonly cols: number;
+  readonly of: number;
+}
+
 /** A matrix on the device, and what was put into its buffer. */
 export interface Host {
   readonly at: Matrix;

@@ -1,6 +1,16 @@
 /** Buffers of the CPU device, and the arrays that operations see of them. */
-import type { DeviceBuffer, ElementArrays, ElementType, Matrix } from "./device.ts";
-import type { ArrayWindow } from "./matrix/elementwise.ts";
+import type { DeviceBuffer, ElementArrays, ElementType, Matrix } from "./device_buffer.ts";
+
+/** A row-major matrix in an array. */
+export interface ArrayWindow<A extends Float32Array | Uint8Array | Uint32Array = Float32Array> {
+  readonly data: A;
+  readonly rows: number;
+  readonly cols: number;
+  /** Index of the first element. */
+  readonly offset: number;
+  /** Elements from one row to the next. */
+  readonly stride: number;
+}
 
 /** A buffer whose array is made when it is first used. */
 export class CpuBuffer<T extends ElementType> implements DeviceBuffer<T> {
@@ -66,12 +76,4 @@ export function dense<T extends ElementType>(m: Matrix<T>): ElementArrays[T] {
   const { data, rows, cols, offset, stride } = view(m);
   if (rows > 1 && stride !== cols) throw new RangeError(`Cannot use a ${rows}×${cols} window of stride ${stride} here`);
   return data.subarray(offset, offset + rows * cols) as ElementArrays[T];
-}
-
-/** @throws {RangeError} when a matrix has another shape */
-export function expectShape(name: string, m: Matrix<ElementType>, rows: number, cols: number): void {
-  if (m.rows === rows && m.cols === cols) return;
-  throw new RangeError(
-    `Cannot enqueue "${name}" as its operand must be ${rows}×${cols}: current value is ${m.rows}×${m.cols}`,
-  );
 }

@@ -83,10 +83,10 @@ export function deviceCases<S extends object>(
   });
 }
 
-/** The files of this folder whose tests run on each device, and what is in them. */
+/** The files here and in the rooms whose tests run on each device, and what is in them. */
 export function deviceTestFiles(): readonly { readonly path: string; readonly text: string }[] {
   const folder = dirname(fileURLToPath(import.meta.url));
-  return readdirSync(folder).filter((name) => name.endsWith("_test.ts")).sort()
+  return readdirSync(folder, { encoding: "utf8", recursive: true }).filter((name) => name.endsWith("_test.ts")).sort()
     .map((name) => ({ path: join(folder, name), text: readFileSync(join(folder, name), "utf8") }))
     .filter(({ text }) => /^device(Test|Cases)\(/m.test(text));
 }

@@ -3,7 +3,20 @@ import assert from "node:assert/strict";
 import { openCpuDevice } from "./cpu.ts";
 import { type Device, type Matrix, matrix, part } from "./device.ts";
 import { gram, normal } from "./binary/row_kernels_test_support.ts";
-import { packUpper } from "./matrix/triangle.ts";
+import {
+  addDot,
+  clearColumns,
+  columnSquares,
+  copy,
+  damp,
+  diagonal,
+  gemm,
+  packUpper,
+  power,
+  roundHalf,
+  subtract,
+  unpack,
+} from "./matrix/ops.ts";
 import { openWebGpuDevice } from "./webgpu.ts";
 import { openGpuContext } from "./gpu/context.ts";
 import { gpuTest } from "./gpu/webgpu_test_support.ts";
@@ -31,23 +44,23 @@ async function largeOperations(device: Device): Promise<readonly Float32Array[]>
   const a = random(rows, cols), b = random(rows, cols), scale = random(1, cols);
   const copied = zeros(rows, cols), turned = zeros(cols, rows), scaled = zeros(cols, rows), sums = zeros(1, cols);
   const dot = zeros(1, 1), product = zeros(rows, rows), squares = zeros(rows, cols), diagonals = zeros(1, rows);
-  device.copy(copied, a);
-  device.copy(turned, a, { transposed: true });
-  device.subtract(scaled, a, b, { scale, transposed: true });
-  device.columnSquares(sums, a);
-  device.addDot(dot, a, b, 3);
-  device.gemm(product, a, b, { transposeB: true });
-  device.gemm(product, turned, b, { transposeA: true, transposeB: true, alpha: 0.5, beta: 2 });
-  device.power(squares, a, 2);
-  device.roundHalf(squares);
+  device.run(copy, copied, a);
+  device.run(copy, turned, a, { transposed: true });
+  device.run(subtract, scaled, a, b, { scale, transposed: true });
+  device.run(columnSquares, sums, a);
+  device.run(addDot, dot, a, b, 3);
+  device.run(gemm, product, a, b, { transposeB: true });
+  device.run(gemm, product, turned, b, { transposeA: true, transposeB: true, alpha: 0.5, beta: 2 });
+  device.run(power, squares, a, 2);
+  device.run(roundHalf, squares);
   const live = Float32Array.from({ length: cols }, (_, c) => c % 3);
-  device.clearColumns(squares, matrix(device.upload("f32", live), 1, cols));
-  device.diagonal(diagonals, part(product, { cols: rows }));
+  device.run(clearColumns, squares, matrix(device.upload("f32", live), 1, cols));
+  device.run(diagonal, diagonals, part(product, { cols: rows }));
   const packed = device.upload("f32", packUpper(gram(size, size), size));
-  const diagonal = zeros(1, size), added = zeros(1, size), full = zeros(size, size);
-  device.damp(diagonal, added, packed, { size, damping: 0.1 });
-  device.unpack(full, packed, { size, row: 0, col: 0, added });
-  const all = [copied, turned, scaled, sums, dot, product, squares, diagonals, diagonal, added, full];
+  const entries = zeros(1, size), added = zeros(1, size), full = zeros(size, size);
+  device.run(damp, entries, added, packed, { size, damping: 0.1 });
+  device.run(unpack, full, packed, { size, row: 0, col: 0, added });
+  const all = [copied, turned, scaled, sums, dot, product, squares, diagonals, entries, added, full];
   return await device.download(all.map(({ buffer }) => buffer));
 }
 
@@ -55,9 +68,9 @@ gpuTest("operations whose operand lies in the buffer of the result take a copy",
   const device = await openWebGpuDevice();
   const both = matrix(device.upload("f32", Float32Array.of(1, 2, 3, 4, 0, 0, 0, 0)), 4, 2);
   const a = part(both, { rows: 2 }), out = part(both, { row: 2 });
-  device.gemm(out, a, a);
-  device.subtract(a, a, out);
-  device.power(a, a, 2);
+  device.run(gemm, out, a, a);
+  device.run(subtract, a, a, out);
+  device.run(power, a, a, 2);
   const [data] = await device.download([both.buffer]);
   assert.deepEqual([...data], [36, 64, 144, 324, 7, 10, 15, 22]);
   await device.destroy();

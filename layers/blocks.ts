@@ -1,5 +1,7 @@
 /** The column blocks of a layer: from target to what the method makes of it, and the feedback of their errors. */
 import { type Device, type DeviceBuffer, type ElementType, type Matrix, matrix, part } from "../kernels/device.ts";
+import { copy, gemm, subtract, unpack } from "../kernels/matrix/ops.ts";
+import { rank } from "../kernels/scores/ops.ts";
 import { feedBack } from "./feedback.ts";
 import type { LayerJob } from "./job.ts";
 import type { Block, MethodRun } from "./methods/method.ts";
@@ -39,20 +41,20 @@ export function quantizeBlocks(device: Device, scope: Scope, { job, layer, run, 
   for (let index = 0, col = 0; col < cols; index++, col += group) {
     const block = make(index, col);
     device.section("compensate");
-    device.copy(block.w, block.source);
-    device.copy(block.target, block.source);
+    device.run(copy, block.w, block.source);
+    device.run(copy, block.target, block.source);
     const before = part(feedback, { rows: col });
-    if (layer.packed) device.unpack(block.gram, layer.packed, { size: cols, row: col, col });
+    if (layer.packed) device.run(unpack, block.gram, layer.packed, { size: cols, row: col, col });
     if (layer.factor && feedsBack && col > 0) {
       const panel = part(layer.factor.panels[index], { rows: col });
-      device.gemm(block.product, before, panel, { transposeA: true });
-      device.gemm(block.target, block.product, layer.factor.inverses[index], { beta: 1 });
+      device.run(gemm, block.product, before, panel, { transposeA: true });
+      device.run(gemm, block.target, block.product, layer.factor.inverses[index], { beta: 1 });
     }
     device.section("fine-search");
-    if (ranks) device.copy(block.rank, part(ranks, { col, cols: block.w.cols }));
+    if (ranks) device.run(copy, block.rank, part(ranks, { col, cols: block.w.cols }));
     else {
       scoreBlock(device, block.score, block.target, { job, layer, col });
-      device.rank(block.rank, block.score, { of: job.of, type: search.type });
+      device.run(rank, block.rank, block.score, { of: job.of, type: search.type });
     }
     device.section(name);
     run.block(block);
@@ -66,7 +68,7 @@ export function quantizeBlocks(device: Device, scope: Scope, { job, layer, run, 
         inverseU: part(layer.inverseU, { col, cols: block.w.cols }),
       });
     }
-    device.subtract(block.source, block.w, block.decoded);
+    device.run(subtract, block.source, block.w, block.decoded);
     run.store(block);
   }
   device.release(feedback.buffer);
@@ -121,10 +123,10 @@ export function rankBlocks(
   const blockRanks = scope.buffer("u8", rows * first);
   for (let col = 0; col < cols; col += group) {
     const width = Math.min(group, cols - col);
-    const w = matrix(block, rows, width), score = matrix(scores, rows, width), rank = matrix(blockRanks, rows, width);
-    device.copy(w, part(layer.weight, { col, cols: width }));
+    const w = matrix(block, rows, width), score = matrix(scores, rows, width), found = matrix(blockRanks, rows, width);
+    device.run(copy, w, part(layer.weight, { col, cols: width }));
     scoreBlock(device, score, w, { job, layer, col });
-    device.rank(rank, score, { of, type: search.type });
-    device.copy(part(ranks, { col, cols: width }), rank);
+    device.run(rank, found, score, { of, type: search.type });
+    device.run(copy, part(ranks, { col, cols: width }), found);
   }
 }

@@ -1,5 +1,6 @@
 /** The feedback of a column block's error into later columns. */
 import type { Device, Matrix } from "../kernels/device.ts";
+import { gemm, subtract } from "../kernels/matrix/ops.ts";
 import type { LayerSettings } from "./job.ts";
 import type { Block } from "./methods/method.ts";
 
@@ -18,8 +19,8 @@ export function feedBack(
     readonly inverseU: Matrix;
   },
 ): void {
-  if (mode === "exact") return device.subtract(out, block.w, block.decoded, { transposed: true });
-  if (mode === "diagonal") device.subtract(block.scratch, block.target, block.decoded, { scale: inverseU });
-  device.subtract(out, block.w, block.target, { transposed: true });
-  device.gemm(out, inverse, block.scratch, { transposeA: true, transposeB: true, beta: 1 });
+  if (mode === "exact") return device.run(subtract, out, block.w, block.decoded, { transposed: true });
+  if (mode === "diagonal") device.run(subtract, block.scratch, block.target, block.decoded, { scale: inverseU });
+  device.run(subtract, out, block.w, block.target, { transposed: true });
+  device.run(gemm, out, inverse, block.scratch, { transposeA: true, transposeB: true, beta: 1 });
 }

@@ -14,7 +14,9 @@ export function findMethod(name: string, params: unknown): { readonly method: Me
   const method = METHODS.find((each) => each.name === name);
   if (method === undefined) {
     throw new RangeError(
-      `Cannot quantize as the method must be one of ${METHODS.map(({ name }) => name).join(", ")}: current value is ${name}`,
+      `Cannot quantize as the method must be one of ${
+        METHODS.map(({ name }) => name).join(", ")
+      }: current value is ${name}`,
     );
   }
   return { method, params: method.params.parse(params) };

@@ -1,7 +1,6 @@
 /** One layer's work and what comes of it. */
+import type { ImportanceMetric, PruningType } from "../kernels/scores/ops.ts";
 import type { LayerContent } from "../checkpoints/packed/format.ts";
-import type { ImportanceMetric } from "../kernels/scores/importance.ts";
-import type { PruningType } from "../kernels/binary/quantized_layer.ts";
 
 /** Settings that a layer's result depends on, from all stages of a recipe. */
 export interface LayerSettings {

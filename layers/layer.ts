@@ -5,8 +5,7 @@
  */
 import type { Tensor } from "../files/safetensors.ts";
 import { type Device, part } from "../kernels/device.ts";
-import { addEnergy } from "../kernels/matrix/error.ts";
-import { triangleLength } from "../kernels/matrix/triangle.ts";
+import { addEnergy, triangleLength } from "../kernels/matrix/ops.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, MaskJob, MaskResult } from "./job.ts";

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { openCpuDevice } from "../kernels/cpu.ts";
-import { decodeLayer } from "../kernels/binary/decode.ts";
+import { decodeLayer, KEPT } from "../kernels/binary/ops.ts";
 import type { Device, DeviceBuffer } from "../kernels/device.ts";
-import { KEPT } from "../kernels/binary/quantized_layer.ts";
-import { packUpper, unpackUpper } from "../kernels/matrix/triangle.ts";
+import { packUpper, unpackUpper } from "../kernels/matrix/ops.ts";
 import { type LayerJob, type LayerResult, quantizeLayer, searchMasks } from "./layer.ts";
 import { copyJob, energy, quantizePlainly, randomJob, stagesWith } from "./layer_test_support.ts";
 

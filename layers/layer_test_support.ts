@@ -2,18 +2,22 @@
  * A layer compressed the plain way, in float64: U from an inverted Hessian, and every later weight rewritten after
  * each block (as in GPTQ and BiLLM).
  */
-import { alternateRounds } from "../kernels/binary/alternate.ts";
-import { startScales } from "../kernels/binary/binarize.ts";
-import { decodeBlock } from "../kernels/binary/decode.ts";
-import { importance } from "../kernels/scores/importance.ts";
-import { solveJoint } from "../kernels/binary/joint.ts";
-import { GROUP_SHIFT, KEPT, scalesPerBlock } from "../kernels/binary/quantized_layer.ts";
-import { resignSweep } from "../kernels/binary/resign.ts";
+import {
+  alternateRounds,
+  binarizeRows,
+  decodeBlock,
+  GROUP_SHIFT,
+  jointSolution,
+  KEPT,
+  pruneCodes,
+  resignSweep,
+  salientSearch,
+  scalesPerBlock,
+  segmentSearch,
+} from "../kernels/binary/ops.ts";
+import { importanceOf, rankNM } from "../kernels/scores/ops.ts";
 import { normal } from "../kernels/binary/row_kernels_test_support.ts";
-import { searchSalient } from "../kernels/binary/salient.ts";
-import { searchSegments } from "../kernels/binary/segments.ts";
-import { pruneCodes, rankNM } from "../kernels/scores/select.ts";
-import { packUpper, unpackUpper } from "../kernels/matrix/triangle.ts";
+import { packUpper, unpackUpper } from "../kernels/matrix/ops.ts";
 import { Stages } from "../stages/schema.ts";
 import type { LayerJob, LayerStages } from "./layer.ts";
 
@@ -83,8 +87,8 @@ export function quantizePlainly(
     });
     const inputNorm = Float32Array.from({ length: width }, (_, j) => Math.sqrt(h[(first + j) * (cols + 1)]));
     const score = new Float32Array(rows * width), order = new Float32Array(rows * width);
-    importance(score, target, { rows, cols: width, metric, diagonalU, inverseDiagonal, inputNorm });
-    importance(order, target, { rows, cols: width, metric: "hessian", diagonalU });
+    importanceOf(score, target, { rows, cols: width, metric, diagonalU, inverseDiagonal, inputNorm });
+    importanceOf(order, target, { rows, cols: width, metric: "hessian", diagonalU });
     const rank = new Uint8Array(rows * width);
     rankNM(rank, score, { rows, cols: width, of, type });
     const seen = { rank, pruned: seenFrom }, block = new Uint8Array(rows * width), salient = new Uint8Array(width);
@@ -97,9 +101,9 @@ export function quantizePlainly(
     };
     const coarse = spbo.search_grid === "coarse";
     if (spbo.salient) {
-      searchSalient(salient, { ...size, ...seen, ...judge("salient"), score: order, most: spbo.salient_max, coarse });
+      salientSearch(salient, { ...size, ...seen, ...judge("salient"), score: order, most: spbo.salient_max, coarse });
     }
-    searchSegments(block, {
+    segmentSearch(block, {
       ...size,
       ...seen,
       ...judge("segments"),
@@ -112,7 +116,7 @@ export function quantizePlainly(
     });
     const s = new Float32Array(rows * stride);
     const plain = spbo.solver === "none";
-    startScales(block, s, {
+    binarizeRows(block, s, {
       ...size,
       w: target,
       rank,
@@ -124,7 +128,7 @@ export function quantizePlainly(
     pruneCodes(block, rank, pruned);
     const product = (x: ArrayLike<number>) => multiply(x, gram, rows, width);
     const solve = () => {
-      if (spbo.solver === "joint") solveJoint(s, { ...size, target: product(target), gram, codes: block });
+      if (spbo.solver === "joint") jointSolution(s, { ...size, target: product(target), gram, codes: block });
       else alternateRounds(s, { ...rounds, schedule: "oneshot" });
     };
     if (spbo.solver === "joint") solve();

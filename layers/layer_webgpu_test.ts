@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { openCheckpoint } from "../checkpoints/open.ts";
 import { readSafetensors } from "../files/safetensors.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
-import { KEPT } from "../kernels/binary/quantized_layer.ts";
+import { KEPT } from "../kernels/binary/ops.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
 import { readTensors } from "../checkpoints/read_tensors.ts";

@@ -1,6 +1,7 @@
 /** A layer on a device: its weights, the factor of its Hessian, and what is known of its columns. */
 import { type Device, type DeviceBuffer, type Matrix, matrix } from "../kernels/device.ts";
-import { type Factor, factorHessian, inverseDiagonal } from "../kernels/matrix/factor.ts";
+import { clearColumns, type Factor, factorHessian, inverseDiagonal, power } from "../kernels/matrix/ops.ts";
+import { absoluteSums } from "../kernels/scores/ops.ts";
 import type { MaskJob } from "./job.ts";
 import type { Scope } from "./scope.ts";
 
@@ -40,13 +41,13 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   const ones = () => matrix(scope.upload("f32", new Float32Array(cols).fill(1)), 1, cols);
   const diagonalU = factor?.diagonalU ?? ones();
   const inverseU = scope.matrix("f32", 1, cols), columnWeight = scope.matrix("f32", 1, cols);
-  device.power(inverseU, diagonalU, -1);
-  device.power(columnWeight, diagonalU, -2);
+  device.run(power, inverseU, diagonalU, -1);
+  device.run(power, columnWeight, diagonalU, -2);
   let inputNorm: Matrix;
   if (factor) {
-    device.clearColumns(weight, factor.diagonal);
+    device.run(clearColumns, weight, factor.diagonal);
     inputNorm = scope.matrix("f32", 1, cols);
-    device.power(inputNorm, factor.diagonal, 0.5);
+    device.run(power, inputNorm, factor.diagonal, 0.5);
   } else inputNorm = ones();
   device.section("fine-search");
   let squares: Matrix | undefined;
@@ -57,7 +58,7 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   }
   const rowSums = scope.matrix("f32", 1, rows), columnSums = scope.matrix("f32", 1, cols);
   const moments = scope.matrix("f32", 1, 2);
-  device.absoluteSums(rowSums, columnSums, moments, weight);
+  device.run(absoluteSums, rowSums, columnSums, moments, weight);
   const sums = { rowSums, columnSums, moments };
   return { weight, packed, factor, diagonalU, inverseU, columnWeight, inputNorm, inverseDiagonal: squares, ...sums };
 }

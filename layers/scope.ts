@@ -7,7 +7,7 @@ import {
   type Matrix,
   matrix,
 } from "../kernels/device.ts";
-import { type Factor, releaseFactor } from "../kernels/matrix/factor.ts";
+import { type Factor, releaseFactor } from "../kernels/matrix/ops.ts";
 
 /** Remembers what a layer allocates, to free it at its end. */
 export class Scope {

@@ -1,5 +1,6 @@
 /** Scores of weights, by the recipe's metric. */
 import { type Device, type Matrix, part } from "../kernels/device.ts";
+import { importance } from "../kernels/scores/ops.ts";
 import type { MaskJob } from "./job.ts";
 import type { OpenLayer } from "./open.ts";
 
@@ -12,7 +13,7 @@ export function scoreBlock(
 ): void {
   const { metric, seed } = job.settings.search;
   const cut = (m: Matrix | undefined) => m && part(m, { col, cols: w.cols });
-  device.importance(out, w, {
+  device.run(importance, out, w, {
     metric,
     diagonalU: cut(layer.diagonalU),
     inverseDiagonal: cut(layer.inverseDiagonal),

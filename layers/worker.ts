@@ -25,7 +25,10 @@ async function answer(
       return { reply: { state: "searched", result }, transfer: buffers(result.ranks) };
     }
     const result = await quantizeLayer(device, request.job);
-    return { reply: { state: "quantized", result }, transfer: buffers(...Object.values(result.layer.arrays).map(({ data }) => data)) };
+    return {
+      reply: { state: "quantized", result },
+      transfer: buffers(...Object.values(result.layer.arrays).map(({ data }) => data)),
+    };
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     const layer = `layer "${request.job.name}"`;

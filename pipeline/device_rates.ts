@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { openCpuDevice } from "../kernels/cpu.ts";
 import { type Device, type KernelChoice, matrix } from "../kernels/device.ts";
-import type { TuningStore } from "../kernels/matrix/gemm_tuning_webgpu.ts";
+import { gemm, type TuningStore } from "../kernels/matrix/ops.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { tuningFile } from "./tuning_file.ts";
 
@@ -63,7 +63,7 @@ async function measure(device: Device, size: number): Promise<DeviceRate> {
     const [a, b, out] = [make(), make(), make()];
     const time = async (products: number) => {
       const start = performance.now();
-      for (let i = 0; i < products; i++) device.gemm(out, a, b);
+      for (let i = 0; i < products; i++) device.run(gemm, out, a, b);
       await device.download([]);
       return performance.now() - start;
     };

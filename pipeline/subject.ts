@@ -13,7 +13,7 @@ import type { DeviceRecord, Json, OpenOptions, Step, Subject } from "../runner/s
 import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage, TextFacts } from "../stages/planning.ts";
-import { RecipeSchema, type Recipe } from "../stages/schema.ts";
+import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { TuningStore } from "../kernels/matrix/gemm_tuning_webgpu.ts";
+import type { TuningStore } from "../kernels/matrix/ops.ts";
 
 /**
  * The store of a cache. What cannot be read or written is timed again, so neither is an error; of two processes that

@@ -4,7 +4,7 @@
  * With `calibrate.inputs: original` the similarities come with the statistics; otherwise one pass of the original model makes them.
  */
 import * as z from "zod";
-import { importance } from "../kernels/scores/importance.ts";
+import { importanceOf } from "../kernels/scores/ops.ts";
 import type { InputSums, Similarity } from "../models/forward.ts";
 import { redundancy } from "../models/similarity.ts";
 import { blockLinears, embeddingShapes } from "../models/tensors.ts";
@@ -48,7 +48,9 @@ const rules: readonly Rule[] = [
     check({ value, blame }) {
       const [n = 0, m = 0] = [value<number>(keep), value<number>(of)];
       if (n <= m) return [];
-      return [error(blame(keep, of), `keep cannot be above of: ${n} of every ${m}`, { allowed: `keep from 1 to ${m}` })];
+      return [
+        error(blame(keep, of), `keep cannot be above of: ${n} of every ${m}`, { allowed: `keep from 1 to ${m}` }),
+      ];
     },
   },
   {
@@ -121,9 +123,7 @@ function blockStep(
       provider,
       ...(block === 0 ? { embedding: identities.embedding } : {}),
     },
-    inputs: block === 0
-      ? { windows }
-      : { windows, previous: from(`${NAME}[${block - 1}]`, "hidden") },
+    inputs: block === 0 ? { windows } : { windows, previous: from(`${NAME}[${block - 1}]`, "hidden") },
     outputs: {
       measured: { retain: "keep", bytes: 500 },
       ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, calibration) } }),
@@ -215,7 +215,7 @@ function outlierShare(
       }
     }
     const inputNorm = Float32Array.from(diagonal, Math.sqrt);
-    importance(out, w, { rows, cols, metric: "ria", inputNorm, rowSums, columnSums });
+    importanceOf(out, w, { rows, cols, metric: "ria", inputNorm, rowSums, columnSums });
     return out;
   });
   let sum = 0, count = 0, above = 0;

@@ -8,7 +8,6 @@ import type { ArtifactReader, ArtifactWriter } from "../runner/stage.ts";
 import type { Forward } from "../models/forward.ts";
 import type { ModelSpec } from "../models/spec.ts";
 
-
 /** Values of the widest activation that are computed at once: fixed, so that sums have one order on every machine. */
 const BATCH_VALUES = 1 << 23;
 

@@ -59,7 +59,9 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       const settings: LayerSettings = {
         method: quantized.stage,
         params,
-        search: ranks ? { ...ranks.search, ...(searches ? {} : { metric: NOTHING.search.metric, seed: 0 }) } : NOTHING.search,
+        search: ranks
+          ? { ...ranks.search, ...(searches ? {} : { metric: NOTHING.search.metric, seed: 0 }) }
+          : NOTHING.search,
         feedback: {
           mode: read(feedback?.reads.mode ?? "", quantizes, NOTHING.feedback.mode),
           damping: read(feedback?.reads.damping ?? "", true, NOTHING.feedback.damping),

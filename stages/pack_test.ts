@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import { decodeLayer } from "../kernels/binary/ops.ts";
 import { contentOf, encodeLayer } from "../checkpoints/packed/planes.ts";
-import { decodeLayer } from "../kernels/binary/decode.ts";
 import { testedDevices } from "../kernels/device_test_support.ts";
 import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { openDeviceLayers } from "../layers/device_pool.ts";

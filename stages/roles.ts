@@ -65,7 +65,9 @@ function doubled(named: readonly Part[]): Broken[] {
 
 function unused(named: readonly Part[]): Broken[] {
   const taken = new Set<Role>([...RESULTS, ...named.flatMap(({ needs, uses = [] }) => [...needs, ...uses])]);
-  return named.filter(({ makes }) => makes.length > 0 && !makes.some((role) => taken.has(role))).map(({ name, makes }) =>
+  return named.filter(({ makes }) => makes.length > 0 && !makes.some((role) => taken.has(role))).map((
+    { name, makes },
+  ) =>
     warning(["stages", name], `nothing takes the \`${makes.join(", ")}\` that stages.${name} makes`, { isKey: true })
   );
 }

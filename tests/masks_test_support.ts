@@ -1,7 +1,7 @@
 /** Which weights two packed models keep. */
+import { KEPT } from "../kernels/binary/ops.ts";
 import { openPacked } from "../checkpoints/packed/open.ts";
 import { layerOf } from "../checkpoints/packed/planes.ts";
-import { KEPT } from "../kernels/binary/quantized_layer.ts";
 
 /** Weights of two packed models, and how many of them only one keeps. */
 export interface MaskDifference {

@@ -1,9 +1,22 @@
 /** The operations on one column block, each on what the ones before it leave. */
 import { type Device, matrix } from "../../kernels/device.ts";
-import { scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
+import {
+  alternate,
+  columnwise,
+  decode,
+  prune,
+  resign,
+  scalesPerBlock,
+  searchSalient,
+  searchSegments,
+  solveJoint,
+  startScales,
+} from "../../kernels/binary/ops.ts";
 import { alternateFlops, columnwiseFlops, elementBytes, type Elements, jointFlops, resignFlops } from "./counts.ts";
 import { BLOCK, type BlockData, blockData } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";
+import { copy } from "../../kernels/matrix/ops.ts";
+import { importance, rank } from "../../kernels/scores/ops.ts";
 
 /** Columns of a block. */
 const COLS = 128;
@@ -33,58 +46,58 @@ function casesOf(rows: number, quick: boolean): KernelCase[] {
     make(
       "importance",
       moves({ f32: 2 * all }),
-      ({ w, diagonalU, score }, device) => () => device.importance(score, w, { metric: "hessian", diagonalU }),
+      ({ w, diagonalU, score }, device) => () => device.run(importance, score, w, { metric: "hessian", diagonalU }),
     ),
     make(
       "rank",
       moves({ f32: all, u8: all }),
-      ({ score, rank }, device) => () => device.rank(rank, score, { of: BLOCK.of, type: "semi-structured" }),
+      ({ score, rank: out }, device) => () => device.run(rank, out, score, { of: BLOCK.of, type: "semi-structured" }),
     ),
     make(
       "searchSalient",
       moves({ f32: 2 * all, u8: all + cols }),
       ({ w, score, rank, salient }, device) => () =>
-        device.searchSalient(salient, { score, values: w, rank, pruned: 0, most: BLOCK.most }),
+        device.run(searchSalient, salient, { score, values: w, rank, pruned: 0, most: BLOCK.most }),
     ),
     make(
       "searchSegments",
       moves({ f32: all, u8: 2 * all + cols }),
       ({ w, rank, salient, grouped }, device) => () =>
-        device.searchSegments(grouped, { ...BLOCK, w, salient, rank, pruned: 0 }),
+        device.run(searchSegments, grouped, { ...BLOCK, w, salient, rank, pruned: 0 }),
     ),
     make(
       "startScales",
       moves({ f32: all + scales, u8: 3 * all }),
       ({ w, rank, grouped, scales }, device) => () =>
-        device.startScales(grouped, scales, { ...BLOCK, w, rank, pruned: 0, salientPruned: 0 }),
+        device.run(startScales, grouped, scales, { ...BLOCK, w, rank, pruned: 0, salientPruned: 0 }),
     ),
     make(
       "alternate",
       // Weights of the lowest rank leave before the first round.
       computes(({ grouped, rank }) => alternateFlops({ codes: grouped, rank, rows, cols, first: 1 })),
       ({ w, gram, rank, grouped, scales }, device) => () =>
-        device.alternate(scales, { ...BLOCK, schedule: "stepwise", w, gram, codes: grouped, rank }),
+        device.run(alternate, scales, { ...BLOCK, schedule: "stepwise", w, gram, codes: grouped, rank }),
     ),
     make(
       "prune",
       moves({ u8: 3 * all }),
-      ({ codes, rank }, device) => () => device.prune(codes, { rank, pruned: BLOCK.pruned }),
+      ({ codes, rank }, device) => () => device.run(prune, codes, { rank, pruned: BLOCK.pruned }),
     ),
     make("solveJoint", computes(({ codes }) => jointFlops({ codes, rows, cols })), (
       { target, gram, codes, scales },
       device,
     ) =>
-    () => device.solveJoint(scales, { ...BLOCK, target, gram, codes })),
+    () => device.run(solveJoint, scales, { ...BLOCK, target, gram, codes })),
     make(
       "resign",
       computes(({ codes, signed }) => resignFlops({ codes, signed, rows, cols })),
       ({ residual, gram, scales, codes }, device) => {
         // The first sweep is what is measured: a second one would find little to change.
         const start = matrix(device.alloc("u8", all), rows, cols);
-        device.copy(start, codes);
+        device.run(copy, start, codes);
         return () => {
-          device.copy(codes, start);
-          device.resign(codes, { ...BLOCK, residual, gram, scales });
+          device.run(copy, codes, start);
+          device.run(resign, codes, { ...BLOCK, residual, gram, scales });
         };
       },
     ),
@@ -92,11 +105,11 @@ function casesOf(rows: number, quick: boolean): KernelCase[] {
       { w, factor, scales, codes, residual },
       device,
     ) =>
-    () => device.columnwise(codes, residual, { ...BLOCK, w, factor, scales })),
+    () => device.run(columnwise, codes, residual, { ...BLOCK, w, factor, scales })),
     make(
       "decode",
       moves({ f32: all + scales, u8: all }),
-      ({ codes, scales, score }, device) => () => device.decode(score, { ...BLOCK, codes, scales }),
+      ({ codes, scales, score }, device) => () => device.run(decode, score, { ...BLOCK, codes, scales }),
     ),
   ];
 }

@@ -4,7 +4,7 @@
  * Of the sweeps and solves on column blocks only what grows with pairs of weights is counted, not what each weight or row
  * takes once.
  */
-import { GROUP_SHIFT, KEPT } from "../../kernels/binary/quantized_layer.ts";
+import { GROUP_SHIFT, KEPT } from "../../kernels/binary/ops.ts";
 
 /** Floating-point operations of a matrix product: a multiplication and an addition for each of m·n·k. */
 export function gemmFlops(m: number, n: number, k: number): number {

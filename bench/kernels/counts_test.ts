@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { GROUP_SHIFT, KEPT, SIGN } from "../../kernels/binary/quantized_layer.ts";
+import { GROUP_SHIFT, KEPT, SIGN } from "../../kernels/binary/ops.ts";
 import * as counts from "./counts.ts";
 
 const salient = KEPT, first = 1 << GROUP_SHIFT | KEPT, second = 2 << GROUP_SHIFT | KEPT;

@@ -1,15 +1,16 @@
 /** What the operations are measured on: weights and Hessians of the spread that layers have, the same in every run. */
-import { startScales } from "../../kernels/binary/binarize.ts";
-import { choleskyUpper } from "../../kernels/matrix/cholesky.ts";
-import { decodeBlock } from "../../kernels/binary/decode.ts";
-import { importance } from "../../kernels/scores/importance.ts";
-import { alternateRounds } from "../../kernels/binary/alternate.ts";
-import { scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
-import { resignSweep } from "../../kernels/binary/resign.ts";
-import { searchSalient } from "../../kernels/binary/salient.ts";
-import { searchSegments } from "../../kernels/binary/segments.ts";
-import { pruneCodes, rankNM } from "../../kernels/scores/select.ts";
-import { invertUpper } from "../../kernels/matrix/triangular.ts";
+import {
+  alternateRounds,
+  binarizeRows,
+  decodeBlock,
+  pruneCodes,
+  resignSweep,
+  salientSearch,
+  scalesPerBlock,
+  segmentSearch,
+} from "../../kernels/binary/ops.ts";
+import { choleskyUpper, invertUpper } from "../../kernels/matrix/ops.ts";
+import { importanceOf, rankNM } from "../../kernels/scores/ops.ts";
 
 /** How a column block is binarized here, as the quickstart's recipe does: 4 of 8 weights, three segments, salient columns. */
 export const BLOCK = {
@@ -93,13 +94,13 @@ export function blockData(rows: number, cols: number): BlockData {
   invertUpper(factor, r, { size: cols });
   const diagonalU = Float32Array.from({ length: cols }, (_, j) => factor[j * (cols + 1)]);
   const score = new Float32Array(w.length), rank = new Uint8Array(w.length), salient = new Uint8Array(cols);
-  importance(score, w, { rows, cols, metric: "hessian", diagonalU });
+  importanceOf(score, w, { rows, cols, metric: "hessian", diagonalU });
   rankNM(rank, score, { rows, cols, of: BLOCK.of, type: "semi-structured" });
   const seen = { ...shape, rank, pruned: 0 };
-  searchSalient(salient, { ...seen, score, values: w });
+  salientSearch(salient, { ...seen, score, values: w });
   const grouped = new Uint8Array(w.length), scales = new Float32Array(rows * scalesPerBlock(BLOCK));
-  searchSegments(grouped, { ...seen, w, salient });
-  startScales(grouped, scales, { ...seen, w, salientPruned: 0 });
+  segmentSearch(grouped, { ...seen, w, salient });
+  binarizeRows(grouped, scales, { ...seen, w, salientPruned: 0 });
   alternateRounds(scales, { ...shape, w, gram, codes: grouped, rank, schedule: "stepwise" });
   const codes = grouped.slice();
   pruneCodes(codes, rank, BLOCK.pruned);

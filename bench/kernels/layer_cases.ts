@@ -1,5 +1,5 @@
 /** One whole layer through the loop over its column blocks. */
-import { packUpper } from "../../kernels/matrix/triangle.ts";
+import { packUpper } from "../../kernels/matrix/ops.ts";
 import { Stages } from "../../stages/schema.ts";
 import { quantizeLayer } from "../../layers/layer.ts";
 import { hessian, randomWeights } from "./data.ts";

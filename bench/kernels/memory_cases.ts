@@ -1,9 +1,23 @@
 /** Operations that only move numbers; the copies say how fast a device can. */
 import { type Device, type Matrix, matrix } from "../../kernels/device.ts";
-import { packUpper, triangleLength } from "../../kernels/matrix/triangle.ts";
+import {
+  addDot,
+  clearColumns,
+  columnSquares,
+  copy,
+  damp,
+  diagonal,
+  packUpper,
+  power,
+  roundHalf,
+  subtract,
+  triangleLength,
+  unpack,
+} from "../../kernels/matrix/ops.ts";
 import { elementBytes } from "./counts.ts";
 import { hessian, randomWeights } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";
+import { absoluteSums } from "../../kernels/scores/ops.ts";
 
 /** Rows and columns: a column block, a layer, and what no cache holds. */
 const SIZES = [[576, 128, true], [1536, 576, true], [4096, 2048, false]] as const;
@@ -27,7 +41,7 @@ function sizedCases([rows, cols, quick]: typeof SIZES[number]): KernelCase[] {
       work: moves(2 * all),
       open(device) {
         const from = random(device, rows, cols), out = zeros(device, rows, cols);
-        return () => device.copy(out, from);
+        return () => device.run(copy, out, from);
       },
     },
     {
@@ -37,7 +51,7 @@ function sizedCases([rows, cols, quick]: typeof SIZES[number]): KernelCase[] {
       work: moves(3 * all),
       open(device) {
         const a = random(device, rows, cols), b = random(device, rows, cols), out = zeros(device, rows, cols);
-        return () => device.subtract(out, a, b);
+        return () => device.run(subtract, out, a, b);
       },
     },
   ];
@@ -56,29 +70,29 @@ function layerCases(): KernelCase[] {
   return [
     make("copy transposed", 2 * all, (device, w) => {
       const out = zeros(device, cols, rows);
-      return () => device.copy(out, w, { transposed: true });
+      return () => device.run(copy, out, w, { transposed: true });
     }),
     make("power", 2 * all, (device, w) => {
       const out = zeros(device, rows, cols);
-      return () => device.power(out, w, 2);
+      return () => device.run(power, out, w, 2);
     }),
     make("columnSquares", all + cols, (device, w) => {
       const out = zeros(device, 1, cols);
-      return () => device.columnSquares(out, w);
+      return () => device.run(columnSquares, out, w);
     }),
     make("addDot", 2 * all, (device, w) => {
       const out = zeros(device, 1, 1), other = random(device, rows, cols);
-      return () => device.addDot(out, w, other, 1);
+      return () => device.run(addDot, out, w, other, 1);
     }),
     // Every other column is written.
     make("clearColumns", all / 2 + cols, (device, w) => {
       const live = matrix(device.upload("f32", Float32Array.from({ length: cols }, (_, j) => j % 2)), 1, cols);
-      return () => device.clearColumns(w, live);
+      return () => device.run(clearColumns, w, live);
     }),
-    make("roundHalf", 2 * all, (device, w) => () => device.roundHalf(w)),
+    make("roundHalf", 2 * all, (device, w) => () => device.run(roundHalf, w)),
     make("absoluteSums", all + rows + cols, (device, w) => {
       const rowSums = zeros(device, 1, rows), columnSums = zeros(device, 1, cols), moments = zeros(device, 1, 2);
-      return () => device.absoluteSums(rowSums, columnSums, moments, w);
+      return () => device.run(absoluteSums, rowSums, columnSums, moments, w);
     }),
   ];
 }
@@ -96,15 +110,15 @@ function triangleCases(): KernelCase[] {
   return [
     make("unpack", triangleLength(size) + square, (device) => {
       const h = packed(device), out = zeros(device, size, size);
-      return () => device.unpack(out, h, { size, row: 0, col: 0 });
+      return () => device.run(unpack, out, h, { size, row: 0, col: 0 });
     }),
     make("damp", 3 * size, (device) => {
       const h = packed(device), diagonal = zeros(device, 1, size), added = zeros(device, 1, size);
-      return () => device.damp(diagonal, added, h, { size, damping: 0.01 });
+      return () => device.run(damp, diagonal, added, h, { size, damping: 0.01 });
     }),
     make("diagonal", 2 * size, (device) => {
       const h = random(device, size, size), out = zeros(device, 1, size);
-      return () => device.diagonal(out, h);
+      return () => device.run(diagonal, out, h);
     }),
   ];
 }

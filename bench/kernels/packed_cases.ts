@@ -1,10 +1,18 @@
 /** Layers packed, unpacked, and multiplied with while packed. */
 import { encodeLayer } from "../../checkpoints/packed/planes.ts";
 import { type Device, matrix } from "../../kernels/device.ts";
-import { arrangedBytes, arrangeWeights, uploadPacked } from "../../kernels/matvec/matvec_layout.ts";
-import { type MaskCode, packCodes } from "../../kernels/packing/pack.ts";
-import { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "../../kernels/packing/plane_buffer.ts";
-import { type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
+import { arrangedBytes, arrangeWeights, packedMatVec, uploadPacked } from "../../kernels/matvec/ops.ts";
+import {
+  makePlaneBuffer,
+  type MaskCode,
+  packCodes,
+  packPlanes,
+  PLANE_HEADER,
+  planeBufferWords,
+  planeStarts,
+  unpackPlanes,
+} from "../../kernels/packing/ops.ts";
+import { type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/ops.ts";
 import { elementBytes } from "./counts.ts";
 import { BLOCK, blockData, randomWeights } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";
@@ -35,7 +43,7 @@ export function packedCases(): KernelCase[] {
         open(device) {
           const shape = { ...layer(), mask: MASK };
           const codes = upload(device), out = device.alloc("u32", planeBufferWords(shape));
-          return () => device.packPlanes(out, codes, shape);
+          return () => device.run(packPlanes, out, codes, shape);
         },
       };
     const unpacking: KernelCase = {
@@ -46,7 +54,7 @@ export function packedCases(): KernelCase[] {
       open(device) {
         const placed = { ...layer(), mask: MASK, starts: planeStarts(packCodes(layer(), MASK)) };
         const words = device.upload("u32", planes()), found = device.alloc("u32", PLANE_HEADER), codes = upload(device);
-        return () => device.unpackPlanes(codes, found, words, placed);
+        return () => device.run(unpackPlanes, codes, found, words, placed);
       },
     };
     const products = [1, 8].map((vectors): KernelCase => ({
@@ -58,7 +66,7 @@ export function packedCases(): KernelCase[] {
         const weights = uploadPacked(device, arrangeWeights(layer()));
         const x = matrix(device.upload("f32", randomWeights(vectors * cols)), vectors, cols);
         const out = matrix(device.alloc("f32", vectors * rows), vectors, rows);
-        return () => device.packedMatVec(out, weights, x);
+        return () => device.run(packedMatVec, out, weights, x);
       },
     }));
     return [packing, unpacking, ...products];

@@ -1,7 +1,6 @@
 /** The operations whose time goes into products of matrices. */
 import { type Device, type Matrix, matrix } from "../../kernels/device.ts";
-import { factorHessian, releaseFactor } from "../../kernels/matrix/factor.ts";
-import { packUpper } from "../../kernels/matrix/triangle.ts";
+import { cholesky, copy, factorHessian, gemm, packUpper, releaseFactor, syrk } from "../../kernels/matrix/ops.ts";
 import { choleskyFlops, gemmFlops, syrkFlops, triangleInverseFlops } from "./counts.ts";
 import { hessian, randomWeights } from "./data.ts";
 import type { KernelCase } from "./kernel_case.ts";
@@ -40,7 +39,7 @@ export function productCases(): KernelCase[] {
           const a = random(device, ...(transposeA ? [k, m] as const : [m, k] as const));
           const b = random(device, ...(transposeB ? [n, k] as const : [k, n] as const));
           const out = matrix(device.alloc("f32", m * n), m, n);
-          return () => device.gemm(out, a, b, { transposeA, transposeB });
+          return () => device.run(gemm, out, a, b, { transposeA, transposeB });
         },
       };
     }),
@@ -51,7 +50,7 @@ export function productCases(): KernelCase[] {
       work: () => ({ bound: "compute", flops: syrkFlops(n, k) }),
       open(device) {
         const a = random(device, n, k), out = matrix(device.alloc("f32", n * n), n, n);
-        return () => device.syrk(out, a);
+        return () => device.run(syrk, out, a);
       },
     })),
     ...[576, 1024, 2048, 4096].map((size): KernelCase => ({
@@ -74,8 +73,8 @@ export function productCases(): KernelCase[] {
         const [h, inverse] = [0, 1].map(() => matrix(device.alloc("f32", GROUP * GROUP), GROUP, GROUP));
         const status = matrix(device.alloc("u32", 1), 1, 1);
         return () => {
-          device.copy(h, start);
-          device.cholesky(h, status, { first: 0, inverse });
+          device.run(copy, h, start);
+          device.run(cholesky, h, status, { first: 0, inverse });
         };
       },
     },

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { KEPT, SECOND_SIGN } from "../../kernels/binary/quantized_layer.ts";
+import { KEPT, SECOND_SIGN } from "../../kernels/binary/ops.ts";
 import { randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import { inspectPacked } from "./bits.ts";
 import { encodeLayer } from "./planes.ts";

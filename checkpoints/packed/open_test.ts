@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { decodeLayer } from "../../kernels/binary/decode.ts";
+import { decodeLayer } from "../../kernels/binary/ops.ts";
 import { randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import { InputError } from "../../files/input_error.ts";
 import { openPacked } from "./open.ts";

@@ -1,10 +1,16 @@
 /** The format `planes`: a binarized layer as bit planes and scales. */
 import * as z from "zod";
+import { decodeLayer, type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/ops.ts";
+import {
+  decodeOn,
+  MAX_LAYER_WEIGHTS,
+  packCodes,
+  packOn,
+  PLANES,
+  type Planes,
+  unpackCodes,
+} from "../../kernels/packing/ops.ts";
 import { toFloat16 } from "../../files/float16.ts";
-import { MAX_LAYER_WEIGHTS, packCodes, PLANES, type Planes, unpackCodes } from "../../kernels/packing/pack.ts";
-import { decodeOn, packOn } from "../../kernels/packing/plane_device.ts";
-import { decodeLayer } from "../../kernels/binary/decode.ts";
-import { type QuantizedLayer, scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
 import { type Tensor, toFloat32 } from "../../files/safetensors.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, StoredLayer } from "./format.ts";
 

@@ -7,8 +7,16 @@
  * weights of a step are all in, the running forms are that step's. So all steps together cost one pass over the pairs
  * of a group, without cancellation.
  */
-
-import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+import type { Matrix } from "../device.ts";
+import {
+  type BlockShape,
+  GROUP_SHIFT,
+  KEPT,
+  scalesPerBlock,
+  SECOND_SIGN,
+  type SeenOptions,
+  SIGN,
+} from "./quantized_layer.ts";
 
 /** Input of `alternateRounds`. */
 export interface AlternateOptions {
@@ -16,7 +24,7 @@ export interface AlternateOptions {
   readonly w: Float32Array;
   /** cols × cols: S, symmetric; its scale does not matter. */
   readonly gram: Float32Array;
-  /** rows × cols: groups and signs (`startScales`); not changed, see `pruneCodes`. */
+  /** rows × cols: groups and signs (`binarizeRows`); not changed, see `pruneCodes`. */
   readonly codes: Uint8Array;
   /** rows × cols, from `rankNM` */
   readonly rank: Uint8Array;
@@ -32,6 +40,15 @@ export interface AlternateOptions {
   readonly iterations: number;
   /** Filled, if given, with Σ_rows Σ_groups ‖x − x̂‖²_S before and after each step: 2 × steps values. */
   readonly errors?: Float64Array;
+}
+
+/** Operands of `alternate`; see `AlternateOptions`. */
+export interface AlternateOperands extends BlockShape, SeenOptions {
+  readonly w: Matrix;
+  readonly gram: Matrix;
+  readonly codes: Matrix<"u8">;
+  readonly schedule: "stepwise" | "oneshot";
+  readonly iterations: number;
 }
 
 // Forms under S of mask m, signs b, second signs c and masked weights x.
@@ -57,12 +74,12 @@ export function scheduleSteps(options: Pick<AlternateOptions, "schedule" | "prun
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { startScales } from "./binarize.ts";
+ * import { binarizeRows } from "./binarize.ts";
  * import { GROUP_SHIFT } from "./quantized_layer.ts";
  * const shape = { rows: 1, cols: 2, segments: 1, salient: false }, gram = Float32Array.of(1, 0, 0, 4);
  * const w = Float32Array.of(1, 2), rank = new Uint8Array(2), codes = new Uint8Array(2).fill(1 << GROUP_SHIFT);
  * const scales = new Float32Array(2);
- * startScales(codes, scales, { ...shape, w, rank, pruned: 0 });
+ * binarizeRows(codes, scales, { ...shape, w, rank, pruned: 0 });
  *
  * alternateRounds(scales, { ...shape, w, gram, codes, rank, pruned: 0, schedule: "stepwise", iterations: 15 });
  * assert.deepEqual([...scales].map((x) => x.toFixed(3)), ["1.500", "0.500"]);

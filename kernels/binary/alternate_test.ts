@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { alternateRounds, scheduleSteps } from "./alternate.ts";
-import { startScales } from "./binarize.ts";
+import { binarizeRows, pruneCodes } from "./binarize.ts";
 import { decodeBlock } from "./decode.ts";
 import { columnwiseSweep } from "./columnwise.ts";
-import { solveJoint } from "./joint.ts";
+import { jointSolution } from "./joint.ts";
 import { GROUP_SHIFT, KEPT, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 import { resignSweep } from "./resign.ts";
-import { importance } from "../scores/importance.ts";
-import { pruneCodes, rankNM } from "../scores/select.ts";
+import { importanceOf, rankNM } from "../scores/ops.ts";
 import {
   difference,
   form,
@@ -33,11 +32,11 @@ function start(kind: typeof KINDS[number], shape: typeof shapes[number], seed = 
   const { cols, segments, salient } = shape;
   const w = weights(kind, rows, cols, seed), s = gram(cols, seed + 1), rank = new Uint8Array(rows * cols);
   const score = new Float32Array(rows * cols);
-  importance(score, w, { rows, cols, metric: "magnitude" });
+  importanceOf(score, w, { rows, cols, metric: "magnitude" });
   rankNM(rank, score, { rows, cols, of, type: "semi-structured" });
   const codes = groupCodes(w, cols, salient ? 5 : 0, segments);
   const stride = (salient ? 3 : 0) + 2 * segments, scales = new Float32Array(rows * stride);
-  startScales(codes, scales, { w, rank, rows, cols, segments, salient, pruned: 0 });
+  binarizeRows(codes, scales, { w, rank, rows, cols, segments, salient, pruned: 0 });
   return { ...shape, rows, w, gram: s, rank, codes, scales, stride };
 }
 
@@ -94,7 +93,7 @@ for (const kind of KINDS) {
       for (let k = 0; k < steps; k++) assert.ok(errors[2 * k + 1] <= errors[2 * k] * (1 + 1e-9) + 1e-9);
     });
 
-    Deno.test(`solveJoint() on ${name} never ends above the rounds, and re-signing never raises the error`, () => {
+    Deno.test(`jointSolution() on ${name} never ends above the rounds, and re-signing never raises the error`, () => {
       const block = start(kind, shape);
       alternateRounds(block.scales, { ...block, schedule: "stepwise", iterations: 15 });
       pruneCodes(block.codes, block.rank, block.pruned);
@@ -103,7 +102,7 @@ for (const kind of KINDS) {
         now.forEach((e, r) => assert.ok(e <= before[r] * (1 + 1e-5) + slack * energy[r], `${e} after ${before[r]}`));
       const alternate = rowErrors(w, decoded(block), block.gram, cols);
       const target = multiply(w, block.gram, cols);
-      solveJoint(block.scales, { ...block, target });
+      jointSolution(block.scales, { ...block, target });
       assert.ok(block.scales.every(Number.isFinite));
       const joint = rowErrors(w, decoded(block), block.gram, cols);
       // The ridge of 1e-6 and scales kept as float32 are what is allowed.
@@ -117,11 +116,11 @@ for (const kind of KINDS) {
   }
 }
 
-Deno.test("solveJoint() meets the normal equations", () => {
+Deno.test("jointSolution() meets the normal equations", () => {
   const block = start("normal", shapes[0]);
   pruneCodes(block.codes, block.rank, block.pruned);
   const { w, cols, segments, codes, gram: s } = block;
-  solveJoint(block.scales, { ...block, target: multiply(w, s, cols), ridge: 1e-12 });
+  jointSolution(block.scales, { ...block, target: multiply(w, s, cols), ridge: 1e-12 });
   const q = decoded(block);
   for (let r = 0; r < rows; r++) {
     const e = Float64Array.from({ length: cols }, (_, c) => w[r * cols + c] - q[r * cols + c]);

@@ -1,12 +1,12 @@
-/** `Device.alternate` on WebGPU: the forms of every group and level, then the rounds over them. */
-import { scheduleSteps } from "./alternate.ts";
+/** `alternate` on WebGPU: the forms of every group and level, then the rounds over them. */
 import formsCode from "./alternate_forms.wgsl" with { type: "text" };
 import roundsCode from "./alternate_rounds.wgsl" with { type: "text" };
-import type { Device, Matrix } from "../device.ts";
+import type { Matrix } from "../device.ts";
+import { type AlternateOperands, scheduleSteps } from "./alternate.ts";
 import { gpuMemberLists, listElements } from "./member_lists_webgpu.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "../gpu/row_tiles.ts";
-import type { GpuContext, GpuOp } from "../gpu/context.ts";
+import type { GpuContext, GpuOp } from "../gpu/op.ts";
 import { GROUP_THREADS, readsBuffer, withTwoFloat, writesBuffer } from "../gpu/dispatch.ts";
 
 /** Forms of one group and level, each a pair of floats. */
@@ -25,7 +25,7 @@ const rounds: GpuOp = {
  *
  * @param scales rows × scales of a row: the start on entry, the optimised ones on return
  */
-export function gpuAlternate(context: GpuContext, scales: Matrix, options: Parameters<Device["alternate"]>[1]): void {
+export function gpuAlternate(context: GpuContext, scales: Matrix, options: AlternateOperands): void {
   const { w, gram, codes, rank, segments, salient, pruned, iterations } = options;
   const { rows, cols } = w, steps = scheduleSteps(options), groups = segments + 1, stride = scalesPerBlock(options);
   const perRow = (groups * steps * FORMS + groups * 3) * 2, reduction = groups * steps * FORMS + 2 * GROUP_THREADS;

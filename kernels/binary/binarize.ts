@@ -1,11 +1,19 @@
 /**
  * First signs and scales of each row and group of a column block: mean, mean deviation, and its residual for salient
- * columns.
+ * columns; and pruning them.
  */
+import type { Matrix } from "../device.ts";
+import {
+  type BlockShape,
+  GROUP_SHIFT,
+  KEPT,
+  scalesPerBlock,
+  SECOND_SIGN,
+  type SeenOptions,
+  SIGN,
+} from "./quantized_layer.ts";
 
-import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
-
-/** Input of `startScales`. */
+/** Input of `binarizeRows`. */
 export interface StartOptions {
   /** rows × cols */
   readonly w: Float32Array;
@@ -23,6 +31,12 @@ export interface StartOptions {
   readonly salientPruned?: number;
 }
 
+/** Operands of `binarizeRows`; see `StartOptions`. */
+export interface StartOperands extends BlockShape, SeenOptions {
+  readonly w: Matrix;
+  readonly salientPruned: number;
+}
+
 /**
  * Binarizes each row and group: μ = mean w, α = mean |w − μ|, sign(w − μ) with sign(0) = +1; salient columns twice,
  * the second time their residual, whose mean is added to the first (BiLLM's order-2 residual). An empty group has zero
@@ -33,14 +47,14 @@ export interface StartOptions {
  * import assert from "node:assert/strict";
  * import { GROUP_SHIFT } from "./quantized_layer.ts";
  * const codes = new Uint8Array(3).fill(1 << GROUP_SHIFT), scales = new Float32Array(2), w = Float32Array.of(1, 2, 6);
- * startScales(codes, scales, { w, rank: new Uint8Array(3), rows: 1, cols: 3, segments: 1, salient: false, pruned: 0 });
+ * binarizeRows(codes, scales, { w, rank: new Uint8Array(3), rows: 1, cols: 3, segments: 1, salient: false, pruned: 0 });
  * assert.deepEqual([...scales], [3, 2]);
  * ```
  * @param codes rows × cols: group bits are read (from `searchSegments`), KEPT and the signs of every weight that took
  * part are written
  * @param scales rows × scales of a row: [salient mean, α, α2,] mean, α of segment 1, …; overwritten
  */
-export function startScales(codes: Uint8Array, scales: Float32Array, options: StartOptions): void {
+export function binarizeRows(codes: Uint8Array, scales: Float32Array, options: StartOptions): void {
   const { w, rank, rows, cols, segments, salient, pruned } = options;
   const salientPruned = options.salientPruned ?? pruned;
   const stride = scalesPerBlock(options), first = salient ? 3 : 0;
@@ -72,6 +86,25 @@ export function startScales(codes: Uint8Array, scales: Float32Array, options: St
     }
     if (salient) secondOrder(codes, scales, w, { row, cols, base, count: count[0], mean: mean[0], scale: scale[0] });
   }
+}
+
+/**
+ * Takes the weights of rank < pruned out of the layer: their codes keep nothing but their group.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "./quantized_layer.ts";
+ * const codes = new Uint8Array(2).fill(1 << GROUP_SHIFT | KEPT | SIGN);
+ * pruneCodes(codes, Uint8Array.of(0, 1), 1);
+ * assert.deepEqual([...codes], [1 << GROUP_SHIFT, 1 << GROUP_SHIFT | KEPT | SIGN]);
+ * ```
+ * @param codes rows × cols, changed
+ * @param rank rows × cols
+ */
+export function pruneCodes(codes: Uint8Array, rank: Uint8Array, pruned: number): void {
+  const groupBits = -1 << GROUP_SHIFT;
+  for (let i = 0; i < codes.length; i++) codes[i] &= groupBits | -Number(rank[i] >= pruned);
 }
 
 interface FirstOrder {

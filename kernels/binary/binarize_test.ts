@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
-import { startScales } from "./binarize.ts";
+import { binarizeRows } from "./binarize.ts";
 import { decodeBlock, decodeLayer } from "./decode.ts";
 import { GROUP_SHIFT, KEPT, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 import { difference, groupCodes, KINDS, residual, uniform, weights } from "./row_kernels_test_support.ts";
 
 for (const kind of KINDS) {
   for (const [pruned, salientPruned] of [[0, 0], [4, 0], [4, 4], [8, 8]]) {
-    Deno.test(`startScales() on ${kind} weights, ${pruned} and ${salientPruned} pruned, is the residual of each group`, () => {
+    Deno.test(`binarizeRows() on ${kind} weights, ${pruned} and ${salientPruned} pruned, is the residual of each group`, () => {
       const rows = 10, cols = 40, segments = 3, w = weights(kind, rows, cols, 21), next = uniform(22);
       const rank = Uint8Array.from(w, () => Math.floor(8 * next()));
       const codes = groupCodes(w, cols, 7, segments), groups = codes.map((c) => c >> GROUP_SHIFT);
       const scales = new Float32Array(rows * 9).fill(NaN);
-      startScales(codes, scales, { w, rank, rows, cols, segments, salient: true, pruned, salientPruned });
+      binarizeRows(codes, scales, { w, rank, rows, cols, segments, salient: true, pruned, salientPruned });
       const decoded = new Float32Array(w.length), wanted = new Float64Array(w.length);
       decodeBlock(decoded, { codes, scales, rows, cols, segments, salient: true });
       for (let r = 0; r < rows; r++) {
@@ -31,10 +31,10 @@ for (const kind of KINDS) {
   }
 }
 
-Deno.test("startScales() takes sign(0) as +1", () => {
+Deno.test("binarizeRows() takes sign(0) as +1", () => {
   const codes = new Uint8Array(4).fill(1 << GROUP_SHIFT), scales = new Float32Array(2);
   const w = new Float32Array(4).fill(0.1), rank = new Uint8Array(4);
-  startScales(codes, scales, { w, rank, rows: 1, cols: 4, segments: 1, salient: false, pruned: 0 });
+  binarizeRows(codes, scales, { w, rank, rows: 1, cols: 4, segments: 1, salient: false, pruned: 0 });
   assert.ok(codes.every((c) => c === (1 << GROUP_SHIFT | KEPT | SIGN)));
   assert.deepEqual(scales, Float32Array.of(0.1, 0));
 });

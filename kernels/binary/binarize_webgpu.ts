@@ -1,19 +1,21 @@
-/** `startScales` and `pruneCodes` on WebGPU. */
-import type { Device, Matrix } from "../device.ts";
+/** `startScales` and `prune` on WebGPU. */
+import type { Matrix } from "../device.ts";
+import type { StartOperands } from "./binarize.ts";
+import type { SeenOptions } from "./quantized_layer.ts";
 import pruneCode from "./prune.wgsl" with { type: "text" };
 import startScalesCode from "./start_scales.wgsl" with { type: "text" };
-import type { GpuContext } from "../gpu/context.ts";
+import type { GpuContext } from "../gpu/op.ts";
 import { grid, rowWindows, withTwoFloat } from "../gpu/dispatch.ts";
 
 const START_SCALES = { name: "start_scales", code: withTwoFloat(startScalesCode) };
 const PRUNE = { name: "prune", code: pruneCode };
 
-/** See `Device.startScales`. */
+/** See `startScales`. */
 export function gpuStartScales(
   context: GpuContext,
   codes: Matrix<"u8">,
   scales: Matrix,
-  options: Parameters<Device["startScales"]>[2],
+  options: StartOperands,
 ): void {
   const { w, rank, pruned, salientPruned, segments, salient } = options, { cols } = w;
   for (const { rows, written, read } of rowWindows(context, { written: [codes, scales], read: [w, rank] })) {
@@ -27,8 +29,8 @@ export function gpuStartScales(
   }
 }
 
-/** See `Device.prune`. */
-export function gpuPrune(context: GpuContext, codes: Matrix<"u8">, options: Parameters<Device["prune"]>[1]): void {
+/** See `prune`. */
+export function gpuPrune(context: GpuContext, codes: Matrix<"u8">, options: SeenOptions): void {
   const { rank, pruned } = options, { cols } = codes;
   for (const { rows, written, read } of rowWindows(context, { written: [codes], read: [rank] })) {
     const bound = [...written, ...read];

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { startScales } from "./binarize.ts";
+import { binarizeRows, pruneCodes } from "./binarize.ts";
 import { gpuPrune, gpuStartScales } from "./binarize_webgpu.ts";
 import { decodeBlock } from "./decode.ts";
 import { gpuDecode } from "./decode_webgpu.ts";
 import { scalesPerBlock, SECOND_SIGN } from "./quantized_layer.ts";
 import { difference, groupCodes, KINDS, uniform, weights } from "./row_kernels_test_support.ts";
 import { gpuMatrix, withoutOffset } from "./row_webgpu_test_support.ts";
-import { pruneCodes } from "../scores/select.ts";
 import { gpuTest } from "../gpu/webgpu_test_support.ts";
 
 /** Kinds whose weights lie between levels, where float64 decides by its own rounding. */
@@ -32,7 +31,7 @@ gpuTest("gpuStartScales(), gpuPrune() and gpuDecode() give the CPU's bits and va
       gpuStartScales(context, dCodes, dScales, { ...shape, w: dw, rank: dRank });
       gpuPrune(context, dCodes, { rank: dRank, pruned });
       gpuDecode(context, dDecoded, { ...shape, codes: dCodes, scales: dScales });
-      startScales(codes, scales, block);
+      binarizeRows(codes, scales, block);
       pruneCodes(codes, block.rank, pruned);
       decodeBlock(decoded, { ...shape, codes, scales });
       const [foundCodes, foundScales, foundDecoded] = await context.download(

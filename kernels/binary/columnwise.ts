@@ -2,9 +2,9 @@
  * GPTQ's order inside one column block: each column is rounded to its levels after the errors of the columns before it
  * were fed forward.
  */
-
 import { fillLevels } from "./decode.ts";
-import { KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+import type { Matrix } from "../device.ts";
+import { type BlockShape, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
 /** Input of `columnwiseSweep`. */
 export interface ColumnwiseOptions {
@@ -18,6 +18,13 @@ export interface ColumnwiseOptions {
   readonly cols: number;
   readonly segments: number;
   readonly salient: boolean;
+}
+
+/** Operands of `columnwise`; see `ColumnwiseOptions`. */
+export interface ColumnwiseOperands extends BlockShape {
+  readonly w: Matrix;
+  readonly factor: Matrix;
+  readonly scales: Matrix;
 }
 
 /**

@@ -1,9 +1,10 @@
-/** `Device.columnwise` on WebGPU. */
+/** `columnwise` on WebGPU. */
 import columnwiseCode from "./columnwise.wgsl" with { type: "text" };
-import type { Device, Matrix } from "../device.ts";
+import type { Matrix } from "../device.ts";
+import type { ColumnwiseOperands } from "./columnwise.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "../gpu/row_tiles.ts";
-import type { GpuContext, GpuOp } from "../gpu/context.ts";
+import type { GpuContext, GpuOp } from "../gpu/op.ts";
 import { GROUP_THREADS, withTwoFloat } from "../gpu/dispatch.ts";
 
 const columnwise: GpuOp = {
@@ -23,7 +24,7 @@ export function gpuColumnwise(
   context: GpuContext,
   codes: Matrix<"u8">,
   errors: Matrix,
-  options: Parameters<Device["columnwise"]>[2],
+  options: ColumnwiseOperands,
 ): void {
   const { w, factor, scales, salient } = options, { rows, cols } = w, stride = scalesPerBlock(options);
   for (const tile of rowTiles(context, rows, { scratch: 2 * cols, cols, work: cols })) {

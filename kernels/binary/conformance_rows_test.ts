@@ -4,17 +4,22 @@
  */
 import assert from "node:assert/strict";
 import { alternateRounds } from "./alternate.ts";
-import { startScales } from "./binarize.ts";
+import { binarizeRows, pruneCodes } from "./binarize.ts";
 import { columnwiseSweep } from "./columnwise.ts";
 import { allClose, allEqual, correlated, FLOAT } from "../conformance_test_support.ts";
 import { decodeBlock, fillLevels } from "./decode.ts";
 import { type Device, type ElementArrays, type ElementType, type Matrix, matrix } from "../device.ts";
 import { deviceCases, type TestedDevice } from "../device_test_support.ts";
-import { solveJoint } from "./joint.ts";
+import { jointSolution } from "./joint.ts";
 import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 import { resignSweep } from "./resign.ts";
 import { groupCodes, multiply, uniform, weights } from "./row_kernels_test_support.ts";
-import { pruneCodes } from "../scores/select.ts";
+import { alternate } from "./alternate_op.ts";
+import { columnwise } from "./columnwise_op.ts";
+import { decode } from "./decode_op.ts";
+import { prune, startScales } from "./binarize_ops.ts";
+import { resign } from "./resign_op.ts";
+import { solveJoint } from "./joint_op.ts";
 
 interface Shape {
   readonly rows: number;
@@ -42,13 +47,13 @@ const LAYERS = {
 
 const PRUNED = 4;
 
-/** A block as it is after `startScales`. */
+/** A block as it is after `binarizeRows`. */
 function blockOf(shape: Shape) {
   const { rows, cols, salient, segments } = shape, w = weights("heavy", rows, cols, rows + cols), next = uniform(cols);
   const rank = Uint8Array.from(w, () => Math.floor(8 * next()));
   const codes = groupCodes(w, cols, salient ? Math.min(5, cols) : 0, segments);
   const scales = new Float32Array(rows * scalesPerBlock(shape)), groups = codes.slice();
-  startScales(codes, scales, { ...shape, w, rank, pruned: 0 });
+  binarizeRows(codes, scales, { ...shape, w, rank, pruned: 0 });
   return { w, rank, groups, codes, scales };
 }
 
@@ -113,10 +118,10 @@ deviceCases(
     const { rows, cols } = shape, { w, rank, groups } = blockOf(shape), stride = scalesPerBlock(shape);
     for (const [pruned, salientPruned] of [[0, 0], [PRUNED, 0], [PRUNED, PRUNED]]) {
       const codes = groups.slice(), scales = new Float32Array(rows * stride);
-      startScales(codes, scales, { ...shape, w, rank, pruned, salientPruned });
+      binarizeRows(codes, scales, { ...shape, w, rank, pruned, salientPruned });
       const dCodes = upload(device, "u8", groups, rows), dScales = upload(device, "f32", scales.map(() => NaN), rows);
       const there = { w: upload(device, "f32", w, rows), rank: upload(device, "u8", rank, rows) };
-      device.startScales(dCodes, dScales, { ...shape, ...there, pruned, salientPruned });
+      device.run(startScales, dCodes, dScales, { ...shape, ...there, pruned, salientPruned });
       const [bits, values] = await back(device, dCodes, dScales), levels = new Float64Array(8 * (shape.segments + 1));
       const contest: Contest = (row, col, found, wanted) => {
         fillLevels(levels, scales, row * stride, shape);
@@ -133,8 +138,8 @@ deviceCases(
 deviceCases("prune() and decode() are the row kernels'", LAYERS, async (device, shape) => {
   const { rows, cols } = shape, { rank, codes, scales } = blockOf(shape), decoded = new Float32Array(codes.length);
   const dCodes = upload(device, "u8", codes, rows), out = upload(device, "f32", decoded, rows);
-  device.prune(dCodes, { rank: upload(device, "u8", rank, rows), pruned: PRUNED });
-  device.decode(out, { ...shape, codes: dCodes, scales: upload(device, "f32", scales, rows) });
+  device.run(prune, dCodes, { rank: upload(device, "u8", rank, rows), pruned: PRUNED });
+  device.run(decode, out, { ...shape, codes: dCodes, scales: upload(device, "f32", scales, rows) });
   pruneCodes(codes, rank, PRUNED);
   decodeBlock(decoded, { ...shape, codes, scales });
   const [bits, values] = await back(device, dCodes, out);
@@ -161,7 +166,7 @@ testWithGram("alternate() gives the row kernel's scales", async (device, shape, 
   for (const schedule of ["stepwise", "oneshot"] as const) {
     const rounds = { schedule, iterations: 15, pruned: PRUNED }, wanted = scales.slice();
     const out = upload(device, "f32", scales, rows);
-    device.alternate(out, {
+    device.run(alternate, out, {
       ...shape,
       ...rounds,
       w: upload(device, "f32", w, rows),
@@ -179,14 +184,14 @@ testWithGram("solveJoint() gives the row kernel's scales", async (device, shape,
   const { rows, cols } = shape, { w, rank, codes, scales } = blockOf(shape), target = multiply(w, gram, cols);
   pruneCodes(codes, rank, PRUNED);
   const out = upload(device, "f32", scales, rows);
-  device.solveJoint(out, {
+  device.run(solveJoint, out, {
     ...shape,
     target: upload(device, "f32", target, rows),
     gram: upload(device, "f32", gram, cols),
     codes: upload(device, "u8", codes, rows),
   });
   const [found] = await back(device, out);
-  solveJoint(scales, { ...shape, target, gram, codes });
+  jointSolution(scales, { ...shape, target, gram, codes });
   allClose(found, scales, 4 * FLOAT, "scales");
 });
 
@@ -195,7 +200,7 @@ testWithGram("resign() chooses the row kernel's signs away from ties", async (de
   pruneCodes(codes, rank, PRUNED);
   const residual = multiply(weights("normal", rows, cols, 5), gram, cols), wanted = codes.slice();
   const out = upload(device, "u8", codes, rows);
-  device.resign(out, {
+  device.run(resign, out, {
     ...shape,
     residual: upload(device, "f32", residual, rows),
     gram: upload(device, "f32", gram, cols),
@@ -235,7 +240,7 @@ testWithGram("columnwise() chooses the row kernel's signs away from ties, and le
   });
   const wanted = codes.slice(), errors = new Float32Array(w.length);
   const out = upload(device, "u8", codes, rows), dErrors = upload(device, "f32", errors, rows);
-  device.columnwise(out, dErrors, {
+  device.run(columnwise, out, dErrors, {
     ...shape,
     w: upload(device, "f32", w, rows),
     factor: upload(device, "f32", factor, cols),

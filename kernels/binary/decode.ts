@@ -1,6 +1,6 @@
 /** From codes and scales back to weights. */
-
-import { KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+import type { Matrix } from "../device.ts";
+import { type BlockShape, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
 /** One column block as codes and scales. */
 export interface BlockCodes {
@@ -12,6 +12,16 @@ export interface BlockCodes {
   readonly cols: number;
   readonly segments: number;
   readonly salient: boolean;
+}
+
+/** Operands of `decode`. */
+export interface DecodeOperands extends BlockShape {
+  /** rows × cols */
+  readonly codes: Matrix<"u8">;
+  /** rows × scales of a row */
+  readonly scales: Matrix;
+  /** Consecutive columns that share scales; all of them by default. */
+  readonly groupSize?: number;
 }
 
 /**

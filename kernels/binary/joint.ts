@@ -2,10 +2,10 @@
  * All groups' means and scales of a row at once: the exact minimiser of the S-weighted error for fixed masks and
  * signs.
  */
+import type { Matrix } from "../device.ts";
+import { type BlockShape, GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
-import { GROUP_SHIFT, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
-
-/** Input of `solveJoint`. */
+/** Input of `jointSolution`. */
 export interface JointOptions {
   /** rows × cols: w·S with the whole w, pruned weights too. */
   readonly target: Float32Array;
@@ -21,6 +21,13 @@ export interface JointOptions {
   readonly ridge?: number;
 }
 
+/** Operands of `jointSolution`; see `JointOptions`. */
+export interface JointOperands extends BlockShape {
+  readonly target: Matrix;
+  readonly gram: Matrix;
+  readonly codes: Matrix<"u8">;
+}
+
 /**
  * Solves θ = (AᵀSA + λI)⁻¹AᵀSw per row over the columns A = [m_s, b_s1, b_s2, m_1, b_1, …] in float64. The ridge makes
  * empty and one-signed groups harmless: an empty group's scales are 0.
@@ -28,19 +35,19 @@ export interface JointOptions {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { startScales } from "./binarize.ts";
+ * import { binarizeRows } from "./binarize.ts";
  * import { GROUP_SHIFT } from "./quantized_layer.ts";
  * const shape = { rows: 1, cols: 2, segments: 1, salient: false }, gram = Float32Array.of(1, 0, 0, 4);
  * const w = Float32Array.of(1, 2), rank = new Uint8Array(2), codes = new Uint8Array(2).fill(1 << GROUP_SHIFT);
  * const scales = new Float32Array(2);
- * startScales(codes, scales, { ...shape, w, rank, pruned: 0 });
+ * binarizeRows(codes, scales, { ...shape, w, rank, pruned: 0 });
  *
- * solveJoint(scales, { ...shape, target: Float32Array.of(1, 8), gram, codes });
+ * jointSolution(scales, { ...shape, target: Float32Array.of(1, 8), gram, codes });
  * assert.deepEqual([...scales].map((x) => x.toFixed(3)), ["1.500", "0.500"]);
  * ```
  * @param scales rows × scales of a row, overwritten
  */
-export function solveJoint(scales: Float32Array, options: JointOptions): void {
+export function jointSolution(scales: Float32Array, options: JointOptions): void {
   const { target, codes, rows, cols, segments, salient, ridge = 1e-6 } = options;
   const size = scalesPerBlock(options);
   const gram = Float64Array.from(options.gram);

@@ -1,11 +1,12 @@
-/** `Device.solveJoint` on WebGPU: the normal equations of every row, then their solution. */
-import type { Device, Matrix } from "../device.ts";
+/** `solveJoint` on WebGPU: the normal equations of every row, then their solution. */
+import type { Matrix } from "../device.ts";
+import type { JointOperands } from "./joint.ts";
 import solveCode from "./joint_solve.wgsl" with { type: "text" };
 import systemCode from "./joint_system.wgsl" with { type: "text" };
 import { gpuMemberLists, listElements } from "./member_lists_webgpu.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "../gpu/row_tiles.ts";
-import type { GpuContext, GpuOp } from "../gpu/context.ts";
+import type { GpuContext, GpuOp } from "../gpu/op.ts";
 import { GROUP_THREADS, readsBuffer, withTwoFloat, writesBuffer } from "../gpu/dispatch.ts";
 
 /** As `JointOptions.ridge` by default. */
@@ -15,14 +16,14 @@ const system: GpuOp = { name: "joint system", code: withTwoFloat(systemCode), co
 const solve: GpuOp = { name: "joint solve", code: withTwoFloat(solveCode), constants: { THREADS: GROUP_THREADS } };
 
 /**
- * See `solveJoint`. Sums and the factor are kept as pairs of floats (48 bits), as the ridge of 1e-6 leaves float32 none.
+ * See `jointSolution`. Sums and the factor are kept as pairs of floats (48 bits), as the ridge of 1e-6 leaves float32 none.
  *
  * @param scales rows × scales of a row, overwritten
  */
 export function gpuSolveJoint(
   context: GpuContext,
   scales: Matrix,
-  { target, gram, codes, segments, salient }: Parameters<Device["solveJoint"]>[1],
+  { target, gram, codes, segments, salient }: JointOperands,
 ): void {
   const { rows, cols } = target, size = scalesPerBlock({ segments, salient }), groups = segments + 1;
   const perRow = size * (size + 1) * 2;

@@ -2,12 +2,12 @@
 import type { Matrix } from "../device.ts";
 import listsCode from "./member_lists.wgsl" with { type: "text" };
 import { bindRows, type RowTile } from "../gpu/row_tiles.ts";
-import type { GpuBuffer, GpuContext, GpuOp } from "../gpu/context.ts";
+import type { GpuBuffer, GpuContext, GpuOp } from "../gpu/op.ts";
 import { GROUP_THREADS, writesBuffer } from "../gpu/dispatch.ts";
 
 const op: GpuOp = { name: "member lists", code: listsCode, constants: { THREADS: GROUP_THREADS } };
 
-/** Rounds of one thread's loops, as in `row_tiles_webgpu.ts`. */
+/** Rounds of one thread's loops, as in `gpu/row_tiles.ts`. */
 const MOST_ROUNDS = 60_000;
 
 /** Elements that the lists of one row take. */

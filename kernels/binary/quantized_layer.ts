@@ -3,9 +3,8 @@
  *
  * Not a file format (`checkpoints/packed.ts`) and not a weight matrix (`decodeLayer` makes one).
  */
-
-/** How the pruned weights are placed. Only `semi-structured` promises N of every M consecutive inputs. */
-export type PruningType = "semi-structured" | "unstructured" | "structured" | "none";
+import type { Matrix } from "../device.ts";
+import type { PruningType } from "../scores/ops.ts";
 
 /** Bit 0 of a code: the weight is kept. */
 export const KEPT = 1;
@@ -40,6 +39,21 @@ export interface QuantizedLayer {
    * then mean and scale of segment 1, 2, …. A kept weight decodes to mean ± scale (± second scale).
    */
   readonly scales: Float32Array;
+}
+
+/** Shape of the codes and scales of one column block. */
+export interface BlockShape {
+  /** Non-salient segments, 1..4. */
+  readonly segments: number;
+  /** Whether group 0, the salient columns, exists. */
+  readonly salient: boolean;
+}
+
+/** Weights that a search sees: those of rank ≥ `pruned`. */
+export interface SeenOptions {
+  /** rows × cols, from `rank`. */
+  readonly rank: Matrix<"u8">;
+  readonly pruned: number;
 }
 
 /** Scales per row and column block. */

@@ -1,14 +1,7 @@
 /** Random layers for tests: any shape, any kind of mask, no maths behind them. */
 import * as fc from "fast-check";
-import {
-  GROUP_SHIFT,
-  KEPT,
-  type PruningType,
-  type QuantizedLayer,
-  scalesPerBlock,
-  SECOND_SIGN,
-  SIGN,
-} from "./quantized_layer.ts";
+import { GROUP_SHIFT, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+import type { PruningType } from "../scores/ops.ts";
 
 /** What a random layer is made from. */
 export type LayerShape = Omit<QuantizedLayer, "codes" | "scales">;

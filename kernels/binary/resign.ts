@@ -2,9 +2,9 @@
  * Coordinate descent over the signs: each kept weight in turn takes the level of its group that lowers its row's error
  * most.
  */
-
 import { fillLevels } from "./decode.ts";
-import { KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+import type { Matrix } from "../device.ts";
+import { type BlockShape, KEPT, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 
 /** Signs in the order in which they are tried: salient weights have two of them, others one. */
 const SALIENT_CHOICES = Uint8Array.of(SIGN | SECOND_SIGN, SIGN, SECOND_SIGN, 0);
@@ -22,6 +22,13 @@ export interface ResignOptions {
   readonly cols: number;
   readonly segments: number;
   readonly salient: boolean;
+}
+
+/** Operands of `resign`; see `ResignOptions`. */
+export interface ResignOperands extends BlockShape {
+  readonly residual: Matrix;
+  readonly gram: Matrix;
+  readonly scales: Matrix;
 }
 
 /**

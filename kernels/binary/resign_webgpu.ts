@@ -1,9 +1,10 @@
-/** `Device.resign` on WebGPU. */
-import type { Device, Matrix } from "../device.ts";
+/** `resign` on WebGPU. */
+import type { Matrix } from "../device.ts";
+import type { ResignOperands } from "./resign.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import resignCode from "./resign.wgsl" with { type: "text" };
 import { bind, bindRows, bindWhole, columnRanges, rowTiles } from "../gpu/row_tiles.ts";
-import type { GpuContext, GpuOp } from "../gpu/context.ts";
+import type { GpuContext, GpuOp } from "../gpu/op.ts";
 import { GROUP_THREADS, withTwoFloat } from "../gpu/dispatch.ts";
 
 /** Elements of a change, as the shader aligns it. */
@@ -17,7 +18,7 @@ const resign: GpuOp = { name: "resign", code: withTwoFloat(resignCode), constant
  *
  * @param codes rows × cols: signs of the kept weights are changed, groups and masks are not
  */
-export function gpuResign(context: GpuContext, codes: Matrix<"u8">, options: Parameters<Device["resign"]>[1]): void {
+export function gpuResign(context: GpuContext, codes: Matrix<"u8">, options: ResignOperands): void {
   const { residual, gram, scales, salient } = options, { rows, cols } = residual, stride = scalesPerBlock(options);
   for (const tile of rowTiles(context, rows, { scratch: CHANGE * (1 + cols), cols, work: cols })) {
     const changes = context.scratch("f32", CHANGE * (1 + cols) * tile.rows);

@@ -1,17 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { alternateRounds } from "./alternate.ts";
-import { startScales } from "./binarize.ts";
+import { binarizeRows, pruneCodes } from "./binarize.ts";
 import { columnwiseSweep } from "./columnwise.ts";
 import { decodeBlock } from "./decode.ts";
-import { importance } from "../scores/importance.ts";
-import { solveJoint } from "./joint.ts";
+import { importanceOf, rankNM } from "../scores/ops.ts";
+import { jointSolution } from "./joint.ts";
 import { GROUP_SHIFT, KEPT, scalesPerBlock } from "./quantized_layer.ts";
 import { resignSweep } from "./resign.ts";
 import { gram, KINDS, multiply, weights } from "./row_kernels_test_support.ts";
-import { searchSalient } from "./salient.ts";
-import { searchSegments } from "./segments.ts";
-import { pruneCodes, rankNM } from "../scores/select.ts";
+import { salientSearch } from "./salient.ts";
+import { segmentSearch } from "./segments.ts";
 
 const blocks = fc.record({
   kind: fc.constantFrom(...KINDS),
@@ -41,17 +40,17 @@ function run(settings: Settings) {
   const score = new Float32Array(w.length), rank = new Uint8Array(w.length);
   const columns = new Uint8Array(cols), codes = new Uint8Array(w.length);
   const shape = { rows, cols, segments, salient }, scales = new Float32Array(rows * scalesPerBlock(shape));
-  importance(score, w, { rows, cols, metric: "magnitude" });
+  importanceOf(score, w, { rows, cols, metric: "magnitude" });
   rankNM(rank, score, { rows, cols, of, type: "semi-structured" });
   const seen = { rank, pruned: kept ? pruned : 0 };
-  if (salient) searchSalient(columns, { ...seen, score, values: w, rows, cols, most: 49 });
-  searchSegments(codes, { ...seen, w, salient: columns, rows, cols, splitPoints, search, candidates: 10 });
-  startScales(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
+  if (salient) salientSearch(columns, { ...seen, score, values: w, rows, cols, most: 49 });
+  segmentSearch(codes, { ...seen, w, salient: columns, rows, cols, splitPoints, search, candidates: 10 });
+  binarizeRows(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
   if (solver === "alternate") {
     alternateRounds(scales, { ...shape, w, gram: s, codes, rank, pruned, schedule: "stepwise", iterations: 15 });
   }
   pruneCodes(codes, rank, pruned);
-  if (solver === "joint") solveJoint(scales, { ...shape, target: multiply(w, s, cols), gram: s, codes });
+  if (solver === "joint") jointSolution(scales, { ...shape, target: multiply(w, s, cols), gram: s, codes });
   const decoded = new Float32Array(w.length), errors = new Float32Array(w.length);
   decodeBlock(decoded, { ...shape, codes, scales });
   const residual = multiply(w.map((v, i) => v - decoded[i]), s, cols), resigned = codes.slice();
@@ -82,12 +81,12 @@ Deno.test("row kernels give the same bits twice", () => {
   fc.assert(fc.property(blocks, (settings) => assert.deepEqual(run(settings), run(settings))), { numRuns: 20 });
 });
 
-Deno.test("alternateRounds(), solveJoint(), resignSweep() and columnwiseSweep() give each row the same bits alone", () => {
+Deno.test("alternateRounds(), jointSolution(), resignSweep() and columnwiseSweep() give each row the same bits alone", () => {
   const rows = 6, cols = 32, segments = 3, salient = true, stride = 9, shape = { cols, segments, salient };
   const w = weights("heavy", rows, cols, 70), s = gram(cols, 71), rank = Uint8Array.from(w, (_, i) => i * 5 % 8);
   const codes = Uint8Array.from(w, (_, i) => i % cols < 5 ? 0 : (1 + i % 3) << GROUP_SHIFT);
   const scales = new Float32Array(rows * stride), errors = new Float32Array(w.length);
-  startScales(codes, scales, { ...shape, rows, w, rank, pruned: 0 });
+  binarizeRows(codes, scales, { ...shape, rows, w, rank, pruned: 0 });
   const process = (from: number, to: number) => {
     const part = <T extends Float32Array | Uint8Array>(x: T, width: number) => x.slice(from * width, to * width) as T;
     const own = { ...shape, rows: to - from, w: part(w, cols), rank: part(rank, cols), gram: s };
@@ -101,7 +100,7 @@ Deno.test("alternateRounds(), solveJoint(), resignSweep() and columnwiseSweep() 
       iterations: 15,
     });
     pruneCodes(result.codes, own.rank, 4);
-    solveJoint(result.scales, { ...own, codes: result.codes, target: multiply(own.w, s, cols) });
+    jointSolution(result.scales, { ...own, codes: result.codes, target: multiply(own.w, s, cols) });
     resignSweep(result.codes, { ...own, scales: result.scales, residual: own.w });
     columnwiseSweep(result.codes, result.errors, { ...own, scales: result.scales, factor: s });
     return result;

@@ -1,10 +1,9 @@
 /** Column blocks on which the row kernels of WebGPU are compared with the CPU's. */
-import { startScales } from "./binarize.ts";
+import { binarizeRows } from "./binarize.ts";
 import { type ElementArrays, type ElementType, type Matrix, matrix } from "../device.ts";
-import { importance } from "../scores/importance.ts";
+import { importanceOf, rankNM } from "../scores/ops.ts";
 import { scalesPerBlock } from "./quantized_layer.ts";
 import { gram, groupCodes, type Kind, weights } from "./row_kernels_test_support.ts";
-import { rankNM } from "../scores/select.ts";
 import type { WebGpuContext } from "../gpu/context.ts";
 
 /** Shape of a block and what is pruned of it. */
@@ -35,10 +34,10 @@ export function binarizedBlock(kind: Kind, shape: BlockShape) {
   const { rows, cols, segments, salient, of, tokens } = shape;
   const w = weights(kind, rows, cols, cols + rows), score = new Float32Array(w.length);
   const rank = new Uint8Array(w.length), scales = new Float32Array(rows * scalesPerBlock(shape));
-  importance(score, w, { rows, cols, metric: "magnitude" });
+  importanceOf(score, w, { rows, cols, metric: "magnitude" });
   rankNM(rank, score, { rows, cols, of, type: "semi-structured" });
   const codes = groupCodes(w, cols, salient ? Math.min(5, cols) : 0, segments);
-  startScales(codes, scales, { ...shape, w, rank, pruned: 0, salientPruned: 0 });
+  binarizeRows(codes, scales, { ...shape, w, rank, pruned: 0, salientPruned: 0 });
   return { ...shape, w, gram: gram(cols, 7, tokens), rank, codes, scales };
 }
 

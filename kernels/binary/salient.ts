@@ -5,8 +5,10 @@
  * The error of every count is exact. Each row is sorted once; from one count to the next one weight changes sides, so the
  * four levels' thresholds move a little and their sums are kept up to date instead of being made anew.
  */
+import type { Matrix } from "../device.ts";
+import type { SeenOptions } from "./quantized_layer.ts";
 
-/** Input of `searchSalient`. */
+/** Input of `salientSearch`. */
 export interface SalientOptions {
   /** rows × cols: columns are ordered by Σ_rows |score|. */
   readonly score: Float32Array;
@@ -25,6 +27,15 @@ export interface SalientOptions {
   readonly coarse?: boolean;
 }
 
+/** Operands of `salientSearch`; see `SalientOptions`. */
+export interface SalientOperands extends SeenOptions {
+  readonly score: Matrix;
+  readonly values: Matrix;
+  readonly columnWeight?: Matrix;
+  readonly most: number;
+  readonly coarse?: boolean;
+}
+
 /** Bounds of the four levels: between them count, sum, Σweight and Σweight·value of the weights below. */
 const BOUNDS = 3;
 
@@ -36,12 +47,12 @@ const BOUNDS = 3;
  * ```ts
  * import assert from "node:assert/strict";
  * const values = Float32Array.of(8, 1, -1, 2, -2), score = values.map((v) => v * v), salient = new Uint8Array(5);
- * searchSalient(salient, { score, values, rank: new Uint8Array(5), pruned: 0, rows: 1, cols: 5, most: 49 });
+ * salientSearch(salient, { score, values, rank: new Uint8Array(5), pruned: 0, rows: 1, cols: 5, most: 49 });
  * assert.deepEqual([...salient], [1, 0, 0, 0, 0]);
  * ```
  * @param salient cols, overwritten: 1 where salient
  */
-export function searchSalient(salient: Uint8Array, options: SalientOptions): void {
+export function salientSearch(salient: Uint8Array, options: SalientOptions): void {
   const { cols, most, coarse = false } = options;
   salient.fill(0, 0, cols);
   const limit = Math.min(most, cols - 1);

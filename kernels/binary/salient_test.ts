@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { orderColumns, salientErrors, type SalientOptions, searchSalient } from "./salient.ts";
+import { orderColumns, salientErrors, type SalientOptions, salientSearch } from "./salient.ts";
 import { KINDS, residual, uniform, weights } from "./row_kernels_test_support.ts";
 
 /** Σ weight_j·(value − level)² with both sides of each row binarized from scratch. */
@@ -40,13 +40,13 @@ for (const kind of KINDS) {
   }
 }
 
-Deno.test("searchSalient() takes the leading columns with the least error", () => {
+Deno.test("salientSearch() takes the leading columns with the least error", () => {
   const rows = 20, cols = 32, values = weights("normal", rows, cols, 5);
   for (let r = 0; r < rows; r++) for (const c of [3, 17, 30]) values[r * cols + c] *= 20;
   const score = values.map((v) => v * v), rank = new Uint8Array(rows * cols);
   const options = { score, values, rank, pruned: 0, rows, cols, most: 49 };
   const salient = new Uint8Array(cols).fill(9);
-  searchSalient(salient, options);
+  salientSearch(salient, options);
   const leading = orderColumns(options).subarray(0, cols - 1), errors = bruteErrors(options, leading);
   const count = errors.indexOf(Math.min(...errors)) + 1;
   assert.equal(count, 3);
@@ -62,7 +62,7 @@ function coarseCount(error: (count: number) => number, limit: number): number {
   return least([second - 2, second - 1, second, second + 1, second + 2]);
 }
 
-Deno.test("searchSalient() on a coarse grid walks as the prototype, and can miss the least error", () => {
+Deno.test("salientSearch() on a coarse grid walks as the prototype, and can miss the least error", () => {
   let missed = 0;
   for (const cols of [3, 12, 50, 64]) {
     for (let seed = 1; seed <= 8; seed++) {
@@ -71,7 +71,7 @@ Deno.test("searchSalient() on a coarse grid walks as the prototype, and can miss
       const limit = Math.min(49, cols - 1);
       const errors = salientErrors(options, orderColumns(options).subarray(0, limit));
       const salient = new Uint8Array(cols);
-      searchSalient(salient, { ...options, most: 49, coarse: true });
+      salientSearch(salient, { ...options, most: 49, coarse: true });
       const count = salient.reduce((a, b) => a + b, 0);
       assert.equal(count, coarseCount((k) => errors[k - 1], limit), `${cols} columns, seed ${seed}`);
       if (errors[count - 1] > Math.min(...errors)) missed++;
@@ -89,18 +89,18 @@ Deno.test("orderColumns() goes by the size of the scores, equal ones by index", 
   );
 });
 
-Deno.test("searchSalient() takes the fewest columns of equal error", () => {
+Deno.test("salientSearch() takes the fewest columns of equal error", () => {
   const salient = new Uint8Array(8), values = new Float32Array(16), rank = new Uint8Array(16);
-  searchSalient(salient, { score: values, values, rank, pruned: 0, rows: 2, cols: 8, most: 49 });
+  salientSearch(salient, { score: values, values, rank, pruned: 0, rows: 2, cols: 8, most: 49 });
   assert.deepEqual(salient, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
 });
 
-Deno.test("searchSalient() leaves one column on the other side and nothing of a single column", () => {
+Deno.test("salientSearch() leaves one column on the other side and nothing of a single column", () => {
   const one = Uint8Array.of(1);
   const shape = { rank: new Uint8Array(2), pruned: 0, rows: 1, most: 49 };
-  searchSalient(one, { ...shape, score: Float32Array.of(1), values: Float32Array.of(1), cols: 1 });
+  salientSearch(one, { ...shape, score: Float32Array.of(1), values: Float32Array.of(1), cols: 1 });
   assert.deepEqual(one, Uint8Array.of(0));
   const two = new Uint8Array(2);
-  searchSalient(two, { ...shape, score: Float32Array.of(1, 1), values: Float32Array.of(1, 5), cols: 2 });
+  salientSearch(two, { ...shape, score: Float32Array.of(1, 1), values: Float32Array.of(1, 5), cols: 2 });
   assert.deepEqual(two, Uint8Array.of(1, 0));
 });

@@ -1,11 +1,12 @@
 /** `searchSalient` on WebGPU. */
 import columnOrderCode from "./column_order.wgsl" with { type: "text" };
-import { type Device, type Matrix, matrix } from "../device.ts";
-import { gpuColumnSums } from "../scores/importance_webgpu.ts";
+import { type Matrix, matrix } from "../device.ts";
+import type { SalientOperands } from "./salient.ts";
+import { gpuColumnSums } from "../scores/ops.ts";
 import chooseCode from "./salient_choose.wgsl" with { type: "text" };
 import errorsCode from "./salient_errors.wgsl" with { type: "text" };
 import rowsCode from "./salient_rows.wgsl" with { type: "text" };
-import type { GpuBuffer, GpuContext } from "../gpu/context.ts";
+import type { GpuBuffer, GpuContext } from "../gpu/op.ts";
 import {
   denseOffset,
   grid,
@@ -25,10 +26,8 @@ const SALIENT_CHOOSE = { name: "salient_choose", code: withTwoFloat(chooseCode) 
 /** What one dispatch may take: elements that it writes, and values that it reads, which a watchdog limits. */
 const MOST_WRITTEN = 2 ** 23, MOST_READ = 2 ** 30;
 
-type Options = Parameters<Device["searchSalient"]>[1];
-
-/** See `Device.searchSalient`. */
-export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, options: Options): void {
+/** See `searchSalient`. */
+export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, options: SalientOperands): void {
   const { score, most, coarse = false } = options, { cols } = score, limit = Math.max(0, Math.min(most, cols - 1));
   const sums = context.scratch("f32", 2 * cols);
   const [places, order] = [cols, cols].map((length) => context.scratch("u32", length, { zeroed: false }));
@@ -61,7 +60,13 @@ export function gpuSearchSalient(context: GpuContext, salient: Matrix<"u8">, opt
  * @param totals 2 · limit pairs of floats: leading columns by their number, then the rest
  * @param order columns by place
  */
-function addErrors(context: GpuContext, totals: GpuBuffer, order: GpuBuffer, limit: number, options: Options): void {
+function addErrors(
+  context: GpuContext,
+  totals: GpuBuffer,
+  order: GpuBuffer,
+  limit: number,
+  options: SalientOperands,
+): void {
   const { values, columnWeight, rank, pruned } = options, { rows, cols } = values, perRow = 2 * limit;
   const written = Math.min(MOST_WRITTEN, context.bindable);
   const most = Math.min(written / (2 * cols), written / perRow, MOST_READ / (limit * cols));

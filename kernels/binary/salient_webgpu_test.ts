@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { gpuSearchSalient } from "./salient_webgpu.ts";
-import { orderColumns, salientErrors, type SalientOptions, searchSalient } from "./salient.ts";
+import { orderColumns, salientErrors, type SalientOptions, salientSearch } from "./salient.ts";
 import { KINDS, uniform, weights } from "./row_kernels_test_support.ts";
 import { gpuMatrix, withoutOffset } from "./row_webgpu_test_support.ts";
 import { gpuTest } from "../gpu/webgpu_test_support.ts";
@@ -29,7 +29,7 @@ for (const shape of SHAPES) {
           const columnWeight = weighted ? Float32Array.from({ length: cols }, () => 0.2 + 5 * next()) : undefined;
           const seen = { values, columnWeight, rank, pruned, rows, cols };
           const wanted = new Uint8Array(cols), out = gpuMatrix(context, "u8", new Uint8Array(cols).fill(7), 1);
-          searchSalient(wanted, { ...seen, score, most, coarse });
+          salientSearch(wanted, { ...seen, score, most, coarse });
           gpuSearchSalient(context, out, {
             score: gpuMatrix(context, "f32", score, rows),
             values: gpuMatrix(context, "f32", values, rows),
@@ -58,7 +58,7 @@ gpuTest("gpuSearchSalient() takes the first of equal columns, and the fewest of 
   for (const values of [new Float32Array(rows * cols), weights("heavy", rows, cols, 6)]) {
     const seen = { pruned: 0, most: 49 }, rank = new Uint8Array(rows * cols), wanted = new Uint8Array(cols);
     const out = gpuMatrix(context, "u8", new Uint8Array(cols), 1);
-    searchSalient(wanted, { ...seen, score, values, rank, rows, cols });
+    salientSearch(wanted, { ...seen, score, values, rank, rows, cols });
     gpuSearchSalient(context, out, {
       ...seen,
       score: gpuMatrix(context, "f32", score, rows),

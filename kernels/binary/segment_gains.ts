@@ -1,6 +1,42 @@
 /** How much of the squared error each possible segment takes away: the sums behind `searchSegments`. */
+import type { Matrix } from "../device.ts";
+import type { SeenOptions } from "./quantized_layer.ts";
 
-import type { SegmentOptions } from "./segments.ts";
+/** Input of `segmentSearch`. */
+export interface SegmentOptions {
+  /** rows × cols: |w| is cut. */
+  readonly w: Float32Array;
+  /** rows × cols: what is binarized when a cut is judged; default w. */
+  readonly values?: Float32Array;
+  /** cols: factor of each column's squared error; default 1. */
+  readonly columnWeight?: Float32Array;
+  /** cols: 1 where the column is salient and takes no part. */
+  readonly salient: Uint8Array;
+  /** rows × cols, from `rankNM`; only weights of rank ≥ pruned are seen. */
+  readonly rank: Uint8Array;
+  readonly pruned: number;
+  readonly rows: number;
+  readonly cols: number;
+  readonly splitPoints: 0 | 1 | 2 | 3;
+  /** `free`: every pair of candidates; `doubled`: p2 = 2·p1 (STBLLM; two split points only). */
+  readonly search: "free" | "doubled";
+  /** Number of candidate cuts, percentiles 10..90 of the seen |w| (prototype: 40). */
+  readonly candidates: number;
+  /** Of two or three cuts each tries every second candidate only, in turn; by default all. */
+  readonly coarse?: boolean;
+}
+
+/** Operands of `searchSegments`; see `SegmentOptions`. */
+export interface SegmentOperands extends SeenOptions {
+  readonly w: Matrix;
+  readonly values?: Matrix;
+  readonly columnWeight?: Matrix;
+  readonly salient: Matrix<"u8">;
+  readonly splitPoints: 0 | 1 | 2 | 3;
+  readonly search: "free" | "doubled";
+  readonly candidates: number;
+  readonly coarse?: boolean;
+}
 
 /** What `segmentGains` reads. */
 export type GainOptions = Pick<

@@ -2,34 +2,9 @@
  * The search for the segments of |w|: where to cut the non-salient weights of a column block, so that each row
  * binarizes well within each segment.
  */
-
 import { GROUP_SHIFT } from "./quantized_layer.ts";
-import { orderStatistics } from "../scores/order_statistics.ts";
-import { segmentGains } from "./segment_gains.ts";
-
-/** Input of `searchSegments`. */
-export interface SegmentOptions {
-  /** rows × cols: |w| is cut. */
-  readonly w: Float32Array;
-  /** rows × cols: what is binarized when a cut is judged; default w. */
-  readonly values?: Float32Array;
-  /** cols: factor of each column's squared error; default 1. */
-  readonly columnWeight?: Float32Array;
-  /** cols: 1 where the column is salient and takes no part. */
-  readonly salient: Uint8Array;
-  /** rows × cols, from `rankNM`; only weights of rank ≥ pruned are seen. */
-  readonly rank: Uint8Array;
-  readonly pruned: number;
-  readonly rows: number;
-  readonly cols: number;
-  readonly splitPoints: 0 | 1 | 2 | 3;
-  /** `free`: every pair of candidates; `doubled`: p2 = 2·p1 (STBLLM; two split points only). */
-  readonly search: "free" | "doubled";
-  /** Number of candidate cuts, percentiles 10..90 of the seen |w| (prototype: 40). */
-  readonly candidates: number;
-  /** Of two or three cuts each tries every second candidate only, in turn; by default all. */
-  readonly coarse?: boolean;
-}
+import { orderStatistics } from "../scores/ops.ts";
+import { segmentGains, type SegmentOptions } from "./segment_gains.ts";
 
 /**
  * Cuts the non-salient weights into splitPoints + 1 segments and writes every weight's group into its code: 0 where
@@ -44,12 +19,12 @@ export interface SegmentOptions {
  * import { GROUP_SHIFT } from "./quantized_layer.ts";
  * const w = Float32Array.of(1, -1, 1, -1, 5, -5, 5, -5), codes = new Uint8Array(8);
  * const shape = { rows: 1, cols: 8, splitPoints: 1, search: "free", candidates: 9 } as const;
- * searchSegments(codes, { ...shape, w, salient: new Uint8Array(8), rank: new Uint8Array(8), pruned: 0 });
+ * segmentSearch(codes, { ...shape, w, salient: new Uint8Array(8), rank: new Uint8Array(8), pruned: 0 });
  * assert.deepEqual([...codes.map((c) => c >> GROUP_SHIFT)], [1, 1, 1, 1, 2, 2, 2, 2]);
  * ```
  * @param codes rows × cols, overwritten: group bits only
  */
-export function searchSegments(codes: Uint8Array, options: SegmentOptions): void {
+export function segmentSearch(codes: Uint8Array, options: SegmentOptions): void {
   const { w, salient, rows, cols, splitPoints } = options;
   const seen = splitPoints === 0 ? new Float32Array(0) : seenMagnitudes(options);
   const cuts = seen.length === 0 ? [] : chooseCuts(options, seen);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { GROUP_SHIFT } from "./quantized_layer.ts";
-import { percentiles, searchSegments, type SegmentOptions } from "./segments.ts";
+import { percentiles, segmentSearch } from "./segments.ts";
+import type { SegmentOptions } from "./segment_gains.ts";
 import { KINDS, uniform, weights } from "./row_kernels_test_support.ts";
 
 /** Prototype's error of one segment of one row: order 1 with signs about zero; weights apply to the squares alone. */
@@ -54,9 +55,9 @@ function seenMagnitudes({ w, salient, rank, pruned, cols }: SegmentOptions): Flo
 for (const kind of KINDS) {
   for (const splitPoints of [1, 2, 3] as const) {
     for (const pruned of [0, 4]) {
-      Deno.test(`searchSegments() with ${splitPoints} cuts on ${kind} weights, ${pruned} pruned, has the least error`, () => {
+      Deno.test(`segmentSearch() with ${splitPoints} cuts on ${kind} weights, ${pruned} pruned, has the least error`, () => {
         const options = block(kind, splitPoints, pruned), codes = new Uint8Array(options.w.length).fill(255);
-        searchSegments(codes, options);
+        segmentSearch(codes, options);
         const levels = percentiles(seenMagnitudes(options), options.candidates);
         const all = choices(Array.from(levels), splitPoints).map((cuts) => ({
           cuts,
@@ -72,11 +73,11 @@ for (const kind of KINDS) {
   }
 }
 
-Deno.test("searchSegments() on a coarse grid tries every second candidate, each cut in its turn", () => {
+Deno.test("segmentSearch() on a coarse grid tries every second candidate, each cut in its turn", () => {
   for (const splitPoints of [1, 2, 3] as const) {
     for (const kind of KINDS) {
       const options = { ...block(kind, splitPoints, 4), coarse: true }, codes = new Uint8Array(options.w.length);
-      searchSegments(codes, options);
+      segmentSearch(codes, options);
       const levels = Array.from(percentiles(seenMagnitudes(options), options.candidates));
       const places = choices(Array.from(levels.keys()), splitPoints)
         .filter((chosen) => splitPoints === 1 || chosen.every((place, k) => place % 2 === k % 2))
@@ -89,24 +90,24 @@ Deno.test("searchSegments() on a coarse grid tries every second candidate, each 
   }
 });
 
-Deno.test("searchSegments() doubled takes the best p1 with p2 = 2·p1", () => {
+Deno.test("segmentSearch() doubled takes the best p1 with p2 = 2·p1", () => {
   const options: SegmentOptions = { ...block("heavy", 2, 4), search: "doubled" };
   const codes = new Uint8Array(options.w.length);
-  searchSegments(codes, options);
+  segmentSearch(codes, options);
   const levels = Array.from(percentiles(seenMagnitudes(options), options.candidates));
   const errors = levels.map((p) => blockError(options, [p, Math.fround(2 * p)]));
   const best = levels[errors.indexOf(Math.min(...errors))];
   assert.deepEqual(codes, groupsOf(options, [best, Math.fround(2 * best)]));
 });
 
-Deno.test("searchSegments() judges other values than those it cuts, and weighs columns", () => {
+Deno.test("segmentSearch() judges other values than those it cuts, and weighs columns", () => {
   const base = block("normal", 2, 0), plain = new Uint8Array(base.w.length);
-  searchSegments(plain, base);
+  segmentSearch(plain, base);
   const values = base.w.map((v, at) => v * v * (1 + at % base.cols));
   const columnWeight = Float32Array.from({ length: base.cols }, (_, c) => c === 7 ? 400 : 1);
   for (const options of [{ ...base, values }, { ...base, columnWeight }, { ...base, values, columnWeight }]) {
     const codes = new Uint8Array(base.w.length);
-    searchSegments(codes, options);
+    segmentSearch(codes, options);
     assert.notDeepEqual(codes, plain);
     const levels = Array.from(percentiles(seenMagnitudes(base), base.candidates));
     const all = choices(levels, 2).sort((a, b) => blockError(options, a) - blockError(options, b));
@@ -114,23 +115,23 @@ Deno.test("searchSegments() judges other values than those it cuts, and weighs c
   }
 });
 
-Deno.test("searchSegments() can cut at the first and at the last candidate", () => {
+Deno.test("segmentSearch() can cut at the first and at the last candidate", () => {
   const cols = 40, shape = { salient: new Uint8Array(cols), rank: new Uint8Array(cols), pruned: 0, rows: 1, cols };
   const options = { ...shape, splitPoints: 1, search: "free", candidates: 9 } as const, codes = new Uint8Array(cols);
   for (const [few, many, group, count] of [[0.01, 10, 1, 4], [100, 1, 2, 4]]) {
     const w = Float32Array.from({ length: cols }, (_, c) => (c % 2 === 0 ? 1 : -1) * (c < 2 ? few : many + c / 1000));
-    searchSegments(codes, { ...options, w });
+    segmentSearch(codes, { ...options, w });
     assert.equal(codes.filter((c) => c === group << GROUP_SHIFT).length, count);
   }
 });
 
-Deno.test("searchSegments() without cuts makes one segment, and an empty rest is fine", () => {
+Deno.test("segmentSearch() without cuts makes one segment, and an empty rest is fine", () => {
   const options = block("normal", 0, 0), codes = new Uint8Array(options.w.length);
-  searchSegments(codes, options);
+  segmentSearch(codes, options);
   assert.deepEqual(codes, groupsOf(options, []));
-  searchSegments(codes, { ...options, splitPoints: 2, salient: new Uint8Array(options.cols).fill(1) });
+  segmentSearch(codes, { ...options, splitPoints: 2, salient: new Uint8Array(options.cols).fill(1) });
   assert.ok(codes.every((c) => c === 0));
-  searchSegments(codes, { ...options, splitPoints: 2, pruned: 9 });
+  segmentSearch(codes, { ...options, splitPoints: 2, pruned: 9 });
   assert.deepEqual(codes, groupsOf(options, []));
 });
 

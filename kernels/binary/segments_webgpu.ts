@@ -1,6 +1,7 @@
 /** `searchSegments` on WebGPU. */
-import { type Device, type Matrix, matrix } from "../device.ts";
-import { gpuOrderStatistics, percentilePlaces, withOrderKeys } from "../scores/order_statistics_webgpu.ts";
+import { type Matrix, matrix } from "../device.ts";
+import type { SegmentOperands } from "./segment_gains.ts";
+import { gpuOrderStatistics, percentilePlaces, withOrderKeys } from "../scores/ops.ts";
 import binsCode from "./segment_bins.wgsl" with { type: "text" };
 import codesCode from "./segment_codes.wgsl" with { type: "text" };
 import cutsCode from "./segment_cuts.wgsl" with { type: "text" };
@@ -9,7 +10,7 @@ import gainSumsCode from "./segment_gain_sums.wgsl" with { type: "text" };
 import gainsCode from "./segment_gains.wgsl" with { type: "text" };
 import levelsCode from "./segment_levels.wgsl" with { type: "text" };
 import prefixesCode from "./segment_prefixes.wgsl" with { type: "text" };
-import type { GpuBuffer, GpuContext } from "../gpu/context.ts";
+import type { GpuBuffer, GpuContext } from "../gpu/op.ts";
 import {
   denseOffset,
   grid,
@@ -42,10 +43,8 @@ const BEST_WORDS = 4;
 /** Scratch that is written before it is read. */
 const UNSET = { zeroed: false };
 
-type Options = Parameters<Device["searchSegments"]>[1];
-
-/** See `Device.searchSegments`. */
-export function gpuSearchSegments(context: GpuContext, codes: Matrix<"u8">, options: Options): void {
+/** See `searchSegments`. */
+export function gpuSearchSegments(context: GpuContext, codes: Matrix<"u8">, options: SegmentOperands): void {
   const { w, salient, splitPoints } = options, { cols } = w;
   const cuts = context.scratch("f32", Math.max(splitPoints, 1), UNSET);
   if (splitPoints > 0) chooseCuts(context, cuts, options);
@@ -61,7 +60,7 @@ export function gpuSearchSegments(context: GpuContext, codes: Matrix<"u8">, opti
   context.release(cuts);
 }
 
-function chooseCuts(context: GpuContext, cuts: GpuBuffer, options: Options): void {
+function chooseCuts(context: GpuContext, cuts: GpuBuffer, options: SegmentOperands): void {
   const { w, salient, rank, pruned, splitPoints, search, candidates, coarse = false } = options;
   const doubled = splitPoints === 2 && search === "doubled", { first, step, parts } = percentilePlaces(candidates);
   const wanted = gpuOrderStatistics(context, { values: w, seen: { salient, rank, pruned } }, {
@@ -93,7 +92,7 @@ function chooseCuts(context: GpuContext, cuts: GpuBuffer, options: Options): voi
 }
 
 /** Pairs of floats: the gain of every segment, by its first and last bound; see `segmentGains`. */
-function segmentGains(context: GpuContext, bounds: GpuBuffer, width: number, options: Options): GpuBuffer {
+function segmentGains(context: GpuContext, bounds: GpuBuffer, width: number, options: SegmentOperands): GpuBuffer {
   const { w, values = w, columnWeight } = options, { rows, cols } = w;
   const bins = matrix(context.scratch("u32", rows * cols, UNSET), rows, cols);
   findBins(context, bins, bounds, width, options);
@@ -134,7 +133,7 @@ function findBins(
   bins: Matrix<"u32">,
   bounds: GpuBuffer,
   width: number,
-  { w, salient, rank, pruned }: Options,
+  { w, salient, rank, pruned }: SegmentOperands,
 ): void {
   const salientAt = denseOffset(salient);
   for (

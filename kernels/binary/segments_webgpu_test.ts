@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { segmentGains } from "./segment_gains.ts";
-import { searchSegments, type SegmentOptions } from "./segments.ts";
+import { segmentGains, type SegmentOptions } from "./segment_gains.ts";
+import { segmentSearch } from "./segments.ts";
 import { gpuSearchSegments } from "./segments_webgpu.ts";
 import { type Kind, KINDS, uniform, weights } from "./row_kernels_test_support.ts";
 import { gpuMatrix, withoutOffset } from "./row_webgpu_test_support.ts";
@@ -64,7 +64,7 @@ for (const shape of SHAPES) {
         const columnWeight = Float32Array.from({ length: cols }, (_, c) => c === 7 ? 400 : 1 + c % 3);
         for (const options of [base, { ...base, values }, { ...base, columnWeight }]) {
           const wanted = new Uint8Array(base.w.length), found = await onGpu(context, options);
-          searchSegments(wanted, options);
+          segmentSearch(wanted, options);
           if (found.every((code, i) => code === wanted[i])) continue;
           // Only a tie may be decided otherwise.
           const a = gainOf(options, found), b = gainOf(options, wanted);
@@ -79,6 +79,6 @@ for (const shape of SHAPES) {
 gpuTest("gpuSearchSegments() takes the sign of zero for positive", async (context) => {
   const base = block("normal", SHAPES[1], 5), values = base.w.map((v, at) => at % 3 === 0 ? 0 : v < 0 ? v : v / 4);
   const wanted = new Uint8Array(base.w.length);
-  searchSegments(wanted, { ...base, values });
+  segmentSearch(wanted, { ...base, values });
   assert.deepEqual(await onGpu(context, { ...base, values }), wanted);
 });

@@ -3,15 +3,16 @@ import { alternateRounds } from "./alternate.ts";
 import { gpuAlternate } from "./alternate_webgpu.ts";
 import { columnwiseSweep } from "./columnwise.ts";
 import { gpuColumnwise } from "./columnwise_webgpu.ts";
-import { solveJoint } from "./joint.ts";
+import { jointSolution } from "./joint.ts";
 import { gpuSolveJoint } from "./joint_webgpu.ts";
 import { resignSweep } from "./resign.ts";
 import { gpuResign } from "./resign_webgpu.ts";
 import { difference, KINDS, multiply, weights } from "./row_kernels_test_support.ts";
 import { rowTiles } from "../gpu/row_tiles.ts";
 import { binarizedBlock, BLOCK_SHAPES, gpuMatrix, onGpu, withoutOffset } from "./row_webgpu_test_support.ts";
-import { pruneCodes } from "../scores/select.ts";
-import { openGpuContext, type WebGpuContext, WINDOW_ALIGNMENT } from "../gpu/context.ts";
+import { pruneCodes } from "./binarize.ts";
+import { openGpuContext, type WebGpuContext } from "../gpu/context.ts";
+import { WINDOW_ALIGNMENT } from "../gpu/op.ts";
 import { gpuTest } from "../gpu/webgpu_test_support.ts";
 
 gpuTest("gpuResign() chooses the CPU's signs", async (context) => {
@@ -73,7 +74,7 @@ gpuTest("row kernels go on where the dispatch before them stopped", async (conte
   const found = await context.download([gpu.scales.buffer, gpuJoint.buffer, gpuErrors.buffer, gpu.codes.buffer]);
   const joint = block.scales.slice(), errors = new Float32Array(2 * cols);
   alternateRounds(block.scales, { ...block, ...rounds });
-  solveJoint(joint, { ...block, target: residual });
+  jointSolution(joint, { ...block, target: residual });
   resignSweep(block.codes, { ...block, residual });
   columnwiseSweep(block.codes, errors, { ...block, factor });
   assert.deepEqual(withoutOffset(found[3]), block.codes);

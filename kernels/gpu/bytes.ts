@@ -3,8 +3,7 @@
  * two threads share one.
  */
 import narrow from "./narrow.wgsl" with { type: "text" };
-import type { GpuBuffer, GpuContext } from "./context.ts";
-import { WINDOW_ALIGNMENT } from "./context.ts";
+import { type GpuBuffer, type GpuContext, WINDOW_ALIGNMENT } from "./op.ts";
 import { grid } from "./dispatch.ts";
 import widen from "./widen.wgsl" with { type: "text" };
 

@@ -2,78 +2,23 @@
  * The WebGPU side of the device: one command stream, a pool of buffers, pipelines by shader. Operations are encoded in
  * order and sent in batches; only a download waits.
  *
- * Not the device's operations (`webgpu.ts` has those, each from its own `…_webgpu.ts`).
+ * Not the operations (each is in its room's `…_webgpu.ts`).
  */
-import type { ElementArrays, ElementType } from "../device.ts";
+import type { ElementArrays, ElementType } from "../device_buffer.ts";
 import { GpuFailures } from "./failures.ts";
+import {
+  BATCH_WORK,
+  type GpuBinding,
+  type GpuBuffer,
+  type GpuContext,
+  type GpuOp,
+  type GpuParam,
+  SUBGROUP,
+  WINDOW_ALIGNMENT,
+} from "./op.ts";
 import { checkDispatch, GpuPipelines } from "./pipelines.ts";
 import { GpuMemory, GpuPool } from "./pool.ts";
 import { GpuTimer } from "./timer.ts";
-
-/** Memory on the GPU. Every element takes 4 bytes there, u8 too (one per u32), so that no two threads share a word. */
-export interface GpuBuffer<T extends ElementType = ElementType> {
-  readonly type: T;
-  /** Elements. */
-  readonly length: number;
-}
-
-/** A compute shader. */
-export interface GpuOp {
-  /** Name for people: it labels what the GPU reports. */
-  readonly name: string;
-  /** WGSL with one entry point `main`. */
-  readonly code: string;
-  /** Values of its `override` declarations. */
-  readonly constants?: Readonly<Record<string, number>>;
-  /**
-   * Floating-point operations of the dispatch, where they are many: they are counted, and batches of long dispatches
-   * kept short.
-   */
-  readonly work?: number;
-}
-
-/** A storage buffer of one dispatch, or a window of it. */
-export interface GpuBinding {
-  readonly buffer: GpuBuffer;
-  readonly access: "read" | "read_write";
-  /** First element that is bound, a multiple of `WINDOW_ALIGNMENT`; the shader counts from it. */
-  readonly first?: number;
-  /** Elements that are bound; to the end by default. */
-  readonly count?: number;
-}
-
-/** A member of the uniform `params`: u32 unless marked. */
-export type GpuParam = number | { readonly f32: number };
-
-/** What the host side of an operation needs. */
-export interface GpuContext {
-  /**
-   * Encodes one dispatch. `bindings` are `@group(0) @binding(0…n−1)` in order, `params` the uniform at `@binding(n)`.
-   * @throws {RangeError} when a binding or the dispatch is beyond the adapter's limits, or one buffer is bound both
-   * "read" and "read_write"
-   * @throws {Error} when a buffer was released
-   */
-  run(
-    op: GpuOp,
-    bindings: readonly GpuBinding[],
-    params: readonly GpuParam[],
-    workgroups: readonly [number, number?, number?],
-  ): void;
-  /**
-   * A buffer of zeros, or of anything. Release it once the last dispatch that uses it is encoded.
-   * @param options.zeroed false where all of it is written before it is read
-   */
-  scratch<T extends ElementType>(type: T, length: number, options?: { readonly zeroed?: boolean }): GpuBuffer<T>;
-  /** Hands a buffer back to the pool. */
-  release(buffer: GpuBuffer): void;
-  /** What was asked of the adapter and granted. */
-  readonly limits: GPUSupportedLimits;
-  /** Largest number of elements that one binding may have. */
-  readonly bindable: number;
-}
-
-/** Windows of buffers start at multiples of this many elements (256 bytes, WebGPU's default alignment). */
-export const WINDOW_ALIGNMENT = 64;
 
 /** How a context is opened. */
 export interface GpuContextOptions {
@@ -86,17 +31,11 @@ export interface GpuContextOptions {
   readonly apart?: boolean;
 }
 
-/** Threads of a subgroup where shaders make use of them: that of software devices; a GPU's is larger, or varies. */
-export const SUBGROUP = 8;
-
 /** Bytes of the uniforms of one batch. */
 const PARAMS_BYTES = 1 << 16;
 
 /** Dispatches of one batch: short ones keep a watchdog quiet and the GPU busy early. */
 const BATCH_DISPATCHES = 128;
-
-/** Floating-point operations of one batch: some tenths of a second at 100 GFLOP/s, well within a watchdog's patience. */
-export const BATCH_WORK = 2 ** 35;
 
 /** Bytes written to the queue after which it is sent, as it keeps copies until then. */
 const STAGED_BYTES = 1 << 26;
@@ -255,7 +194,7 @@ export class WebGpuContext implements GpuContext {
     if (x === 0 || y === 0 || z === 0) return;
     // Nothing comes of it any more; the download says why.
     if (this.#failures.lost) return;
-    const { layout, pipeline } = this.#pipelines.get(op, bindings);
+    const { layout, pipeline } = this.#pipelines.get(op, bindings, params);
     const bytes = Math.max(16, Math.ceil(params.length / 4) * 16);
     if (this.#paramsEnd + bytes > PARAMS_BYTES) this.flush();
     this.#failures.ran(op.name);
@@ -289,7 +228,6 @@ export class WebGpuContext implements GpuContext {
     return new GpuMemory(type, length, zeroed);
   }
 
-  /** An array on the device; u8 is widened. */
   upload<T extends ElementType>(type: T, data: ElementArrays[T]): GpuMemory<T> {
     const memory = new GpuMemory(type, data.length, false);
     if (data.length === 0) return memory;

@@ -1,11 +1,15 @@
 /** What the host sides of the shaders share: windows, how many workgroups, pairs of floats. */
-import { type ElementType, type Matrix, part } from "../device.ts";
+import { type ElementType, type Matrix, part } from "../device_buffer.ts";
+import fillCode from "./fill.wgsl" with { type: "text" };
 import twoFloatCode from "./two_float.wgsl" with { type: "text" };
-import { type GpuBinding, type GpuBuffer, type GpuContext, WINDOW_ALIGNMENT } from "./context.ts";
+import { type GpuBinding, type GpuBuffer, type GpuContext, type GpuOp, WINDOW_ALIGNMENT } from "./op.ts";
 import { bindMatrix, type BoundMatrix } from "./window.ts";
 
 /** Threads of a workgroup in shaders that run one thread for each element or row. */
 export const GROUP_THREADS = 64;
+
+/** Words that are all the same; by its length, where it begins, the word. */
+export const FILL: GpuOp = { name: "fill", code: fillCode };
 
 /**
  * A shader that computes with pairs of floats (`two_float.wgsl`).

@@ -1,9 +1,10 @@
 /** Failures that only a GPU has, provoked underneath a context: they name the kernels, and what can be done. */
 import assert from "node:assert/strict";
-import { matrix } from "../device.ts";
+import { matrix } from "../device_buffer.ts";
 import { openWebGpuDevice } from "../webgpu.ts";
 import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./context.ts";
 import { gpuTest, withGpu } from "./webgpu_test_support.ts";
+import { gemm, power } from "../matrix/ops.ts";
 
 const CODE = `
   @group(0) @binding(0) var<storage, read_write> x: array<f32>;
@@ -94,11 +95,11 @@ gpuTest(
 gpuTest("a device that is lost between operations fails the download, and goes on failing", async () => {
   const { opened: device, gpu } = await withGpu(openWebGpuDevice);
   const a = matrix(device.upload("f32", Float32Array.of(1, 2, 3, 4)), 2, 2), out = matrix(device.alloc("f32", 4), 2, 2);
-  device.gemm(out, a, a);
+  device.run(gemm, out, a, a);
   gpu.destroy();
-  device.power(out, out, 2);
+  device.run(power, out, out, 2);
   await assert.rejects(device.download([out.buffer]), /^Error: Cannot finish .*"gemm".* as the WebGPU device was lost/);
-  device.power(out, a, 2);
+  device.run(power, out, a, 2);
   await assert.rejects(device.download([]), /the WebGPU device was lost/);
   await device.destroy();
   await device.destroy();

@@ -1,5 +1,6 @@
 /** Compiled shaders by their code and constants, and what a dispatch may ask of them. */
-import { type GpuBinding, type GpuContext, type GpuOp, WINDOW_ALIGNMENT } from "./context.ts";
+import { type GpuBinding, type GpuContext, type GpuOp, type GpuParam, WINDOW_ALIGNMENT } from "./op.ts";
+import { checkParams } from "./uniform.ts";
 
 /** A compiled shader and how its buffers are bound. */
 export interface GpuPipeline {
@@ -34,14 +35,18 @@ export class GpuPipelines {
     });
   }
 
-  /** The pipeline of a shader; a uniform follows its bindings. */
-  get(op: GpuOp, bindings: readonly GpuBinding[]): GpuPipeline {
+  /**
+   * The pipeline of a shader; a uniform follows its bindings.
+   * @throws {RangeError} when one is made, and the uniform has another number of members
+   */
+  get(op: GpuOp, bindings: readonly GpuBinding[], params: readonly GpuParam[]): GpuPipeline {
     let variants = this.#pipelines.get(op.code);
     if (!variants) this.#pipelines.set(op.code, variants = new Map());
     const kinds = bindings.map(({ access }) => access).join();
     const key = `${kinds} ${JSON.stringify(op.constants ?? {})}`;
     let found = variants.get(key);
     if (!found) {
+      checkParams(op, params.length);
       const layout = this.#layout(kinds, bindings);
       this.#device.pushErrorScope("validation");
       const module = this.#device.createShaderModule({ label: op.name, code: op.code });

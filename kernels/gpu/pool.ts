@@ -1,5 +1,5 @@
 /** Memory of the WebGPU device: taken when first used, handed back for the next buffer of its size, within a budget. */
-import type { ElementType } from "../device.ts";
+import type { ElementType } from "../device_buffer.ts";
 
 /** A buffer of the WebGPU device; its memory comes from a `GpuPool`. */
 export class GpuMemory<T extends ElementType = ElementType> {

@@ -1,6 +1,6 @@
 /** How row kernels on WebGPU share their work out among dispatches. */
-import type { ElementType, Matrix } from "../device.ts";
-import { type GpuBinding, WINDOW_ALIGNMENT } from "./context.ts";
+import type { ElementType, Matrix } from "../device_buffer.ts";
+import { type GpuBinding, WINDOW_ALIGNMENT } from "./op.ts";
 import { denseOffset } from "./dispatch.ts";
 
 /** Consecutive rows of one dispatch. */

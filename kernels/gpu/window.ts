@@ -1,6 +1,6 @@
 /** How operations on the WebGPU device see matrices: as windows small enough for a binding. */
-import { type ElementType, type Matrix, matrix } from "../device.ts";
-import { type GpuBinding, type GpuContext, WINDOW_ALIGNMENT } from "./context.ts";
+import { type ElementType, type Matrix, matrix } from "../device_buffer.ts";
+import { type GpuBinding, type GpuContext, WINDOW_ALIGNMENT } from "./op.ts";
 
 /** A binding, and where the matrix starts in it. */
 export interface BoundMatrix {

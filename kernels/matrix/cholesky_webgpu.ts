@@ -1,7 +1,7 @@
 /** The factor of a diagonal block and its inverse, on the WebGPU device (`factor.ts` goes block by block). */
 import { choleskyShader } from "./cholesky_wgsl.ts";
 import type { Matrix } from "../device.ts";
-import type { GpuContext } from "../gpu/context.ts";
+import type { GpuContext } from "../gpu/op.ts";
 import { bindMatrix } from "../gpu/window.ts";
 
 /** Largest block that one workgroup factors, as the shader says. */
@@ -11,7 +11,7 @@ const MOST = 128;
 const SHADERS: string[] = [];
 
 /**
- * h := R, upper, with h = R·Rᵀ, and `inverse` := R⁻¹, in float32; see `Device.cholesky`.
+ * h := R, upper, with h = R·Rᵀ, and `inverse` := R⁻¹, in float32; see `cholesky`.
  *
  * @throws {RangeError} when h is larger than 128 × 128
  */

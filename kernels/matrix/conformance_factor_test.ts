@@ -19,6 +19,8 @@ import { deviceCases, deviceTest } from "../device_test_support.ts";
 import { factorHessian, inverseDiagonal, releaseFactor } from "./factor.ts";
 import { gram } from "../binary/row_kernels_test_support.ts";
 import { packUpper, unpackUpper } from "./triangle.ts";
+import { cholesky } from "./cholesky_op.ts";
+import { damp, unpack } from "./elementwise_ops.ts";
 
 const BLOCKS = {
   "1×1": { size: 1 },
@@ -35,7 +37,7 @@ deviceCases("cholesky(): R·Rᵀ = H and U·R = 1", BLOCKS, async (device, { siz
   for (let i = 0; i < size; i++) padded.set(full.subarray(i * size, (i + 1) * size), 1 + i * stride);
   const h = { buffer: device.upload("f32", padded), rows: size, cols: size, offset: 1, stride };
   const status = matrix(device.alloc("u32", 1), 1, 1);
-  device.cholesky(h, status, { first: 5, inverse: u });
+  device.run(cholesky, h, status, { first: 5, inverse: u });
   const [out, inverse, [state]] = await device.download([h.buffer, u.buffer, status.buffer]);
   assert.equal(state, 0);
   const r = Float32Array.from({ length: size * size }, (_, at) => out[1 + Math.floor(at / size) * stride + at % size]);
@@ -63,11 +65,11 @@ deviceTest(
   async (device, t) => {
     const size = 29, full = symmetric(size), packed = device.upload("f32", packUpper(full, size));
     const diagonal = zeros(device, 1, size), added = zeros(device, 1, size);
-    device.damp(diagonal, added, packed, { size, damping: 0.25 });
+    device.run(damp, diagonal, added, packed, { size, damping: 0.25 });
     for (const [name, [row, rows, col, cols]] of Object.entries(PARTS)) {
       await t.step(name, async () => {
         const out = randomWindow(device, { rows, cols, gap: 2, seed: 1 });
-        device.unpack(out.at, packed, { size, row, col, added });
+        device.run(unpack, out.at, packed, { size, row, col, added });
         const [data] = await device.download([out.at.buffer]);
         for (let i = row; i < row + rows; i++) {
           for (let j = col; j < col + cols; j++) {

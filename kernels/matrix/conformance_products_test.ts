@@ -15,6 +15,7 @@ import { deviceCases, deviceTest } from "../device_test_support.ts";
 import { addEnergy } from "./error.ts";
 import { gram } from "../binary/row_kernels_test_support.ts";
 import { packUpper } from "./triangle.ts";
+import { gemm } from "./gemm_ops.ts";
 
 /** Rows × cols × summands. */
 const PRODUCTS = {
@@ -48,7 +49,7 @@ for (const transposeA of [false, true]) {
         const a = randomWindow(device, { rows: aRows, cols: aCols, gap, seed: 1 });
         const b = randomWindow(device, { rows: bRows, cols: bCols, gap, seed: 2 });
         const c = randomWindow(device, { rows, cols, gap, seed: 3 });
-        device.gemm(c.at, a.at, b.at, { transposeA, transposeB, alpha, beta });
+        device.run(gemm, c.at, a.at, b.at, { transposeA, transposeB, alpha, beta });
         const [out] = await device.download([c.at.buffer]);
         device.release(a.at.buffer);
         device.release(b.at.buffer);
@@ -83,7 +84,7 @@ function inGap({ at: { offset, stride, cols } }: Host, at: number): boolean {
 
 deviceTest("gemm() that does not fit rejects the download by name, once", async (device) => {
   const out = zeros(device, 2, 2);
-  device.gemm(out, zeros(device, 2, 3), zeros(device, 2, 2));
+  device.run(gemm, out, zeros(device, 2, 3), zeros(device, 2, 2));
   await assert.rejects(device.download([]), /Device operation "gemm" failed: Cannot multiply 2×3 by 2×2 into 2×2/);
   assert.deepEqual(await device.download([out.buffer]), [new Float32Array(4)]);
 });

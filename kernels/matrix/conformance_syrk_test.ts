@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { close, FLOAT, get, randomWindow, scattered } from "../conformance_test_support.ts";
 import { deviceCases, deviceTest } from "../device_test_support.ts";
+import { syrk } from "./gemm_ops.ts";
 
 /** Rows and columns of out × summands. */
 const PRODUCTS = {
@@ -24,7 +25,7 @@ deviceCases("syrk() meets float64 above the diagonal, for windows and factors", 
         seed: 1,
       });
       const c = randomWindow(device, { rows, cols: rows, gap, seed: 2 });
-      device.syrk(c.at, a.at, { transposed, alpha, beta });
+      device.run(syrk, c.at, a.at, { transposed, alpha, beta });
       const [out] = await device.download([c.at.buffer]);
       device.release(a.at.buffer);
       const bound = FLOAT * Math.sqrt(inner + 1) * 4;
@@ -48,6 +49,6 @@ deviceCases("syrk() meets float64 above the diagonal, for windows and factors", 
 
 deviceTest("syrk() that does not fit rejects the download by name", async (device) => {
   const a = randomWindow(device, { rows: 3, cols: 2, seed: 1 }).at;
-  device.syrk(randomWindow(device, { rows: 2, cols: 2, seed: 2 }).at, a);
+  device.run(syrk, randomWindow(device, { rows: 2, cols: 2, seed: 2 }).at, a);
   await assert.rejects(device.download([]), /operation "syrk" failed: Cannot multiply 3×2 by its transpose into 2×2/);
 });

@@ -1,16 +1,6 @@
 /** Small operations on matrices that lie as windows in longer arrays. */
+import type { ArrayWindow } from "../cpu_buffer.ts";
 import { triangleLength } from "./triangle.ts";
-
-/** A row-major matrix in an array. */
-export interface ArrayWindow<A extends Float32Array | Uint8Array | Uint32Array = Float32Array> {
-  readonly data: A;
-  readonly rows: number;
-  readonly cols: number;
-  /** Index of the first element. */
-  readonly offset: number;
-  /** Elements from one row to the next. */
-  readonly stride: number;
-}
 
 /** out := from. */
 export function copyWindow<A extends Float32Array | Uint8Array | Uint32Array>(

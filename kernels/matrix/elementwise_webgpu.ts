@@ -1,4 +1,4 @@
-/** Small operations on windows of matrices, on the WebGPU device; contracts are those of `Device`. */
+/** Small operations on windows of matrices, on the WebGPU device; contracts are those of `elementwise_ops.ts`. */
 import addSums from "./add_sums.wgsl" with { type: "text" };
 import clearColumns from "./clear_columns.wgsl" with { type: "text" };
 import columnSquares from "./column_squares.wgsl" with { type: "text" };
@@ -11,7 +11,7 @@ import power from "./power.wgsl" with { type: "text" };
 import roundHalf from "./round_half.wgsl" with { type: "text" };
 import subtract from "./subtract.wgsl" with { type: "text" };
 import unpack from "./unpack.wgsl" with { type: "text" };
-import type { GpuContext } from "../gpu/context.ts";
+import type { GpuContext } from "../gpu/op.ts";
 import { withTwoFloat } from "../gpu/dispatch.ts";
 import { apart, bindMatrix, fitBindings, MAX_WORKGROUPS, type Tile, tiles, turned } from "../gpu/window.ts";
 
@@ -142,7 +142,7 @@ export function gpuRoundHalf(context: GpuContext, x: Matrix): void {
   }
 }
 
-/** out := a part of the symmetric matrix of a packed triangle, see `Device.unpack`. */
+/** out := a part of the symmetric matrix of a packed triangle, see `unpack`. */
 export function gpuUnpack(
   context: GpuContext,
   out: Matrix,
@@ -177,7 +177,7 @@ export function gpuUnpack(
   }
 }
 
-/** diagonal (1 × size) := diag H, and added (1 × size) := what damping adds to it, see `Device.damp`. */
+/** diagonal (1 × size) := diag H, and added (1 × size) := what damping adds to it, see `damp`. */
 export function gpuDamp(
   context: GpuContext,
   diagonalOut: Matrix,

@@ -8,6 +8,9 @@
  * would be shallow and many, and halves of the whole would need a whole matrix.
  */
 import { type Device, type DeviceBuffer, type Matrix, matrix, part } from "../device.ts";
+import { cholesky } from "./cholesky_op.ts";
+import { columnSquares, copy, damp, diagonal, unpack } from "./elementwise_ops.ts";
+import { gemm, syrk } from "./gemm_ops.ts";
 
 /** A factored Hessian. Vectors are 1 × size. */
 export interface Factor {
@@ -43,9 +46,9 @@ export function factorHessian(
   { size, group, damping }: { readonly size: number; readonly group: number; readonly damping: number },
 ): Factor {
   const vector = () => matrix(device.alloc("f32", size), 1, size);
-  const diagonal = vector(), added = vector(), diagonalU = vector();
+  const undamped = vector(), added = vector(), diagonalU = vector();
   const status = matrix(device.alloc("u32", 1), 1, 1);
-  device.damp(diagonal, added, packed, { size, damping });
+  device.run(damp, undamped, added, packed, { size, damping });
   const strips: Matrix[] = [], panels: Matrix[] = [], inverses: Matrix[] = [];
   // Groups of a strip have gaps between their rows, which the CPU's products would copy; they lose little by being many.
   const width = device.kind === "cpu" ? group : Math.max(1, Math.floor(STRIP / group)) * group;
@@ -54,7 +57,7 @@ export function factorHessian(
     const cols = Math.min(width, size - start), rows = start + cols;
     const strip = matrix(device.alloc("f32", rows * cols), rows, cols);
     const h = matrix(scratch, rows, cols);
-    device.unpack(h, packed, { size, row: 0, col: start, added });
+    device.run(unpack, h, packed, { size, row: 0, col: start, added });
     for (const other of strips) takeOff(device, h, part(other, { rows }), start);
     const factorColumns = (col: number, end: number): void => {
       const first = start + col;
@@ -69,11 +72,11 @@ export function factorHessian(
       const panel = part(strip, { rows: start + end, col, cols: end - col });
       const inverse = matrix(device.alloc("f32", panel.cols ** 2), panel.cols, panel.cols);
       const source = part(h, { rows: start + end, col, cols: end - col }), corner = part(panel, { row: first });
-      device.copy(corner, part(source, { row: first }));
+      device.run(copy, corner, part(source, { row: first }));
       factorBlock(device, corner, inverse, status, first);
-      device.diagonal(part(diagonalU, { col: first, cols: panel.cols }), inverse);
+      device.run(diagonal, part(diagonalU, { col: first, cols: panel.cols }), inverse);
       if (first > 0) {
-        device.gemm(part(panel, { rows: first }), part(source, { rows: first }), inverse, { transposeB: true });
+        device.run(gemm, part(panel, { rows: first }), part(source, { rows: first }), inverse, { transposeB: true });
       }
       panels[first / group] = panel;
       inverses[first / group] = inverse;
@@ -83,7 +86,7 @@ export function factorHessian(
   }
   device.release(scratch);
   device.release(added.buffer);
-  return { size, panels, inverses, diagonal, diagonalU, status };
+  return { size, panels, inverses, diagonal: undamped, diagonalU, status };
 }
 
 /**
@@ -95,16 +98,20 @@ export function factorHessian(
 function takeOff(device: Device, h: Matrix, r: Matrix, start: number): void {
   const corner = part(r, { row: start });
   if (start > 0) {
-    device.gemm(part(h, { rows: start }), part(r, { rows: start }), corner, { transposeB: true, alpha: -1, beta: 1 });
+    device.run(gemm, part(h, { rows: start }), part(r, { rows: start }), corner, {
+      transposeB: true,
+      alpha: -1,
+      beta: 1,
+    });
   }
-  device.syrk(part(h, { row: start }), corner, { alpha: -1, beta: 1 });
+  device.run(syrk, part(h, { row: start }), corner, { alpha: -1, beta: 1 });
 }
 
 /** h := R with h = R·Rᵀ, u := R⁻¹, both zero below the diagonal; large blocks by halves. */
 function factorBlock(device: Device, h: Matrix, u: Matrix, status: Matrix<"u32">, first: number): void {
   const size = h.rows;
   if (size <= SMALL) {
-    device.cholesky(h, status, { first, inverse: u });
+    device.run(cholesky, h, status, { first, inverse: u });
     return;
   }
   const half = Math.ceil(size / 2 / SMALL) * SMALL, rest = size - half;
@@ -115,14 +122,14 @@ function factorBlock(device: Device, h: Matrix, u: Matrix, status: Matrix<"u32">
   const scratch = device.alloc("f32", half * rest);
   const product = matrix(scratch, half, rest);
   factorBlock(device, h11, u11, status, first + half);
-  device.gemm(product, h01, u11, { transposeB: true });
-  device.copy(h01, product);
-  device.syrk(h00, product, { alpha: -1, beta: 1 });
+  device.run(gemm, product, h01, u11, { transposeB: true });
+  device.run(copy, h01, product);
+  device.run(syrk, h00, product, { alpha: -1, beta: 1 });
   factorBlock(device, h00, u00, status, first);
-  device.gemm(product, h01, u11);
-  device.gemm(u01, u00, product, { alpha: -1 });
+  device.run(gemm, product, h01, u11);
+  device.run(gemm, u01, u00, product, { alpha: -1 });
   const zero = device.alloc("f32", half * rest);
-  device.copy(corner(h, half, 0), matrix(zero, rest, half));
+  device.run(copy, corner(h, half, 0), matrix(zero, rest, half));
   device.release(zero);
   device.release(scratch);
 }
@@ -140,20 +147,20 @@ export function inverseDiagonal(device: Device, factor: Factor): Matrix {
     // Columns of U, from R·U = I, bottom block first.
     const u = device.alloc("f32", (col + cols) * cols), scratch = device.alloc("f32", panels[0].cols * cols);
     const x = matrix(u, col + cols, cols);
-    device.copy(part(x, { row: col }), inverses[b]);
+    device.run(copy, part(x, { row: col }), inverses[b]);
     for (let k = b, end = col; k > 0; k--) {
       const rows = panels[k].cols;
-      device.gemm(part(x, { rows: end }), part(panels[k], { rows: end }), part(x, { row: end, rows }), {
+      device.run(gemm, part(x, { rows: end }), part(panels[k], { rows: end }), part(x, { row: end, rows }), {
         alpha: -1,
         beta: 1,
       });
       end -= panels[k - 1].cols;
       const above = part(x, { row: end, rows: panels[k - 1].cols });
       const solved = matrix(scratch, above.rows, cols);
-      device.gemm(solved, inverses[k - 1], above);
-      device.copy(above, solved);
+      device.run(gemm, solved, inverses[k - 1], above);
+      device.run(copy, above, solved);
     }
-    device.columnSquares(part(out, { col, cols }), x);
+    device.run(columnSquares, part(out, { col, cols }), x);
     device.release(u);
     device.release(scratch);
     col += cols;

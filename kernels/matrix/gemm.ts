@@ -1,7 +1,7 @@
 /**
  * Matrix products in float32 on the CPU, through onnxruntime's Gemm.
  *
- * Not the device's operation (`cpu.ts` enqueues these) and not for other precisions.
+ * Not the operations (`gemm_ops.ts`) and not for other precisions.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
@@ -19,7 +19,8 @@ import {
   ValueInfoProtoSchema,
 } from "onnx-buf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { type ArrayWindow, copyWindow } from "./elementwise.ts";
+import type { ArrayWindow } from "../cpu_buffer.ts";
+import { copyWindow } from "./elementwise.ts";
 
 /** What a product does beside multiplying. */
 export interface GemmOptions {

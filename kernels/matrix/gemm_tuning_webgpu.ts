@@ -4,12 +4,14 @@
  * All ways give the same bits, so the choice changes seconds and nothing else.
  */
 import { createHash } from "node:crypto";
-import { type KernelChoice, matrix } from "../device.ts";
+import { type KernelChoice, type Matrix, matrix } from "../device.ts";
+import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
 import packVectors from "./gemm_pack_vectors.wgsl" with { type: "text" };
-import { GEMM_VARIANTS, gpuGemm } from "./gemm_webgpu.ts";
+import { GEMM_VARIANTS, gpuGemm, gpuSyrk } from "./gemm_webgpu.ts";
 import { directGemm, type GemmVariant, sharingGemm, tiledGemm } from "./gemm_wgsl.ts";
 import type { WebGpuContext } from "../gpu/context.ts";
+import type { GpuContext } from "../gpu/op.ts";
 
 /** Where choices are remembered; values are plain JSON. */
 export interface TuningStore {
@@ -61,13 +63,22 @@ const TIMED = 20;
 /** Most products of one timing. */
 const MOST_PRODUCTS = 2000;
 
+/** What was chosen for each context. */
+const tunings = new WeakMap<GpuContext, GemmTuning>();
+
 /**
- * Chooses the ways to multiply.
+ * Chooses the ways to multiply on a context, for `gpuTunedGemm` and `gpuTunedSyrk`.
  *
  * @param store where the choice is remembered; without one nothing is timed, and the kind of adapter decides
  * @throws {Error} what the last candidate failed with, when all of them fail
  */
 export async function tuneGemm(context: WebGpuContext, store?: TuningStore): Promise<GemmTuning> {
+  const tuning = await choose(context, store);
+  tunings.set(context, tuning);
+  return tuning;
+}
+
+async function choose(context: WebGpuContext, store: TuningStore | undefined): Promise<GemmTuning> {
   const kind = context.info.isFallbackAdapter ? "software" : "gpu";
   const fallback = GEMM_VARIANTS[kind];
   if (!store) return { wide: fallback, narrow: fallback, choices: [{ op: "gemm", variant: fallback.name }] };
@@ -91,6 +102,30 @@ export async function tuneGemm(context: WebGpuContext, store?: TuningStore): Pro
     narrow,
     choices: [choice("gemm", wide, rates.wide), choice(`gemm of up to ${NARROW}`, narrow, rates.narrow)],
   };
+}
+
+/**
+ * `gpuGemm` in the way chosen by `tuneGemm` for this context.
+ *
+ * @throws {Error} when none was chosen
+ */
+export function gpuTunedGemm(context: GpuContext, out: Matrix, a: Matrix, b: Matrix, options?: GemmOptions): void {
+  gpuGemm(context, out, a, b, { ...options, variant: chosen(context, Math.min(out.rows, out.cols)) });
+}
+
+/**
+ * `gpuSyrk` in the way chosen by `tuneGemm` for this context.
+ *
+ * @throws {Error} when none was chosen
+ */
+export function gpuTunedSyrk(context: GpuContext, out: Matrix, a: Matrix, options?: SyrkOptions): void {
+  gpuSyrk(context, out, a, { ...options, variant: chosen(context, out.rows) });
+}
+
+function chosen(context: GpuContext, side: number): GemmVariant {
+  const tuning = tunings.get(context);
+  if (!tuning) throw new Error("Cannot multiply matrices as no way to do so was chosen: call tuneGemm() first");
+  return side <= NARROW ? tuning.narrow : tuning.wide;
 }
 
 /** Under what a choice is remembered: the adapter, the browser engine that drives it, and the shaders. */

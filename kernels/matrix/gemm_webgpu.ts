@@ -4,7 +4,7 @@ import type { GemmOptions, SyrkOptions } from "./gemm.ts";
 import pack from "./gemm_pack.wgsl" with { type: "text" };
 import packVectors from "./gemm_pack_vectors.wgsl" with { type: "text" };
 import { directGemm, GEMM_DEPTH, GEMM_SHARE, type GemmVariant, tiledGemm } from "./gemm_wgsl.ts";
-import { BATCH_WORK, type GpuContext } from "../gpu/context.ts";
+import { BATCH_WORK, type GpuContext } from "../gpu/op.ts";
 import { bindMatrix, fitBindings, MAX_WORKGROUPS } from "../gpu/window.ts";
 
 /** Ways to multiply: for software devices, and for GPUs. */
@@ -14,7 +14,7 @@ export const GEMM_VARIANTS = { software: directGemm(16, 16, 128), gpu: tiledGemm
 const MAX_DEPTH = 1 << 14;
 
 /**
- * out := alpha·op(a)·op(b) + beta·out, see `Device.gemm`.
+ * out := alpha·op(a)·op(b) + beta·out, see `gemm`.
  *
  * @throws {RangeError} when the shapes do not fit each other
  */
@@ -45,7 +45,7 @@ export function gpuGemm(
 }
 
 /**
- * The upper triangle of out := alpha·op(a)·op(a)ᵀ + beta·out, see `Device.syrk`.
+ * The upper triangle of out := alpha·op(a)·op(a)ᵀ + beta·out, see `syrk`.
  *
  * @throws {RangeError} when the shapes do not fit each other
  */

@@ -5,7 +5,7 @@
  * All take panels as `gemm_pack.wgsl` makes them, and write out := alpha·a·bᵀ + beta·out, or its upper triangle. All
  * give the same bits: an element is one chain of fused multiplications and additions along the inner index.
  */
-import { SUBGROUP } from "../gpu/context.ts";
+import { SUBGROUP } from "../gpu/op.ts";
 
 /** A way to multiply. */
 export interface GemmVariant {

@@ -5,7 +5,7 @@
  * time, instead of adding weight by weight. Source of the idea: T-MAC, arXiv 2407.00088, which looks up products of bits.
  */
 import { CHUNK, type ChunkShape, chunkShape, type MatVecWeights } from "./matvec_layout.ts";
-import { scalesPerBlock } from "../binary/quantized_layer.ts";
+import { scalesPerBlock } from "../binary/ops.ts";
 
 /** Rows that are worked on together: what is known of them stays in the nearest caches. */
 const ROWS = 512;
@@ -20,7 +20,7 @@ const ROWS = 512;
  * @param x vectors × cols, finite
  * @param vectors 1..8
  */
-export function packedMatVec(out: Float32Array, weights: MatVecWeights, x: Float32Array, vectors: number): void {
+export function packedProduct(out: Float32Array, weights: MatVecWeights, x: Float32Array, vectors: number): void {
   const { rows, cols } = weights;
   const tables = Array.from(
     { length: vectors },

@@ -6,16 +6,8 @@
  * have no known place, are up to a sixth smaller. Words lie row beside row, so that neighbouring threads, one to a row, read
  * neighbouring words, and all of them the same inputs.
  */
-import { expectShape } from "../cpu_buffer.ts";
-import type { Device, Matrix, PackedMatrix } from "../device.ts";
-import {
-  GROUP_SHIFT,
-  KEPT,
-  type QuantizedLayer,
-  scalesPerBlock,
-  SECOND_SIGN,
-  SIGN,
-} from "../binary/quantized_layer.ts";
+import { type Device, type DeviceBuffer, expectShape, type Matrix } from "../device.ts";
+import { GROUP_SHIFT, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "../binary/ops.ts";
 
 /** Columns whose signs lie together. Kept ones of N:8 fill whole words then. */
 export const CHUNK = 256;
@@ -59,13 +51,20 @@ export interface MatVecWeights extends MatVecShape {
   readonly salientColumns: Uint32Array;
 }
 
+/** A packed layer on the device, as `arrangeWeights` has it; made by `uploadPacked`. */
+export interface PackedMatrix extends MatVecShape {
+  readonly words: DeviceBuffer<"u32">;
+  readonly scales: DeviceBuffer<"u32">;
+  readonly salientColumns: DeviceBuffer<"u32">;
+}
+
 /**
  * Arranges a layer for its mat-vec.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * import { GROUP_SHIFT, KEPT, SIGN } from "../binary/quantized_layer.ts";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "../binary/ops.ts";
  * const layer = { rows: 1, cols: 4, groupSize: 4, keep: 2, of: 4, type: "semi-structured", segments: 2, salient: false } as const;
  * const one = KEPT | 1 << GROUP_SHIFT, two = KEPT | 2 << GROUP_SHIFT | SIGN;
  * const { words } = arrangeWeights({ ...layer, codes: Uint8Array.of(0, two, one, 0), scales: Float32Array.of(0, 1, 0, 2) });

@@ -1,10 +1,10 @@
 /** `packedMatVec` on WebGPU. */
-import type { Matrix, PackedMatrix } from "../device.ts";
+import type { Matrix } from "../device.ts";
+import { CHUNK, chunkShape, type PackedMatrix } from "./matvec_layout.ts";
 import half from "./half.wgsl" with { type: "text" };
 import matvec from "./matvec.wgsl" with { type: "text" };
-import { CHUNK, chunkShape } from "./matvec_layout.ts";
-import { scalesPerBlock } from "../binary/quantized_layer.ts";
-import { type GpuContext, WINDOW_ALIGNMENT } from "../gpu/context.ts";
+import { scalesPerBlock } from "../binary/ops.ts";
+import { type GpuContext, WINDOW_ALIGNMENT } from "../gpu/op.ts";
 import { grid, readsBuffer } from "../gpu/dispatch.ts";
 import { bindMatrix } from "../gpu/window.ts";
 
@@ -17,7 +17,7 @@ const ROWS = 32;
 const MOST_COLUMNS = 2 ** 17;
 
 /**
- * See `Device.packedMatVec`.
+ * See `packedMatVec`.
  *
  * @throws {RangeError} when a chunk of the layer's words, its scales or its inputs are beyond one binding
  */

@@ -1,17 +1,17 @@
 /** Packed layers on every device: planes and weights to the bit, products against float64. */
 import assert from "node:assert/strict";
-import { decodeLayer } from "../binary/decode.ts";
+import { decodeLayer, GROUP_SHIFT, KEPT, type QuantizedLayer } from "../binary/ops.ts";
 import { matrix } from "../device.ts";
 import { deviceCases, deviceTest, thorough } from "../device_test_support.ts";
-import { arrangeWeights, uploadPacked } from "../matvec/matvec_layout.ts";
+import { arrangeWeights, packedMatVec, uploadPacked } from "../matvec/ops.ts";
 import { packCodes, type Planes, unpackCodes } from "./pack.ts";
 import { checkPlanes, checkProduct, expectProduct, N_OF_M, PACKED_SHAPES, vectorsOf } from "./packed_test_support.ts";
 import { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "./plane_buffer.ts";
 import { decodeOn, packOn } from "./plane_device.ts";
-import { GROUP_SHIFT, KEPT, type QuantizedLayer } from "../binary/quantized_layer.ts";
 import { randomLayer } from "../binary/quantized_layer_test_support.ts";
 import { openWebGpuDevice } from "../webgpu.ts";
 import { gpuTest } from "../gpu/webgpu_test_support.ts";
+import { packPlanes, unpackPlanes } from "./plane_ops.ts";
 
 deviceCases("packedMatVec() meets float64", PACKED_SHAPES, async (device, { shape }) => {
   await checkProduct(device, randomLayer(shape, 1), 1);
@@ -59,7 +59,7 @@ deviceTest("packedMatVec() works on windows of its vectors", async (device) => {
   const layer = randomLayer(N_OF_M, 6), { rows, cols } = layer;
   const weights = uploadPacked(device, arrangeWeights(layer)), x = vectorsOf(2, cols + 5);
   const out = matrix(device.alloc("f32", 3 * rows + 1), 2, rows);
-  device.packedMatVec({ ...out, offset: 1, stride: rows }, weights, {
+  device.run(packedMatVec, { ...out, offset: 1, stride: rows }, weights, {
     ...matrix(device.upload("f32", x.slice()), 2, cols),
     offset: 5,
   });
@@ -72,9 +72,12 @@ deviceTest("packedMatVec() works on windows of its vectors", async (device) => {
 deviceTest("packedMatVec() refuses what does not fit", (device) => {
   const weights = uploadPacked(device, arrangeWeights(randomLayer(N_OF_M, 1)));
   const m = (rows: number, cols: number) => matrix(device.alloc("f32", rows * cols), rows, cols);
-  assert.throws(() => device.packedMatVec(m(9, 33), weights, m(9, 576)), /takes 1 to 8 vectors: current value is 9/);
-  assert.throws(() => device.packedMatVec(m(1, 33), weights, m(1, 575)), /must be 1×576/);
-  assert.throws(() => device.packedMatVec(m(2, 33), weights, m(1, 576)), /must be 1×33/);
+  assert.throws(
+    () => device.run(packedMatVec, m(9, 33), weights, m(9, 576)),
+    /takes 1 to 8 vectors: current value is 9/,
+  );
+  assert.throws(() => device.run(packedMatVec, m(1, 33), weights, m(1, 575)), /must be 1×576/);
+  assert.throws(() => device.run(packedMatVec, m(2, 33), weights, m(1, 576)), /must be 1×33/);
 });
 
 deviceTest("packPlanes() overwrites, and stores nothing of a pruned weight", async (device) => {
@@ -82,7 +85,7 @@ deviceTest("packPlanes() overwrites, and stores nothing of a pruned weight", asy
   const words = planeBufferWords(shape), out = device.upload("u32", new Uint32Array(words).fill(0xffffffff));
   const marked = layer.codes.map((code) => code & KEPT ? code : 3 << GROUP_SHIFT | 6);
   const codes = matrix(device.upload("u8", marked), layer.rows, layer.cols);
-  device.packPlanes(out, codes, shape);
+  device.run(packPlanes, out, codes, shape);
   const [found] = await device.download([out]), wanted = makePlaneBuffer(packCodes(layer, "enumerative"));
   assert.deepEqual(found.subarray(PLANE_HEADER, wanted.length), wanted.subarray(PLANE_HEADER));
   assert.deepEqual(found.subarray(wanted.length), new Uint32Array(words - wanted.length));
@@ -93,7 +96,7 @@ deviceTest("unpackPlanes() gives unpackCodes()'s codes", async (device) => {
   const codes = matrix(device.alloc("u8", layer.codes.length), layer.rows, layer.cols);
   const found = device.alloc("u32", PLANE_HEADER), words = device.upload("u32", makePlaneBuffer(planes));
   const placed = { ...layer, mask: "enumerative", starts: planeStarts(planes) } as const;
-  device.unpackPlanes(codes, found, words, placed);
+  device.run(unpackPlanes, codes, found, words, placed);
   const [unpacked, header] = await device.download([codes.buffer, found]);
   assert.deepEqual(unpacked, unpackCodes(planes, placed));
   const kept = layer.codes.filter((code) => code & KEPT), twice = kept.filter((code) => code >>> GROUP_SHIFT === 0);

@@ -11,14 +11,8 @@
  * With N of every M, row r's signs begin at bit r·N·cols/M; the starts of the others are prefix sums over the mask, made on loading.
  */
 import { patternOrder } from "./combinations.ts";
-import {
-  GROUP_SHIFT,
-  KEPT,
-  type PruningType,
-  type QuantizedLayer,
-  SECOND_SIGN,
-  SIGN,
-} from "../binary/quantized_layer.ts";
+import { GROUP_SHIFT, KEPT, type QuantizedLayer, SECOND_SIGN, SIGN } from "../binary/ops.ts";
+import type { PruningType } from "../scores/ops.ts";
 import { radixBits, type RadixCode, radixCode, readDigits, writeDigits } from "./radix.ts";
 
 /** How the mask of a semi-structured layer is stored. */

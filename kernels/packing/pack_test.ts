@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { packCodes, PLANES, type Planes, unpackCodes } from "./pack.ts";
-import { GROUP_SHIFT, KEPT, type QuantizedLayer, SECOND_SIGN, SIGN } from "../binary/quantized_layer.ts";
+import { GROUP_SHIFT, KEPT, type QuantizedLayer, SECOND_SIGN, SIGN } from "../binary/ops.ts";
 import { layerShapes, randomLayer } from "../binary/quantized_layer_test_support.ts";
 
 const SHAPE = {

@@ -10,13 +10,12 @@ import packSegments from "./pack_segments.wgsl" with { type: "text" };
 import { fixedBits, PLANE_HEADER } from "./plane_buffer.ts";
 import columnsCode from "./plane_columns.wgsl" with { type: "text" };
 import countsCode from "./plane_counts.wgsl" with { type: "text" };
-import fill from "../gpu/fill.wgsl" with { type: "text" };
 import scanCode from "./plane_scan.wgsl" with { type: "text" };
 import sections from "./plane_sections.wgsl" with { type: "text" };
 import sums from "./plane_sums.wgsl" with { type: "text" };
 import { radixCode } from "./radix.ts";
-import { type GpuBuffer, type GpuContext, type WebGpuContext, WINDOW_ALIGNMENT } from "../gpu/context.ts";
-import { denseOffset, grid, readsBuffer, rowWindows, writesBuffer } from "../gpu/dispatch.ts";
+import { type GpuBuffer, type GpuContext, WINDOW_ALIGNMENT } from "../gpu/op.ts";
+import { denseOffset, FILL, grid, readsBuffer, rowWindows, writesBuffer } from "../gpu/dispatch.ts";
 import { bindMatrix, type BoundMatrix } from "../gpu/window.ts";
 
 /** Codes of a workgroup, as the shaders have it. */
@@ -38,8 +37,6 @@ export function withSums(code: string): string {
   return `${sums}\n${code}`;
 }
 
-/** Words that are all the same; by its length, where it begins, the word. */
-export const FILL = { name: "fill", code: fill };
 const COLUMNS = { name: "plane_columns", code: withSections(columnsCode) };
 const PACK_COLUMNS = { name: "pack_columns", code: withSections(packColumns) };
 const COUNTS = { name: "plane_counts", code: withSections(countsCode) };
@@ -49,12 +46,12 @@ const PACK_SEGMENTS = { name: "pack_segments", code: withSections(packSegments) 
 const PACK_PATTERNS = { name: "pack_patterns", code: withSections(packPatterns) };
 
 /**
- * See `Device.packPlanes`.
+ * See `packPlanes`.
  *
  * @throws {RangeError} for a shape that no layer has, or planes beyond one binding
  */
 export function gpuPackPlanes(
-  context: WebGpuContext,
+  context: GpuContext,
   planes: DeviceBuffer<"u32">,
   codes: Matrix<"u8">,
   shape: PlaneShape,
@@ -103,7 +100,7 @@ export function gpuPackPlanes(
 
 /** Checks that N of every M are kept, and writes their ranks where the mask is made of those. */
 export function gpuPackPatterns(
-  context: WebGpuContext,
+  context: GpuContext,
   planes: DeviceBuffer<"u32">,
   codes: Matrix<"u8">,
   shape: PlaneShape,
@@ -197,7 +194,7 @@ export function markWords(weights: number): number {
 }
 
 /** Numbers that a shader looks up. */
-export function uploadWords(context: WebGpuContext, numbers: readonly number[]): GpuBuffer<"u32"> {
+export function uploadWords(context: GpuContext, numbers: readonly number[]): GpuBuffer<"u32"> {
   return context.upload("u32", Uint32Array.from(numbers));
 }
 

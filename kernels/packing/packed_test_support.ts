@@ -1,11 +1,10 @@
 /** Layers for tests of what is done to packed ones, and checks that every device must pass. */
 import assert from "node:assert/strict";
-import { decodeLayer } from "../binary/decode.ts";
+import { decodeLayer, type QuantizedLayer, scalesPerBlock } from "../binary/ops.ts";
 import { type Device, matrix } from "../device.ts";
-import { arrangeWeights, releasePacked, uploadPacked } from "../matvec/matvec_layout.ts";
+import { arrangeWeights, packedMatVec, releasePacked, uploadPacked } from "../matvec/ops.ts";
 import { type MaskCode, packCodes } from "./pack.ts";
 import { decodeOn, packOn } from "./plane_device.ts";
-import { type QuantizedLayer, scalesPerBlock } from "../binary/quantized_layer.ts";
 import { type LayerShape, makeRandom } from "../binary/quantized_layer_test_support.ts";
 
 /** 4:8 with three segments and salient columns, 576 wide: a short last block, chunk and word of bits. */
@@ -51,7 +50,7 @@ export async function checkProduct(device: Device, layer: QuantizedLayer, vector
   const weights = uploadPacked(device, arrangeWeights(layer)),
     out = matrix(device.alloc("f32", vectors * rows), vectors, rows);
   const from = matrix(device.upload("f32", x.slice()), vectors, cols);
-  device.packedMatVec(out, weights, from);
+  device.run(packedMatVec, out, weights, from);
   device.release(from.buffer);
   releasePacked(device, weights);
   const [found] = await device.download([out.buffer]);

@@ -3,7 +3,7 @@
  * salient columns, signs, second signs and segments.
  */
 import { expectBits, maskDigits, packCodes, type Planes, type PlaneShape, unpackCodes } from "./pack.ts";
-import { GROUP_SHIFT, KEPT } from "../binary/quantized_layer.ts";
+import { GROUP_SHIFT, KEPT } from "../binary/ops.ts";
 import { radixBits, radixCode } from "./radix.ts";
 
 /** Words before the planes: what is wrong, kept weights, and those of them with two signs. */

@@ -1,5 +1,5 @@
 /** Packed layers by way of a device: codes to planes, and planes to weights. */
-import type { DecodableLayer } from "../binary/decode.ts";
+import { type DecodableLayer, decode, scalesPerBlock } from "../binary/ops.ts";
 import { type Device, matrix } from "../device.ts";
 import type { MaskCode, PackableLayer, Planes, PlaneShape } from "./pack.ts";
 import {
@@ -11,7 +11,7 @@ import {
   planeStarts,
   readPlaneBuffer,
 } from "./plane_buffer.ts";
-import { scalesPerBlock } from "../binary/quantized_layer.ts";
+import { packPlanes, unpackPlanes } from "./plane_ops.ts";
 
 /**
  * Packs a layer's codes on a device: the very planes of `packCodes`, and nothing else is downloaded.
@@ -21,7 +21,7 @@ import { scalesPerBlock } from "../binary/quantized_layer.ts";
  * import assert from "node:assert/strict";
  * import { openCpuDevice } from "../cpu.ts";
  * import { packOn } from "./plane_device.ts";
- * import { GROUP_SHIFT, KEPT, SIGN } from "../binary/quantized_layer.ts";
+ * import { GROUP_SHIFT, KEPT, SIGN } from "../binary/ops.ts";
  * const device = openCpuDevice(), one = KEPT | 1 << GROUP_SHIFT;
  * const layer = { rows: 1, cols: 4, keep: 2, of: 4, type: "semi-structured", segments: 1, salient: false } as const;
  * const planes = await packOn(device, { ...layer, codes: Uint8Array.of(0, one | SIGN, one, 0) }, "bitmask");
@@ -36,7 +36,7 @@ export async function packOn(device: Device, layer: PackableLayer, mask: MaskCod
   const { codes, ...rest } = layer, shape: PlaneShape = { ...rest, mask };
   const out = device.alloc("u32", planeBufferWords(shape)), from = device.upload("u8", codes);
   try {
-    device.packPlanes(out, matrix(from, layer.rows, layer.cols), shape);
+    device.run(packPlanes, out, matrix(from, layer.rows, layer.cols), shape);
     const [words] = await device.download([out]);
     return readPlaneBuffer(words, shape);
   } finally {
@@ -65,8 +65,8 @@ export async function decodeOn(
   const out = device.alloc("f32", rows * cols);
   try {
     const unpacked = matrix(codes, rows, cols), blocks = Math.ceil(cols / groupSize);
-    device.unpackPlanes(unpacked, found, words, { ...layer, starts: planeStarts(planes) });
-    device.decode(matrix(out, rows, cols), {
+    device.run(unpackPlanes, unpacked, found, words, { ...layer, starts: planeStarts(planes) });
+    device.run(decode, matrix(out, rows, cols), {
       codes: unpacked,
       scales: matrix(scales, rows, blocks * scalesPerBlock(layer)),
       groupSize,

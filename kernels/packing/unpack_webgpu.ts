@@ -3,7 +3,6 @@ import type { DeviceBuffer, Matrix } from "../device.ts";
 import { checkShape, maskDigits } from "./pack.ts";
 import {
   chooseTable,
-  FILL,
   gpuPackPatterns,
   gpuPlaneCounts,
   markWords,
@@ -13,6 +12,7 @@ import {
   withSections,
   withSums,
 } from "./pack_webgpu.ts";
+import { FILL, grid, readsBuffer, rowWindows, writesBuffer } from "../gpu/dispatch.ts";
 import type { PlacedPlanes } from "./plane_buffer.ts";
 import words from "./plane_words.wgsl" with { type: "text" };
 import { radixCode } from "./radix.ts";
@@ -21,8 +21,7 @@ import unpackColumns from "./unpack_columns.wgsl" with { type: "text" };
 import unpackMask from "./unpack_mask.wgsl" with { type: "text" };
 import unpackPatterns from "./unpack_patterns.wgsl" with { type: "text" };
 import unpackSegments from "./unpack_segments.wgsl" with { type: "text" };
-import type { WebGpuContext } from "../gpu/context.ts";
-import { grid, readsBuffer, rowWindows, writesBuffer } from "../gpu/dispatch.ts";
+import type { GpuContext } from "../gpu/op.ts";
 
 /** A shader that reads planes. */
 function withPlanes(code: string): string {
@@ -39,12 +38,12 @@ const UNPACK_SEGMENTS = { name: "unpack_segments", code: withPlanes(unpackSegmen
 const MASK_KINDS = { none: 0, structured: 1, unstructured: 2, "semi-structured": 2 } as const;
 
 /**
- * See `Device.unpackPlanes`.
+ * See `unpackPlanes`.
  *
  * @throws {RangeError} for a shape that no layer has, or planes beyond one binding
  */
 export function gpuUnpackPlanes(
-  context: WebGpuContext,
+  context: GpuContext,
   codes: Matrix<"u8">,
   found: DeviceBuffer<"u32">,
   planes: DeviceBuffer<"u32">,
@@ -88,7 +87,7 @@ export function gpuUnpackPlanes(
 }
 
 function unpackMaskInto(
-  context: WebGpuContext,
+  context: GpuContext,
   codes: Matrix<"u8">,
   found: DeviceBuffer<"u32">,
   planes: DeviceBuffer<"u32">,

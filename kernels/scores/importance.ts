@@ -3,6 +3,7 @@
  *
  * Scores only order weights; turning them into masks is `rankNM` (`select.ts`).
  */
+import type { Matrix } from "../device.ts";
 
 /** How important a weight is taken to be. `si` can be negative: it is an order, not a size. */
 export type ImportanceMetric =
@@ -14,7 +15,7 @@ export type ImportanceMetric =
   | "si"
   | "random";
 
-/** What `importance` reads besides the weights; a metric needs only the fields named in its line. */
+/** What `importanceOf` reads besides the weights; a metric needs only the fields named in its line. */
 export interface ImportanceOptions {
   readonly rows: number;
   readonly cols: number;
@@ -38,6 +39,22 @@ export interface ImportanceOptions {
 }
 
 /**
+ * What scores may need besides the weights; see `ImportanceOptions`. All vectors are 1 × cols but `rowSums`, 1 × rows.
+ */
+export interface ScoreOptions {
+  readonly metric: ImportanceMetric;
+  readonly diagonalU?: Matrix;
+  readonly inverseDiagonal?: Matrix;
+  readonly inputNorm?: Matrix;
+  readonly rowSums?: Matrix;
+  readonly columnSums?: Matrix;
+  /** 1 × 2: mean and standard deviation. */
+  readonly moments?: Matrix;
+  readonly seed?: number;
+  readonly firstColumn?: number;
+}
+
+/**
  * Scores one column block: hessian w²/U_jj² (SparseGPT, BiLLM), hessian-squared w²/[H⁻¹]_jj² (PBS²P as printed),
  * magnitude |w|, wanda |w|·‖X_j‖, ria (|w|/Σcol + |w|/Σrow)·‖X_j‖^½, si (z-score of the same sum, times ‖X_j‖;
  * STBLLM), random.
@@ -47,14 +64,14 @@ export interface ImportanceOptions {
  * import assert from "node:assert/strict";
  * const score = new Float32Array(2);
  * const options = { rows: 1, cols: 2, metric: "hessian", diagonalU: Float32Array.of(0.5, 1) } as const;
- * importance(score, Float32Array.of(1, -3), options);
+ * importanceOf(score, Float32Array.of(1, -3), options);
  * assert.deepEqual([...score], [4, 9]);
  * ```
  * @param out rows × cols, overwritten
  * @param w rows × cols
  * @throws {TypeError} when the metric needs a vector that was not given
  */
-export function importance(out: Float32Array, w: Float32Array, options: ImportanceOptions): void {
+export function importanceOf(out: Float32Array, w: Float32Array, options: ImportanceOptions): void {
   const { rows, cols, metric } = options;
   switch (metric) {
     case "hessian":
@@ -118,11 +135,11 @@ export function relativeMoments(
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * const { rowSums, columnSums } = absoluteSums(Float32Array.of(1, -2, 3, 0), 2, 2);
+ * const { rowSums, columnSums } = absoluteSumsOf(Float32Array.of(1, -2, 3, 0), 2, 2);
  * assert.deepEqual([...rowSums, ...columnSums], [3, 3, 4, 2]);
  * ```
  */
-export function absoluteSums(
+export function absoluteSumsOf(
   w: Float32Array,
   rows: number,
   cols: number,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { absoluteSums, importance, type ImportanceMetric, relativeMoments } from "./importance.ts";
+import { absoluteSumsOf, type ImportanceMetric, importanceOf, relativeMoments } from "./importance.ts";
 import { difference, normal, uniform } from "../binary/row_kernels_test_support.ts";
 
 const rows = 7, cols = 16, firstColumn = 16;
@@ -10,7 +10,7 @@ for (let r = 0; r < rows; r++) w[r * cols + 5] = 0;
 const diagonalU = Float32Array.from({ length: cols }, () => 0.1 + positive());
 const inverseDiagonal = Float32Array.from({ length: cols }, () => 0.1 + positive());
 const inputNorm = Float32Array.from({ length: cols }, () => 0.1 + positive());
-const { rowSums, columnSums } = absoluteSums(w, rows, cols);
+const { rowSums, columnSums } = absoluteSumsOf(w, rows, cols);
 const moments = relativeMoments(w, rowSums, columnSums);
 const all = { rows, cols, diagonalU, inverseDiagonal, inputNorm, rowSums, columnSums, moments, seed: 9, firstColumn };
 
@@ -29,30 +29,30 @@ const formulas: Record<Exclude<ImportanceMetric, "random">, (v: number, r: numbe
 };
 
 for (const [metric, formula] of Object.entries(formulas)) {
-  Deno.test(`importance() by ${metric} is its formula in float64`, () => {
+  Deno.test(`importanceOf() by ${metric} is its formula in float64`, () => {
     const out = new Float32Array(rows * cols).fill(NaN);
-    importance(out, w, { ...all, metric: metric as ImportanceMetric });
+    importanceOf(out, w, { ...all, metric: metric as ImportanceMetric });
     const wanted = Float64Array.from(w, (v, at) => formula(v, Math.floor(at / cols), at % cols));
     assert.ok(difference(out, wanted) < 1e-6);
   });
 }
 
-Deno.test("importance() by random depends on seed, row and column of the layer only", () => {
+Deno.test("importanceOf() by random depends on seed, row and column of the layer only", () => {
   const whole = new Float32Array(rows * 2 * cols), part = new Float32Array(rows * cols);
-  importance(whole, new Float32Array(rows * 2 * cols), { rows, cols: 2 * cols, metric: "random", seed: 3 });
-  importance(part, w, { ...all, metric: "random", seed: 3 });
+  importanceOf(whole, new Float32Array(rows * 2 * cols), { rows, cols: 2 * cols, metric: "random", seed: 3 });
+  importanceOf(part, w, { ...all, metric: "random", seed: 3 });
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < cols; c++) assert.equal(part[r * cols + c], whole[r * 2 * cols + firstColumn + c]);
   }
   const other = new Float32Array(rows * cols);
-  importance(other, w, { ...all, metric: "random", seed: 4 });
+  importanceOf(other, w, { ...all, metric: "random", seed: 4 });
   assert.notDeepEqual(part, other);
   assert.ok(new Set(whole).size > whole.length - 2);
   assert.ok(Math.abs(whole.reduce((a, b) => a + b) / whole.length - 0.5) < 0.08);
 });
 
-Deno.test("importance() names the missing vector", () => {
-  assert.throws(() => importance(new Float32Array(1), new Float32Array(1), { rows: 1, cols: 1, metric: "hessian" }), {
+Deno.test("importanceOf() names the missing vector", () => {
+  assert.throws(() => importanceOf(new Float32Array(1), new Float32Array(1), { rows: 1, cols: 1, metric: "hessian" }), {
     name: "TypeError",
     message: 'Cannot score weights by metric "hessian" as "diagonalU" is missing',
   });

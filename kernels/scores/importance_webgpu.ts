@@ -1,11 +1,11 @@
 /** `importance` and the sums it needs, on WebGPU. */
 import columnSumsCode from "./column_sums.wgsl" with { type: "text" };
-import type { Matrix, ScoreOptions } from "../device.ts";
+import type { Matrix } from "../device.ts";
+import type { ImportanceMetric, ScoreOptions } from "./importance.ts";
 import importanceCode from "./importance.wgsl" with { type: "text" };
-import type { ImportanceMetric } from "./importance.ts";
 import meanOfSumsCode from "./mean_of_sums.wgsl" with { type: "text" };
 import rowSumsCode from "./row_sums.wgsl" with { type: "text" };
-import type { GpuBuffer, GpuContext } from "../gpu/context.ts";
+import type { GpuBuffer, GpuContext } from "../gpu/op.ts";
 import {
   denseOffset,
   grid,
@@ -58,7 +58,7 @@ export function gpuColumnSums(
   }
 }
 
-/** See `Device.absoluteSums`. */
+/** See `absoluteSums`. */
 export function gpuAbsoluteSums(
   context: GpuContext,
   rowSums: Matrix,
@@ -100,7 +100,7 @@ export function gpuAbsoluteSums(
 }
 
 /**
- * See `Device.importance`.
+ * See `importance`.
  *
  * @throws {TypeError} when the metric needs a vector that was not given
  */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { matrix } from "../device.ts";
-import { absoluteSums, importance, type ImportanceMetric, relativeMoments } from "./importance.ts";
+import { absoluteSumsOf, type ImportanceMetric, importanceOf, relativeMoments } from "./importance.ts";
 import { gpuAbsoluteSums, gpuImportance } from "./importance_webgpu.ts";
 import { KINDS, uniform, weights } from "../binary/row_kernels_test_support.ts";
 import { gpuMatrix, withoutOffset } from "../binary/row_webgpu_test_support.ts";
@@ -31,7 +31,7 @@ gpuTest("gpuImportance() is the CPU's for every metric", async (context) => {
   for (const [rows, cols] of [[1, 1], [67, 53], [5, 129]]) {
     for (const kind of KINDS) {
       const w = weights(kind, rows, cols, rows), next = uniform(5);
-      const vector = Float32Array.from({ length: cols }, () => 0.01 + 9 * next()), sums = absoluteSums(w, rows, cols);
+      const vector = Float32Array.from({ length: cols }, () => 0.01 + 9 * next()), sums = absoluteSumsOf(w, rows, cols);
       const moments = relativeMoments(w, sums.rowSums, sums.columnSums);
       const rounded = { mean: Math.fround(moments.mean), deviation: Math.fround(moments.deviation) };
       const dw = gpuMatrix(context, "f32", w, rows), dVector = gpuMatrix(context, "f32", vector, 1);
@@ -53,7 +53,7 @@ gpuTest("gpuImportance() is the CPU's for every metric", async (context) => {
       const found = await context.download(outs.map(({ buffer }) => buffer));
       METRICS.forEach((metric, i) => {
         const wanted = new Float32Array(w.length), options = { ...common, ...sums, rows, cols, metric };
-        importance(wanted, w, {
+        importanceOf(wanted, w, {
           ...options,
           diagonalU: vector,
           inverseDiagonal: vector,
@@ -75,7 +75,7 @@ gpuTest("gpuImportance() is the CPU's for every metric", async (context) => {
 
 gpuTest("gpuAbsoluteSums() rounds the sums of float64", async (context) => {
   for (const [rows, cols] of [[1, 1], [67, 53], [300, 130], [1, 1000], [1000, 1]]) {
-    const w = weights("heavy", rows, cols, cols), sums = absoluteSums(w, rows, cols);
+    const w = weights("heavy", rows, cols, cols), sums = absoluteSumsOf(w, rows, cols);
     const { mean, deviation } = relativeMoments(w, sums.rowSums, sums.columnSums);
     const zeros = (length: number) => gpuMatrix(context, "f32", new Float32Array(length), 1);
     const out = [zeros(rows), zeros(cols), zeros(2)] as const;
@@ -90,7 +90,7 @@ gpuTest("gpuAbsoluteSums() rounds the sums of float64", async (context) => {
 
 gpuTest("gpuAbsoluteSums() reads a matrix that no binding holds in windows", async () => {
   const context = await openGpuContext({ maxBindingSize: 4096 });
-  const rows = 131, cols = 97, w = weights("normal", rows, cols, 1), sums = absoluteSums(w, rows, cols);
+  const rows = 131, cols = 97, w = weights("normal", rows, cols, 1), sums = absoluteSumsOf(w, rows, cols);
   const out = [rows, cols, 2].map((length) => matrix(context.scratch("f32", length), 1, length));
   gpuAbsoluteSums(context, out[0], out[1], out[2], gpuMatrix(context, "f32", w, rows));
   const [rowSums, columnSums] = await context.download(out.map(({ buffer }) => buffer));

@@ -3,7 +3,7 @@ import type { Matrix } from "../device.ts";
 import digitsCode from "./order_digits.wgsl" with { type: "text" };
 import histogramCode from "./order_histogram.wgsl" with { type: "text" };
 import keysCode from "./order_keys.wgsl" with { type: "text" };
-import type { GpuBuffer, GpuContext } from "../gpu/context.ts";
+import type { GpuBuffer, GpuContext } from "../gpu/op.ts";
 import { denseOffset, grid, reads, readsBuffer, rowWindows, writesBuffer } from "../gpu/dispatch.ts";
 
 /**

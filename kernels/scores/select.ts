@@ -1,7 +1,8 @@
 /** From scores to keep masks: the rank of each weight among those it competes with. */
-
 import { orderStatistics } from "./order_statistics.ts";
-import { GROUP_SHIFT, type PruningType } from "../binary/quantized_layer.ts";
+
+/** How the pruned weights are placed. Only `semi-structured` promises N of every M consecutive inputs. */
+export type PruningType = "semi-structured" | "unstructured" | "structured" | "none";
 
 /** Shape and rule of `rankNM`. */
 export interface RankOptions {
@@ -62,25 +63,6 @@ export function rankNM(out: Uint8Array, score: Float32Array, options: RankOption
     default:
       throw new TypeError(`Cannot rank weights for pruning type "${type satisfies never}"`);
   }
-}
-
-/**
- * Takes the weights of rank < pruned out of the layer: their codes keep nothing but their group.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * import { GROUP_SHIFT, KEPT, SIGN } from "../binary/quantized_layer.ts";
- * const codes = new Uint8Array(2).fill(1 << GROUP_SHIFT | KEPT | SIGN);
- * pruneCodes(codes, Uint8Array.of(0, 1), 1);
- * assert.deepEqual([...codes], [1 << GROUP_SHIFT, 1 << GROUP_SHIFT | KEPT | SIGN]);
- * ```
- * @param codes rows × cols, changed
- * @param rank rows × cols
- */
-export function pruneCodes(codes: Uint8Array, rank: Uint8Array, pruned: number): void {
-  const groupBits = -1 << GROUP_SHIFT;
-  for (let i = 0; i < codes.length; i++) codes[i] &= groupBits | -Number(rank[i] >= pruned);
 }
 
 function rankRuns(out: Uint8Array, score: Float32Array, count: number, of: number): void {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { orderStatistics } from "./order_statistics.ts";
-import { pruneCodes, rankNM } from "./select.ts";
+import { pruneCodes } from "../binary/ops.ts";
+import { rankNM } from "./select.ts";
 import { normal } from "../binary/row_kernels_test_support.ts";
 
 const score = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }), fc.constantFrom(0, -0, 1, 2, -1));

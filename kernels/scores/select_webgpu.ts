@@ -1,17 +1,16 @@
 /** `rankNM` on WebGPU. */
-import { type Device, type Matrix, matrix, part } from "../device.ts";
-import fillCode from "../gpu/fill.wgsl" with { type: "text" };
+import { type Matrix, matrix, part } from "../device.ts";
+import type { PruningType } from "./select.ts";
 import { gpuColumnSums } from "./importance_webgpu.ts";
 import { gpuOrderStatistics, withOrderKeys } from "./order_statistics_webgpu.ts";
 import rankPlacesCode from "./rank_places.wgsl" with { type: "text" };
 import rankRunsCode from "./rank_runs.wgsl" with { type: "text" };
 import rankTiesCode from "./rank_ties.wgsl" with { type: "text" };
 import rankTiesAfterCode from "./rank_ties_after.wgsl" with { type: "text" };
-import { type GpuContext, WINDOW_ALIGNMENT } from "../gpu/context.ts";
-import { denseOffset, grid, readsBuffer, rowWindows, WINDOW_ELEMENTS, writesBuffer } from "../gpu/dispatch.ts";
+import { type GpuContext, WINDOW_ALIGNMENT } from "../gpu/op.ts";
+import { denseOffset, FILL, grid, readsBuffer, rowWindows, WINDOW_ELEMENTS, writesBuffer } from "../gpu/dispatch.ts";
 import { bindMatrix } from "../gpu/window.ts";
 
-const FILL = { name: "fill", code: fillCode };
 const RANK_RUNS = { name: "rank_runs", code: rankRunsCode };
 const RANK_TIES = { name: "rank_ties", code: withOrderKeys(rankTiesCode) };
 const RANK_TIES_AFTER = { name: "rank_ties_after", code: rankTiesAfterCode };
@@ -21,7 +20,7 @@ const RANK_PLACES = { name: "rank_places", code: withOrderKeys(rankPlacesCode) }
 const TILE = 256;
 
 /**
- * See `Device.rank`.
+ * See `rank`.
  *
  * @throws {RangeError} when `of` is not 1..256, or does not divide the columns for `semi-structured`
  */
@@ -29,7 +28,7 @@ export function gpuRank(
   context: GpuContext,
   out: Matrix<"u8">,
   score: Matrix,
-  { of, type }: Parameters<Device["rank"]>[2],
+  { of, type }: { readonly of: number; readonly type: PruningType },
 ): void {
   const { rows, cols } = score;
   if (!(Number.isInteger(of) && of >= 1 && of <= 256)) {

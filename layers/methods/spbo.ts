@@ -3,7 +3,20 @@
  */
 import * as z from "zod";
 import { type Device, type Matrix, matrix, part } from "../../kernels/device.ts";
-import { scalesPerBlock } from "../../kernels/binary/quantized_layer.ts";
+import {
+  alternate,
+  columnwise,
+  decode,
+  prune,
+  resign,
+  scalesPerBlock,
+  searchSalient,
+  searchSegments,
+  solveJoint,
+  startScales,
+} from "../../kernels/binary/ops.ts";
+import { copy, gemm, roundHalf, subtract } from "../../kernels/matrix/ops.ts";
+import { importance } from "../../kernels/scores/ops.ts";
 import { error, type Rule, warning } from "../../recipes/language.ts";
 import { count } from "../../recipes/words.ts";
 import type { Scope } from "../scope.ts";
@@ -170,7 +183,7 @@ class SpboRun implements MethodRun {
     const seen = { rank, pruned: params.split_on === "kept" ? pruned : 0 };
     const diagonalU = part(layer.diagonalU, { col: block.col, cols });
     const order = this.#order ? matrix(this.#order.buffer, w.rows, cols) : block.score;
-    if (this.#order) device.importance(order, w, { metric: "hessian", diagonalU });
+    if (this.#order) device.run(importance, order, w, { metric: "hessian", diagonalU });
     const columnWeight = part(layer.columnWeight, { col: block.col, cols });
     const targets = typeof params.search_target === "string"
       ? { salient: params.search_target, segments: params.search_target }
@@ -181,7 +194,7 @@ class SpboRun implements MethodRun {
       columnWeight: target === "weighted" ? columnWeight : undefined,
     });
     if (shape.salient) {
-      device.searchSalient(salient, {
+      device.run(searchSalient, salient, {
         ...seen,
         ...judged(targets.salient),
         score: order,
@@ -189,7 +202,7 @@ class SpboRun implements MethodRun {
         coarse,
       });
     }
-    device.searchSegments(codes, {
+    device.run(searchSegments, codes, {
       ...seen,
       ...judged(targets.segments),
       w,
@@ -199,41 +212,42 @@ class SpboRun implements MethodRun {
       candidates: params.candidates,
       coarse,
     });
-    if (params.solver === "none") device.startScales(codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
-    else device.startScales(codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
+    if (params.solver === "none") {
+      device.run(startScales, codes, scales, { ...shape, rank, w, pruned, salientPruned: pruned });
+    } else device.run(startScales, codes, scales, { ...shape, ...seen, w, salientPruned: 0 });
     const rounds = { ...shape, rank, pruned, w, gram, codes, iterations: params.iterations };
-    if (params.solver === "alternate") device.alternate(scales, { ...rounds, schedule: params.schedule });
-    device.prune(codes, { rank, pruned });
-    const solveJoint = () => {
-      device.gemm(block.product, w, gram);
-      device.solveJoint(scales, { ...shape, target: block.product, gram, codes });
+    if (params.solver === "alternate") device.run(alternate, scales, { ...rounds, schedule: params.schedule });
+    device.run(prune, codes, { rank, pruned });
+    const solve = () => {
+      device.run(gemm, block.product, w, gram);
+      device.run(solveJoint, scales, { ...shape, target: block.product, gram, codes });
     };
-    if (params.solver === "joint") solveJoint();
+    if (params.solver === "joint") solve();
     for (let sweep = 0; sweep < params.resign; sweep++) {
-      device.decode(block.decoded, { ...shape, codes, scales });
-      device.subtract(block.scratch, w, block.decoded);
-      device.gemm(block.product, block.scratch, gram);
-      device.resign(codes, { ...shape, residual: block.product, gram, scales });
-      if (params.solver === "joint") solveJoint();
-      else device.alternate(scales, { ...rounds, schedule: "oneshot" });
+      device.run(decode, block.decoded, { ...shape, codes, scales });
+      device.run(subtract, block.scratch, w, block.decoded);
+      device.run(gemm, block.product, block.scratch, gram);
+      device.run(resign, codes, { ...shape, residual: block.product, gram, scales });
+      if (params.solver === "joint") solve();
+      else device.run(alternate, scales, { ...rounds, schedule: "oneshot" });
     }
     // Before the errors are formed, so that compensation sees what will be stored.
-    if (job.settings.scales === "f16") device.roundHalf(scales);
+    if (job.settings.scales === "f16") device.run(roundHalf, scales);
   }
 
   decode(block: Block): void {
-    this.#device.decode(block.decoded, { ...this.#shape, codes: this.#codesOf(block), scales: this.#blockScales });
+    this.#device.run(decode, block.decoded, { ...this.#shape, codes: this.#codesOf(block), scales: this.#blockScales });
   }
 
   columnwise(block: Block, factor: Matrix): void {
     const options = { ...this.#shape, w: block.target, factor, scales: this.#blockScales };
-    this.#device.columnwise(this.#codesOf(block), block.scratch, options);
+    this.#device.run(columnwise, this.#codesOf(block), block.scratch, options);
   }
 
   store(block: Block): void {
     const { cols } = this.#blockScales;
-    this.#device.copy(part(this.#codes, { col: block.col, cols: block.w.cols }), this.#codesOf(block));
-    this.#device.copy(part(this.#scales, { col: block.index * cols, cols }), this.#blockScales);
+    this.#device.run(copy, part(this.#codes, { col: block.col, cols: block.w.cols }), this.#codesOf(block));
+    this.#device.run(copy, part(this.#scales, { col: block.index * cols, cols }), this.#blockScales);
   }
 
   #codesOf({ w }: Block): Matrix<"u8"> {
