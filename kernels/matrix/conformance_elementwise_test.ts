@@ -1,4 +1,5 @@
 /** The conformance suite's part on what works element by element. */
+import assert from "node:assert/strict";
 import {
   allClose,
   allEqual,
@@ -10,7 +11,7 @@ import {
   zeros,
 } from "../conformance_test_support.ts";
 import { matrix } from "../device.ts";
-import { deviceCases } from "../device_test_support.ts";
+import { deviceCases, deviceTest } from "../device_test_support.ts";
 import { normal } from "../binary/row_kernels_test_support.ts";
 import { addDot, clearColumns, columnSquares, copy, diagonal, power, roundHalf, subtract } from "./elementwise_ops.ts";
 
@@ -85,4 +86,10 @@ deviceCases("roundHalf() rounds to float16 and stays finite", ELEMENT_SIZES, asy
   const wanted = x.map((v) => Math.max(-65504, Math.min(65504, Math.f16round(v))));
   // Which zero it is does not matter.
   allClose(half, wanted, 0, "rounded");
+});
+
+deviceTest("copy() refuses another shape and another element type", (device) => {
+  const a = zeros(device, 2, 3), bytes = matrix(device.alloc("u8", 6), 2, 3);
+  assert.throws(() => device.run(copy, zeros(device, 2, 2), a), /"copy" as its operand must be 2×3: .* 2×2$/);
+  assert.throws(() => device.run(copy, bytes, a), /"copy" as its operand must be u8: current value is f32$/);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { tuneGemm, tuningKey } from "./gemm_tuning_webgpu.ts";
+import { gpuTunedGemm, gpuTunedSyrk, tuneGemm, tuningKey } from "./gemm_tuning_webgpu.ts";
+import { matrix } from "../device.ts";
 import { directGemm } from "./gemm_wgsl.ts";
 import { gpuTest } from "../gpu/webgpu_test_support.ts";
 
@@ -60,4 +61,14 @@ Deno.test("tuningKey() changes with the adapter and with the shaders", () => {
     assert.notEqual(tuningKey({ ...adapter, [name]: "other" }, variants), key);
   }
   assert.notEqual(tuningKey(adapter, [directGemm(8, 8, 32)]), key);
+});
+
+gpuTest("gpuTunedGemm() and gpuTunedSyrk() refuse a context for which nothing was chosen", async (context) => {
+  const a = matrix(context.upload("f32", Float32Array.of(1, 2, 3, 4)), 2, 2),
+    out = matrix(context.scratch("f32", 4), 2, 2);
+  assert.throws(() => gpuTunedGemm(context, out, a, a), /call tuneGemm\(\) first/);
+  assert.throws(() => gpuTunedSyrk(context, out, a), /call tuneGemm\(\) first/);
+  await tuneGemm(context);
+  gpuTunedGemm(context, out, a, a);
+  assert.deepEqual([...(await context.download([out.buffer]))[0]], [7, 10, 15, 22]);
 });
