@@ -2,11 +2,11 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
-import { type LoadedRecipe } from "../recipes/recipe.ts";
-import { loadRecipe } from "../pipeline/mod.ts";
-import { type Recipe, Stages } from "../stages/schema.ts";
+import type { LoadedRecipe } from "../recipes/recipe.ts";
+import { loadRecipe, pipeline } from "../pipeline/mod.ts";
+import { stages } from "../stages/mod.ts";
+import type { Recipe } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
-import { pipeline } from "../pipeline/mod.ts";
 import { parseBytes } from "../report/numbers.ts";
 import { debugging } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";
@@ -82,7 +82,11 @@ export function runsOption(): Option {
 }
 
 /** Reads a recipe as commands name it; prints its warnings. @throws {RecipeError} */
-export async function readRecipe(path: string, { set }: RecipeOptions, terminal: Terminal): Promise<LoadedRecipe> {
+export async function readRecipe(
+  path: string,
+  { set }: RecipeOptions,
+  terminal: Terminal,
+): Promise<LoadedRecipe<Recipe>> {
   const loaded = await loadRecipe(locate(path), { set, cwd: workingFolder() });
   terminal.diagnose(loaded.warnings);
   return loaded;
@@ -143,7 +147,7 @@ export function parseNumber(least: number, most: number): (text: string) => numb
 }
 
 function parseStage(name: string): string {
-  const names = Object.keys(Stages.shape);
+  const names = stages.map(({ name }) => name);
   if (names.includes(name)) return name;
   const meant = nearest(name, names);
   throw new InvalidArgumentError(
