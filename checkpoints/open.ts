@@ -10,7 +10,6 @@ import type { GgufLayout } from "./gguf_layout.ts";
 import { hubFiles } from "./hub_files.ts";
 import { InputError } from "../files/input_error.ts";
 import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
-import { openPacked } from "./packed/open.ts";
 import { locateWeights, openSharded } from "./sharded_checkpoint.ts";
 
 /** Where weights come from: the recipe's `model`, with absolute paths. */
@@ -22,6 +21,8 @@ export type ModelSource =
 export interface OpenCheckpointOptions extends Partial<HubAccess> {
   /** Families whose GGUF files can be read; needed for GGUF only (`openModel` of models/ gives all it has). */
   readonly gguf?: readonly GgufLayout[];
+  /** Opens a folder that holds a packed model, where such a one will do; a recipe needs the original, and refuses it. */
+  readonly packed?: (folder: string) => Promise<Checkpoint>;
   /** `plan` downloads configs only and reads the headers of weights by range; default `run`. */
   readonly purpose?: "plan" | "run";
 }
@@ -34,10 +35,12 @@ interface Place {
   readonly label: string;
   readonly local: boolean;
   readonly layouts: readonly GgufLayout[] | undefined;
+  /** Opens the folder as a packed model, where it may be one. */
+  readonly packed?: () => Promise<Checkpoint>;
 }
 
 /**
- * Opens a checkpoint: a folder with safetensors or PyTorch files, a GGUF file, a packed model, or a model of the hub.
+ * Opens a checkpoint: a folder with safetensors or PyTorch files, a GGUF file, or a model of the hub.
  * Of weights that are here, only headers are read; a model of the hub is downloaded first, unless `purpose` is `plan`.
  *
  * @example
@@ -68,7 +71,7 @@ export function resolveSource(
 
 async function openPath(
   source: Extract<ModelSource, { path: string }>,
-  { hashes = inMemoryHashes(), gguf: layouts }: OpenCheckpointOptions,
+  { hashes = inMemoryHashes(), gguf: layouts, packed }: OpenCheckpointOptions,
 ): Promise<Checkpoint> {
   const path = resolve(source.path);
   const kind = await stat(path).catch((cause: NodeJS.ErrnoException) => {
@@ -78,7 +81,15 @@ async function openPath(
   const described = source.config === undefined ? undefined : await folderFiles(resolve(source.config), hashes);
   const label = basename(path);
   if (kind.isDirectory()) {
-    return await openFolder({ weights: await folderFiles(path, hashes), described, label, local: true, layouts }, path);
+    const open = packed && { packed: () => packed(path) };
+    return await openFolder({
+      weights: await folderFiles(path, hashes),
+      described,
+      label,
+      local: true,
+      layouts,
+      ...open,
+    });
   }
   if (!path.endsWith(".gguf")) {
     throw new InputError(
@@ -106,13 +117,12 @@ async function openHub(
   return file === undefined ? await openFolder(place) : await openGgufFile(place, file);
 }
 
-/** @param path folder, where it is a local one and so may hold a packed model */
-async function openFolder({ weights, described = weights, label, local }: Place, path?: string): Promise<Checkpoint> {
+async function openFolder({ weights, described = weights, label, local, packed }: Place): Promise<Checkpoint> {
   const located = await locateWeights(weights);
   const config = await readJson(described, "config.json");
   const { quantization_config: quantized } = config;
   if (isObject(quantized)) {
-    if (quantized.quant_method === "pbs2p" && path !== undefined) return await openPacked(path);
+    if (quantized.quant_method === "pbs2p" && packed !== undefined) return await packed();
     throw new InputError(
       `Cannot open model ${label}: its weights are quantized already (${quantized.quant_method}); give the original model`,
     );

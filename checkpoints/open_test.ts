@@ -8,6 +8,7 @@ import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { InputError } from "../files/input_error.ts";
 import { llama } from "../models/families/mod.ts";
 import { openCheckpoint, resolveSource } from "./open.ts";
+import { openPacked } from "./packed/open.ts";
 import { encodeLayer } from "./packed/planes.ts";
 import { writePackedModel } from "./packed/write.ts";
 import { type Tensor, toFloat32 } from "../files/safetensors.ts";
@@ -192,7 +193,7 @@ Deno.test("identity() follows content and names, not paths, order or other shard
   await rejects(identity(files, ["none"]), /"none"/);
 });
 
-Deno.test("openCheckpoint() recognises a packed model by its config", () =>
+Deno.test("openCheckpoint() recognises a packed model by its config, and opens it only where it may", () =>
   withFolder({}, async (path) => {
     const shape = { rows: 4, cols: 16, groupSize: 8, keep: 4, of: 8, segments: 2, salient: false };
     const layer = randomLayer({ ...shape, type: "semi-structured" }, 1);
@@ -203,7 +204,8 @@ Deno.test("openCheckpoint() recognises a packed model by its config", () =>
       tokenizer: undefined,
       source: {},
     });
-    const checkpoint = await openCheckpoint({ path });
+    await assert.rejects(openCheckpoint({ path }), /quantized already \(pbs2p\); give the original model/);
+    const checkpoint = await openCheckpoint({ path }, { packed: openPacked });
     assert.equal(checkpoint.format, "packed");
     assert.deepEqual(await checkpoint.read("q_proj.weight"), decodeLayer(layer));
     checkpoint.close();

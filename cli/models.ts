@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { openPacked } from "../checkpoints/packed/open.ts";
 import { openModel as openSource } from "../models/mod.ts";
 import { listRuns, readRun } from "../runner/mod.ts";
 import { asked, UsageError } from "./exit_codes.ts";
@@ -38,7 +39,7 @@ export function openModel(target: string, options: ModelOptions = {}): Promise<C
   return openSource({
     path: findModel(target, options),
     ...(config === undefined ? {} : { config: locate(config) }),
-  });
+  }, { packed: openPacked });
 }
 
 function modelOf(run: string, target: string): string {

@@ -8,7 +8,7 @@ import * as families from "./families/mod.ts";
 export type OpenModelOptions = Omit<OpenCheckpointOptions, "gguf">;
 
 /**
- * Opens a checkpoint: a folder with safetensors or PyTorch files, a GGUF file, a packed model, or a model of the hub.
+ * Opens a checkpoint: a folder with safetensors or PyTorch files, a GGUF file, or a model of the hub.
  * Of weights that are here, only headers are read; a model of the hub is downloaded first, unless `purpose` is `plan`.
  *
  * @param source the recipe's `model`, its paths absolute

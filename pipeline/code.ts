@@ -21,8 +21,11 @@ const PROJECT = fileURLToPath(new URL("../", import.meta.url));
 /** The CPU's results do not depend on what only a GPU runs; these names are how kernels/ tells it apart. */
 const GPU_ONLY = /^kernels\/(gpu\/|webgpu\.ts$)|_webgpu\.ts$|_wgsl\.ts$|\.wgsl$/;
 
-/** Estimates of seconds and bytes enter no result. */
-const NO_RESULT = "stages/costs.ts";
+/**
+ * What matters to no result: estimates of seconds and bytes; what checks and explains recipes, whose values are in the keys; and
+ * downloads, as files of the hub are held against the hashes by which they are known.
+ */
+const NO_RESULT = /^stages\/costs\.ts$|^recipes\/|^hub\//;
 
 /** Lists, and the folder of their entries: an entry that is not used matters to nobody. */
 const LISTS = {
@@ -46,6 +49,6 @@ export function codeOf(source: string, tools: readonly string[], options: CodeOp
   }
   return reachOf(
     [relative(PROJECT, fileURLToPath(source)).replaceAll("\\", "/"), ...tools.map((tool) => `stages/tools/${tool}.ts`)],
-    { root, chosen, skip: (path) => path === NO_RESULT || (device === "cpu" && GPU_ONLY.test(path)) },
+    { root, chosen, skip: (path) => NO_RESULT.test(path) || (device === "cpu" && GPU_ONLY.test(path)) },
   );
 }

@@ -10,7 +10,6 @@ import { count, words } from "../recipes/words.ts";
 import type { ArtifactWriter, Step, StepContext } from "../runner/stage.ts";
 import { from } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
-import { compressedWeights } from "./compressed_weights.ts";
 import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
 import { Dataset } from "./dataset_schema.ts";
 import {
@@ -105,7 +104,10 @@ function windowsStep(planning: Planning, settings: Params): Step {
 /** The block's own weights on what the compressed blocks before it put out; hidden states are the block's *inputs*. */
 function sequentialBlock(planning: Planning, block: number): Step {
   const { spec, identities, roles } = planning, size = planning.text(NAME);
-  const { tools, code } = planning.use(import.meta.url, ["forward", "weights", "packing"]);
+  const { tools, code } = planning.use(
+    import.meta.url,
+    block === 0 ? ["forward", "weights"] : ["forward", "weights", "packing"],
+  );
   const before: Step["inputs"] = block === 0 || roles.packed === undefined ? {} : {
     previous: from(`${NAME}[${block - 1}]`, "hidden"),
     compressed: roles.packed.block(block - 1),
@@ -222,7 +224,7 @@ async function propagate(
   { context, text, block }: { readonly context: StepContext; readonly text: Windows; readonly block: number },
 ): Promise<HiddenSource> {
   const inputs = storedHidden(await context.input("previous"));
-  const weights = await compressedWeights(tools, block - 1, await context.input("compressed"));
+  const weights = await tools.packing.blockWeights(tools.weights, block - 1, await context.input("compressed"));
   const forward = await tools.forward();
   const run = await forward.openBlock(block - 1, weights, { gather: "none", output: true, move: true });
   const last = batches(spec, text).length - 1;

@@ -5,9 +5,8 @@
  */
 import { dirname } from "node:path";
 import * as z from "zod";
-import { openPacked } from "../checkpoints/packed/open.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { readTensors, type TensorShapes } from "../checkpoints/read_tensors.ts";
+import type { TensorShapes } from "../checkpoints/read_tensors.ts";
 import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
 import { error, type Rule } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -164,10 +163,11 @@ interface BlockOf {
 
 function blockStep(planning: Planning, { name, request, variant, block, packed }: BlockOf): Step {
   const { spec, identities, architecture, forward } = planning;
-  const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
+  const original = variant === "original";
+  const { tools, code } = planning.use(import.meta.url, ["forward", original ? "weights" : "model_file"]);
   const text = planning.text(request.id);
   const last = block === spec.blocks - 1;
-  const weights = variant === "compressed" ? {} : {
+  const weights = !original ? {} : {
     weights: identities.blocks[block],
     ...(block === 0 ? { embedding: identities.embedding } : {}),
     ...(last ? { head: identities.head } : {}),
@@ -182,14 +182,14 @@ function blockStep(planning: Planning, { name, request, variant, block, packed }
     inputs: {
       windows: from(`${request.id}.windows`, "windows"),
       ...(block === 0 ? {} : { previous: from(stepOf(name, variant, block - 1), "hidden") }),
-      ...(variant === "compressed" ? { model: packed.model } : {}),
+      ...(original ? {} : { model: packed.model }),
     },
     outputs: last
       ? { loss: { retain: "keep", bytes: 8 * text.windows + 1000 } }
       : { hidden: { retain: "transient", bytes: hiddenBytes(spec, text) } },
     estimate: { seconds: forwardSeconds(spec, text, false), memory: forwardMemory(spec, false) },
     async run(context) {
-      const read = variant === "original" ? originalReader(tools) : await packedReader(context);
+      const read = original ? originalReader(tools) : await packedReader(tools, context);
       try {
         await pass(planning, tools, { context, block, last, read });
       } finally {
@@ -209,11 +209,13 @@ function originalReader({ weights }: Pick<Tools, "weights">): WeightReader {
   return Object.assign((shapes: TensorShapes) => weights.read(shapes), { close: () => {} });
 }
 
-async function packedReader(context: StepContext): Promise<WeightReader> {
+async function packedReader(
+  { model_file }: Pick<Tools, "model_file">,
+  context: StepContext,
+): Promise<WeightReader> {
   const model = await context.input("model");
   for (const file of model.files) await model.path(file);
-  const packed = await openPacked(dirname(await model.path(PACKED_WEIGHTS)));
-  return Object.assign((shapes: TensorShapes) => readTensors(packed, shapes), { close: () => packed.close() });
+  return await model_file.open(dirname(await model.path(PACKED_WEIGHTS)));
 }
 
 async function pass(

@@ -72,8 +72,7 @@ function checkShapes({ spec, roles: { allocation } }: Opened, { type }: Params):
 
 function blockStep(planning: Planning, statistics: Roles["statistics"], block: number): Step {
   const { spec, identities, device, roles } = planning;
-  const method = roles.quantized?.stage ?? "";
-  const { tools, code } = planning.use(import.meta.url, ["weights", "layers"], [method]);
+  const { tools, code } = planning.use(import.meta.url, ["weights", "layers"]);
   const jobs = layerJobs(roles, "search");
   const weights = linearWeights(spec), linears = blockLinears(spec, block);
   return {

@@ -4,14 +4,10 @@
 import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
-import { storedTokenizer } from "../tokenizers/tokenizer.ts";
-import { toRecord } from "../checkpoints/packed/formats.ts";
-import { uncompressedTensors, writePackedModel } from "../checkpoints/packed/write.ts";
 import type { JsonRecord } from "../files/json.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
 import type { Json, Step } from "../runner/stage.ts";
 import { from, PACKED_WEIGHTS, type PackedBlock, type QuantizedBlock, type Roles } from "./artifacts.ts";
-import { readPackedLayers } from "./compressed_weights.ts";
 import type { Planning, Stage } from "./planning.ts";
 
 const Params = z.strictObject({
@@ -84,7 +80,7 @@ function blockStep(
         const arrays = await input.read(`${name}.safetensors`);
         const encoded = await tools.packing.pack({ ...layers[name], arrays }, options);
         await writer.write(`${name}.safetensors`, encoded.tensors);
-        headers[name] = toRecord(encoded);
+        headers[name] = tools.packing.record(encoded);
         context.progress(index + 1, Object.keys(layers).length);
       }
       writer.value({ headers, errors } satisfies PackedBlock);
@@ -94,7 +90,7 @@ function blockStep(
 
 function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: readonly number[]): Step {
   const { spec, identities, warn } = planning, weights = spec.blocks * linearWeights(spec);
-  const { tools, code } = planning.use(import.meta.url, ["weights"]);
+  const { tools, code } = planning.use(import.meta.url, ["weights", "model_file"]);
   return {
     id: MODEL.step,
     stage: NAME,
@@ -105,23 +101,17 @@ function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: r
     outputs: { model: { retain: "keep", bytes: 0.4 * weights + 4 * spec.vocab * spec.hidden } },
     estimate: { seconds: 0.1 + weights / 5e8, memory: 8 * spec.vocab * spec.hidden },
     async run(context) {
-      const writer = context.output("model"), { checkpoint, stored } = tools.weights;
+      const writer = context.output("model"), { stored } = tools.weights;
       const folder = dirname(writer.path(PACKED_WEIGHTS));
       const layers = async function* () {
         for (const block of blocks) {
           context.signal.throwIfAborted();
-          yield* readPackedLayers(await context.input(`block ${block}`), blockLinears(spec, block));
+          yield* tools.model_file.layers(await context.input(`block ${block}`), blockLinears(spec, block));
           context.progress(block + 1, blocks.length);
         }
       };
       const names = new Set(blocks.flatMap((block) => blockLinears(spec, block).map(({ name }) => stored(name))));
-      await writePackedModel(folder, {
-        layers: layers(),
-        others: uncompressedTensors(checkpoint, names, warn),
-        config: checkpoint.config,
-        tokenizer: checkpoint.tokenizer && storedTokenizer(checkpoint.tokenizer),
-        source: { method },
-      });
+      await tools.model_file.write(folder, tools.weights, { layers: layers(), names, method, warn });
       for (const file of await readdir(folder)) writer.path(file);
     },
   };

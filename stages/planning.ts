@@ -50,12 +50,10 @@ export interface Planning {
    * Tools of a step, and the hash of all code behind it: what the stage's file and these tools reach.
    *
    * @param source the stage's `import.meta.url`
-   * @param methods names of the methods of `layers/methods` that it may call
    */
   use<K extends keyof Tools = never>(
     source: string,
     tools: readonly K[],
-    methods?: readonly string[],
   ): { readonly tools: Pick<Tools, K>; readonly code: string };
 }
 

@@ -3,6 +3,7 @@ import type { Device } from "../../kernels/device.ts";
 import type { Provider } from "../../models/provider.ts";
 import { type ForwardTool, openForwardTool } from "./forward.ts";
 import { type LayersTool, openLayersTool } from "./layers.ts";
+import { type ModelFileTool, openModelFileTool } from "./model_file.ts";
 import { openPackingTool, type PackingTool } from "./packing.ts";
 import { type SharedDevice, shareDevice } from "../../layers/shared_device.ts";
 import { openTextTool, type TextTool, type TextToolOptions } from "./text.ts";
@@ -20,6 +21,8 @@ export interface Tools {
   readonly layers: LayersTool;
   /** What packs and decodes layers. */
   readonly packing: PackingTool;
+  /** The packed model's file. */
+  readonly model_file: ModelFileTool;
 }
 
 /** How tools are opened. */
@@ -42,6 +45,7 @@ export function openTools(options: ToolsOptions): { readonly tools: Tools; close
       text: openTextTool(options),
       layers,
       packing: openPackingTool(device),
+      model_file: openModelFileTool(),
     },
     async close() {
       layers.close();
