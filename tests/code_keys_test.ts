@@ -3,35 +3,15 @@
  * states all the steps that must then be made again, and so all that must not.
  */
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { loadRecipe } from "../pipeline/mod.ts";
 import { openSubject } from "../pipeline/subject.ts";
 import { makePlan, openCache } from "../runner/mod.ts";
 import { stages } from "../stages/mod.ts";
-import { project, temporaryFolder } from "./command_line_test_support.ts";
+import { copySources, temporaryFolder } from "./command_line_test_support.ts";
 import { models, smallRecipe } from "./small_models_test_support.ts";
-
-/** Folders with sources that keys may cover. */
-const ROOMS = [
-  "checkpoints",
-  "cli",
-  "datasets",
-  "files",
-  "hub",
-  "inference",
-  "kernels",
-  "layers",
-  "models",
-  "onnx",
-  "pipeline",
-  "recipes",
-  "report",
-  "runner",
-  "stages",
-  "tokenizers",
-];
 
 const ORIGINAL = "evaluate.heldout.original";
 const PACKED = ["evaluate.heldout.compressed", "pack"];
@@ -130,7 +110,7 @@ const rows: readonly Row[] = [
   { what: "estimates", file: "stages/costs.ts", cpu: NOTHING, webgpu: NOTHING },
   { what: "generation", file: "inference/generate.ts", cpu: NOTHING, webgpu: NOTHING },
   { what: "a comment", file: "kernels/binary/joint.ts", edit: line("// Other words."), cpu: NOTHING, webgpu: NOTHING },
-  { what: "a test", file: "kernels/matrix/gemm_test.ts", cpu: NOTHING, webgpu: NOTHING },
+  { what: "what tests share", file: "kernels/device_test_support.ts", cpu: NOTHING, webgpu: NOTHING },
 ];
 
 /** Keys of all steps, with sources from a folder. */
@@ -167,17 +147,6 @@ function changed(before: ReadonlyMap<string, string>, after: ReadonlyMap<string,
     id.replace(/\[\d+\]$/, "")
   );
   return [...new Set(names)].sort();
-}
-
-/** Copies the sources. @returns the copy */
-function copySources(to: string): string {
-  for (const room of [...ROOMS, "deno.json"]) {
-    cpSync(join(project, room), join(to, room), {
-      recursive: true,
-      filter: (path) => !/testdata|fixtures/.test(path),
-    });
-  }
-  return to;
 }
 
 Deno.test("content keys: each source file changes the keys of the steps whose code reaches it, and no others", async (t) => {

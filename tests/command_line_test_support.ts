@@ -3,7 +3,7 @@
  * it leaves behind.
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Metrics } from "../report/mod.ts";
@@ -30,6 +30,8 @@ export interface Surroundings {
   readonly cwd?: string;
   /** Words before the command, such as `taskset -c 0`. */
   readonly before?: readonly string[];
+  /** The project's folder, where a copy of it is tried. */
+  readonly root?: string;
 }
 
 /** A task's words after `deno`; a task that calls another one is followed, so that there is one process to end. */
@@ -45,12 +47,16 @@ function wordsOf(task: string): string[] {
 export function startTask(
   task: string,
   args: readonly string[],
-  { env = {}, cwd = project, before = [] }: Surroundings = {},
+  { env = {}, cwd = project, before = [], root = project }: Surroundings = {},
 ): Deno.ChildProcess {
-  const [program, ...rest] = [...before, Deno.execPath(), ...wordsOf(task), ...args];
+  // A copy has the packages by a link, and permissions go by where files really are.
+  const words = wordsOf(task).map((word) =>
+    root === project ? word : word.replace("=node_modules", `=${project}node_modules`)
+  );
+  const [program, ...rest] = [...before, Deno.execPath(), ...words, ...args];
   return new Deno.Command(program, {
     args: rest,
-    cwd: project,
+    cwd: root,
     env: { NO_COLOR: "1", INIT_CWD: cwd, PBS2P_DEBUG: "", PBS2P_CACHE: "", PBS2P_RUNS: "", ...env },
     stdin: "null",
     stdout: "piped",
@@ -125,6 +131,22 @@ export function assertSameBytes(a: Uint8Array, b: Uint8Array, what: string): voi
   assert.equal(a.length, b.length, `${what} has another length`);
   const at = a.findIndex((byte, index) => byte !== b[index]);
   assert.equal(at, -1, `${what} differs from byte ${at} on`);
+}
+
+/** Folders with sources. */
+const ROOMS = readdirSync(project, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && !/^(\..*|node_modules|configs|runs|tests|bench)$/.test(entry.name))
+  .map(({ name }) => name);
+
+/** Copies the sources, without tests' data. @returns the copy */
+export function copySources(to: string): string {
+  for (const entry of [...ROOMS, "deno.json", "deno.lock"]) {
+    cpSync(join(project, entry), join(to, entry), {
+      recursive: true,
+      filter: (path) => !/\/(testdata|fixtures)$|_test\.ts$/.test(path),
+    });
+  }
+  return to;
 }
 
 /** A folder for one test, removed after it. */
