@@ -27,7 +27,8 @@
  */
 
 // Recipes.
-export { type LoadedRecipe, type LoadOptions, loadRecipe, renderRecipe, type ValueSource } from "./recipes/recipe.ts";
+export { loadRecipe, renderRecipe } from "./pipeline/mod.ts";
+export type { LoadedRecipe, LoadOptions, ValueSource } from "./recipes/recipe.ts";
 export { RecipeError } from "./recipes/diagnostics.ts";
 export { type Recipe, RecipeSchema } from "./stages/schema.ts";
 
@@ -35,11 +36,13 @@ export { type Recipe, RecipeSchema } from "./stages/schema.ts";
 export type { Checkpoint, TensorInfo, TokenizerSource } from "./checkpoints/checkpoint.ts";
 export type { ModelSource } from "./checkpoints/open.ts";
 export { openModel as openCheckpoint, type OpenModelOptions as OpenCheckpointOptions } from "./models/open_model.ts";
+export { modelSpec } from "./models/config.ts";
+export type { ModelSpec } from "./models/spec.ts";
 export { InputError } from "./files/input_error.ts";
 export { loadWindows, openTokenizer, type Tokenizer, type WindowOptions, type Windows } from "./datasets/mod.ts";
 
 // Plans and runs.
-export { pipeline, stages } from "./stages/mod.ts";
+export { pipeline } from "./pipeline/mod.ts";
 export {
   type ArtifactCache,
   compareRuns,
@@ -61,9 +64,15 @@ export {
 
 // Results.
 export { openPacked, type PackedCheckpoint } from "./checkpoints/packed/open.ts";
-export type { LayerContent, LayerFormat } from "./checkpoints/packed/format.ts";
 export { inspectPacked, type PackedInspection } from "./checkpoints/packed/bits.ts";
 export { Metrics } from "./report/metrics.ts";
 export { generate, type GenerateOptions } from "./inference/generate.ts";
-export { modelSpec } from "./models/config.ts";
-export type { ModelSpec } from "./models/spec.ts";
+
+// What a new method, format, family or operation is.
+export type { Block, Method, MethodLayer, MethodRun } from "./layers/methods/method.ts";
+export type { Scope } from "./layers/scope.ts";
+export type { EncodedLayer, LayerContent, LayerFormat } from "./checkpoints/packed/format.ts";
+export type { Family } from "./models/families/family.ts";
+export type { Op } from "./kernels/op.ts";
+export { type Device, type Matrix, matrix } from "./kernels/device.ts";
+export { openCpuDevice } from "./kernels/cpu.ts";

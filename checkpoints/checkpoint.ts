@@ -3,7 +3,21 @@
 /** A JSON object, as configs and metadata are. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** One tensor as a checkpoint stores it. */
+/**
+ * One tensor as a checkpoint stores it.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCheckpoint } from "./open.ts";
+ * import type { TensorInfo } from "./checkpoint.ts";
+ *
+ * const checkpoint = await openCheckpoint({ path: "configs/models/tiny-llama" });
+ * const norm: TensorInfo | undefined = checkpoint.tensors.get("model.norm.weight");
+ * assert.deepEqual(norm?.shape, [256]);
+ * checkpoint.close();
+ * ```
+ */
 export interface TensorInfo {
   readonly name: string;
   /** Stored type: F32, F16, BF16, Q4_1, …, or `PBS2P` for a packed layer. */
@@ -35,10 +49,39 @@ export type StoredTokenizer =
   | { readonly kind: "files"; readonly tokenizer: JsonObject; readonly config: JsonObject }
   | { readonly kind: "gguf"; readonly metadata: JsonObject };
 
-/** Where a tokenizer comes from: what a packed model could keep, or vocab.json and merges.txt as they are. */
+/**
+ * Where a tokenizer comes from: what a packed model could keep, or vocab.json and merges.txt as they are.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openTokenizer } from "../tokenizers/tokenizer.ts";
+ * import type { TokenizerSource } from "./checkpoint.ts";
+ *
+ * const files = { label: "tiny", vocab: { h: 0, i: 1, hi: 2 }, merges: "h i", config: {}, special: {}, added: {} };
+ * const source: TokenizerSource = { kind: "vocab", files };
+ * assert.deepEqual([...openTokenizer(source).encode("hi")], [2]);
+ * ```
+ */
 export type TokenizerSource = StoredTokenizer | { readonly kind: "vocab"; readonly files: VocabFiles };
 
-/** Weights on disk, read one tensor at a time; names and layout are always Hugging Face's. */
+/**
+ * Weights on disk, read one tensor at a time; names and layout are always Hugging Face's.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCheckpoint } from "./open.ts";
+ * import type { Checkpoint } from "./checkpoint.ts";
+ *
+ * const checkpoint: Checkpoint = await openCheckpoint({ path: "configs/models/tiny-llama" });
+ * assert.equal(checkpoint.format, "safetensors");
+ * const values = await checkpoint.read("model.norm.weight");
+ * assert.ok(values.every(Number.isFinite));
+ * assert.match(await checkpoint.identity(["model.norm.weight"]), /^[0-9a-f]{64}$/);
+ * checkpoint.close();
+ * ```
+ */
 export interface Checkpoint {
   readonly format: "safetensors" | "pytorch" | "gguf" | "packed";
   /** For people: hub id and revision, or the folder's or file's name. Never part of a content key. */

@@ -12,7 +12,20 @@ import { InputError } from "../files/input_error.ts";
 import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
 import { locateWeights, openSharded } from "./sharded_checkpoint.ts";
 
-/** Where weights come from: the recipe's `model`, with absolute paths. */
+/**
+ * Where weights come from: the recipe's `model`, with absolute paths.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { type ModelSource, openCheckpoint } from "./open.ts";
+ *
+ * const source: ModelSource = { path: "configs/models/tiny-llama" };
+ * const checkpoint = await openCheckpoint(source);
+ * assert.equal(checkpoint.label, "tiny-llama");
+ * checkpoint.close();
+ * ```
+ */
 export type ModelSource =
   | { readonly path: string; readonly config?: string }
   | { readonly hub: string; readonly revision: string; readonly file?: string };

@@ -10,7 +10,22 @@ import { findText, type HubDataset, joinRows } from "./hub_text.ts";
 import { seededRandom } from "./random.ts";
 import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 
-/** Token windows of equal length. */
+/**
+ * Token windows of equal length.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadWindows, type Windows } from "./windows.ts";
+ *
+ * const text: Windows = await loadWindows(
+ *   { windows: "configs/models/tiny-llama/windows.safetensors", tensor: "calibration" },
+ *   { split: "calibration", tokenizer: undefined, vocab: 2048, samples: 3, length: 8, seed: 0 },
+ * );
+ * const last = text.ids.subarray((text.windows - 1) * text.length);
+ * assert.equal(last.length, 8);
+ * ```
+ */
 export interface Windows {
   /** Token ids [windows, length]. */
   readonly ids: Int32Array;
@@ -22,7 +37,19 @@ export interface Windows {
   readonly facts: Facts;
 }
 
-/** How windows are made. */
+/**
+ * How windows are made.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadWindows, type WindowOptions } from "./windows.ts";
+ *
+ * const options: WindowOptions = { split: "calibration", tokenizer: undefined, vocab: 2, samples: 1, seed: 0 };
+ * const dataset = { windows: "configs/models/tiny-llama/windows.safetensors", tensor: "calibration" };
+ * await assert.rejects(loadWindows(dataset, options), { name: "InputError" });
+ * ```
+ */
 export interface WindowOptions extends DatasetAccess {
   /** Not needed for stored ids. */
   readonly tokenizer: Tokenizer | undefined;

@@ -12,7 +12,22 @@ import type { ModelSpec } from "../models/spec.ts";
 import { readTensors, type TensorShapes } from "../checkpoints/read_tensors.ts";
 import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
 
-/** How text is generated. */
+/**
+ * How text is generated.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openModel } from "../models/open_model.ts";
+ * import { generate, type GenerateOptions } from "./generate.ts";
+ *
+ * const checkpoint = await openModel({ path: "configs/models/tiny-llama" });
+ * const options: GenerateOptions = { maxTokens: 2, temperature: 1, topK: 1, threads: 1 };
+ * const likeliest = await Array.fromAsync(generate(checkpoint, [1, 5], { maxTokens: 2, threads: 1 }));
+ * assert.deepEqual(await Array.fromAsync(generate(checkpoint, [1, 5], options)), likeliest);
+ * checkpoint.close();
+ * ```
+ */
 export interface GenerateOptions extends SampleOptions {
   /** New tokens at most; default 128. */
   readonly maxTokens?: number;
@@ -37,6 +52,20 @@ const GIBIBYTE = 1024 ** 3;
  *
  * Ends after an end-of-text token (which is yielded), after `maxTokens`, or at the model's last position.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openModel } from "../models/open_model.ts";
+ * import { generate } from "./generate.ts";
+ *
+ * const checkpoint = await openModel({ path: "configs/models/tiny-llama" });
+ * const write = (prompt: number[], maxTokens: number) =>
+ *   Array.fromAsync(generate(checkpoint, prompt, { maxTokens, threads: 1 }));
+ * const ids = await write([1, 5], 3);
+ * assert.equal(ids.length, 3);
+ * assert.deepEqual(await write([1, 5, ids[0]], 1), [ids[1]]);
+ * checkpoint.close();
+ * ```
  * @param checkpoint weights of any format
  * @param prompt token ids, at least one
  * @returns new token ids, as they come

@@ -34,7 +34,24 @@ export interface OpCount {
   readonly flops: number;
 }
 
-/** Memory, and what runs operations on it. Opened by `openCpuDevice` and `openWebGpuDevice`. */
+/**
+ * Memory, and what runs operations on it. Opened by `openCpuDevice` and `openWebGpuDevice`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "./cpu.ts";
+ * import { type Device, matrix } from "./device.ts";
+ * import { copy } from "./matrix/ops.ts";
+ *
+ * const device: Device = openCpuDevice();
+ * const from = matrix(device.upload("f32", Float32Array.of(1, 2)), 1, 2), to = matrix(device.alloc("f32", 2), 1, 2);
+ * device.run(copy, to, from);
+ * assert.deepEqual(await device.download([to.buffer]), [Float32Array.of(1, 2)]);
+ * assert.equal(device.counters().copy.calls, 1);
+ * await device.destroy();
+ * ```
+ */
 export interface Device {
   readonly kind: "cpu" | "webgpu";
   /** What it is, for people and records. */

@@ -17,7 +17,19 @@ export interface DeviceBuffer<T extends ElementType = ElementType> {
   readonly length: number;
 }
 
-/** A row-major matrix in a buffer; vectors are matrices of one row. */
+/**
+ * A row-major matrix in a buffer; vectors are matrices of one row.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { type Matrix, part } from "./device_buffer.ts";
+ *
+ * const whole: Matrix<"u8"> = { buffer: { type: "u8", length: 6 }, rows: 2, cols: 3, offset: 0, stride: 3 };
+ * const column: Matrix<"u8"> = part(whole, { col: 1, cols: 1 });
+ * assert.deepEqual([column.rows, column.cols, column.offset, column.stride], [2, 1, 1, 3]);
+ * ```
+ */
 export interface Matrix<T extends ElementType = "f32"> {
   readonly buffer: DeviceBuffer<T>;
   readonly rows: number;
@@ -28,7 +40,18 @@ export interface Matrix<T extends ElementType = "f32"> {
   readonly stride: number;
 }
 
-/** A whole buffer as a matrix, or its first rows × cols elements. */
+/**
+ * A whole buffer as a matrix, or its first rows × cols elements.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { matrix } from "./device_buffer.ts";
+ *
+ * const { rows, cols, offset, stride } = matrix({ type: "f32", length: 12 }, 3, 4);
+ * assert.deepEqual([rows, cols, offset, stride], [3, 4, 0, 4]);
+ * ```
+ */
 export function matrix<T extends ElementType>(buffer: DeviceBuffer<T>, rows: number, cols: number): Matrix<T> {
   return { buffer, rows, cols, offset: 0, stride: cols };
 }

@@ -9,7 +9,23 @@ import {
 } from "../kernels/device.ts";
 import { type Factor, releaseFactor } from "../kernels/matrix/ops.ts";
 
-/** Remembers what a layer allocates, to free it at its end. */
+/**
+ * Remembers what a layer allocates, to free it at its end.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../kernels/cpu.ts";
+ * import { Scope } from "./scope.ts";
+ *
+ * const device = openCpuDevice(), scope = new Scope(device);
+ * const codes = scope.matrix("u8", 2, 3);
+ * assert.deepEqual([codes.buffer.type, codes.buffer.length], ["u8", 6]);
+ * scope.close();
+ * await assert.rejects(device.download([codes.buffer]));
+ * await device.destroy();
+ * ```
+ */
 export class Scope {
   readonly #device: Device;
   readonly #buffers: DeviceBuffer[] = [];

@@ -4,7 +4,20 @@ import { type ModelSource, openCheckpoint, type OpenCheckpointOptions } from "..
 import type { Family } from "./families/family.ts";
 import * as families from "./families/mod.ts";
 
-/** How a model is opened; as for `openCheckpoint`, which needs to be told what GGUF files hold. */
+/**
+ * How a model is opened; as for `openCheckpoint`, which needs to be told what GGUF files hold.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openModel, type OpenModelOptions } from "./open_model.ts";
+ *
+ * const options: OpenModelOptions = { purpose: "plan" };
+ * const checkpoint = await openModel({ path: "configs/models/tiny-llama" }, options);
+ * assert.equal(checkpoint.config.model_type, "llama");
+ * checkpoint.close();
+ * ```
+ */
 export type OpenModelOptions = Omit<OpenCheckpointOptions, "gguf">;
 
 /**

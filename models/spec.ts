@@ -59,7 +59,22 @@ export type FrameLayout = {
   readonly head: string;
 };
 
-/** A supported model: plain data, and all that graphs, embeddings, costs and names are made from. */
+/**
+ * A supported model: plain data, and all that graphs, embeddings, costs and names are made from.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { modelSpec } from "./config.ts";
+ * import type { ModelSpec } from "./spec.ts";
+ *
+ * const spec: ModelSpec = modelSpec({ model_type: "llama", hidden_size: 64, intermediate_size: 96,
+ *   num_hidden_layers: 2, num_attention_heads: 4, vocab_size: 100 });
+ * assert.equal(spec.family, "llama");
+ * assert.equal(spec.block.linears.gate, "mlp.gate_proj");
+ * assert.equal(spec.frame.positions, null);
+ * ```
+ */
 export interface ModelSpec {
   /** Name of its family; for people and records, as what differs between families is here in other words. */
   readonly family: string;

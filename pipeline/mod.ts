@@ -1,11 +1,27 @@
 /** From a recipe's file to a run's result: what the runner plans and executes, on this machine. */
-import { type LoadedRecipe, type LoadOptions, readRecipe } from "../recipes/recipe.ts";
+import { type LoadedRecipe, type LoadOptions, readRecipe, renderRecipe as render } from "../recipes/recipe.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import { stages } from "../stages/mod.ts";
 import { language, type Recipe } from "../stages/schema.ts";
 import { openSubject } from "./subject.ts";
 
-/** What the runner plans and executes. */
+/**
+ * What the runner plans and executes.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe, pipeline } from "./mod.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const { recipe } = await loadRecipe("configs/quickstart.yaml");
+ * const subject = await pipeline.open(recipe, { purpose: "plan", device: "cpu", cache: folder });
+ * assert.equal(subject.model, "tiny-llama");
+ * assert.ok(subject.steps.some(({ id }) => id === "spbo[0]"));
+ * await subject.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubject(stages, recipe, options) };
 
 /**
@@ -28,4 +44,23 @@ export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubje
  */
 export function loadRecipe(path: string, options: LoadOptions = {}): Promise<LoadedRecipe<Recipe>> {
   return readRecipe(language, path, options);
+}
+
+/**
+ * A complete recipe as YAML, keys in the schema's order: what `recipe.lock.yaml` holds.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe, renderRecipe } from "./mod.ts";
+ *
+ * const { recipe } = await loadRecipe("configs/quickstart.yaml", { set: ["stages.spbo.resign=2"] });
+ * const text = renderRecipe(recipe, { relativeTo: Deno.cwd() });
+ * assert.match(text, /^model:\n {2}path: configs\/models\/tiny-llama$/m);
+ * assert.match(text, /^ {4}resign: 2$/m);
+ * ```
+ * @param options `relativeTo`: folder that paths are written relative to; absolute by default
+ */
+export function renderRecipe(recipe: Recipe, options: { readonly relativeTo?: string } = {}): string {
+  return render(language, recipe, options);
 }

@@ -32,7 +32,23 @@ export interface Diagnostic extends Omit<Problem, "at"> {
   readonly text?: string;
 }
 
-/** A recipe that cannot be used; exit code 2. */
+/**
+ * A recipe that cannot be used; exit code 2.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe } from "../pipeline/mod.ts";
+ * import { RecipeError } from "./diagnostics.ts";
+ *
+ * const loading = loadRecipe("configs/quickstart.yaml", { set: ["stages.spbo.itertions=20"] });
+ * await assert.rejects(loading, (error) => {
+ *   assert.ok(error instanceof RecipeError);
+ *   assert.deepEqual(error.diagnostics.map(({ suggestion }) => suggestion), ["iterations"]);
+ *   return true;
+ * });
+ * ```
+ */
 export class RecipeError extends Error {
   override readonly name = "RecipeError";
   /** Everything that is wrong, by file and place. */

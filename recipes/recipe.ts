@@ -14,13 +14,39 @@ import { validate } from "./problems.ts";
 import { readSettings } from "./settings.ts";
 import { listSimilar } from "./suggest.ts";
 
-/** Where a value was written: a place in a file, a `--set` argument, or nowhere. */
+/**
+ * Where a value was written: a place in a file, a `--set` argument, or nowhere.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { ValueSource } from "./recipe.ts";
+ *
+ * const placeOf = (source: ValueSource) => typeof source === "string" ? source : `${source.file}:${source.line}`;
+ * assert.equal(placeOf({ file: "my.yaml", line: 4, column: 5 }), "my.yaml:4");
+ * assert.equal(placeOf("default"), "default");
+ * ```
+ */
 export type ValueSource =
   | { readonly file: string; readonly line: number; readonly column: number }
   | "--set"
   | "default";
 
-/** A recipe, complete and checked. */
+/**
+ * A recipe, complete and checked.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe } from "../pipeline/mod.ts";
+ * import type { LoadedRecipe } from "./recipe.ts";
+ *
+ * const loaded: LoadedRecipe = await loadRecipe("configs/quickstart.yaml", { set: ["stages.spbo.iterations=3"] });
+ * assert.equal(loaded.sources.get("stages.spbo.iterations"), "--set");
+ * assert.equal(loaded.sources.get("stages.spbo.candidates"), "default");
+ * assert.deepEqual(loaded.warnings, []);
+ * ```
+ */
 export interface LoadedRecipe<R extends Recipe = Recipe> {
   /** Every default filled in, every path absolute. */
   readonly recipe: R;
@@ -36,7 +62,19 @@ export interface LoadedRecipe<R extends Recipe = Recipe> {
   readonly warnings: readonly Diagnostic[];
 }
 
-/** How a recipe is read. */
+/**
+ * How a recipe is read.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe } from "../pipeline/mod.ts";
+ * import type { LoadOptions } from "./recipe.ts";
+ *
+ * const options: LoadOptions = { cwd: "configs", set: ["name=mine", "name=yours"] };
+ * assert.equal((await loadRecipe("quickstart.yaml", options)).name, "yours");
+ * ```
+ */
 export interface LoadOptions {
   /** `path=value` arguments, later ones win. */
   readonly set?: readonly string[];

@@ -10,7 +10,20 @@ const measure = z.number().min(0);
 const tally = z.int().min(0);
 const accuracy = { acc: z.number().min(0).max(1), acc_norm: z.number().min(0).max(1) };
 
-/** metrics.json. */
+/**
+ * Checks that something is what a run writes to metrics.json.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { buildMetrics, Metrics } from "./metrics.ts";
+ * import { FACTS } from "./metrics_test_support.ts";
+ *
+ * const metrics = Metrics.parse(JSON.parse(JSON.stringify(buildMetrics(FACTS))));
+ * assert.equal(metrics.perplexity.heldout.compressed, 37.161);
+ * assert.throws(() => Metrics.parse({ ...metrics, bits: { ...metrics.bits, nominal: -1 } }), /nominal/);
+ * ```
+ */
 export const Metrics = z.strictObject({
   run: z.string().describe("Name of the run's folder"),
   method: z.string(),
@@ -60,6 +73,19 @@ export const Metrics = z.strictObject({
   peak_memory_bytes: tally,
   steps: z.strictObject({ run: tally, cached: tally }),
 });
+/**
+ * What a run writes to metrics.json.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { buildMetrics, type Metrics } from "./metrics.ts";
+ * import { FACTS } from "./metrics_test_support.ts";
+ *
+ * const lossOf = ({ perplexity }: Metrics, name: string) => perplexity[name].compressed / perplexity[name].original;
+ * assert.equal(lossOf(buildMetrics(FACTS), "heldout").toFixed(2), "1.49");
+ * ```
+ */
 export type Metrics = z.infer<typeof Metrics>;
 
 /** What a finished run knows. */

@@ -33,7 +33,22 @@ export interface StepSummary {
   readonly disk: number;
 }
 
-/** One event; `at` is milliseconds since the epoch. */
+/**
+ * One event; `at` is milliseconds since the epoch.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { RunEvent } from "./events.ts";
+ *
+ * const secondsOf = (events: readonly RunEvent[]) =>
+ *   events.reduce((sum, event) => event.type === "step-finished" ? sum + event.seconds : sum, 0);
+ * assert.equal(secondsOf([
+ *   { at: 0, type: "step-started", step: "embed", stage: "embed" },
+ *   { at: 2000, type: "step-finished", step: "embed", seconds: 2, stages: {}, bytes: 64 },
+ * ]), 2);
+ * ```
+ */
 export type RunEvent =
   & { readonly at: number }
   & (

@@ -46,7 +46,24 @@ export interface RunComparison {
   readonly metrics: readonly { readonly path: string; readonly a?: number; readonly b?: number }[];
 }
 
-/** Runs, the newest first. @param runsDir a folder that does not exist has none */
+/**
+ * Runs, the newest first. @param runsDir a folder that does not exist has none
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { listRuns } from "./history.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const device = { kind: "cpu", name: "test", why: "there is no other" };
+ * await Deno.mkdir(`${folder}/1-mine`);
+ * const names = { run: "1-mine", recipe: "mine", method: "pbs2p", model: "tiny" };
+ * const started = { at: 5, type: "run-started", ...names, device, steps: [] };
+ * await Deno.writeTextFile(`${folder}/1-mine/events.ndjson`, `${JSON.stringify(started)}\n`);
+ * assert.deepEqual(listRuns(folder).map(({ run, outcome }) => [run, outcome]), [["1-mine", "unfinished"]]);
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export function listRuns(runsDir: string): RunInfo[] {
   return idsOf(runsDir).map((id) => infoOf(runsDir, id)).filter((info) => info !== undefined).reverse();
 }
@@ -54,6 +71,24 @@ export function listRuns(runsDir: string): RunInfo[] {
 /**
  * Reads one run.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import { openCache } from "./cache/cache.ts";
+ * import { makePlan } from "./plan.ts";
+ * import { executeRun } from "./run.ts";
+ * import { readRun } from "./history.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const recipe = recipeWith(), cache = await openCache(folder);
+ * const subject = openArithmetic(recipe, { blocks: 1 }), plan = await makePlan(subject, cache, { recipe });
+ * const { run } = await executeRun(plan, subject, { cache, runsDir: `${folder}/runs`, recipe });
+ * const record = readRun(`${folder}/runs`, "last");
+ * assert.deepEqual([record.run, record.outcome, record.events[0].type], [run, "finished", "run-started"]);
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  * @param id the run's id, the beginning of it, or `last`
  * @throws {RangeError} when there is no such run, or several
  */
@@ -76,7 +111,25 @@ export function readRun(runsDir: string, id: string): RunRecord {
   };
 }
 
-/** Compares two runs. */
+/**
+ * Compares two runs.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { compareRuns, type RunRecord } from "./history.ts";
+ *
+ * const a: RunRecord = {
+ *   run: "a", folder: "/runs/a", recipe: "mine", model: "tiny", method: "pbs2p", outcome: "finished", started: 0,
+ *   seconds: 1, steps: { run: 1, cached: 0 }, device: { kind: "cpu", name: "test", why: "there is no other" },
+ *   events: [], settings: { spbo: { resign: 0 } }, metrics: { perplexity: 37.2 },
+ * };
+ * const b = { ...a, run: "b", settings: { spbo: { resign: 1 } }, metrics: { perplexity: 36 } };
+ * const { recipe, metrics } = compareRuns(a, b);
+ * assert.deepEqual(recipe, [{ field: "spbo.resign", before: 0, now: 1 }]);
+ * assert.deepEqual(metrics, [{ path: "perplexity", a: 37.2, b: 36 }]);
+ * ```
+ */
 export function compareRuns(a: RunRecord, b: RunRecord): RunComparison {
   return {
     a: infoOnly(a),

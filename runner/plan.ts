@@ -38,7 +38,25 @@ export interface PlannedStep extends StepSummary {
   readonly outputs: Readonly<Record<string, string>>;
 }
 
-/** What a run will do. */
+/**
+ * What a run will do.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import { openCache } from "./cache/cache.ts";
+ * import { makePlan, type Plan } from "./plan.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const recipe = recipeWith(), cache = await openCache(folder);
+ * const plan: Plan = await makePlan(openArithmetic(recipe, { blocks: 1 }), cache, { recipe, until: "calibrate" });
+ * assert.deepEqual(plan.steps.filter(({ state }) => state === "run").map(({ id }) => id), ["embed", "calibrate[0]"]);
+ * assert.equal(plan.totals.seconds, 1);
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export interface Plan {
   readonly model: string;
   readonly method: string;
@@ -81,6 +99,21 @@ export interface StageSummary {
 /**
  * Plans a run.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import { openCache } from "./cache/cache.ts";
+ * import { makePlan } from "./plan.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const recipe = recipeWith(), cache = await openCache(folder);
+ * const plan = await makePlan(openArithmetic(recipe, { blocks: 2 }), cache, { recipe });
+ * assert.equal(plan.totals.run, plan.steps.length);
+ * assert.equal(plan.steps[0].why?.field, "first run");
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  * @throws {RangeError} when `until` or `from` is not a stage of the subject
  * @throws {Error} when the subject's steps do not fit together
  */

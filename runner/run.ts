@@ -19,7 +19,27 @@ import { type Outcome, runStep, type Work } from "./run_step.ts";
 import type { Recipe } from "../recipes/language.ts";
 import type { FinishContext, Subject } from "./stage.ts";
 
-/** How a plan is run. */
+/**
+ * How a plan is run.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import { openCache } from "./cache/cache.ts";
+ * import { makePlan } from "./plan.ts";
+ * import { executeRun, type RunOptions } from "./run.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const recipe = recipeWith(), cache = await openCache(folder);
+ * const subject = openArithmetic(recipe, { blocks: 1 }), types: string[] = [];
+ * const options: RunOptions = { cache, runsDir: `${folder}/runs`, recipe, onEvent: ({ type }) => types.push(type) };
+ * await executeRun(await makePlan(subject, cache, { recipe }), subject, options);
+ * assert.deepEqual([types[0], types.at(-1)], ["run-started", "run-finished"]);
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export interface RunOptions {
   readonly cache: ArtifactCache;
   /** Folder of all runs; absolute. */
@@ -38,7 +58,27 @@ export interface RunOptions {
   readonly concurrency?: number;
 }
 
-/** How a run ended. */
+/**
+ * How a run ended.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import { openCache } from "./cache/cache.ts";
+ * import { makePlan } from "./plan.ts";
+ * import { executeRun, type RunResult } from "./run.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const recipe = recipeWith(), cache = await openCache(folder);
+ * const subject = openArithmetic(recipe), plan = await makePlan(subject, cache, { recipe });
+ * const signal = AbortSignal.abort();
+ * const result: RunResult = await executeRun(plan, subject, { cache, runsDir: `${folder}/runs`, recipe, signal });
+ * assert.deepEqual([result.outcome, result.exit], ["interrupted", 130]);
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export interface RunResult {
   readonly run: string;
   /** Absolute path of its folder. */
@@ -61,6 +101,23 @@ const MOST_HEALS = 3;
 /**
  * Runs a plan. Failures and interruptions are results, not exceptions; they are in the journal too.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import { openCache } from "./cache/cache.ts";
+ * import { makePlan } from "./plan.ts";
+ * import { executeRun } from "./run.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const recipe = recipeWith(), cache = await openCache(folder);
+ * const subject = openArithmetic(recipe, { blocks: 1 }), options = { cache, runsDir: `${folder}/runs`, recipe };
+ * const run = async () => await executeRun(await makePlan(subject, cache, { recipe }), subject, options);
+ * assert.deepEqual((await run()).steps, { run: 5, cached: 0 });
+ * assert.deepEqual((await run()).steps, { run: 0, cached: 5 });
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  * @returns when the run's folder is complete, or says why it is not
  * @throws {NoSpaceError | FolderError} when not even the run's folder can be made
  */

@@ -24,7 +24,27 @@ export interface OutputSpec {
   readonly bytes: number;
 }
 
-/** A unit of work, of caching and of resume. */
+/**
+ * A unit of work, of caching and of resume.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { buildGraph } from "./graph.ts";
+ * import type { Step } from "./stage.ts";
+ *
+ * const step: Step = {
+ *   ...{ id: "sum", stage: "sum", code: "1", reads: ["stages.sum.of"], facts: {}, inputs: {} },
+ *   outputs: { sum: { retain: "keep", bytes: 0 } },
+ *   estimate: { seconds: 0, memory: 0 },
+ *   run: (context) => Promise.resolve(context.output("sum").value(context.param<number>("stages.sum.of") + 1)),
+ * };
+ * const keyOf = (sum: { of: number; note?: string }) =>
+ *   buildGraph([step], { model: {}, stages: { sum } }).get("sum")?.key;
+ * assert.equal(keyOf({ of: 1 }), keyOf({ of: 1, note: "not read" }));
+ * assert.notEqual(keyOf({ of: 1 }), keyOf({ of: 2 }));
+ * ```
+ */
 export interface Step {
   /** Stage name, and block in brackets: `calibrate[3]`; a variant after a dot: `evaluate.wikitext2.original[3]`. */
   readonly id: string;
@@ -88,13 +108,42 @@ export interface ArtifactWriter {
   ): Promise<void>;
 }
 
-/** What plans and finishes runs of one kind of subject; `pipeline/mod.ts` exports the one there is. */
+/**
+ * What plans and finishes runs of one kind of subject; `pipeline/mod.ts` exports the one there is.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { type ArithmeticRecipe, openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import type { Pipeline } from "./stage.ts";
+ *
+ * const pipeline: Pipeline<ArithmeticRecipe> = { open: (recipe) => Promise.resolve(openArithmetic(recipe)) };
+ * const subject = await pipeline.open(recipeWith(), { purpose: "plan", device: "cpu", cache: "/nowhere" });
+ * assert.equal(subject.method, "arithmetic");
+ * await subject.close();
+ * ```
+ */
 export interface Pipeline<R extends Recipe = Recipe> {
   /** Opens model, text and device as far as planning needs them: no weights are read. */
   open(recipe: R, options: OpenOptions): Promise<Subject>;
 }
 
-/** How a subject is opened. */
+/**
+ * How a subject is opened.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe, pipeline } from "../pipeline/mod.ts";
+ * import type { OpenOptions } from "./stage.ts";
+ *
+ * const options: OpenOptions = { purpose: "plan", device: "cpu", cache: await Deno.makeTempDir() };
+ * const subject = await pipeline.open((await loadRecipe("configs/quickstart.yaml")).recipe, options);
+ * assert.equal(subject.device.kind, "cpu");
+ * await subject.close();
+ * await Deno.remove(options.cache, { recursive: true });
+ * ```
+ */
 export interface OpenOptions {
   /** `plan` only looks: nothing is downloaded beyond configs and headers. */
   readonly purpose: "plan" | "run";
@@ -122,7 +171,21 @@ export interface DeviceRecord {
   readonly forward?: { readonly provider: string; readonly why: string };
 }
 
-/** An opened recipe: its steps, and what to do with their results. */
+/**
+ * An opened recipe: its steps, and what to do with their results.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
+ * import type { Subject } from "./stage.ts";
+ *
+ * const subject: Subject = openArithmetic(recipeWith(), { blocks: 1 });
+ * assert.deepEqual(subject.steps.map(({ id }) => id), ["embed", "calibrate[0]", "spbo[0]", "forward[0]", "evaluate"]);
+ * assert.deepEqual(subject.targets, ["evaluate", "spbo[0]"]);
+ * await subject.close();
+ * ```
+ */
 export interface Subject {
   readonly method: string;
   readonly model: string;

@@ -38,7 +38,19 @@ export const Stages: z.ZodObject<Record<string, z.ZodOptional<z.ZodType>>> & z.Z
   Object.fromEntries(stages.map(({ name, params, summary }) => [name, params.optional().describe(summary)])),
 );
 
-/** The whole recipe. */
+/**
+ * The whole recipe.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { RecipeSchema } from "./schema.ts";
+ *
+ * const recipe = RecipeSchema.parse({ model: { path: "/models/tiny" }, stages: { pack: {} } });
+ * assert.deepEqual(Object.keys(recipe.stages), ["pack"]);
+ * assert.equal(RecipeSchema.safeParse({ model: {} }).success, false);
+ * ```
+ */
 export const RecipeSchema = z.strictObject({
   extends: z.string().min(1).optional().describe(
     "Another recipe, relative to this one, whose values this one overrides",
@@ -67,7 +79,21 @@ export type StageSettings = AnyRecipe["stages"] & {
   readonly evaluate?: EvaluateParams;
 };
 
-/** A complete recipe. */
+/**
+ * A complete recipe.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { Recipe } from "./schema.ts";
+ * import { RecipeSchema } from "./schema.ts";
+ *
+ * const recipe: Recipe = RecipeSchema.parse({ model: { path: "/models/tiny" }, stages: { spbo: { resign: 1 } } });
+ * assert.equal(recipe.stages.spbo?.resign, 1);
+ * assert.equal(recipe.stages.spbo?.group_size, 128);
+ * assert.equal(recipe.stages.evaluate, undefined);
+ * ```
+ */
 export type Recipe = AnyRecipe & { readonly model: z.infer<typeof Model>; readonly stages: StageSettings };
 
 /** Schema and rules of recipes. */

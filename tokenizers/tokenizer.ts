@@ -9,7 +9,23 @@ import { exactDefinition, type TokenizerDefinition } from "./tokenizer_definitio
 import { vocabTokenizer } from "./vocab_tokenizer.ts";
 import { rememberWords } from "./word_memo.ts";
 
-/** A tokenizer. */
+/**
+ * A tokenizer.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openModel } from "../models/open_model.ts";
+ * import { openTokenizer, type Tokenizer } from "./tokenizer.ts";
+ *
+ * const checkpoint = await openModel({ path: "configs/models/tiny-llama" });
+ * assert.ok(checkpoint.tokenizer);
+ * const tokenizer: Tokenizer = openTokenizer(checkpoint.tokenizer);
+ * const ids = tokenizer.encode("A small model", { special: false });
+ * assert.equal(tokenizer.decode(ids), "A small model");
+ * checkpoint.close();
+ * ```
+ */
 export interface Tokenizer {
   /**
    * Token ids of a text.

@@ -21,7 +21,26 @@ export interface LayerBits extends Bits, LayerFigures {
   readonly bytes: number;
 }
 
-/** A packed model, counted; what layers differ in, or not all of them have, is undefined. */
+/**
+ * A packed model, counted; what layers differ in, or not all of them have, is undefined.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { PackedInspection } from "./bits.ts";
+ * import { inspectPacked } from "./bits.ts";
+ * import { writePackedModel } from "./write.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const norm = { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) } as const;
+ * const others = [["norm.weight", norm] as const];
+ * await writePackedModel(folder, { layers: [], others, config: {}, tokenizer: undefined, source: {} });
+ * const { parameters, parts, bytes }: PackedInspection = await inspectPacked(folder);
+ * assert.deepEqual([parameters, parts.layers, parts.others], [2, 0, 8]);
+ * assert.equal(parts.header + parts.others, bytes);
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "groupSize"> {
   readonly layers: readonly LayerBits[];
   /** Names of the layers' formats. */
@@ -44,6 +63,25 @@ export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "group
 /**
  * Counts a packed model; reads its header, and of the layers only what their nominal bits depend on.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { inspectPacked } from "./bits.ts";
+ * import { signFormat } from "./sign_format_test_support.ts";
+ * import { writePackedModel } from "./write.ts";
+ *
+ * const folder = await Deno.makeTempDir(), formats = [signFormat];
+ * const signs = { dtype: "U8", shape: [2, 32], data: new Uint8Array(64).fill(1) } as const;
+ * const scales = { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) } as const;
+ * const content = { format: "sign", rows: 2, cols: 32, facts: {}, arrays: { signs, scales } };
+ * const layers = [["q_proj", await signFormat.pack(content, {})] as const];
+ * await writePackedModel(folder, { layers, others: [], config: {}, tokenizer: undefined, source: {} }, { formats });
+ *
+ * const { weights, nominal, stored } = await inspectPacked(folder, { formats });
+ * assert.deepEqual([weights, nominal], [64, 1]);
+ * assert.deepEqual(stored, { signs: 1, scales: 0.5, total: 1.5 });
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  * @param folder as `writePackedModel` left it
  * @throws {InputError} when it is no packed model
  */

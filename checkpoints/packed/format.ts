@@ -8,7 +8,21 @@ import type { JsonRecord } from "../../files/json.ts";
 import type { Tensor } from "../../files/safetensors.ts";
 import type { Device } from "../../kernels/device.ts";
 
-/** A quantized layer before it is packed: what a method leaves. */
+/**
+ * A quantized layer before it is packed: what a method leaves.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { LayerContent } from "./format.ts";
+ * import { signFormat } from "./sign_format_test_support.ts";
+ *
+ * const signs = { dtype: "U8", shape: [1, 2], data: Uint8Array.of(1, 0) } as const;
+ * const scales = { dtype: "F32", shape: [1], data: Float32Array.of(0.5) } as const;
+ * const content: LayerContent = { format: "sign", rows: 1, cols: 2, facts: {}, arrays: { signs, scales } };
+ * assert.deepEqual(signFormat.unpack(await signFormat.pack(content, {})), content);
+ * ```
+ */
 export interface LayerContent {
   /** Name of the format that packs it. */
   readonly format: string;
@@ -23,7 +37,26 @@ export interface LayerContent {
 /** What the tensors of a packed layer do not say themselves. `format` is not a key of it: that is where the file names the format. */
 export type LayerHeader = JsonRecord & { readonly rows: number; readonly cols: number };
 
-/** A layer as it is stored. */
+/**
+ * A layer as it is stored.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { EncodedLayer } from "./format.ts";
+ * import { signFormat } from "./sign_format_test_support.ts";
+ *
+ * const encoded: EncodedLayer<{ rows: number; cols: number }> = {
+ *   format: "sign",
+ *   header: { rows: 1, cols: 2 },
+ *   tensors: {
+ *     signs: { dtype: "U32", shape: [1], data: Uint32Array.of(0b01) },
+ *     scales: { dtype: "F16", shape: [1], data: Uint16Array.of(0x3800) },
+ *   },
+ * };
+ * assert.deepEqual([...await signFormat.decode(encoded)], [0.5, -0.5]);
+ * ```
+ */
 export interface EncodedLayer<H extends LayerHeader = LayerHeader> {
   readonly format: string;
   readonly header: H;
@@ -79,6 +112,26 @@ export type PackOptions = JsonRecord;
  * A format of packed layers. Its results do not depend on the device.
  *
  * A list holds formats of different headers: each is given those only that its own `header` has parsed, or its own `pack` has made.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import * as z from "zod";
+ * import type { LayerFormat, LayerHeader } from "./format.ts";
+ *
+ * const size = z.int().min(1).max(4096);
+ * const float32: LayerFormat = {
+ *   name: "float32", header: z.strictObject({ rows: size, cols: size }), planes: ["values"], required: ["values"],
+ *   components: [{ name: "values", planes: ["values"], label: "values" }], formulas: { nominal: "32" },
+ *   pack: ({ format, rows, cols, arrays }) => Promise.resolve({ format, header: { rows, cols }, tensors: arrays }),
+ *   unpack: ({ format, header: { rows, cols }, tensors }) => ({ format, rows, cols, facts: {}, arrays: tensors }),
+ *   decode: ({ tensors: { values } }) => Promise.resolve(Float32Array.from(values.data, Number)),
+ *   figures: () => Promise.resolve({ nominal: 32, cells: {}, shares: {} }),
+ * };
+ * const values = { dtype: "F32", shape: [1, 2], data: Float32Array.of(1, 2) } as const;
+ * const header: LayerHeader = float32.header.parse({ rows: 1, cols: 2 });
+ * assert.deepEqual([...await float32.decode({ format: "float32", header, tensors: { values } })], [1, 2]);
+ * ```
  */
 export interface LayerFormat<H extends LayerHeader = LayerHeader> {
   /** As files name it. */

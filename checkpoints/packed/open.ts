@@ -20,7 +20,30 @@ export interface PackedLayer {
   readonly header: LayerHeader;
 }
 
-/** A packed model that is open for reading. */
+/**
+ * A packed model that is open for reading.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openPacked, type PackedCheckpoint } from "./open.ts";
+ * import { signFormat } from "./sign_format_test_support.ts";
+ * import { writePackedModel } from "./write.ts";
+ *
+ * const folder = await Deno.makeTempDir(), formats = [signFormat];
+ * const signs = { dtype: "U8", shape: [2, 32], data: new Uint8Array(64).fill(1) } as const;
+ * const scales = { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) } as const;
+ * const content = { format: "sign", rows: 2, cols: 32, facts: {}, arrays: { signs, scales } };
+ * const layers = [["q_proj", await signFormat.pack(content, {})] as const];
+ * await writePackedModel(folder, { layers, others: [], config: {}, tokenizer: undefined, source: {} }, { formats });
+ *
+ * const packed: PackedCheckpoint = await openPacked(folder, { formats });
+ * assert.deepEqual((await packed.layer("q_proj")).arrays.scales.data, scales.data);
+ * await packed.verify();
+ * packed.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export interface PackedCheckpoint extends Checkpoint {
   readonly format: "packed";
   /** Compressed layers by name, without `.weight`. */
@@ -55,6 +78,21 @@ const CHUNK = 1 << 24;
 /**
  * Opens a packed model; reads its header only.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openPacked } from "./open.ts";
+ * import { writePackedModel } from "./write.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const norm = { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) } as const;
+ * const others = [["norm.weight", norm] as const];
+ * await writePackedModel(folder, { layers: [], others, config: {}, tokenizer: undefined, source: {} });
+ * const packed = await openPacked(folder);
+ * assert.deepEqual([...await packed.read("norm.weight")], [1, 2]);
+ * packed.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  * @param folder as `writePackedModel` left it
  * @param options `hashes`: memo of the file's hash
  * @throws {InputError} when a file is missing, truncated or malformed, or of a version or format this program does not know

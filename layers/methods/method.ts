@@ -16,7 +16,24 @@ import type { Scope } from "../scope.ts";
 /** What a method may need of other stages of a recipe. */
 export type Need = "statistics" | "allocation" | "ranks" | "feedback";
 
-/** A method. */
+/**
+ * A method.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import * as z from "zod";
+ * import type { Method } from "./method.ts";
+ *
+ * const params = z.strictObject({ group_size: z.int().min(8).default(64) });
+ * const mine: Method<z.infer<typeof params>> = {
+ *   name: "mine", label: "Mine", summary: "Nothing yet", params, needs: ["statistics"], format: "planes",
+ *   reads: () => ["group_size"], groupKeys: ["group_size"], groupSize: ({ group_size }) => group_size,
+ *   open: () => assert.fail("Not here"),
+ * };
+ * assert.equal(mine.groupSize(mine.params.parse({}), 256), 64);
+ * ```
+ */
 export interface Method<P = unknown> {
   /** As recipes name it; its file is called so too. */
   readonly name: string;
@@ -42,7 +59,33 @@ export interface Method<P = unknown> {
   open(device: Device, scope: Scope, layer: MethodLayer<P>): MethodRun;
 }
 
-/** A layer that a method begins. */
+/**
+ * A layer that a method begins.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../../kernels/cpu.ts";
+ * import { openLayer } from "../open.ts";
+ * import { Scope } from "../scope.ts";
+ * import type { MethodLayer } from "./method.ts";
+ * import { spbo, type SpboParams } from "./spbo.ts";
+ *
+ * const settings = {
+ *   method: "spbo",
+ *   params: {},
+ *   scales: "f16",
+ *   search: { metric: "magnitude", type: "semi-structured", seed: 0 },
+ *   feedback: { mode: "none", damping: 0 },
+ * } as const;
+ * const job = { name: "q_proj", rows: 2, cols: 16, weight: new Float32Array(32).fill(1), keep: 4, of: 8, settings };
+ * const device = openCpuDevice(), scope = new Scope(device), params = spbo.params.parse({});
+ * const opened = openLayer(device, scope, job, 16);
+ * const layer: MethodLayer<SpboParams> = { job, params, layer: opened, group: 16, pruned: 4 };
+ * assert.deepEqual(spbo.open(device, scope, layer).arrays.codes.shape, [2, 16]);
+ * await device.destroy();
+ * ```
+ */
 export interface MethodLayer<P = unknown> {
   readonly job: LayerJob;
   readonly params: P;
@@ -52,7 +95,35 @@ export interface MethodLayer<P = unknown> {
   readonly pruned: number;
 }
 
-/** One layer on its way. Everything enqueues; nothing waits. */
+/**
+ * One layer on its way. Everything enqueues; nothing waits.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../../kernels/cpu.ts";
+ * import { copy } from "../../kernels/matrix/ops.ts";
+ * import { matrix } from "../../kernels/device.ts";
+ * import { Scope } from "../scope.ts";
+ * import type { Block, MethodRun } from "./method.ts";
+ *
+ * const device = openCpuDevice(), scope = new Scope(device), kept = scope.matrix("f32", 1, 2);
+ * const run: MethodRun = {
+ *   block: () => {},
+ *   decode: ({ decoded, target }: Block) => device.run(copy, decoded, target),
+ *   store: ({ decoded }: Block) => device.run(copy, kept, decoded),
+ *   arrays: { values: { matrix: kept, dtype: "F32", shape: [1, 2] } },
+ *   facts: {},
+ * };
+ * const target = matrix(scope.upload("f32", Float32Array.of(3, -4)), 1, 2);
+ * const rank = scope.matrix("u8", 1, 2), other = scope.matrix("f32", 1, 2), decoded = scope.matrix("f32", 1, 2);
+ * const others = { source: other, w: other, gram: other, score: other, rank, scratch: other, product: other };
+ * const block: Block = { col: 0, index: 0, target, decoded, ...others };
+ * for (const step of [run.block, run.decode, run.store]) step(block);
+ * assert.deepEqual(await device.download([run.arrays.values.matrix.buffer]), [Float32Array.of(3, -4)]);
+ * await device.destroy();
+ * ```
+ */
 export interface MethodRun {
   /** Quantizes a column block: what is met is `block.target`, and what is pruned `block.rank` says. */
   block(block: Block): void;
@@ -79,7 +150,28 @@ export interface MethodArray {
   readonly shape: readonly number[];
 }
 
-/** What one column block works on; all contiguous, but `source`, its window in the layer's weights. */
+/**
+ * What one column block works on; all contiguous, but `source`, its window in the layer's weights.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../../kernels/cpu.ts";
+ * import { matrix } from "../../kernels/device.ts";
+ * import { subtract } from "../../kernels/matrix/ops.ts";
+ * import { Scope } from "../scope.ts";
+ * import type { Block } from "./method.ts";
+ *
+ * const device = openCpuDevice(), scope = new Scope(device), rank = scope.matrix("u8", 1, 2);
+ * const target = matrix(scope.upload("f32", Float32Array.of(3, -4)), 1, 2);
+ * const of = () => scope.matrix("f32", 1, 2);
+ * const [source, w, gram, score, decoded, scratch, product] = Array.from({ length: 7 }, of);
+ * const block: Block = { col: 0, index: 0, source, w, target, gram, score, rank, decoded, scratch, product };
+ * device.run(subtract, block.scratch, block.target, block.decoded);
+ * assert.deepEqual(await device.download([block.scratch.buffer]), [Float32Array.of(3, -4)]);
+ * await device.destroy();
+ * ```
+ */
 export interface Block {
   /** First column, and how many blocks come before. */
   readonly col: number;

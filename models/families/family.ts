@@ -8,7 +8,27 @@ import type { JsonObject } from "../../checkpoints/checkpoint.ts";
 import type { GgufLayout } from "../../checkpoints/gguf_layout.ts";
 import type { ModelSpec } from "../spec.ts";
 
-/** A family of models. */
+/**
+ * A family of models.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { Family } from "./family.ts";
+ * import { llama } from "./llama.ts";
+ *
+ * const mine: Family = {
+ *   title: "Mine",
+ *   modelType: "mine",
+ *   className: "MineForCausalLM",
+ *   spec: (config) => ({ ...llama.spec({ ...config, model_type: "llama" }), family: "mine" }),
+ *   gguf: null,
+ * };
+ * const { family, headDim } = mine.spec({ hidden_size: 64, intermediate_size: 96, num_hidden_layers: 2,
+ *   num_attention_heads: 4, vocab_size: 9 });
+ * assert.deepEqual([family, headDim], ["mine", 16]);
+ * ```
+ */
 export interface Family {
   /** As people write it. */
   readonly title: string;

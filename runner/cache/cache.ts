@@ -91,6 +91,18 @@ export const DEFAULT_CACHE_SIZE = 50 * 2 ** 30;
 /**
  * Opens a cache, making its folder where there is none, and sweeps what dead processes left.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCache } from "./cache.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const cache = await openCache(folder, { size: 2 ** 20 });
+ * assert.equal(cache.limit, 2 ** 20);
+ * assert.equal(cache.has("0".repeat(64)), false);
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  * @param folder absolute path
  * @throws {NoSpaceError} when the disk is full
  * @throws {FolderError} when the folder cannot be made or written to
@@ -106,7 +118,22 @@ export async function openCache(
   }
 }
 
-/** An opened cache. Use `openCache`. */
+/**
+ * An opened cache. Use `openCache`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { type ArtifactCache, openCache } from "./cache.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const cache: ArtifactCache = await openCache(folder);
+ * const { bytes, rows } = cache.usage();
+ * assert.deepEqual([bytes, rows], [0, []]);
+ * cache.close();
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
 export class ArtifactCache {
   readonly folder: string;
   /** Bytes that artifacts may take. */
