@@ -12,9 +12,10 @@ import { cacheOption, collect, runsOption, withOutputOptions } from "../cli/opti
 import { cacheFolder, projectFolder, runsFolder, workingFolder } from "../cli/places.ts";
 import { renderTable } from "../cli/table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
-import { type LoadedRecipe } from "../recipes/recipe.ts";
+import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { loadRecipe } from "../pipeline/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
+import type { Recipe } from "../stages/schema.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
 import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";
 import { listenForInterruption } from "../cli/interruption.ts";
@@ -37,7 +38,7 @@ interface Pair {
   readonly name: string;
   readonly row: Row;
   readonly protocol: Protocol;
-  readonly loaded: LoadedRecipe;
+  readonly loaded: LoadedRecipe<Recipe>;
 }
 
 /** A row made anew. */
@@ -86,7 +87,7 @@ export async function main(args: readonly string[]): Promise<number> {
 async function choosePairs({ model, row: names, reference }: Options): Promise<Pair[]> {
   const { rows, protocols } = parseRecord(await readReference("prototype.json", reference));
   const folder = join(projectFolder, "configs", "reference");
-  const recipes = new Map<string, LoadedRecipe>();
+  const recipes = new Map<string, LoadedRecipe<Recipe>>();
   for (const file of (await readdir(folder)).filter((file) => file.endsWith(".yaml")).sort()) {
     recipes.set(basename(file, ".yaml"), await loadRecipe(join(folder, file), { cwd: workingFolder() }));
   }
@@ -103,7 +104,7 @@ async function choosePairs({ model, row: names, reference }: Options): Promise<P
 function pairUp(
   row: Row,
   protocols: ReadonlyMap<string, Protocol>,
-  recipes: ReadonlyMap<string, LoadedRecipe>,
+  recipes: ReadonlyMap<string, LoadedRecipe<Recipe>>,
 ): Pair {
   const protocol = protocols.get(row.model);
   if (protocol === undefined) {

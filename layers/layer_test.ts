@@ -1,20 +1,40 @@
 import assert from "node:assert/strict";
 import { openCpuDevice } from "../kernels/cpu.ts";
-import { decodeLayer, KEPT } from "../kernels/binary/ops.ts";
+import { layerOf } from "../checkpoints/packed/planes.ts";
+import { decodeLayer, KEPT, type QuantizedLayer } from "../kernels/binary/ops.ts";
 import type { Device, DeviceBuffer } from "../kernels/device.ts";
 import { packUpper, unpackUpper } from "../kernels/matrix/ops.ts";
-import { type LayerJob, type LayerResult, quantizeLayer, searchMasks } from "./layer.ts";
-import { copyJob, energy, quantizePlainly, randomJob, stagesWith } from "./layer_test_support.ts";
+import type { LayerJob, LayerSettings } from "./job.ts";
+import { quantizeLayer, searchMasks } from "./layer.ts";
+import {
+  copyJob,
+  energy,
+  quantizePlainly,
+  randomJob,
+  type SettingsChange,
+  settingsWith,
+} from "./layer_test_support.ts";
 
-async function quantize(job: LayerJob, device = openCpuDevice()): Promise<LayerResult> {
+interface Quantized {
+  readonly layer: QuantizedLayer;
+  readonly error: number;
+}
+
+async function quantize(job: LayerJob): Promise<Quantized> {
+  const device = openCpuDevice();
   try {
-    return await quantizeLayer(device, copyJob(job));
+    return await quantizeOn(device, job);
   } finally {
     await device.destroy();
   }
 }
 
-const settings: Readonly<Record<string, Parameters<typeof stagesWith>[0]>> = {
+async function quantizeOn(device: Device, job: LayerJob): Promise<Quantized> {
+  const { layer, error } = await quantizeLayer(device, copyJob(job));
+  return { layer: layerOf(layer), error };
+}
+
+const changes: Readonly<Record<string, SettingsChange>> = {
   "as printed": {},
   "split_on all, f32": { spbo: { split_on: "all" }, pack: { scales: "f32" } },
   "exact, joint": { compensate: { mode: "exact" }, spbo: { solver: "joint" } },
@@ -31,10 +51,10 @@ const settings: Readonly<Record<string, Parameters<typeof stagesWith>[0]>> = {
   "wanda, one group": { "fine-search": { metric: "wanda" }, spbo: { group_size: 256, split_points: 0 } },
 };
 
-for (const [name, change] of Object.entries(settings)) {
+for (const [name, change] of Object.entries(changes)) {
   Deno.test(`quantizeLayer() does what the plain float64 form does: ${name}`, async () => {
-    const stages = stagesWith({ ...change, spbo: { group_size: 40, ...change.spbo } });
-    const job = randomJob("layer", { rows: 12, cols: 104, stages, keep: 5 });
+    const settings = settingsWith({ ...change, spbo: { group_size: 40, ...change.spbo } });
+    const job = randomJob("layer", { rows: 12, cols: 104, settings, keep: 5 });
     const { layer, error } = await quantize(job);
     const plain = quantizePlainly(job);
     // One weight on a decision's edge may fall to the other side in float32 and move later blocks a little.
@@ -48,7 +68,7 @@ for (const [name, change] of Object.entries(settings)) {
 }
 
 Deno.test("quantizeLayer() reports the error of what its codes decode to", async () => {
-  const job = randomJob("layer", { rows: 9, cols: 72, stages: stagesWith({ spbo: { group_size: 32 } }) });
+  const job = randomJob("layer", { rows: 9, cols: 72, settings: settingsWith({ spbo: { group_size: 32 } }) });
   const { layer, error } = await quantize(job);
   const h = Float64Array.from(unpackUpper(job.upper, 72)), decoded = decodeLayer(layer);
   const difference = Float64Array.from(job.weight, (x, i) => x - decoded[i]);
@@ -58,11 +78,14 @@ Deno.test("quantizeLayer() reports the error of what its codes decode to", async
 });
 
 Deno.test("quantizeLayer() keeps exactly N of every M inputs, for every solver and compensation", async () => {
-  for (const solver of ["alternate", "joint", "none"]) {
-    for (const mode of ["diagonal", "exact", "columnwise", "none"]) {
-      const stages = stagesWith({ spbo: { solver, group_size: 24, iterations: 3, resign: 1 }, compensate: { mode } });
+  for (const solver of ["alternate", "joint", "none"] as const) {
+    for (const mode of ["diagonal", "exact", "columnwise", "none"] as const) {
+      const settings = settingsWith({
+        spbo: { solver, group_size: 24, iterations: 3, resign: 1 },
+        compensate: { mode },
+      });
       for (const keep of [1, 6, 8]) {
-        const { layer } = await quantize(randomJob("layer", { rows: 5, cols: 40, stages, keep }));
+        const { layer } = await quantize(randomJob("layer", { rows: 5, cols: 40, settings, keep }));
         for (let at = 0; at < layer.codes.length; at += 8) {
           const kept = layer.codes.subarray(at, at + 8).reduce((sum, code) => sum + (code & KEPT), 0);
           assert.equal(kept, keep, `${solver}, ${mode}, at ${at}`);
@@ -73,16 +96,16 @@ Deno.test("quantizeLayer() keeps exactly N of every M inputs, for every solver a
 });
 
 Deno.test("quantizeLayer() keeps everything for type none", async () => {
-  const stages = stagesWith({ "fine-search": { type: "none" }, spbo: { group_size: 24 } });
-  const { layer } = await quantize(randomJob("layer", { rows: 5, cols: 36, stages, keep: 4 }));
+  const settings = settingsWith({ "fine-search": { type: "none" }, spbo: { group_size: 24 } });
+  const { layer } = await quantize(randomJob("layer", { rows: 5, cols: 36, settings, keep: 4 }));
   assert.ok(layer.codes.every((code) => (code & KEPT) !== 0));
   assert.equal(layer.keep, 8);
 });
 
 Deno.test("quantizeLayer(): better compensation and solver give smaller errors on correlated inputs", async () => {
-  const errorOf = async (mode: string, solver: string) => {
-    const stages = stagesWith({ spbo: { group_size: 16, solver, split_on: "all" }, compensate: { mode } });
-    return (await quantize(randomJob("layer", { rows: 24, cols: 128, stages }))).error;
+  const errorOf = async (mode: LayerSettings["feedback"]["mode"], solver: string) => {
+    const settings = settingsWith({ spbo: { group_size: 16, solver, split_on: "all" }, compensate: { mode } });
+    return (await quantize(randomJob("layer", { rows: 24, cols: 128, settings }))).error;
   };
   const none = await errorOf("none", "alternate"), diagonal = await errorOf("diagonal", "alternate");
   assert.ok(diagonal < none, `diagonal ${diagonal}, none ${none}`);
@@ -93,27 +116,27 @@ Deno.test("quantizeLayer(): better compensation and solver give smaller errors o
 
 Deno.test("quantizeLayer() stays finite on degenerate layers", async () => {
   const jobs: LayerJob[] = [];
-  for (const solver of ["alternate", "joint", "none"]) {
-    for (const mode of ["diagonal", "exact", "columnwise"]) {
-      const stages = stagesWith({ spbo: { solver, group_size: 64, resign: 1 }, compensate: { mode } });
-      const job = randomJob("layer", { rows: 4, cols: 72, stages, tokens: 20 });
+  for (const solver of ["alternate", "joint", "none"] as const) {
+    for (const mode of ["diagonal", "exact", "columnwise"] as const) {
+      const settings = settingsWith({ spbo: { solver, group_size: 64, resign: 1 }, compensate: { mode } });
+      const job = randomJob("layer", { rows: 4, cols: 72, settings, tokens: 20 });
       jobs.push(job, { ...job, weight: job.weight.map((x, i) => i < 144 ? 0 : x) });
       jobs.push({ ...job, weight: new Float32Array(4 * 72).fill(0.25) }, { ...job, weight: new Float32Array(4 * 72) });
       jobs.push({ ...job, upper: new Float32Array(job.upper.length) }, { ...job, upper: undefined });
-      jobs.push(randomJob("one run", { rows: 1, cols: 8, stages }));
+      jobs.push(randomJob("one run", { rows: 1, cols: 8, settings }));
     }
   }
   const device = openCpuDevice();
   for (const job of jobs) {
-    const { layer, error } = await quantizeLayer(device, copyJob(job));
+    const { layer, error } = await quantizeOn(device, job);
     assert.ok(layer.scales.every(Number.isFinite) && Number.isFinite(error) && error >= 0, `error ${error}`);
   }
   await device.destroy();
 });
 
 Deno.test("quantizeLayer() without a Hessian is the same as with H = 1", async () => {
-  const stages = stagesWith({ spbo: { group_size: 32 }, compensate: { mode: "exact", damping: 0 } });
-  const job = randomJob("layer", { rows: 6, cols: 48, stages });
+  const settings = settingsWith({ spbo: { group_size: 32 }, compensate: { mode: "exact", damping: 0 } });
+  const job = randomJob("layer", { rows: 6, cols: 48, settings });
   const identity = packUpper(Float32Array.from({ length: 48 * 48 }, (_, i) => i % 49 === 0 ? 1 : 0), 48);
   const [a, b] = [await quantize({ ...job, upper: undefined }), await quantize({ ...job, upper: identity })];
   assert.deepEqual(a.layer, b.layer);
@@ -121,12 +144,12 @@ Deno.test("quantizeLayer() without a Hessian is the same as with H = 1", async (
 });
 
 Deno.test("searchMasks() ranks the original weights, and quantizeLayer() keeps to given ranks", async () => {
-  for (const metric of ["hessian", "magnitude", "ria", "si", "random"]) {
-    const stages = stagesWith({ "fine-search": { metric, mask_from: "original" }, spbo: { group_size: 32 } });
-    const job = randomJob("layer", { rows: 6, cols: 56, stages, keep: 3 });
+  for (const metric of ["hessian", "magnitude", "ria", "si", "random"] as const) {
+    const settings = settingsWith({ "fine-search": { metric }, spbo: { group_size: 32 } });
+    const job = randomJob("layer", { rows: 6, cols: 56, settings, keep: 3 });
     const device = openCpuDevice();
     const { ranks } = await searchMasks(device, copyJob(job));
-    const { layer } = await quantizeLayer(device, copyJob({ ...job, ranks }));
+    const { layer } = await quantizeOn(device, { ...job, ranks });
     await device.destroy();
     assert.deepEqual(layer.codes.map((code) => code & KEPT), ranks.map((rank) => Number(rank >= 5)), metric);
     if (metric === "hessian") {
@@ -144,8 +167,11 @@ Deno.test("searchMasks() ranks the original weights, and quantizeLayer() keeps t
 });
 
 Deno.test("quantizeLayer() downloads once and frees every buffer, also after a failure", async () => {
-  const stages = stagesWith({ spbo: { solver: "joint", group_size: 24, resign: 1 }, "fine-search": { metric: "si" } });
-  const job = randomJob("layer", { rows: 6, cols: 56, stages });
+  const settings = settingsWith({
+    spbo: { solver: "joint", group_size: 24, resign: 1 },
+    "fine-search": { metric: "si" },
+  });
+  const job = randomJob("layer", { rows: 6, cols: 56, settings });
   const broken = { ...job, upper: job.upper.map((x) => -x) };
   for (const { job: each, fails } of [{ job, fails: false }, { job: broken, fails: true }]) {
     const open = new Set<unknown>();
@@ -177,8 +203,8 @@ Deno.test("quantizeLayer() downloads once and frees every buffer, also after a f
 });
 
 Deno.test("quantizeLayer() names the layer, the value and the remedy in its errors", async () => {
-  const stages = stagesWith({ spbo: { group_size: 32 } });
-  const job = randomJob("model.layers.3.mlp.down_proj", { rows: 4, cols: 40, stages });
+  const settings = settingsWith({ spbo: { group_size: 32 } });
+  const job = randomJob("model.layers.3.mlp.down_proj", { rows: 4, cols: 40, settings });
   const cases: readonly [Partial<LayerJob>, RegExp][] = [
     [
       { upper: job.upper.map((x) => -x) },
@@ -189,7 +215,10 @@ Deno.test("quantizeLayer() names the layer, the value and the remedy in its erro
     [{ upper: job.upper.slice(1) }, /triangle must be 820: current value is 819/],
     [{ keep: 0 }, /keep must be 1\.\.8: current value is 0/],
     [{ of: 16, keep: 4 }, /its inputs must be a multiple of 16: current value is 40/],
-    [{ stages: stagesWith({ spbo: { group_size: 20 } }) }, /group_size must be a multiple of 8: current value is 20/],
+    [
+      { settings: settingsWith({ spbo: { group_size: 20 } }) },
+      /group_size must be a multiple of 8: current value is 20/,
+    ],
   ];
   for (const [change, message] of cases) await assert.rejects(quantize({ ...job, ...change }), message);
 });

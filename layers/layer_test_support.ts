@@ -18,21 +18,35 @@ import {
 import { importanceOf, rankNM } from "../kernels/scores/ops.ts";
 import { normal } from "../kernels/binary/row_kernels_test_support.ts";
 import { packUpper, unpackUpper } from "../kernels/matrix/ops.ts";
-import { Stages } from "../stages/schema.ts";
-import type { LayerJob, LayerStages } from "./layer.ts";
+import type { LayerJob, LayerSettings } from "./job.ts";
+import { spbo } from "./methods/mod.ts";
 
-/** A recipe's stages with some values changed. */
-export function stagesWith(change: Readonly<Record<string, Readonly<Record<string, unknown>>>>): LayerStages {
-  return Stages.parse(change);
+/** What differs from the stages' defaults, as recipes write it. */
+export interface SettingsChange {
+  readonly spbo?: Readonly<Record<string, unknown>>;
+  readonly "fine-search"?: Partial<LayerSettings["search"]>;
+  readonly compensate?: Partial<LayerSettings["feedback"]>;
+  readonly pack?: Pick<LayerSettings, "scales">;
+}
+
+/** Settings of a layer at the stages' defaults, with some values changed. */
+export function settingsWith(change: SettingsChange): LayerSettings {
+  return {
+    method: spbo.name,
+    params: spbo.params.parse(change.spbo ?? {}),
+    search: { metric: "hessian", type: "semi-structured", seed: 0, ...change["fine-search"] },
+    feedback: { mode: "diagonal", damping: 0.01, ...change.compensate },
+    scales: change.pack?.scales ?? "f16",
+  };
 }
 
 /** A layer with correlated inputs of different strength; its third input is dead where there are more than 8. */
 export function randomJob(
   name: string,
-  { rows, cols, stages, keep = 4, seed = 1, tokens = 3 * cols }: {
+  { rows, cols, settings, keep = 4, seed = 1, tokens = 3 * cols }: {
     readonly rows: number;
     readonly cols: number;
-    readonly stages: LayerStages;
+    readonly settings: LayerSettings;
     readonly keep?: number;
     readonly seed?: number;
     readonly tokens?: number;
@@ -47,7 +61,7 @@ export function randomJob(
     if (cols > 8) x[2] = 0;
     for (let i = 0; i < cols; i++) for (let j = i; j < cols; j++) h[i * cols + j] += x[i] * x[j] / tokens;
   }
-  return { name, rows, cols, weight, upper: packUpper(Float32Array.from(h), cols), keep, of: 8, stages };
+  return { name, rows, cols, weight, upper: packUpper(Float32Array.from(h), cols), keep, of: 8, settings };
 }
 
 /** The same job with arrays of its own. */
@@ -59,17 +73,18 @@ export function copyJob<J extends LayerJob>(job: J): J {
 export function quantizePlainly(
   job: LayerJob & { readonly upper: Float32Array },
 ): { codes: Uint8Array; scales: Float32Array; error: number } {
-  const { rows, cols, keep, of, stages } = job, { spbo } = stages, { mode } = stages.compensate;
-  const { metric, type } = stages["fine-search"], group = spbo.group_size;
-  const h = Float64Array.from(unpackUpper(job.upper, cols)), u = upperFactor(h, cols, stages.compensate.damping);
+  const { rows, cols, keep, of, settings } = job, { mode, damping } = settings.feedback;
+  const params = spbo.params.parse(settings.params), group = params.group_size;
+  const { metric, type } = settings.search;
+  const h = Float64Array.from(unpackUpper(job.upper, cols)), u = upperFactor(h, cols, damping);
   const w = Float64Array.from(job.weight);
   for (let j = 0; j < cols; j++) {
     if (h[j * (cols + 1)] === 0) { for (let r = 0; r < rows; r++) w[r * cols + j] = 0; }
   }
   const original = w.slice(), q = new Float64Array(rows * cols);
-  const shape = { segments: spbo.split_points + 1, salient: spbo.salient }, stride = scalesPerBlock(shape);
+  const shape = { segments: params.split_points + 1, salient: params.salient }, stride = scalesPerBlock(shape);
   const codes = new Uint8Array(rows * cols), scales = new Float32Array(rows * stride * Math.ceil(cols / group));
-  const pruned = of - keep, seenFrom = spbo.split_on === "kept" ? pruned : 0;
+  const pruned = of - keep, seenFrom = params.split_on === "kept" ? pruned : 0;
   for (let first = 0, b = 0; first < cols; first += group, b++) {
     const width = Math.min(group, cols - first), size = { rows, cols: width, ...shape };
     const cut = (from: Float64Array) =>
@@ -93,15 +108,15 @@ export function quantizePlainly(
     rankNM(rank, score, { rows, cols: width, of, type });
     const seen = { rank, pruned: seenFrom }, block = new Uint8Array(rows * width), salient = new Uint8Array(width);
     const judge = (at: "salient" | "segments") => {
-      const how = typeof spbo.search_target === "string" ? spbo.search_target : spbo.search_target[at];
+      const how = typeof params.search_target === "string" ? params.search_target : params.search_target[at];
       return {
         values: how === "scores" ? order : target,
         columnWeight: how === "weighted" ? diagonalU.map((x) => 1 / (x * x)) : undefined,
       };
     };
-    const coarse = spbo.search_grid === "coarse";
-    if (spbo.salient) {
-      salientSearch(salient, { ...size, ...seen, ...judge("salient"), score: order, most: spbo.salient_max, coarse });
+    const coarse = params.search_grid === "coarse";
+    if (params.salient) {
+      salientSearch(salient, { ...size, ...seen, ...judge("salient"), score: order, most: params.salient_max, coarse });
     }
     segmentSearch(block, {
       ...size,
@@ -109,13 +124,13 @@ export function quantizePlainly(
       ...judge("segments"),
       w: target,
       salient,
-      splitPoints: spbo.split_points as 0 | 1 | 2 | 3,
-      search: spbo.split_search,
-      candidates: spbo.candidates,
+      splitPoints: params.split_points as 0 | 1 | 2 | 3,
+      search: params.split_search,
+      candidates: params.candidates,
       coarse,
     });
     const s = new Float32Array(rows * stride);
-    const plain = spbo.solver === "none";
+    const plain = params.solver === "none";
     binarizeRows(block, s, {
       ...size,
       w: target,
@@ -123,23 +138,23 @@ export function quantizePlainly(
       pruned: plain ? pruned : seenFrom,
       salientPruned: plain ? pruned : 0,
     });
-    const rounds = { ...size, rank, pruned, w: target, gram, codes: block, iterations: spbo.iterations };
-    if (spbo.solver === "alternate") alternateRounds(s, { ...rounds, schedule: spbo.schedule });
+    const rounds = { ...size, rank, pruned, w: target, gram, codes: block, iterations: params.iterations };
+    if (params.solver === "alternate") alternateRounds(s, { ...rounds, schedule: params.schedule });
     pruneCodes(block, rank, pruned);
     const product = (x: ArrayLike<number>) => multiply(x, gram, rows, width);
     const solve = () => {
-      if (spbo.solver === "joint") jointSolution(s, { ...size, target: product(target), gram, codes: block });
+      if (params.solver === "joint") jointSolution(s, { ...size, target: product(target), gram, codes: block });
       else alternateRounds(s, { ...rounds, schedule: "oneshot" });
     };
-    if (spbo.solver === "joint") solve();
+    if (params.solver === "joint") solve();
     const decoded = new Float32Array(rows * width);
     const decode = () => decodeBlock(decoded, { ...size, codes: block, scales: s });
-    for (let sweep = 0; sweep < spbo.resign; sweep++) {
+    for (let sweep = 0; sweep < params.resign; sweep++) {
       decode();
       resignSweep(block, { ...size, residual: product(target.map((x, i) => x - decoded[i])), gram, scales: s });
       solve();
     }
-    if (stages.pack.scales === "f16") s.forEach((x, i) => s[i] = Math.f16round(x));
+    if (settings.scales === "f16") s.forEach((x, i) => s[i] = Math.f16round(x));
     if (mode === "columnwise") columnByColumn(w, u, block, s, { ...size, first, all: cols });
     decode();
     for (let r = 0; r < rows; r++) {

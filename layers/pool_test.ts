@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
+import { layerOf } from "../checkpoints/packed/planes.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
-import { type LayerJob, quantizeLayer } from "./layer.ts";
+import type { LayerJob } from "./job.ts";
+import { quantizeLayer } from "./layer.ts";
 import { jobMemory, openLayerPool } from "./pool.ts";
-import { copyJob, randomJob, stagesWith } from "./layer_test_support.ts";
+import { copyJob, randomJob, settingsWith } from "./layer_test_support.ts";
 
-const stages = stagesWith({ spbo: { group_size: 64 }, compensate: { mode: "exact" } });
+const settings = settingsWith({ spbo: { group_size: 64 }, compensate: { mode: "exact" } });
 const sizes = [[32, 96], [130, 96], [8, 200], [64, 96], [200, 96]];
 
 function makeJobs(): LayerJob[] {
-  const jobs = sizes.map(([rows, cols], i) => randomJob(`layer ${i}`, { rows, cols, stages, seed: i + 1 }));
+  const jobs = sizes.map(([rows, cols], i) => randomJob(`layer ${i}`, { rows, cols, settings, seed: i + 1 }));
   // As q, k and v do, these share one Hessian.
   return jobs.map((job) => job.cols === 96 ? { ...job, upper: jobs[0].upper } : job);
 }
@@ -44,13 +46,13 @@ Deno.test("quantize() gives the same bits for any number of workers, in the orde
 Deno.test("searchMasks() serves quantize(), and arrays inside longer ones leave their neighbours alone", async () => {
   const pool = openLayerPool({ workers: 2 });
   try {
-    const job = randomJob("layer", { rows: 6, cols: 64, stages });
+    const job = randomJob("layer", { rows: 6, cols: 64, settings });
     const file = new Float32Array(1000);
     file.set(job.weight, 10);
     const [{ ranks }] = await pool.searchMasks([{ ...job, weight: file.subarray(10, 394), upper: job.upper.slice() }]);
     assert.deepEqual(file.slice(10, 394), job.weight);
     const [{ layer }] = await pool.quantize([{ ...copyJob(job), ranks: ranks.slice() }]);
-    assert.deepEqual(layer.codes.map((code) => code & 1), ranks.map((rank) => Number(rank >= 4)));
+    assert.deepEqual(layerOf(layer).codes.map((code) => code & 1), ranks.map((rank) => Number(rank >= 4)));
     assert.deepEqual(await pool.quantize([]), []);
   } finally {
     pool.close();
@@ -67,12 +69,12 @@ Deno.test("quantize() rejects with the layer's name, and the pool goes on", asyn
       assert.match(error.message, /layer "layer 3".*damping/);
       return true;
     });
-    assert.equal((await pool.quantize([randomJob("next", { rows: 4, cols: 16, stages })])).length, 1);
+    assert.equal((await pool.quantize([randomJob("next", { rows: 4, cols: 16, settings })])).length, 1);
     const thrown = new Error("thrown by the caller");
     const onLayer = () => {
       throw thrown;
     };
-    await assert.rejects(pool.quantize([randomJob("next", { rows: 4, cols: 16, stages })], { onLayer }), thrown);
+    await assert.rejects(pool.quantize([randomJob("next", { rows: 4, cols: 16, settings })], { onLayer }), thrown);
   } finally {
     pool.close();
   }
@@ -94,7 +96,7 @@ Deno.test("quantize() stops on its signal and on close()", async () => {
     });
     await assert.rejects(running, reason);
     assert.equal(seen.length, 1);
-    assert.equal((await pool.quantize([randomJob("next", { rows: 4, cols: 16, stages })])).length, 1);
+    assert.equal((await pool.quantize([randomJob("next", { rows: 4, cols: 16, settings })])).length, 1);
     const last = pool.quantize(makeJobs());
     pool.close();
     await assert.rejects(last, /The layer pool was closed/);
@@ -111,6 +113,6 @@ Deno.test("openLayerPool() refuses a number of workers that is none", () => {
 
 Deno.test("jobMemory() of LLaMA-7B's widest layer is below 1.2 GB", () => {
   const upper = { length: 11008 * 11009 / 2 } as Float32Array;
-  const job = { name: "down_proj", rows: 4096, cols: 11008, weight: new Float32Array(), upper, of: 8, stages };
+  const job = { name: "down_proj", rows: 4096, cols: 11008, weight: new Float32Array(), upper, of: 8, settings };
   assert.ok(jobMemory(job) < 1.2e9 && jobMemory(job) > 0.9e9);
 });

@@ -5,6 +5,7 @@ import { Metrics } from "../../report/mod.ts";
 import { executeRun, makePlan, openCache, type RunEvent, type RunResult, type Subject } from "../../runner/mod.ts";
 import type { LoadedRecipe } from "../../recipes/recipe.ts";
 import { pipeline } from "../../pipeline/mod.ts";
+import type { Recipe } from "../../stages/schema.ts";
 
 /** How a recipe is run. */
 export interface RecipeRunOptions {
@@ -45,7 +46,7 @@ export const QUANTIZING: ReadonlySet<string> = new Set(["fine-search", "spbo", "
  * @throws {Error} what ended the run, when it failed or was interrupted
  */
 export async function runRecipe(
-  { recipe, name, sources }: LoadedRecipe,
+  { recipe, name, sources }: LoadedRecipe<Recipe>,
   options: RecipeRunOptions,
 ): Promise<RecipeRun> {
   const { adapt = (subject) => subject, warn, onEvent, signal } = options;

@@ -5,6 +5,8 @@
  */
 import { basename, dirname } from "node:path";
 import * as z from "zod";
+import type { CalibrateParams } from "../../stages/calibrate.ts";
+import type { EvaluateParams } from "../../stages/evaluate.ts";
 import type { Recipe } from "../../stages/schema.ts";
 
 const Settings = z.strictObject({
@@ -98,25 +100,28 @@ export function modelOf({ model }: Recipe): string {
   return "path" in model ? basename(model.config ?? model.path) : model.hub;
 }
 
-/** All values in which a recipe differs from what a row was made with; empty when it is the row's recipe. */
+/**
+ * All values in which a recipe differs from what a row was made with; empty when it is the row's recipe. A stage that the recipe
+ * does not name differs as a whole, as every row went through all of them.
+ */
 export function differencesFrom(recipe: Recipe, row: Row, protocol: Protocol): Difference[] {
   const wanted = { model: row.model, stages: settingsOf(row, protocol) };
-  const { perplexity } = recipe.stages.evaluate;
-  const [entry] = perplexity;
+  const { calibrate, pack, evaluate } = recipe.stages;
   const stages = {
     ...recipe.stages,
-    calibrate: { ...recipe.stages.calibrate, dataset: windowsOf(recipe.stages.calibrate.dataset) },
-    pack: { scales: recipe.stages.pack.scales },
-    evaluate: perplexity.length === 1 && typeof entry === "object"
-      ? {
-        dataset: windowsOf(entry.dataset),
-        samples: entry.samples ?? protocol.evaluation.samples,
-        length: entry.length,
-      }
-      : { perplexity },
+    calibrate: calibrate && { ...calibrate, dataset: windowsOf(calibrate.dataset) },
+    pack: pack && { scales: pack.scales },
+    evaluate: evaluate && evaluationOf(evaluate, protocol),
   };
   const found = { model: modelOf(recipe), stages };
   return leafDifferences(found, wanted);
+}
+
+/** The text that is measured on, as a row has it; every text where a recipe has several, or names one without its windows. */
+function evaluationOf({ perplexity }: EvaluateParams, { evaluation }: Protocol): unknown {
+  const [entry] = perplexity;
+  if (perplexity.length !== 1 || typeof entry !== "object") return { perplexity };
+  return { dataset: windowsOf(entry.dataset), samples: entry.samples ?? evaluation.samples, length: entry.length };
 }
 
 /** Everything a row was made with, in a recipe's terms; what the prototype leaves unsaid is what it does. */
@@ -160,7 +165,7 @@ function extentOf(text: string): Extent {
   return { samples: Number(match[1]), length: Number(match[2]) };
 }
 
-function windowsOf(dataset: Recipe["stages"]["calibrate"]["dataset"]): unknown {
+function windowsOf(dataset: CalibrateParams["dataset"]): unknown {
   if (typeof dataset !== "object" || !("windows" in dataset)) return dataset;
   return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}`;
 }

@@ -90,6 +90,7 @@ Deno.test("differencesFrom() sees other text, another model and more texts", asy
   const protocol = protocols.get("tiny-llama");
   assert.ok(protocol);
   const { calibrate, evaluate } = recipe.stages;
+  assert.ok(calibrate && evaluate);
   const changed = {
     ...recipe,
     model: { path: "/models/tiny-opt" },
@@ -103,6 +104,21 @@ Deno.test("differencesFrom() sees other text, another model and more texts", asy
   assert.ok(paths.includes("model"));
   assert.ok(paths.includes("stages.calibrate.dataset"));
   assert.ok(paths.some((path) => path.startsWith("stages.evaluate")));
+});
+
+Deno.test("differencesFrom() names a stage that a recipe leaves out, as a whole", async () => {
+  const { recipe } = await loadRecipe(join(configs, "tiny-llama-4of8.yaml"));
+  const { rows, protocols } = record(row);
+  const protocol = protocols.get("tiny-llama");
+  assert.ok(protocol);
+  for (const name of Object.keys(recipe.stages)) {
+    const { [name]: _left, ...stages } = recipe.stages;
+    const found = differencesFrom({ ...recipe, stages }, rows[0], protocol);
+    assert.deepEqual(found.map(({ path, recipe }) => ({ path, recipe })), [{
+      path: `stages.${name}`,
+      recipe: undefined,
+    }]);
+  }
 });
 
 Deno.test({
