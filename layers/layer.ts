@@ -28,9 +28,11 @@ import { Scope } from "./scope.ts";
  * const weight = Float32Array.from({ length: 4 * 16 }, (_, i) => Math.sin(i * i));
  * const device = openCpuDevice();
  * const settings = {
- *   ...{ method: "spbo", params: {}, scales: "f16" },
+ *   method: "spbo",
+ *   params: {},
  *   search: { metric: "hessian", type: "semi-structured", seed: 0 },
  *   feedback: { mode: "exact", damping: 0.01 },
+ *   scales: "f16",
  * } as const;
  * const job = { name: "q_proj", rows: 4, cols: 16, weight, keep: 6, of: 8, settings };
  * const { layer, error } = await quantizeLayer(device, job);

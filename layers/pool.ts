@@ -27,9 +27,11 @@ const MOST_WORKERS = 7;
  * import { openLayerPool } from "./pool.ts";
  *
  * const settings = {
- *   ...{ method: "spbo", params: {}, scales: "f16" },
+ *   method: "spbo",
+ *   params: {},
  *   search: { metric: "hessian", type: "semi-structured", seed: 0 },
  *   feedback: { mode: "exact", damping: 0.01 },
+ *   scales: "f16",
  * } as const;
  * const pool = openLayerPool({ workers: 2 });
  * const results = await pool.quantize(["q_proj", "k_proj"].map((name) => {

@@ -27,7 +27,7 @@ Deno.test("renderResultTable() shows any format's components, and nothing of wha
     "bits          nominal 1.00 (as papers count)",
     "              stored 1.13 = signs 1.00 + scales 0.13",
     "              whole model 3.00",
-    "size          2.00 MB, was 10.5 MB (5.25 times as much)",
+    "size          1.9 MiB, was 10.0 MiB (5.25 times as much)",
     "layer error   mean 0.0789, worst 0.171 at model.layers.3.mlp.down_proj",
   ]);
 });

@@ -1,48 +1,161 @@
 import assert from "node:assert/strict";
-import { type Recipe, RecipeSchema } from "./schema.ts";
-import { binarizeReads, searchReads } from "./layer_jobs.ts";
+import { triangleLength } from "../kernels/matrix/ops.ts";
+import { modelSpec } from "../models/config.ts";
+import type { ArtifactReader } from "../runner/stage.ts";
+import type { Roles } from "./artifacts.ts";
+import { layerJobs, type PlannedJobs } from "./layer_jobs.ts";
+import { stages } from "./mod.ts";
+import { RecipeSchema, type StageSettings } from "./schema.ts";
 
-function recipe(stages: Record<string, Record<string, unknown>>): Recipe {
-  return RecipeSchema.parse({ model: { path: "/model" }, stages });
+type Change = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** Every stage between the statistics and the packed model. */
+const ALL: Change = { "coarse-search": {}, "fine-search": {}, spbo: {}, compensate: {}, pack: {} };
+
+const spec = modelSpec({
+  model_type: "llama",
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  vocab_size: 100,
+});
+
+function settingsOf(change: Change): StageSettings {
+  return RecipeSchema.parse({ model: { path: "/model" }, stages: change }).stages;
 }
 
-/** Choices and the parameters of spbo that then do not matter. */
-const unread: readonly [string, Record<string, Record<string, unknown>>, readonly string[]][] = [
-  ["alternate", {}, []],
-  ["joint", { spbo: { solver: "joint" } }, ["iterations", "schedule"]],
-  ["no solver", { spbo: { solver: "none" } }, ["iterations", "schedule"]],
-  ["no salient columns", { spbo: { salient: false } }, ["salient_max"]],
-  ["one split point", { spbo: { split_points: 1 } }, ["split_search"]],
-  ["one split point, no salient columns", { spbo: { split_points: 1, salient: false } }, [
-    "salient_max",
-    "search_grid",
-    "split_search",
-  ]],
-  ["no split points", { spbo: { split_points: 0 } }, ["candidates", "split_search"]],
-  ["no search", { spbo: { split_points: 0, salient: false } }, [
-    "candidates",
-    "salient_max",
-    "search_grid",
-    "search_target",
-    "split_on",
-    "split_search",
-  ]],
-];
+/** What the stages that are named hand on. */
+function rolesOf(change: Change): Partial<Roles> {
+  const settings = settingsOf(change);
+  const named = stages.filter(({ name }) => settings[name] !== undefined);
+  return Object.assign({}, ...named.map((stage) => stage.offer(settings[stage.name], spec)));
+}
 
-for (const [name, stages, wanted] of unread) {
-  Deno.test(`binarizeReads() leaves out exactly what does not matter: ${name}`, () => {
-    const one = recipe(stages);
-    const reads = binarizeReads(one).filter((path) => path.startsWith("stages.spbo."));
-    const missing = Object.keys(one.stages.spbo).filter((key) => !reads.includes(`stages.spbo.${key}`)).sort();
-    assert.deepEqual(missing, wanted);
+function searchReads(change: Change = {}): readonly string[] {
+  return layerJobs(rolesOf({ ...ALL, ...change }), "search").reads;
+}
+
+function quantizeReads(change: Change = {}): readonly string[] {
+  return layerJobs(rolesOf({ ...ALL, ...change }), "quantize").reads;
+}
+
+Deno.test("layerJobs() reads the same for masks and for quantizing, as far as it is the choice of masks", () => {
+  const quantized = quantizeReads();
+  assert.ok(searchReads().every((path) => quantized.includes(path)));
+  assert.deepEqual(searchReads(), [
+    "stages.coarse-search.of",
+    "stages.compensate.damping",
+    "stages.fine-search.metric",
+    "stages.fine-search.type",
+    "stages.spbo.group_size",
+  ]);
+});
+
+Deno.test("layerJobs() does not read for quantizing what only chose the masks that are given", () => {
+  const original = { "fine-search": { mask_from: "original", metric: "random" } };
+  const left = quantizeReads().filter((path) => !quantizeReads(original).includes(path));
+  assert.deepEqual(left, ["stages.fine-search.metric"]);
+  assert.ok(!quantizeReads(original).includes("stages.fine-search.seed"));
+  assert.ok(searchReads(original).includes("stages.fine-search.metric"));
+});
+
+Deno.test("layerJobs() reads the seed only where masks are random", () => {
+  assert.ok(searchReads({ "fine-search": { metric: "random" } }).includes("stages.fine-search.seed"));
+  assert.ok(!searchReads({ "fine-search": { metric: "random", type: "none" } }).includes("stages.fine-search.seed"));
+  assert.ok(!searchReads().includes("stages.fine-search.seed"));
+});
+
+Deno.test("layerJobs() reads of the method what it says to matter, for quantizing", () => {
+  const ofMethod = (change: Change) => quantizeReads(change).filter((path) => path.startsWith("stages.spbo."));
+  const keys = Object.keys(settingsOf({ spbo: {} }).spbo ?? {}).map((key) => `stages.spbo.${key}`).sort();
+  assert.deepEqual(ofMethod({}), keys);
+  assert.deepEqual(
+    ofMethod({ spbo: { solver: "joint" } }),
+    keys.filter((path) => !/iterations|schedule/.test(path)),
+  );
+});
+
+Deno.test("layerJobs() reads nothing of stages that a recipe does not name", () => {
+  const reads = layerJobs(rolesOf({ spbo: {}, pack: {} }), "quantize").reads;
+  assert.deepEqual([...new Set(reads.map((path) => path.split(".")[1]))], ["pack", "spbo"]);
+});
+
+Deno.test("layerJobs() cannot be planned where no stage quantizes", () => {
+  assert.throws(() => layerJobs(rolesOf({ pack: {} }), "quantize"), /no stage quantizes/);
+});
+
+const SEQUENCES = 4;
+
+/** Statistics of ones; a fresh copy with every read. */
+const statistics: ArtifactReader = {
+  key: "",
+  value: { sequences: SEQUENCES },
+  files: [],
+  read: () => {
+    const length = triangleLength(16);
+    return Promise.resolve({ upper: { dtype: "F32", shape: [length], data: new Float32Array(length).fill(1) } });
+  },
+  path: () => Promise.reject(new Error("not a file")),
+};
+
+/** Two jobs, which are given what they declare and nothing else. */
+async function makeJobs(change: Change, { reads, make }: PlannedJobs) {
+  const tree: unknown = { stages: settingsOf(change) };
+  const linears = ["q_proj", "k_proj"].map((name) => ({ name, rows: 2, cols: 16, input: "attention" }));
+  const tensors = Object.fromEntries(linears.map(({ name }) => [`${name}.weight`, new Float32Array(32)]));
+  return await make({ linears, tensors, statistics }, {
+    param<T>(path: string): T {
+      assert.ok(reads.includes(path), `${path} is not declared`);
+      return path.split(".").reduce((value, key) => (value as Readonly<Record<string, unknown>>)[key], tree) as T;
+    },
   });
 }
 
-Deno.test("searchReads() and binarizeReads() share the choice of masks", () => {
-  const updated = recipe({});
-  const original = recipe({ "fine-search": { mask_from: "original" } });
-  assert.ok(searchReads(updated).every((path) => binarizeReads(updated).includes(path)));
-  assert.ok(!binarizeReads(original).includes("stages.fine-search.metric"));
-  assert.ok(searchReads(recipe({ "fine-search": { metric: "random" } })).includes("stages.fine-search.seed"));
-  assert.ok(!searchReads(updated).includes("stages.fine-search.seed"));
+Deno.test("make() gives layers the settings of the recipe, and those of one input one Hessian", async () => {
+  const change = {
+    ...ALL,
+    "coarse-search": { of: 4, keep: 2 },
+    "fine-search": { metric: "random", seed: 7 },
+    spbo: { solver: "joint" },
+    compensate: { mode: "exact", damping: 0.1 },
+    pack: { scales: "f32" },
+  };
+  const jobs = await makeJobs(change, layerJobs(rolesOf(change), "quantize"));
+  assert.deepEqual(jobs.map(({ name, of }) => ({ name, of })), [{ name: "q_proj", of: 4 }, { name: "k_proj", of: 4 }]);
+  const { params, ...settings } = jobs[0].settings;
+  assert.deepEqual(settings, {
+    ...{ method: "spbo", scales: "f32" },
+    search: { metric: "random", type: "semi-structured", seed: 7 },
+    feedback: { mode: "exact", damping: 0.1 },
+  });
+  const { iterations: _iterations, schedule: _schedule, ...wanted } = settingsOf(change).spbo ?? assert.fail();
+  assert.deepEqual(params, wanted);
+  assert.equal(jobs[0].upper, jobs[1].upper);
+  assert.ok(jobs[0].upper?.every((x) => x === 2 / SEQUENCES));
+});
+
+Deno.test("make() leaves what masks do not depend on, and what given masks came from, at values of their own", async () => {
+  const change = {
+    ...ALL,
+    "fine-search": { metric: "random", seed: 7, mask_from: "original" },
+    compensate: { mode: "exact", damping: 0.1 },
+    pack: { scales: "f16" },
+  };
+  const [search] = await makeJobs(change, layerJobs(rolesOf(change), "search"));
+  assert.deepEqual(search.settings, {
+    ...{ method: "spbo", params: { group_size: 128 }, scales: "f32" },
+    search: { metric: "random", type: "semi-structured", seed: 7 },
+    feedback: { mode: "none", damping: 0.1 },
+  });
+  const [quantize] = await makeJobs(change, layerJobs(rolesOf(change), "quantize"));
+  assert.deepEqual(quantize.settings.search, { metric: "hessian", type: "semi-structured", seed: 0 });
+});
+
+Deno.test("make() prunes nothing and feeds nothing back where no stage says so", async () => {
+  const change = { spbo: {}, pack: {} };
+  const [{ of, settings }] = await makeJobs(change, layerJobs(rolesOf(change), "quantize"));
+  assert.equal(of, 1);
+  assert.equal(settings.search.type, "none");
+  assert.equal(settings.feedback.mode, "none");
 });
