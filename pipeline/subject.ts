@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { type DatasetAccess, describeDataset, openTokenizer } from "../datasets/mod.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
+import { formatBytes } from "../files/format_bytes.ts";
 import { withoutReading } from "../files/unread_hashes.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
@@ -58,10 +59,8 @@ export async function openSubject(
   const device = await machine.chooseDevice(options.device);
   const hashes = purpose === "run" ? { ...memo, tell: progress } : withoutReading(memo, ({ path, size }) =>
     warn(
-      `${basename(path)} (${
-        (size / 1e9).toFixed(2)
-      } GB) is new here and was not read: a run hashes it first, and may then ` +
-        `find steps in the cache`,
+      `${basename(path)} (${formatBytes(size)}) is new here and was not read: a run hashes it first, and may then ` +
+        "find steps in the cache",
     ));
   const hub: HubAccess = { cache, hashes, warn, progress };
   const weights = await openWeights(recipe.model, { ...hub, purpose });

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { Metrics } from "../../report/mod.ts";
 import { executeRun, makePlan, openCache, type RunEvent, type RunResult, type Subject } from "../../runner/mod.ts";
 import type { LoadedRecipe } from "../../recipes/recipe.ts";
+import { METHODS } from "../../layers/find_method.ts";
 import { pipeline } from "../../pipeline/mod.ts";
 import type { Recipe } from "../../stages/schema.ts";
 
@@ -38,7 +39,10 @@ export interface RecipeRun {
 }
 
 /** The stages whose seconds are compared with a quantiser's: all but forward passes and evaluation. */
-export const QUANTIZING: ReadonlySet<string> = new Set(["fine-search", "spbo", "compensate", "pack"]);
+export const QUANTIZING: ReadonlySet<string> = new Set([
+  ...["fine-search", "compensate", "pack"],
+  ...METHODS.map(({ name }) => name),
+]);
 
 /**
  * Runs a recipe.
