@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { type Diagnostic, renderDiagnostic, renderDiagnostics, toDiagnostics } from "./diagnostics.ts";
+import { fillEmptyMaps } from "./empty_maps.ts";
+import { language } from "../stages/schema.ts";
 import { overlay, readYaml, type Source } from "./located.ts";
 import { validate } from "./problems.ts";
 import { readSettings } from "./settings.ts";
@@ -7,15 +9,22 @@ import { readSettings } from "./settings.ts";
 /** What is said about a recipe's text and `--set` arguments. */
 function diagnose(text: string, set: readonly string[] = []): Diagnostic[] {
   const source: Source = { kind: "file", name: "my.yaml", folder: "/", text };
-  const { tree, faults } = readYaml(source);
+  const { tree: read, faults } = readYaml(source);
   const settings = readSettings(set, "/");
   const problems = [...faults.map((fault) => ({ severity: "error" as const, ...fault })), ...settings.problems];
   const incomplete = problems.length > 0;
-  if (tree) problems.push(...validate(settings.tree ? overlay(tree, settings.tree) : tree, { incomplete }).problems);
+  if (read) {
+    const [under, over] = [read, settings.tree].map((each) => each && fillEmptyMaps(each, language.schema));
+    const tree = under && over ? overlay(under, over) : under ?? read;
+    problems.push(...validate(language, tree, { incomplete }).problems);
+  }
   return toDiagnostics(problems);
 }
 
 const model = "model: { path: w }\n";
+
+/** Stages without which nothing comes of a recipe. */
+const stages = "stages:\n  calibrate:\n  spbo:\n  pack:\n";
 
 const cases: readonly { name: string; text: string; set?: string[]; wanted: string }[] = [
   {
@@ -66,24 +75,141 @@ error: stages.calibrate.samples cannot be 0 (a number)
   = allowed: a whole number from 1 to 1000000`,
   },
   {
-    name: "an empty value",
-    text: `${model}stages:\n  pack:\n`,
+    name: "a stage with nothing after it, which has its defaults",
+    text: `${model}${stages}`,
+    wanted: "\n",
+  },
+  {
+    name: "a stage that is null in so many words",
+    text: `${model}${stages}  compensate: null\n`,
     wanted: `
-error: stages.pack cannot be nothing (an empty value)
- --> my.yaml:3:3
+error: stages.compensate cannot be nothing (an empty value)
+ --> my.yaml:6:15
   |
-3 |   pack:
-  |   ^^^^
+6 |   compensate: null
+  |               ^^^^
   = allowed: a map`,
   },
   {
+    name: "a recipe without a method",
+    text: `${model}stages:\n  calibrate: {}\n  coarse-search: {}\n  fine-search: {}\n  pack: {}\n  evaluate: {}\n`,
+    wanted: `
+error: no stage makes \`quantized\`: add spbo
+ --> my.yaml:6:3
+  |
+6 |   pack: {}
+  |   ^^^^
+  = note: stages.fine-search and stages.pack need it`,
+  },
+  {
+    name: "a recipe that packs nothing",
+    text: `${model}stages:\n  calibrate:\n  spbo:\n`,
+    wanted: `
+error: no stage makes \`packed\`: add pack
+ --> my.yaml:2:1
+  |
+2 | stages:
+  | ^^^^^^
+  = note: every run ends in it`,
+  },
+  {
+    name: "an empty list of stages, and what makes one of use",
+    text: `${model}stages: {}\n`,
+    wanted: `
+error: no stage makes \`packed\`: add calibrate, spbo and pack
+ --> my.yaml:2:1
+  |
+2 | stages: {}
+  | ^^^^^^
+  = note: every run ends in it`,
+  },
+  {
+    name: "no stages at all",
+    text: model,
+    wanted: `
+error: no stage makes \`packed\`: add calibrate, spbo and pack
+ --> my.yaml:1:1
+  |
+1 | model: { path: w }
+  | ^^^^^
+  = note: every run ends in it`,
+  },
+  {
+    name: "stages that are missing in several places",
+    text: `${model}stages:\n  fine-search:\n  evaluate:\n`,
+    wanted: `
+error: no stage makes \`statistics\`: add calibrate
+ --> my.yaml:3:3
+  |
+3 |   fine-search:
+  |   ^^^^^^^^^^^
+  = note: stages.fine-search needs it
+
+error: no stage makes \`allocation\`: add coarse-search
+ --> my.yaml:3:3
+  |
+3 |   fine-search:
+  |   ^^^^^^^^^^^
+  = note: stages.fine-search needs it
+
+error: no stage makes \`quantized\`: add spbo
+ --> my.yaml:3:3
+  |
+3 |   fine-search:
+  |   ^^^^^^^^^^^
+  = note: stages.fine-search needs it
+
+error: no stage makes \`packed\`: add pack
+ --> my.yaml:4:3
+  |
+4 |   evaluate:
+  |   ^^^^^^^^
+  = note: stages.evaluate needs it
+
+4 errors`,
+  },
+  {
+    name: "a stage that is misspelt, and no more than that",
+    text: `${model}stages:\n  calibrate:\n  sbpo:\n  pack:\n`,
+    wanted: `
+error: unknown key \`sbpo\` in stages
+ --> my.yaml:4:3
+  |
+4 |   sbpo:
+  |   ^^^^ did you mean \`spbo\`?
+  = allowed: calibrate, coarse-search, fine-search, spbo, compensate, pack,
+             evaluate`,
+  },
+  {
+    name: "a stage that changes nothing, as a warning",
+    text: `${model}${stages}  coarse-search:\n`,
+    wanted: `
+warning: nothing takes the \`allocation\` that stages.coarse-search makes
+ --> my.yaml:6:3
+  |
+6 |   coarse-search:
+  |   ^^^^^^^^^^^^^
+  = note: fine-search would`,
+  },
+  {
+    name: "an expectation of what is not evaluated at all",
+    text: `${model}${stages}expect: { ptb: { value: 3, within: 0.1 } }\n`,
+    wanted: `
+error: nothing named \`ptb\` is evaluated
+ --> my.yaml:6:11
+  |
+6 | expect: { ptb: { value: 3, within: 0.1 } }
+  |           ^^^
+  = allowed: nothing, as stages.evaluate.perplexity is empty`,
+  },
+  {
     name: "a missing key",
-    text: "stages: {}\n",
+    text: stages,
     wanted: `
 error: missing key \`model\`
  --> my.yaml:1:1
   |
-1 | stages: {}
+1 | stages:
   | ^^^^^^
   = allowed: a map with \`path\`, or a map with \`hub\``,
   },
@@ -203,6 +329,9 @@ error: stages.pack.scales cannot be "f8" (text)
       "  coarse-search: { keep: 9 }",
       "  spbo: { group_size: 100, split_search: doubled, split_points: 3, solver: none, resign: 1 }",
       "  evaluate: { perplexity: [ptb, { name: ptb, dataset: c4 }] }",
+      "  calibrate:",
+      "  fine-search:",
+      "  pack:",
       "expect: { ptbb: { value: 3, within: 0.1 } }",
       "",
     ].join("\n"),
@@ -243,9 +372,9 @@ error: evaluation \`ptb\` is listed twice
   = note: names are the keys of metrics.json
 
 error: nothing named \`ptbb\` is evaluated
- --> my.yaml:6:11
+ --> my.yaml:9:11
   |
-6 | expect: { ptbb: { value: 3, within: 0.1 } }
+9 | expect: { ptbb: { value: 3, within: 0.1 } }
   |           ^^^^ did you mean \`ptb\`?
   = allowed: ptb
 
@@ -253,7 +382,8 @@ error: nothing named \`ptbb\` is evaluated
   },
   {
     name: "what is allowed but surprising, as a warning",
-    text: `${model}stages: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: 40 } }\n`,
+    text:
+      `${model}stages: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: 40 },\n  calibrate: , fine-search: , pack: }\n`,
     wanted: `
 warning: keep + spread is 9, above of (8), so that blocks are clamped
  --> my.yaml:2:34
@@ -265,8 +395,8 @@ warning: keep + spread is 9, above of (8), so that blocks are clamped
 warning: salient_max is clamped to 31
  --> my.yaml:2:76
   |
-2 | …: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: 40 } }
-  |                                                                       ^^
+2 | …s: { coarse-search: { keep: 8 }, spbo: { group_size: 32, salient_max: 40 },
+  |                                                                        ^^
   = note: a group has 32 columns, and one at least is not salient`,
   },
   {

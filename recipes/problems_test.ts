@@ -3,14 +3,14 @@ import fc from "fast-check";
 import { stringify } from "yaml";
 import { readYaml } from "./located.ts";
 import { validate } from "./problems.ts";
-import { RecipeSchema } from "../stages/schema.ts";
+import { language, RecipeSchema } from "../stages/schema.ts";
 import { distance, nearest } from "./suggest.ts";
 
 function check(recipe: unknown) {
   const text = stringify(recipe);
   const { tree } = readYaml({ kind: "file", name: "my.yaml", folder: "/", text });
   assert.ok(tree);
-  return { text, ...validate(tree) };
+  return { text, ...validate(language, tree) };
 }
 
 const windows = { windows: "w.safetensors", tensor: "t" };
@@ -23,7 +23,11 @@ const full = {
     model: { path: "m", config: "c" },
     stages: {
       calibrate: { dataset: windows },
+      "coarse-search": {},
+      "fine-search": {},
       spbo: { search_target: { salient: "scores", segments: "weights" } },
+      compensate: {},
+      pack: {},
       evaluate: { perplexity: [{ name: "x", dataset: { text: "t.txt" }, samples: 3, length: 8 }] },
     },
     expect: { x: { value: 3, within: 0.1 } },

@@ -7,6 +7,7 @@ import { basename, dirname, extname, relative, resolve } from "node:path";
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
+import { fillEmptyMaps } from "./empty_maps.ts";
 import { find, type Located, overlay, position, readYaml, type Source } from "./located.ts";
 import type { Recipe, RecipeLanguage } from "./language.ts";
 import { mapPaths } from "./paths.ts";
@@ -100,12 +101,12 @@ export async function readRecipe<R extends Recipe>(
 ): Promise<LoadedRecipe<R>> {
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const base = await readChain(file, cwd, problems);
+  const base = await readChain(language, file, { cwd, problems });
   const settings = readSettings(set, cwd);
   const incomplete = problems.length + settings.problems.length > 0;
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
-  const tree = settings.tree ? overlay(base.tree, settings.tree) : base.tree;
+  const tree = settings.tree ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema)) : base.tree;
   const { recipe, problems: invalid } = validate(language, tree, { incomplete });
   problems.push(...invalid);
   if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
@@ -136,7 +137,11 @@ export function renderRecipe(
 }
 
 /** The recipe at the end of a chain of `extends`, as one tree. */
-async function readChain(file: string, cwd: string, problems: Problem[]) {
+async function readChain(
+  { schema }: Pick<RecipeLanguage, "schema">,
+  file: string,
+  { cwd, problems }: { readonly cwd: string; readonly problems: Problem[] },
+) {
   const chain: { file: string; tree: Located }[] = [];
   let next: string | undefined = file;
   let asked: Located | undefined;
@@ -164,7 +169,7 @@ async function readChain(file: string, cwd: string, problems: Problem[]) {
     const { tree, faults } = readYaml(source);
     problems.push(...faults.map((fault) => ({ severity: "error" as const, ...fault })));
     if (!tree) break;
-    chain.push({ file: here, tree });
+    chain.push({ file: here, tree: fillEmptyMaps(tree, schema) });
     asked = find(tree, ["extends"])?.value;
     next = asked?.kind === "scalar" && typeof asked.value === "string"
       ? resolve(dirname(here), asked.value)

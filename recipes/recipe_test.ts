@@ -4,9 +4,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RecipeError } from "./diagnostics.ts";
-import { recipeJsonSchema } from "./json_schema.ts";
-import { renderRecipe } from "./recipe.ts";
+import * as z from "zod";
 import { loadRecipe } from "../pipeline/mod.ts";
+import { RecipeSchema } from "../stages/schema.ts";
+import { recipeJsonSchema } from "./json_schema.ts";
+import { error, type Recipe, type RecipeLanguage } from "./language.ts";
+import { readRecipe, renderRecipe } from "./recipe.ts";
 
 const configs = fileURLToPath(new URL("../configs/", import.meta.url));
 
@@ -26,21 +29,64 @@ async function withFiles(files: Readonly<Record<string, string>>, test: (folder:
 
 const model = "model: { path: weights }\n";
 
-Deno.test("loadRecipe() fills in every default and leaves what is stated", async () => {
-  await withFiles({ "a.yaml": `${model}stages: { spbo: { iterations: 20 } }\n` }, async (folder) => {
-    const { recipe, name, warnings } = await loadRecipe("a.yaml", { cwd: folder });
-    assert.deepEqual(recipe.model, { path: join(folder, "weights") });
-    assert.equal(recipe.stages.spbo.iterations, 20);
-    assert.equal(recipe.stages.spbo.group_size, 128);
-    assert.deepEqual(recipe.stages.evaluate.perplexity, ["wikitext2"]);
+/** Stages without which nothing comes of a recipe, as a recipe to extend. */
+const packs = "stages: { calibrate: {}, spbo: {}, pack: {} }\n";
+
+Deno.test("loadRecipe() fills in every default of the stages that are named, leaves what is stated, and adds no stage", async () => {
+  const text = `${model}stages: { calibrate: {}, spbo: { iterations: 20 }, pack: }\n`;
+  await withFiles({ "a.yaml": text }, async (folder) => {
+    const { recipe: { model, stages }, name, warnings } = await loadRecipe("a.yaml", { cwd: folder });
+    assert.deepEqual(model, { path: join(folder, "weights") });
+    assert.deepEqual(Object.keys(stages), ["calibrate", "spbo", "pack"]);
+    assert.equal(stages.spbo?.iterations, 20);
+    assert.equal(stages.spbo?.group_size, 128);
+    assert.deepEqual(stages.pack, { scales: "f16", mask: "enumerative" });
     assert.equal(name, "a");
     assert.deepEqual(warnings, []);
   });
 });
 
+Deno.test("loadRecipe() takes a stage with nothing after it as named, and leaves what an extended recipe says of it", async () => {
+  const files = {
+    "base.yaml": "stages:\n  calibrate:\n  spbo: { resign: 3 }\n",
+    "a.yaml": `extends: base.yaml\n${model}stages:\n  spbo: # as it was\n  pack:\n`,
+  };
+  await withFiles(files, async (folder) => {
+    const { recipe: { stages }, sources } = await loadRecipe("a.yaml", { cwd: folder, set: ["stages.evaluate="] });
+    assert.equal(stages.spbo?.resign, 3);
+    assert.equal(stages.pack?.scales, "f16");
+    assert.deepEqual(stages.evaluate?.perplexity, ["wikitext2"]);
+    assert.deepEqual(sources.get("stages.pack"), { file: "a.yaml", line: 5, column: 3 });
+    assert.equal(sources.get("stages.evaluate"), "--set");
+  });
+});
+
+Deno.test("loadRecipe() names a stage with a setting of it", async () => {
+  await withFiles({ "a.yaml": `${model}stages: { calibrate: {}, pack: {} }\n` }, async (folder) => {
+    await assert.rejects(loadRecipe("a.yaml", { cwd: folder }), {
+      message: [
+        "error: no stage makes `quantized`: add spbo",
+        " --> a.yaml:2:26",
+        "  |",
+        "2 | stages: { calibrate: {}, pack: {} }",
+        "  |                          ^^^^",
+        "  = note: stages.pack needs it",
+      ].join("\n"),
+    });
+    const { recipe: { stages }, sources } = await loadRecipe("a.yaml", {
+      cwd: folder,
+      set: ["stages.spbo.iterations=20"],
+    });
+    assert.equal(stages.spbo?.iterations, 20);
+    assert.equal(stages.spbo?.solver, "alternate");
+    assert.equal(sources.get("stages.spbo"), "--set");
+    assert.equal(sources.get("stages.spbo.solver"), "default");
+  });
+});
+
 Deno.test("loadRecipe() merges maps along extends, replaces lists, and resolves paths where they are stated", async () => {
   const files = {
-    "base/deep.yaml": "stages: { spbo: { resign: 3, solver: joint }, evaluate: { perplexity: [ptb, c4] } }\n",
+    "base/deep.yaml": "stages: { spbo: { resign: 3, solver: joint }, evaluate: { perplexity: [ptb, c4] }, pack: {} }\n",
     "base/base.yaml": "extends: deep.yaml\nmodel: { path: w, config: c }\nstages: { spbo: { resign: 1 } }\n",
     "top.yaml": [
       "extends: base/base.yaml",
@@ -55,10 +101,10 @@ Deno.test("loadRecipe() merges maps along extends, replaces lists, and resolves 
     const { recipe, sources } = await loadRecipe(join(folder, "top.yaml"), { cwd: folder });
     assert.equal(recipe.extends, undefined);
     assert.deepEqual(recipe.model, { path: join(folder, "other"), config: join(folder, "base", "c") });
-    assert.deepEqual(recipe.stages.calibrate.dataset, { text: join(folder, "t.txt") });
-    assert.equal(recipe.stages.spbo.solver, "joint");
-    assert.equal(recipe.stages.spbo.resign, 1);
-    assert.deepEqual(recipe.stages.evaluate.perplexity, [
+    assert.deepEqual(recipe.stages.calibrate?.dataset, { text: join(folder, "t.txt") });
+    assert.equal(recipe.stages.spbo?.solver, "joint");
+    assert.equal(recipe.stages.spbo?.resign, 1);
+    assert.deepEqual(recipe.stages.evaluate?.perplexity, [
       { name: "x", dataset: { windows: join(folder, "w.safetensors"), tensor: "t" } },
     ]);
     assert.deepEqual(sources.get("stages.spbo.resign"), { file: "base/base.yaml", line: 3, column: 19 });
@@ -73,6 +119,8 @@ Deno.test("loadRecipe() lays --set over the file: scalars, flow values, list ite
     { "a.yaml": `model: { path: w, config: c }\nstages: { evaluate: { perplexity: [ptb] } }\n` },
     async (folder) => {
       const set = [
+        "stages.calibrate={}",
+        "stages.pack={}",
         "stages.spbo.iterations=1",
         "stages.spbo.iterations=20",
         "stages.spbo.search_target={salient: scores, segments: weights}",
@@ -81,9 +129,9 @@ Deno.test("loadRecipe() lays --set over the file: scalars, flow values, list ite
         "model.hub=owner/name",
       ];
       const { recipe, sources } = await loadRecipe("a.yaml", { cwd: folder, set });
-      assert.equal(recipe.stages.spbo.iterations, 20);
-      assert.deepEqual(recipe.stages.spbo.search_target, { salient: "scores", segments: "weights" });
-      assert.deepEqual(recipe.stages.evaluate.perplexity, ["c4"]);
+      assert.equal(recipe.stages.spbo?.iterations, 20);
+      assert.deepEqual(recipe.stages.spbo?.search_target, { salient: "scores", segments: "weights" });
+      assert.deepEqual(recipe.stages.evaluate?.perplexity, ["c4"]);
       assert.deepEqual(recipe.model, { hub: "owner/name", revision: "v1" });
       assert.equal(sources.get("stages.spbo.iterations"), "--set");
       assert.equal(sources.get("stages.spbo.search_target.salient"), "--set");
@@ -92,10 +140,11 @@ Deno.test("loadRecipe() lays --set over the file: scalars, flow values, list ite
 });
 
 Deno.test("loadRecipe() expands aliases", async () => {
-  const text = `${model}stages:\n  calibrate: { dataset: &text c4 }\n  evaluate: { perplexity: [*text] }\n`;
+  const text =
+    `${model}stages:\n  calibrate: { dataset: &text c4 }\n  spbo:\n  pack:\n  evaluate: { perplexity: [*text] }\n`;
   await withFiles({ "a.yaml": text }, async (folder) => {
     const { recipe } = await loadRecipe("a.yaml", { cwd: folder });
-    assert.deepEqual(recipe.stages.evaluate.perplexity, ["c4"]);
+    assert.deepEqual(recipe.stages.evaluate?.perplexity, ["c4"]);
   });
 });
 
@@ -107,9 +156,12 @@ Deno.test("loadRecipe() refuses aliases that expand without end", async () => {
 });
 
 Deno.test("renderRecipe() reads back as the same recipe", async () => {
-  await withFiles({ "a.yaml": `${model}stages: { calibrate: { dataset: { text: t.txt } } }\n` }, async (folder) => {
+  await withFiles({
+    "a.yaml": `extends: b.yaml\n${model}stages: { calibrate: { dataset: { text: t.txt } } }\n`,
+    "b.yaml": packs,
+  }, async (folder) => {
     const { recipe } = await loadRecipe("a.yaml", { cwd: folder });
-    const lock = renderRecipe(recipe, { relativeTo: join(folder, "runs", "one") });
+    const lock = renderRecipe({ schema: RecipeSchema }, recipe, { relativeTo: join(folder, "runs", "one") });
     assert.match(lock, /path: \.\.\/\.\.\/weights\n/);
     assert.match(lock, /iterations: 15\n/);
     await mkdir(join(folder, "runs", "one"), { recursive: true });
@@ -137,10 +189,10 @@ Deno.test("Every shipped recipe loads without a warning, and names its schema an
 });
 
 Deno.test("configs/recipe.schema.json is current; `deno task schema --write` makes it so", async () => {
-  assert.equal(await readFile(join(configs, "recipe.schema.json"), "utf8"), recipeJsonSchema());
+  assert.equal(await readFile(join(configs, "recipe.schema.json"), "utf8"), recipeJsonSchema(RecipeSchema));
 });
 
-Deno.test("recipeJsonSchema() describes every key", () => {
+Deno.test("recipeJsonSchema(RecipeSchema) describes every key", () => {
   type Node = { description?: string; properties?: Record<string, Node>; anyOf?: Node[] };
   const visit = (node: Node, path: string) => {
     for (const [key, inner] of Object.entries(node.properties ?? {})) {
@@ -149,7 +201,7 @@ Deno.test("recipeJsonSchema() describes every key", () => {
     }
     node.anyOf?.forEach((form) => visit(form, path));
   };
-  visit(JSON.parse(recipeJsonSchema()), "");
+  visit(JSON.parse(recipeJsonSchema(RecipeSchema)), "");
 });
 
 Deno.test("loadRecipe() reports a circle of extends, and a missing file with one like it", async () => {
@@ -177,4 +229,94 @@ Deno.test("loadRecipe() reports a circle of extends, and a missing file with one
       );
     },
   );
+});
+
+/** A language of its own: nothing here knows the stages of this project. */
+interface Menu extends Recipe {
+  readonly model: string;
+  readonly stages: {
+    readonly cook?: { readonly from: { readonly tin: string } | { readonly market: string }; readonly minutes: number };
+    readonly serve?: { readonly plates: Readonly<Record<string, string>> };
+  };
+}
+
+const tin = z.strictObject({ tin: z.string().meta({ path: true }).describe("A tin") });
+
+const menus: RecipeLanguage<Menu> = {
+  schema: z.strictObject({
+    extends: z.string().optional(),
+    model: z.string(),
+    stages: z.strictObject({
+      cook: z.strictObject({
+        from: z.union([tin, z.strictObject({ market: z.string() })]),
+        minutes: z.int().min(1).default(9),
+      }).optional(),
+      serve: z.strictObject({ plates: z.record(z.string(), z.string().meta({ path: true })).default({}) }).optional(),
+    }).prefault({}),
+  }),
+  rules: [
+    {
+      reads: ["stages.serve", "stages.cook"],
+      partial: true,
+      check: (menu) =>
+        menu.value("stages.serve") !== undefined && menu.value("stages.cook") === undefined
+          ? [error(["stages", "serve"], "nothing is cooked", { isKey: true })]
+          : [],
+    },
+    {
+      reads: ["stages.cook.minutes"],
+      check: ({ value, blame }) =>
+        (value<number>("stages.cook.minutes") ?? 0) > 30
+          ? [error(blame("stages.cook.minutes"), "it burns", { allowed: "minutes up to 30" })]
+          : [],
+    },
+  ],
+};
+
+Deno.test("readRecipe() makes paths absolute in unions and records, wherever a language marks them", async () => {
+  const files = {
+    "in/base.yaml": "stages: { serve: { plates: { small: s.txt } } }\n",
+    "menu.yaml":
+      "extends: in/base.yaml\nmodel: soup\nstages: { cook: { from: { tin: t } }, serve: { plates: { big: b } } }\n",
+    "market.yaml": "model: soup\nstages: { cook: { from: { market: t } } }\n",
+  };
+  await withFiles(files, async (folder) => {
+    const { recipe } = await readRecipe(menus, "menu.yaml", { cwd: folder });
+    assert.deepEqual(recipe.stages, {
+      cook: { from: { tin: join(folder, "t") }, minutes: 9 },
+      serve: { plates: { small: join(folder, "in", "s.txt"), big: join(folder, "b") } },
+    });
+    assert.match(renderRecipe(menus, recipe, { relativeTo: folder }), /small: in\/s\.txt\n/);
+    const { recipe: bought } = await readRecipe(menus, "market.yaml", { cwd: folder });
+    assert.deepEqual(bought.stages.cook?.from, { market: "t" });
+  });
+});
+
+Deno.test("readRecipe() checks a language's rules: of what is not there only those that ask for it", async () => {
+  const refuses = async (text: string, wanted: RegExp | undefined) => {
+    await withFiles({ "menu.yaml": text }, async (folder) => {
+      const read = readRecipe(menus, "menu.yaml", { cwd: folder });
+      if (wanted === undefined) await read;
+      else await assert.rejects(read, wanted);
+    });
+  };
+  await refuses("model: soup\n", undefined);
+  await refuses("model: soup\nstages: { serve: }\n", /^RecipeError: error: nothing is cooked\n --> menu\.yaml:2:11/);
+  await refuses(
+    "model: soup\nstages: { cook: { from: { tin: t }, minutes: 31 } }\n",
+    /it burns[^]*= allowed: minutes up to 30/,
+  );
+  await refuses("model: soup\nstages: { cook: { from: { tinn: t } } }\n", /unknown key `tinn`[^]*did you mean `tin`/);
+});
+
+Deno.test("recipeJsonSchema() keeps the marks of a language to itself", () => {
+  const text = recipeJsonSchema(menus.schema);
+  assert.doesNotMatch(text, /"path"/);
+  assert.match(text, /"minutes"/);
+  const marks: string[] = [];
+  JSON.parse(recipeJsonSchema(RecipeSchema), (key, value) => {
+    if (key === "path" && typeof value !== "object") marks.push(value);
+    return value;
+  });
+  assert.deepEqual(marks, []);
 });

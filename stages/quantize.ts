@@ -26,7 +26,8 @@ export function methodStage<P>(method: Method<P>): Stage<P> {
     rules,
     makes: ["quantized"],
     needs: method.needs,
-    uses: ["allocation", "ranks", "feedback", "packed"],
+    // An allocation counts only where ranks, which need it, say what to prune.
+    uses: ["ranks", "feedback", "packed"],
     offer: (settings) => ({
       quantized: {
         stage: name,

@@ -2,13 +2,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import * as z from "zod";
 import { openPacked } from "../checkpoints/packed/open.ts";
 import { layerOf } from "../checkpoints/packed/planes.ts";
+import { unwrap } from "../recipes/describe.ts";
 import type { Metrics } from "../report/mod.ts";
 import { type ArtifactCache, executeRun, makePlan, openCache } from "../runner/mod.ts";
-import { loadRecipe } from "../pipeline/mod.ts";
-import { Stages } from "../stages/schema.ts";
-import { pipeline } from "../pipeline/mod.ts";
+import { loadRecipe, pipeline } from "../pipeline/mod.ts";
+import { stages as pipelineStages } from "../stages/mod.ts";
+import type { Recipe } from "../stages/schema.ts";
 import { metricsOf, temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models, smallRecipe } from "./small_models_test_support.ts";
 
@@ -22,8 +24,11 @@ interface Workshop extends Disposable {
 interface Result {
   readonly folder: string;
   readonly metrics: Metrics;
-  readonly stages: ReturnType<typeof Stages.parse>;
+  readonly stages: Recipe["stages"];
 }
+
+/** Every stage with its defaults. */
+const every: StageSettings = { "coarse-search": {}, "fine-search": {}, spbo: {}, compensate: {}, pack: {} };
 
 async function openWorkshop(): Promise<Workshop> {
   const temporary = temporaryFolder();
@@ -32,7 +37,11 @@ async function openWorkshop(): Promise<Workshop> {
   const cache: ArtifactCache = await openCache(join(folder, "cache"));
   return {
     async run(architecture, stages) {
-      const text = smallRecipe({ model: join(folder, architecture), windows: models[architecture], stages });
+      const text = smallRecipe({
+        model: join(folder, architecture),
+        windows: models[architecture],
+        stages: { ...every, ...stages },
+      });
       const path = join(folder, "recipe.yaml");
       Deno.writeTextFileSync(path, stringify({ ...text, extends: undefined }));
       const { recipe } = await loadRecipe(path);
@@ -59,8 +68,8 @@ async function openWorkshop(): Promise<Workshop> {
 async function assertSound({ folder, metrics, stages }: Result): Promise<void> {
   const { original, compressed } = metrics.perplexity.heldout;
   assert.ok(Number.isFinite(original) && Number.isFinite(compressed));
-  const { type } = stages["fine-search"];
-  const { of } = stages["coarse-search"];
+  const { "fine-search": { type } = {}, "coarse-search": { of } = {} } = stages;
+  assert.ok(of !== undefined);
   // One value per group is hardly a model; everything else stays near the original.
   assert.ok(compressed > 0.9 * original && compressed < 20 * original, `${compressed} of ${original}`);
   for (const { name, error } of metrics.layer_error.layers) assert.ok(error >= 0 && error < 1, `${name}: ${error}`);
@@ -215,13 +224,16 @@ Deno.test("stages: the combinations above use every choice that the schema has",
     }
   }
   const missing: string[] = [];
-  for (const [stage, schema] of Object.entries(Stages.shape)) {
-    for (const [key, option] of Object.entries(schema.unwrap().shape)) {
-      const inner = "unwrap" in option ? option.unwrap() : option;
-      const choices: readonly unknown[] = "options" in inner ? inner.options as readonly unknown[] : [];
+  for (const { name, params } of pipelineStages) {
+    assert.ok(params instanceof z.ZodObject);
+    for (const [key, option] of Object.entries(params.shape)) {
+      const inner = unwrap(option);
+      const choices: readonly unknown[] = inner instanceof z.ZodEnum || inner instanceof z.ZodUnion
+        ? inner.options
+        : [];
       for (const choice of choices) {
-        if (typeof choice === "string" && choices.length > 1 && !used.get(`${stage}.${key}`)?.has(choice)) {
-          missing.push(`${stage}.${key}: ${choice}`);
+        if (typeof choice === "string" && choices.length > 1 && !used.get(`${name}.${key}`)?.has(choice)) {
+          missing.push(`${name}.${key}: ${choice}`);
         }
       }
     }
