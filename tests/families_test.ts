@@ -21,7 +21,7 @@ Deno.test("run compresses a Qwen3 model: heads of a size of their own, norms on 
   const runs = join(folder, "runs");
   await succeed("run", [await recipeFor("qwen3", folder), "--cache", join(folder, "cache"), "--runs", runs]);
   const { path } = lastRun(runs);
-  const { keep, perplexity: { heldout }, layer_error: { layers } } = metricsOf({ path });
+  const { keep = [], perplexity: { heldout }, layer_error: { layers } } = metricsOf({ path });
   assert.equal(layers.length, 2 * 7);
   for (const { name, error } of layers) assert.ok(error >= 0 && error < 1, `${name}: ${error}`);
   // The weights are random, and so are the texts: a bound, not a promise.
