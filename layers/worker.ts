@@ -1,4 +1,4 @@
-/** One core of `layer_pool.ts`: compresses one layer after the other on a CPU device of its own. */
+/** One core of `pool.ts`: compresses one layer after the other on a CPU device of its own. */
 /// <reference lib="deno.worker" />
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";

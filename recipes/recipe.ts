@@ -7,7 +7,8 @@ import { basename, dirname, extname, relative, resolve } from "node:path";
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
-import { find, type Located, overlay, position, readYaml, type Source } from "./located.ts";
+import { formsOf } from "./forms.ts";
+import { find, type Located, type Overlay, overlay, position, readYaml, type Source } from "./located.ts";
 import type { Recipe, RecipeLanguage } from "./language.ts";
 import { mapPaths } from "./paths.ts";
 import { validate } from "./problems.ts";
@@ -62,12 +63,13 @@ export async function readRecipe<R extends Recipe>(
 ): Promise<LoadedRecipe<R>> {
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const base = await readChain(file, cwd, problems);
+  const forms = formsOf(language.schema);
+  const base = await readChain(file, { cwd, forms, problems });
   const settings = readSettings(set, cwd);
   const incomplete = problems.length + settings.problems.length > 0;
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
-  const tree = settings.tree ? overlay(base.tree, settings.tree) : base.tree;
+  const tree = settings.tree ? overlay(base.tree, settings.tree, { forms }) : base.tree;
   const { recipe, problems: invalid } = validate(language, tree, { incomplete });
   problems.push(...invalid);
   if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
@@ -98,7 +100,10 @@ export function renderRecipe(
 }
 
 /** The recipe at the end of a chain of `extends`, as one tree. */
-async function readChain(file: string, cwd: string, problems: Problem[]) {
+async function readChain(
+  file: string,
+  { cwd, forms, problems }: { readonly cwd: string; readonly problems: Problem[] } & Pick<Overlay, "forms">,
+) {
   const chain: { file: string; tree: Located }[] = [];
   let next: string | undefined = file;
   let asked: Located | undefined;
@@ -133,7 +138,7 @@ async function readChain(file: string, cwd: string, problems: Problem[]) {
       : undefined;
   }
   if (chain.length === 0) return undefined;
-  return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over)), text };
+  return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over, { forms })), text };
 }
 
 async function readText(file: string): Promise<{ text: string } | { reason: string }> {

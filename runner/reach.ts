@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 
 /** One import or re-export of a file. */
 export interface Link {
-  /** As written: `./x.ts`, or a package's name. */
+  /** As written: a path from this file, or a package's name. */
   readonly target: string;
   /** Names that are taken and no types: the target's name, and the name here; `*` stands for all, `default` for the default. */
   readonly names: readonly (readonly [theirs: string, ours: string])[];
