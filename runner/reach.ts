@@ -95,7 +95,11 @@ export function reachOf(roots: readonly string[], options: ReachOptions = {}): R
       seen.add(`${path} ${name}`);
       if (!file.door) files.add(path);
       for (const link of file.links) {
-        const taken = file.door ? throughDoor(link, name) : link.typeOnly ? [] : link.names.map(([theirs]) => theirs);
+        const taken = file.door
+          ? throughDoor(file.links, link, name)
+          : link.typeOnly
+          ? []
+          : link.names.map(([theirs]) => theirs);
         if (taken.length === 0 && !(link.names.length === 0 && !link.typeOnly)) continue;
         const target = resolve(path, link.target);
         if (target === undefined) packages.add(pinned(root, link.target));
@@ -180,10 +184,12 @@ function namesOf(clause: string): [string, string][] {
   return names;
 }
 
-function throughDoor(link: Link, name: string): string[] {
+/** What is taken of one link when a door is asked for a name; `export *` yields to an export of that very name. */
+function throughDoor(links: readonly Link[], link: Link, name: string): string[] {
   if (link.typeOnly) return [];
   if (name === "*") return link.names.map(([theirs]) => theirs);
-  return link.names.flatMap(([theirs, ours]) => ours === name ? [theirs] : ours === "*" ? [name] : []);
+  const explicit = links.some(({ names, typeOnly }) => !typeOnly && names.some(([, ours]) => ours === name));
+  return link.names.flatMap(([theirs, ours]) => ours === name ? [theirs] : ours === "*" && !explicit ? [name] : []);
 }
 
 function has({ names, typeOnly }: Link, name: string): boolean {
