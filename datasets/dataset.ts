@@ -36,11 +36,8 @@ export interface DatasetAccess {
   readonly signal?: AbortSignal;
 }
 
-/** Raised whenever the same dataset, tokenizer and options would give other windows. */
-const PROTOCOL = 1;
-
 /**
- * What a dataset is: hashes of its files, and the protocol by which windows are made of them.
+ * What a dataset is: hashes of its files, and which part of them is meant.
  *
  * @example
  * ```ts
@@ -62,14 +59,14 @@ export async function describeDataset(dataset: Dataset, access: DatasetAccess): 
     const sha256 = await hashFile(dataset.windows, hashes);
     return {
       source: `${basename(dataset.windows)} ${dataset.tensor}`,
-      identity: { kind: "windows", sha256, tensor: dataset.tensor, protocol: PROTOCOL },
+      identity: { kind: "windows", sha256, tensor: dataset.tensor },
       facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
     };
   }
   const sha256 = await hashFile(dataset.text, hashes);
   return {
     source: basename(dataset.text),
-    identity: { kind: "text", sha256, split, protocol: PROTOCOL },
+    identity: { kind: "text", sha256, split },
     facts: { file: basename(dataset.text), sha256 },
   };
 }
@@ -79,7 +76,7 @@ export function describeText(name: HubDataset, { repo, files }: HubText, split: 
   const hashes = Object.fromEntries(files.map(({ path, oid, sha256 = oid }) => [path, sha256]));
   return {
     source: name,
-    identity: { kind: name, files: hashes, split, protocol: PROTOCOL },
+    identity: { kind: name, files: hashes, split },
     facts: { dataset: repo.id, commit: repo.commit, files: hashes },
   };
 }

@@ -288,14 +288,14 @@ error: \`--set\` takes path=value
   |
 1 | stages
   | ^^^^^^
-  = note: for example \`--set stages.spbo.iterations=20\`
+  = note: for example \`--set model.path=../my-model\`
 
 error: \`--set\` takes keys joined with single dots
  --> --set:1:1
   |
 1 | a..b=1
   | ^^^^
-  = note: for example \`--set stages.spbo.iterations=20\`
+  = note: for example \`--set model.path=../my-model\`
 
 error: \`extends\` cannot be set from the command line
  --> --set:1:1

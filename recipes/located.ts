@@ -69,23 +69,30 @@ export function readYaml(source: Source, offset = 0, yaml = source.text): { tree
   return { tree: convert(document.contents, state, [0, 0]), faults };
 }
 
+/** Where two trees are laid over one another. */
+export interface Overlay {
+  /** Keys that name the form of the map at a path, where it is one of several; default: no map is. */
+  readonly forms?: (path: readonly string[]) => readonly string[];
+  /** Keys that lead to both trees. */
+  readonly path?: readonly string[];
+}
+
 /**
  * Lays one tree over another: maps are merged key by key, everything else is replaced. Where a map is one of several
  * forms (a model on the hub or in a folder), naming another form replaces the whole map.
  *
  * @param under what is overridden
  * @param over what overrides
- * @param path keys that lead to both
  */
-export function overlay(under: Located, over: Located, path: readonly string[] = []): Located {
-  if (under.kind === "list" && over.kind === "map") return overlayItems(under, over, path);
+export function overlay(under: Located, over: Located, { forms = () => [], path = [] }: Overlay = {}): Located {
+  if (under.kind === "list" && over.kind === "map") return overlayItems(under, over, { forms, path });
   if (under.kind !== "map" || over.kind !== "map") return over;
   // Arguments complete one another in any order.
-  if (under.at.source.kind === "file" && startsAnew(under.entries, over.entries, path)) return over;
+  if (under.at.source.kind === "file" && startsAnew(under.entries, over.entries, forms(path))) return over;
   const entries = new Map(under.entries);
   for (const [key, entry] of over.entries) {
     const before = entries.get(key);
-    entries.set(key, before ? overlayEntry(before, entry, [...path, key]) : entry);
+    entries.set(key, before ? overlayEntry(before, entry, { forms, path: [...path, key] }) : entry);
   }
   return { kind: "map", entries, at: over.at.source.kind === "set" ? under.at : over.at };
 }
@@ -197,31 +204,32 @@ function explain(code: string, message: string): { message: string; note?: strin
   return { message: `this is not YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}` };
 }
 
-/** Maps that are one of several forms, with the keys that name the form. */
-const forms = new Map([["model", ["path", "hub"]], ["stages.calibrate.dataset", ["text", "windows"]]]);
-
-function startsAnew(under: ReadonlyMap<string, Entry>, over: ReadonlyMap<string, Entry>, path: readonly string[]) {
-  const named = forms.get(path.join("."))?.filter((key) => over.has(key)) ?? [];
+function startsAnew(under: ReadonlyMap<string, Entry>, over: ReadonlyMap<string, Entry>, forms: readonly string[]) {
+  const named = forms.filter((key) => over.has(key));
   if (named.length === 0) return false;
   // A revision belongs to one repository only.
   return !named.some((key) => under.has(key)) || named.includes("hub");
 }
 
-function overlayEntry(before: Entry, entry: Entry, path: readonly string[]): Entry {
-  const value = overlay(before.value, entry.value, path);
+function overlayEntry(before: Entry, entry: Entry, options: Overlay): Entry {
+  const value = overlay(before.value, entry.value, options);
   // A map that an argument only adds to is still the file's.
   return { key: value.at.source === before.value.at.source ? before.key : entry.key, value };
 }
 
 /** `--set list.0.key=value` changes one item of a list. */
-function overlayItems(under: Located & { kind: "list" }, over: Located & { kind: "map" }, path: readonly string[]) {
+function overlayItems(
+  under: Located & { kind: "list" },
+  over: Located & { kind: "map" },
+  { path = [], ...options }: Overlay,
+) {
   const keys = [...over.entries.keys()];
   if (over.at.source.kind !== "set" || !keys.every((key) => /^\d+$/.test(key) && Number(key) < under.items.length)) {
     return over;
   }
   const items = [...under.items];
   for (const [key, entry] of over.entries) {
-    items[Number(key)] = overlay(items[Number(key)], entry.value, [...path, key]);
+    items[Number(key)] = overlay(items[Number(key)], entry.value, { ...options, path: [...path, key] });
   }
   return { kind: "list", items, at: under.at } as const;
 }

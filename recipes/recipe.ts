@@ -8,7 +8,8 @@ import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
-import { find, type Located, overlay, position, readYaml, type Source } from "./located.ts";
+import { formsOf } from "./forms.ts";
+import { find, type Located, type Overlay, overlay, position, readYaml, type Source } from "./located.ts";
 import type { Recipe, RecipeLanguage } from "./language.ts";
 import { mapPaths } from "./paths.ts";
 import { validate } from "./problems.ts";
@@ -101,12 +102,13 @@ export async function readRecipe<R extends Recipe>(
 ): Promise<LoadedRecipe<R>> {
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const base = await readChain(language, file, { cwd, problems });
+  const forms = formsOf(language.schema);
+  const base = await readChain(language, file, { cwd, forms, problems });
   const settings = readSettings(set, cwd);
   const incomplete = problems.length + settings.problems.length > 0;
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
-  const tree = settings.tree ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema)) : base.tree;
+  const tree = settings.tree ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema), { forms }) : base.tree;
   const { recipe, problems: invalid } = validate(language, tree, { incomplete });
   problems.push(...invalid);
   if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
@@ -140,7 +142,7 @@ export function renderRecipe(
 async function readChain(
   { schema }: Pick<RecipeLanguage, "schema">,
   file: string,
-  { cwd, problems }: { readonly cwd: string; readonly problems: Problem[] },
+  { cwd, forms, problems }: { readonly cwd: string; readonly problems: Problem[] } & Pick<Overlay, "forms">,
 ) {
   const chain: { file: string; tree: Located }[] = [];
   let next: string | undefined = file;
@@ -176,7 +178,7 @@ async function readChain(
       : undefined;
   }
   if (chain.length === 0) return undefined;
-  return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over)), text };
+  return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over, { forms })), text };
 }
 
 async function readText(file: string): Promise<{ text: string } | { reason: string }> {

@@ -24,7 +24,7 @@ function readSetting(source: Source, problems: Problem[]): Located | undefined {
   const { text } = source;
   const equals = text.indexOf("=");
   const whole: Span = { source, start: 0, end: text.length };
-  const example = "for example `--set stages.spbo.iterations=20`";
+  const example = "for example `--set model.path=../my-model`";
   if (equals < 0) {
     problems.push({ severity: "error", at: whole, message: "`--set` takes path=value", note: example });
     return undefined;

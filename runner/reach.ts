@@ -13,13 +13,15 @@ import { fileURLToPath } from "node:url";
 
 /** One import or re-export of a file. */
 export interface Link {
-  /** As written: `./x.ts`, or a package's name. */
+  /** As written: a path from this file, or a package's name. */
   readonly target: string;
   /** Names that are taken and no types: the target's name, and the name here; `*` stands for all, `default` for the default. */
   readonly names: readonly (readonly [theirs: string, ours: string])[];
   readonly exported: boolean;
   /** Whether only types are taken. */
   readonly typeOnly: boolean;
+  /** How a module is loaded when it is not imported at the top. */
+  readonly late?: "import" | "worker";
 }
 
 /** A source file, as far as its imports go. */
@@ -57,8 +59,9 @@ const PROJECT = fileURLToPath(new URL("../", import.meta.url));
 /** Everything between the keyword and the module, of an import or re-export at the beginning of a line. */
 const STATEMENT = /^(import|export)\s+(type\s+)?([^;"'()=]*?)\s*from\s+"([^"]+)"(?:\s+with\s+\{[^}]*\})?;$/gm;
 const SIDE_EFFECT = /^import\s+"([^"]+)";$/gm;
-/** Workers and modules that are loaded late. */
-const LATE = /\b(?:new URL\(|import\()\s*"(\.[^"]+\.(?:ts|wgsl))"/g;
+/** Modules that are loaded late, and workers. */
+const LATE = /\bimport\(\s*"([^"]+)"/g;
+const WORKER = /\bnew URL\(\s*"(\.[^"]+\.(?:ts|wgsl))"/g;
 
 /**
  * Finds all files that some files reach.
@@ -92,7 +95,11 @@ export function reachOf(roots: readonly string[], options: ReachOptions = {}): R
       seen.add(`${path} ${name}`);
       if (!file.door) files.add(path);
       for (const link of file.links) {
-        const taken = file.door ? throughDoor(link, name) : link.typeOnly ? [] : link.names.map(([theirs]) => theirs);
+        const taken = file.door
+          ? throughDoor(file.links, link, name)
+          : link.typeOnly
+          ? []
+          : link.names.map(([theirs]) => theirs);
         if (taken.length === 0 && !(link.names.length === 0 && !link.typeOnly)) continue;
         const target = resolve(path, link.target);
         if (target === undefined) packages.add(pinned(root, link.target));
@@ -146,7 +153,8 @@ export function parseSource(text: string, followed = true): SourceFile {
     links.push({ target, names: typeOnly ? [] : names, exported: keyword === "export", typeOnly });
   }
   for (const [, target] of code.matchAll(SIDE_EFFECT)) links.push(all(target));
-  for (const [, target] of code.matchAll(LATE)) links.push(all(target));
+  for (const [, target] of code.matchAll(LATE)) links.push({ ...all(target), late: "import" });
+  for (const [, target] of code.matchAll(WORKER)) links.push({ ...all(target), late: "worker" });
   const rest = code.replace(STATEMENT, "").trim();
   return { code, links, door: rest === "" && links.length > 0 && links.every(({ exported }) => exported) };
 }
@@ -176,30 +184,46 @@ function namesOf(clause: string): [string, string][] {
   return names;
 }
 
-function throughDoor(link: Link, name: string): string[] {
+/** What is taken of one link when a door is asked for a name; `export *` yields to an export of that very name. */
+function throughDoor(links: readonly Link[], link: Link, name: string): string[] {
   if (link.typeOnly) return [];
   if (name === "*") return link.names.map(([theirs]) => theirs);
-  return link.names.flatMap(([theirs, ours]) => ours === name ? [theirs] : ours === "*" ? [name] : []);
+  const explicit = links.some(({ names, typeOnly }) => !typeOnly && names.some(([, ours]) => ours === name));
+  return link.names.flatMap(([theirs, ours]) => ours === name ? [theirs] : ours === "*" && !explicit ? [name] : []);
 }
 
 function has({ names, typeOnly }: Link, name: string): boolean {
   return !typeOnly && names.some(([, ours]) => ours === name || ours === "*");
 }
 
-/** The code, where comments that fill lines and empty lines do not count; what stands behind code does. */
+/**
+ * The code, where comments that fill lines and empty lines do not count. What stands behind code does, and so does every
+ * line of a template literal, whatever it looks like.
+ */
 function withoutComments(text: string): string {
   const kept: string[] = [];
-  let inside = false;
+  let [inComment, inTemplate] = [false, false];
   for (const line of text.split("\n")) {
     const trimmed = line.trim();
-    if (inside || trimmed.startsWith("/*")) {
-      const end = trimmed.indexOf("*/", inside ? 0 : 2);
-      inside = end < 0;
-      const rest = inside ? "" : trimmed.slice(end + 2).trim();
+    if (inTemplate) {
+      kept.push(line);
+      inTemplate = !flips(line);
+    } else if (inComment || trimmed.startsWith("/*")) {
+      const end = trimmed.indexOf("*/", inComment ? 0 : 2);
+      inComment = end < 0;
+      const rest = inComment ? "" : trimmed.slice(end + 2).trim();
       if (rest !== "") kept.push(rest);
-    } else if (trimmed !== "" && !trimmed.startsWith("//")) kept.push(line.trimEnd());
+    } else if (trimmed !== "" && !trimmed.startsWith("//")) {
+      kept.push(line.trimEnd());
+      inTemplate = flips(line.replace(/"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'/g, ""));
+    }
   }
   return kept.join("\n");
+}
+
+/** Whether a template literal begins in a line and does not end there, or the other way round. */
+function flips(line: string): boolean {
+  return line.replace(/\\./g, "").split("`").length % 2 === 0;
 }
 
 /** What deno.json pins a package to; nothing for what belongs to the runtime. */

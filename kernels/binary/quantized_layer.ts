@@ -1,7 +1,7 @@
 /**
  * One binarized and pruned linear layer: the exact content of what is packed, before any bit is packed.
  *
- * Not a file format (`checkpoints/packed.ts`) and not a weight matrix (`decodeLayer` makes one).
+ * Not a file format (`checkpoints/packed/`) and not a weight matrix (`decodeLayer` makes one).
  */
 import type { Matrix } from "../device.ts";
 import type { PruningType } from "../scores/ops.ts";

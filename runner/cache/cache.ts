@@ -11,12 +11,14 @@ import { CorruptArtifactError, type Draft, readArtifact, type ReadOptions } from
 import { ArtifactStore, treeBytes } from "./artifact_store.ts";
 import { type ArtifactInfo, type CacheIndex, openIndex, type StepRecord } from "./cache_index.ts";
 import { CheckedFiles, type Patience, settle } from "./checked_files.ts";
-import { canonicalJson, type KeyComponents, outputKey } from "../keys.ts";
 import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
-import { filesBytes, type Manifest } from "./manifest.ts";
+import { chooseEvicted, type Collected } from "./eviction.ts";
+import { filesBytes, type Manifest, sameContent } from "./manifest.ts";
 import { asNoSpace } from "./no_space.ts";
+import { finishDrafts, type Publication, type Published } from "./publication.ts";
 import { asFolderError } from "../run_errors.ts";
 import type { ArtifactReader } from "../stage.ts";
+import { type Usage, usageRows } from "./usage.ts";
 
 export type { ArtifactInfo, StepRecord };
 
@@ -26,56 +28,6 @@ export interface CacheOptions {
   readonly size?: number;
   /** How artifacts are hashed; default: `hashContent`. */
   readonly hash?: HashContent;
-}
-
-/** What a step that has ended well publishes. */
-export interface Publication {
-  readonly stepKey: string;
-  readonly components: KeyComponents;
-  readonly step: string;
-  readonly stage: string;
-  readonly model: string;
-  readonly seconds: number;
-  readonly stages: Readonly<Record<string, number>>;
-  readonly estimate: number;
-  /** Whether other content takes the place of what is there already, as after `--from`. */
-  readonly replace?: boolean;
-  /** Drafts by output name, with what becomes of them. */
-  readonly drafts: Readonly<Record<string, { readonly draft: Draft; readonly retain: "keep" | "transient" }>>;
-}
-
-/** What came of a publication. */
-export interface Published {
-  /** Bytes of all outputs. */
-  readonly bytes: number;
-  /** Outputs that were there already with other content: the step is not reproducible. */
-  readonly different: readonly string[];
-}
-
-/** Bytes of artifacts by stage and output. */
-export interface Usage {
-  readonly bytes: number;
-  readonly limit: number;
-  /** Bytes of downloaded models and texts, which the limit does not cover. */
-  readonly downloads: number;
-  readonly rows: readonly {
-    readonly stage: string;
-    readonly output: string;
-    readonly artifacts: number;
-    readonly bytes: number;
-    readonly seconds: number;
-  }[];
-}
-
-/** What a collection removed, or would remove. */
-export interface Collected {
-  readonly evicted: readonly ArtifactInfo[];
-  /** Bytes of those. */
-  readonly bytes: number;
-  /** Bytes that stay. */
-  readonly kept: number;
-  /** Bytes of these that runs in progress need. */
-  readonly pinned: number;
 }
 
 /** One damaged artifact. */
@@ -250,28 +202,15 @@ export class ArtifactCache {
    * @throws the signal's reason when it is aborted before anything was published
    */
   async publish(publication: Publication, patience: Patience = {}): Promise<Published> {
-    const { drafts, replace = false, ...about } = publication;
-    const ready: { manifest: Manifest; draft: Draft }[] = [];
-    for (const [output, { draft, retain }] of Object.entries(drafts)) {
-      const manifest: Manifest = {
-        format: 1,
-        key: outputKey(about.stepKey, output),
-        ...about,
-        output,
-        retain,
-        created: Date.now(),
-        ...await draft.finish(patience),
-      };
-      this.#store.seal(draft, manifest);
-      ready.push({ manifest, draft });
-    }
+    const ready = await finishDrafts(publication, patience);
+    for (const { manifest, draft } of ready) this.#store.seal(draft, manifest);
     await settle(ready.flatMap(({ draft }) => [...draft.states.values()]));
     const different: string[] = [];
     for (const { manifest, draft } of ready) {
       const there = this.#store.sound(manifest.key);
-      const differs = there !== undefined && content(there) !== content(manifest);
+      const differs = there !== undefined && !sameContent(there, manifest);
       if (differs) different.push(manifest.output);
-      if (differs && replace) this.discard(manifest.key);
+      if (differs && publication.replace) this.discard(manifest.key);
       const installed = this.#store.install(draft, manifest);
       const print = installed === manifest ? this.#store.print(manifest) : this.#index.print(manifest.key);
       this.#index.add(installed, { used: Date.now(), print });
@@ -362,22 +301,12 @@ export class ArtifactCache {
   }
 
   usage(): Usage {
-    const rows = new Map<
-      string,
-      { stage: string; output: string; artifacts: number; bytes: number; seconds: number }
-    >();
-    for (const { stage, output, bytes, seconds } of this.list()) {
-      const name = `${stage} ${output}`;
-      const row = rows.get(name) ?? { stage, output, artifacts: 0, bytes: 0, seconds: 0 };
-      rows.set(name, {
-        ...row,
-        artifacts: row.artifacts + 1,
-        bytes: row.bytes + bytes,
-        seconds: row.seconds + seconds,
-      });
-    }
-    const downloads = treeBytes(join(this.folder, "downloads"));
-    return { bytes: this.#index.bytes(), limit: this.limit, downloads, rows: [...rows.values()] };
+    return {
+      bytes: this.#index.bytes(),
+      limit: this.limit,
+      downloads: treeBytes(join(this.folder, "downloads")),
+      rows: usageRows(this.list()),
+    };
   }
 
   /**
@@ -386,32 +315,22 @@ export class ArtifactCache {
    */
   collect({ size = this.limit, dryRun = false }: { size?: number; dryRun?: boolean } = {}): Collected {
     const result = this.#index.transaction(() => {
-      const live = new Map<string, boolean>();
-      const pinned = new Set(
-        this.#index.pins().filter(({ owner }) => {
-          if (!live.has(owner)) live.set(owner, this.#isAlive(owner));
-          return live.get(owner);
-        }).map(({ key }) => key),
-      );
-      let kept = this.#index.bytes();
-      const all = this.list();
-      const evicted: ArtifactInfo[] = [];
-      const price = ({ seconds, bytes }: ArtifactInfo) => seconds / Math.max(bytes, 1);
-      const candidates = all.filter(({ key }) => !pinned.has(key))
-        .sort((a, b) => price(a) - price(b) || a.used - b.used || (a.key < b.key ? -1 : 1));
-      for (const artifact of candidates) {
-        if (kept <= size) break;
-        kept -= artifact.bytes;
-        evicted.push(artifact);
-        if (dryRun) continue;
-        this.#store.remove(artifact.key);
-        this.#index.remove(artifact.key);
+      const collected = chooseEvicted(this.list(), { size, pinned: this.#pinned() });
+      for (const { key } of dryRun ? [] : collected.evicted) {
+        this.#store.remove(key);
+        this.#index.remove(key);
       }
-      const needed = all.filter(({ key }) => pinned.has(key)).reduce((sum, { bytes }) => sum + bytes, 0);
-      return { evicted, bytes: evicted.reduce((sum, { bytes }) => sum + bytes, 0), kept, pinned: needed };
+      return collected;
     });
     if (!dryRun) this.#sweep();
     return result;
+  }
+
+  /** What runs in progress need. */
+  #pinned(): Set<string> {
+    const pins = this.#index.pins();
+    const live = new Set([...new Set(pins.map(({ owner }) => owner))].filter((owner) => this.#isAlive(owner)));
+    return new Set(pins.filter(({ owner }) => live.has(owner)).map(({ key }) => key));
   }
 
   /** Collects only when the limit is passed, which is cheap to know. */
@@ -484,9 +403,4 @@ export class ArtifactCache {
   #isAlive(owner: string): boolean {
     return owner === this.#life.id || isAlive(join(this.folder, "live"), owner);
   }
-}
-
-/** What must be equal when a step is made twice. */
-function content({ value, files }: Manifest): string {
-  return canonicalJson({ value, files: files.map(({ name, sha256 }) => [name, sha256]) });
 }

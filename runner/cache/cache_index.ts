@@ -76,7 +76,7 @@ export function openIndex(path: string, rebuild: (index: CacheIndex) => void): C
 export class CacheIndex {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
-  /** The memo of file hashes, for `checkpoints/file_hashes.ts`. */
+  /** The memo of file hashes, for `files/file_hashes.ts`. */
   readonly fileHashes: FileHashes;
 
   constructor(path: string, rebuild: (index: CacheIndex) => void) {

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import type { Tensor } from "../../files/safetensors.ts";
 import { hashFile } from "../../files/file_hashes.ts";
 import { CorruptArtifactError } from "./artifact.ts";
-import { type ArtifactCache, openCache, type Publication } from "./cache.ts";
+import { type ArtifactCache, openCache } from "./cache.ts";
+import type { Publication } from "./publication.ts";
 import { outputKey, stepKey } from "../keys.ts";
 import { parseManifest } from "./manifest.ts";
 

@@ -87,3 +87,10 @@ export function parseManifest(bytes: Uint8Array, key: string): Manifest {
 export function filesBytes(manifest: Manifest): number {
   return manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
+
+/** Whether two artifacts hold the same, as they must when a step is made twice. */
+export function sameContent(a: Manifest, b: Manifest): boolean {
+  const content = ({ value, files }: Manifest) =>
+    canonicalJson({ value, files: files.map(({ name, sha256 }) => [name, sha256]) });
+  return content(a) === content(b);
+}
