@@ -11,7 +11,7 @@ import { openCheckpoint } from "../checkpoints/open.ts";
 import { copySources, lastRun, metricsOf, project, succeed, temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models } from "./small_models_test_support.ts";
 
-/** The file `layers/methods/sign.ts`. */
+/** The method, as a file in layers/methods. */
 const SIGN = `/** sign: one sign a weight and one scale a row, W ≈ sign(W)·mean|W|. */
 import * as z from "zod";
 import { dense } from "../../kernels/cpu_buffer.ts";
