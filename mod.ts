@@ -27,7 +27,8 @@
  */
 
 // Recipes.
-export { type LoadedRecipe, type LoadOptions, loadRecipe, renderRecipe, type ValueSource } from "./recipes/recipe.ts";
+export { loadRecipe } from "./pipeline/mod.ts";
+export { type LoadedRecipe, type LoadOptions, renderRecipe, type ValueSource } from "./recipes/recipe.ts";
 export { RecipeError } from "./recipes/diagnostics.ts";
 export { type Recipe, RecipeSchema } from "./stages/schema.ts";
 
@@ -36,10 +37,12 @@ export type { Checkpoint, TensorInfo, TokenizerSource } from "./checkpoints/chec
 export type { ModelSource } from "./checkpoints/open.ts";
 export { openModel as openCheckpoint, type OpenModelOptions as OpenCheckpointOptions } from "./models/open_model.ts";
 export { InputError } from "./files/input_error.ts";
-export { loadWindows, openTokenizer, type Tokenizer, type WindowOptions, type Windows } from "./datasets/mod.ts";
+export { openTokenizer, type Tokenizer } from "./tokenizers/tokenizer.ts";
+export { loadWindows, type WindowOptions, type Windows } from "./datasets/mod.ts";
 
 // Plans and runs.
-export { pipeline, stages } from "./stages/mod.ts";
+export { stages } from "./stages/mod.ts";
+export { pipeline } from "./pipeline/mod.ts";
 export {
   type ArtifactCache,
   compareRuns,

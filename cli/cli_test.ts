@@ -11,7 +11,7 @@ import { plainProgress } from "./progress.ts";
 import { describeReason } from "../report/reasons.ts";
 import { RunTracker } from "../runner/run_view.ts";
 import { renderTable, wrapText } from "./table.ts";
-import { memoryTerminal } from "./terminal.ts";
+import { memoryTerminal } from "./terminal_test_support.ts";
 
 /** Runs a command; what it printed, and its exit code. */
 async function command(...args: readonly string[]) {
