@@ -39,7 +39,8 @@ export { openModel as openCheckpoint, type OpenModelOptions as OpenCheckpointOpt
 export { modelSpec } from "./models/config.ts";
 export type { ModelSpec } from "./models/spec.ts";
 export { InputError } from "./files/input_error.ts";
-export { loadWindows, openTokenizer, type Tokenizer, type WindowOptions, type Windows } from "./datasets/mod.ts";
+export { openTokenizer, type Tokenizer } from "./tokenizers/tokenizer.ts";
+export { loadWindows, type WindowOptions, type Windows } from "./datasets/mod.ts";
 
 // Plans and runs.
 export { pipeline } from "./pipeline/mod.ts";

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { parseGgufShardFilename } from "@huggingface/gguf";
-import { type HubAccess, type HubRepo, resolveModel } from "../hub/mod.ts";
+import { type HubAccess, resolveModel } from "../hub/mod.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
 import { openGguf } from "./gguf.ts";
@@ -68,18 +68,6 @@ interface Place {
  */
 export async function openCheckpoint(source: ModelSource, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
   return "path" in source ? await openPath(source, options) : await openHub(source, options);
-}
-
-/**
- * The repository that `openCheckpoint` reads, for lock files: a branch or tag becomes a commit.
- *
- * @throws {InputError} when there is no such model or revision, no access, or no network
- */
-export function resolveSource(
-  source: Extract<ModelSource, { hub: string }>,
-  options: OpenCheckpointOptions,
-): Promise<HubRepo> {
-  return resolveModel(source.hub, source.revision, accessOf(source.hub, options));
 }
 
 async function openPath(

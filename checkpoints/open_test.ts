@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FAKE_TOKEN, startFakeHub } from "../hub/fake_hub_test_support.ts";
+import { resolveModel } from "../hub/mod.ts";
 import { decodeLayer } from "../kernels/binary/ops.ts";
 import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { InputError } from "../files/input_error.ts";
 import { llama } from "../models/families/mod.ts";
-import { openCheckpoint, resolveSource } from "./open.ts";
+import { openCheckpoint } from "./open.ts";
 import { openPacked } from "./packed/open.ts";
 import { encodeLayer } from "./packed/planes.ts";
 import { writePackedModel } from "./packed/write.ts";
@@ -245,7 +246,7 @@ Deno.test("openCheckpoint() of a hub model: planned from headers, then downloade
     run.close();
     plan.close();
 
-    const { commit } = await resolveSource(source, options);
+    const { commit } = await resolveModel(source.hub, source.revision, options);
     const before = hub.requests.length;
     (await openCheckpoint({ hub: "o/m", revision: commit }, { ...options, endpoint: "http://127.0.0.1:1" })).close();
     assert.equal(hub.requests.length, before, "a downloaded commit needs no network");

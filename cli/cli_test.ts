@@ -11,7 +11,7 @@ import { plainProgress } from "./progress.ts";
 import { describeReason } from "../report/reasons.ts";
 import { RunTracker } from "../runner/run_view.ts";
 import { renderTable, wrapText } from "./table.ts";
-import { memoryTerminal } from "./terminal.ts";
+import { memoryTerminal } from "./terminal_test_support.ts";
 
 /** Runs a command; what it printed, and its exit code. */
 async function command(...args: readonly string[]) {
@@ -73,7 +73,7 @@ Deno.test("main() ends with 3 where the model is missing", async () => {
   await withFolder(async (folder) => {
     await writeFile(
       join(folder, "a.yaml"),
-      "model: { path: nowhere }\nstages: { calibrate: { dataset: { text: t.txt } } }\n",
+      "model: { path: nowhere }\nstages: { calibrate: { dataset: { text: t.txt } }, spbo: {}, pack: {} }\n",
     );
     const { code, err } = await command("plan", join(folder, "a.yaml"), "--cache", join(folder, "cache"));
     assert.equal(code, 3);

@@ -2,10 +2,10 @@
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
-import { openTokenizer } from "../datasets/mod.ts";
 import { generate, type GenerateOptions } from "../inference/generate.ts";
 import { modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
 import { chooseDevice, chooseForward } from "../pipeline/device.ts";
+import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { UsageError } from "./exit_codes.ts";
 import { openModel } from "./models.ts";
 import { type CommandContext, forwardOption, parseNumber, parseWhole, runsOption } from "./options.ts";

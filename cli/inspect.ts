@@ -39,7 +39,7 @@ async function inspect(folder: string, { json }: Options, terminal: Terminal): P
 }
 
 /** A packed model as lines: its layers, then bits by component. */
-export function renderInspection(packed: PackedInspection, width: number): string[] {
+function renderInspection(packed: PackedInspection, width: number): string[] {
   const right = "right";
   const cells = [...new Set(packed.layers.flatMap((layer) => Object.keys(layer.cells)))];
   const layers = renderTable(

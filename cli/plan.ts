@@ -60,7 +60,7 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
 }
 
 /** A plan as lines: stages, then every step (blocks alike in one line), then what it costs. */
-export function renderPlan(made: Plan, width: number): string[] {
+function renderPlan(made: Plan, width: number): string[] {
   const lines = renderTable(
     [{ head: "stage" }, { head: "state" }, { head: "run", side: "right" }, { head: "cached", side: "right" }, {
       head: "not needed",

@@ -85,7 +85,7 @@ function openRun(id: string, runs: string): RunRecord {
 }
 
 /** Two runs side by side: recipe values that differ, then the numbers of their results. */
-export function renderComparison({ a, b, recipe, metrics }: RunComparison, width: number): string[] {
+function renderComparison({ a, b, recipe, metrics }: RunComparison, width: number): string[] {
   const lines = [`a  ${a.run}  ${a.outcome}, ${whereOf(a)}`, `b  ${b.run}  ${b.outcome}, ${whereOf(b)}`, ""];
   if (recipe.length === 0) lines.push("The recipes are the same.");
   else {

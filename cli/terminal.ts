@@ -67,28 +67,6 @@ export function openTerminal(
   };
 }
 
-/** A terminal that keeps what is printed on it, for tests and for whoever wants the text. */
-export function memoryTerminal({ width = DEFAULT_WIDTH }: { readonly width?: number } = {}): Terminal & {
-  readonly out: () => string;
-  readonly err: () => string;
-} {
-  let [out, err] = ["", ""];
-  return {
-    colour: false,
-    live: false,
-    width,
-    line: (text = "") => void (out += `${text}\n`),
-    write: (text) => void (out += text),
-    note: (text) => void (err += `${text}\n`),
-    diagnose: (diagnostics) => {
-      if (diagnostics.length > 0) err += `${renderDiagnostics(diagnostics, { width })}\n`;
-    },
-    paint: (_style, text) => text,
-    out: () => out,
-    err: () => err,
-  };
-}
-
 function columns(): number {
   try {
     return Math.max(40, Deno.consoleSize().columns);

@@ -1,6 +1,3 @@
-/** Text to token windows: tokenizers, datasets and the protocols of the published measurements. */
-export { type Dataset, type DatasetAccess, type DatasetDescription, describeDataset, type Facts } from "./dataset.ts";
-export type { Split } from "./hub_text.ts";
+/** Text to token windows: datasets and the protocols of the published measurements. */
+export { type Dataset, type DatasetAccess, describeDataset } from "./dataset.ts";
 export { loadWindows, type WindowOptions, type Windows } from "./windows.ts";
-export { openTokenizer, type Tokenizer } from "../tokenizers/tokenizer.ts";
-export type { StreamDecoder } from "../tokenizers/stream_decoder.ts";

@@ -51,7 +51,7 @@ export interface KernelDevice {
  * Largest relative difference from the cpu's results. Measured on SwiftShader: 1e-6; TF32 and float16 round every factor
  * of a product by up to 2⁻¹¹, 5e-4.
  */
-export const PROBE_TOLERANCE = 2e-5;
+const PROBE_TOLERANCE = 2e-5;
 
 /**
  * Bytes of the largest array that onnxruntime gets or makes: weights, or the attention scores of one window.

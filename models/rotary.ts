@@ -49,7 +49,7 @@ export function rotaryTables(
  * @param length number of positions that will be used; only `dynamic` looks at it
  * @returns headDim / 2 frequencies
  */
-export function rotaryFrequencies(
+function rotaryFrequencies(
   { headDim, ropeTheta, ropeScaling: scaling }: Pick<ModelSpec, "headDim" | "ropeTheta" | "ropeScaling">,
   length: number,
 ): Float32Array {

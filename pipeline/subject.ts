@@ -1,6 +1,6 @@
 /** A recipe opened: its model, texts and device looked at, its steps planned; and its result, once all steps are there. */
 import { basename } from "node:path";
-import { type DatasetAccess, describeDataset, openTokenizer } from "../datasets/mod.ts";
+import { type DatasetAccess, describeDataset } from "../datasets/mod.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { withoutReading } from "../files/unread_hashes.ts";
@@ -18,6 +18,7 @@ import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
+import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { codeOf } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";

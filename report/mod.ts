@@ -3,5 +3,5 @@
  * library takes longer to load than a cached run.
  */
 export { readEnvironment } from "./environment.ts";
-export { buildMetrics, Metrics, metricsJsonSchema, type ResultFacts } from "./metrics.ts";
+export { buildMetrics, Metrics } from "./metrics.ts";
 export { renderResultTable } from "./result_table.ts";

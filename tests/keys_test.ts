@@ -14,7 +14,7 @@ import { type Machine, openSubject } from "../pipeline/subject.ts";
 import { temporaryFolder } from "./command_line_test_support.ts";
 import { models, type SmallRecipe, smallRecipe } from "./small_models_test_support.ts";
 import { main } from "../cli/main.ts";
-import { memoryTerminal } from "../cli/terminal.ts";
+import { memoryTerminal } from "../cli/terminal_test_support.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
 

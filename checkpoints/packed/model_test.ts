@@ -9,6 +9,7 @@ import { randomLayer } from "../../kernels/binary/quantized_layer_test_support.t
 import { openCheckpoint } from "../open.ts";
 import { inspectPacked } from "./bits.ts";
 import type { EncodedLayer } from "./format.ts";
+import { openPacked } from "./open.ts";
 import { encodeLayer } from "./planes.ts";
 import { uncompressedTensors, writePackedModel } from "./write.ts";
 
@@ -36,7 +37,7 @@ Deno.test("writePackedModel() keeps what is not compressed, bit by bit, and its 
       tokenizer: original.tokenizer,
       source: {},
     });
-    const packed = await openCheckpoint({ path: folder });
+    const packed = await openCheckpoint({ path: folder }, { packed: openPacked });
     try {
       assert.equal(packed.format, "packed");
       assert.deepEqual([...packed.tensors.keys()].sort(), [...original.tensors.keys()].sort());

@@ -12,16 +12,7 @@ export { alternateRounds } from "./alternate.ts";
 export { binarizeRows, pruneCodes } from "./binarize.ts";
 export { type DecodableLayer, decodeBlock, decodeLayer } from "./decode.ts";
 export { jointSolution } from "./joint.ts";
-export {
-  type BlockShape,
-  GROUP_SHIFT,
-  KEPT,
-  type QuantizedLayer,
-  scalesPerBlock,
-  SECOND_SIGN,
-  type SeenOptions,
-  SIGN,
-} from "./quantized_layer.ts";
+export { GROUP_SHIFT, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
 export { resignSweep } from "./resign.ts";
 export { salientSearch } from "./salient.ts";
 export { segmentSearch } from "./segments.ts";

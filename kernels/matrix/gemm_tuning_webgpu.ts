@@ -31,7 +31,7 @@ export interface GemmTuning {
 }
 
 /** Rows or columns of out up to which a product is narrow: the group size of most recipes. */
-export const NARROW = 128;
+const NARROW = 128;
 
 /** A product that is timed. */
 interface Sample {

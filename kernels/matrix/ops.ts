@@ -17,7 +17,6 @@ export { gemm, syrk } from "./gemm_ops.ts";
 export { choleskyUpper } from "./cholesky.ts";
 export { addEnergy } from "./error.ts";
 export { type Factor, factorHessian, inverseDiagonal, releaseFactor } from "./factor.ts";
-export type { GemmOptions, SyrkOptions } from "./gemm.ts";
 export { tuneGemm, type TuningStore } from "./gemm_tuning_webgpu.ts";
 export { packUpper, triangleLength, unpackUpper } from "./triangle.ts";
 export { invertUpper } from "./triangular.ts";

@@ -112,7 +112,7 @@ export function chunkShape(shape: MatVecShape, chunk: number): ChunkShape {
 }
 
 /** Vectors that one product takes at most. */
-export const MAX_VECTORS = 8;
+const MAX_VECTORS = 8;
 
 /** @throws {RangeError} when the vectors of a product do not fit it */
 export function expectVectors(out: Matrix, { rows, cols }: MatVecShape, x: Matrix): void {

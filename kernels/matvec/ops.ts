@@ -1,11 +1,4 @@
 /** Products with packed layers. The only door into this room. */
 export { packedMatVec } from "./matvec_op.ts";
 
-export {
-  arrangedBytes,
-  arrangeWeights,
-  type MatVecWeights,
-  type PackedMatrix,
-  releasePacked,
-  uploadPacked,
-} from "./matvec_layout.ts";
+export { arrangedBytes, arrangeWeights, releasePacked, uploadPacked } from "./matvec_layout.ts";

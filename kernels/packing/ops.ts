@@ -1,15 +1,6 @@
 /** Codes to the planes of a packed layer, and back. The only door into this room. */
 export { packPlanes, unpackPlanes } from "./plane_ops.ts";
 
-export {
-  type MaskCode,
-  MAX_LAYER_WEIGHTS,
-  type PackableLayer,
-  packCodes,
-  PLANES,
-  type Planes,
-  type PlaneShape,
-  unpackCodes,
-} from "./pack.ts";
+export { type MaskCode, MAX_LAYER_WEIGHTS, packCodes, PLANES, type Planes, unpackCodes } from "./pack.ts";
 export { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "./plane_buffer.ts";
 export { decodeOn, packOn } from "./plane_device.ts";

@@ -1,14 +1,8 @@
 /** Token windows of the texts that stages ask for. */
 import type { Checkpoint } from "../../checkpoints/checkpoint.ts";
-import {
-  type Dataset,
-  type DatasetAccess,
-  loadWindows,
-  openTokenizer,
-  type Tokenizer,
-  type Windows,
-} from "../../datasets/mod.ts";
+import { type Dataset, type DatasetAccess, loadWindows, type Windows } from "../../datasets/mod.ts";
 import type { ModelSpec } from "../../models/spec.ts";
+import { openTokenizer, type Tokenizer } from "../../tokenizers/tokenizer.ts";
 
 /** A text that a stage reads. */
 export interface TextRequest {
