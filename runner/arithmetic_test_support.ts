@@ -30,21 +30,23 @@ export interface ArithmeticOptions {
 export interface ArithmeticRecipe extends Recipe {
   readonly stages: {
     readonly calibrate: { readonly inputs: string; readonly seed: number; readonly samples: number };
-    readonly spbo: { readonly iterations: number; readonly group_size: number };
+    readonly spbo: { readonly iterations: number; readonly group_size: number; readonly resign: number };
+    readonly compensate: { readonly damping: number };
     readonly evaluate: { readonly perplexity: readonly string[] };
   };
 }
 
 /** A complete recipe with some values set. */
 export function recipeWith(
-  { calibrate, spbo, evaluate }: Record<string, Record<string, unknown>> = {},
+  { calibrate, spbo, compensate, evaluate }: Record<string, Record<string, unknown>> = {},
 ): ArithmeticRecipe {
   return {
     name: "arithmetic",
     model: { path: "/nowhere" },
     stages: {
       calibrate: { inputs: "sequential", seed: 0, samples: 128, ...calibrate },
-      spbo: { iterations: 15, group_size: 128, ...spbo },
+      spbo: { iterations: 15, group_size: 128, resign: 0, ...spbo },
+      compensate: { damping: 0.01, ...compensate },
       evaluate: { perplexity: ["wikitext2"], ...evaluate },
     },
   };

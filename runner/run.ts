@@ -204,7 +204,7 @@ class Run {
   }
 
   async #start(): Promise<void> {
-    const { run, folder, recipe, name } = this.#settings;
+    const { run, folder, name } = this.#settings;
     const { method, model, device } = this.#subject;
     // Pinned before looking, so that nothing that is seen goes away; and seen again, as other runs may have gone on.
     const all = outputKeys(this.#graph);

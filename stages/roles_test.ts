@@ -53,10 +53,10 @@ Deno.test("rolesRule() says of a role once that it is missing, at the first stag
   ]);
 });
 
-Deno.test("rolesRule() refuses a recipe that packs nothing, as a run is for it", () => {
+Deno.test("rolesRule() refuses a recipe that packs nothing, as every run ends in it", () => {
   const missing = {
     ...{ severity: "error", path: "stages" },
-    ...{ message: "no stage makes `packed`: add pack", note: "a run is for it" },
+    ...{ message: "no stage makes `packed`: add pack", note: "every run ends in it" },
   };
   assert.deepEqual(broken(["calibrate", "spbo"]).filter(({ severity }) => severity === "error"), [missing]);
   assert.deepEqual(broken([]), [missing]);
