@@ -73,11 +73,27 @@ Deno.test("main() ends with 3 where the model is missing", async () => {
   await withFolder(async (folder) => {
     await writeFile(
       join(folder, "a.yaml"),
-      "model: { path: nowhere }\nstages: { calibrate: { dataset: { text: t.txt } } }\n",
+      "model: { path: nowhere }\nstages: { calibrate: { dataset: { text: t.txt } }, spbo: , pack: }\n",
     );
     const { code, err } = await command("plan", join(folder, "a.yaml"), "--cache", join(folder, "cache"));
     assert.equal(code, 3);
     assert.match(err, /^error: Cannot open model .*nowhere/);
+  });
+});
+
+Deno.test("plan and run refuse a stage that has no steps in this recipe, and list those that have", async () => {
+  await withFolder(async (folder) => {
+    const args = ["configs/quickstart.yaml", "--cache", join(folder, "cache")];
+    for (const option of [["plan", "--until", "compensate"], ["run", "--from", "fine-search"]] as const) {
+      const [name, ...more] = option;
+      const { code, err } = await command(name, ...args, ...more, ...(name === "run" ? ["--runs", folder] : []));
+      assert.equal(code, 2, err);
+      assert.equal(
+        err.trimEnd().split("\n").at(-1),
+        `error: Cannot plan with ${more.join(" ")} as it must have steps of its own in this recipe: the stages are ` +
+          "calibrate, coarse-search, spbo, pack, evaluate",
+      );
+    }
   });
 });
 

@@ -313,6 +313,8 @@ Deno.test("recipeJsonSchema() keeps the marks of a language to itself", () => {
   const text = recipeJsonSchema(menus.schema);
   assert.doesNotMatch(text, /"path"/);
   assert.match(text, /"minutes"/);
+  // `cook:` alone is allowed.
+  assert.deepEqual(JSON.parse(text).properties.stages.properties.cook.type, ["object", "null"]);
   const marks: string[] = [];
   JSON.parse(recipeJsonSchema(RecipeSchema), (key, value) => {
     if (key === "path" && typeof value !== "object") marks.push(value);

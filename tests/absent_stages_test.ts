@@ -97,7 +97,6 @@ Deno.test("a recipe without a stage runs without it, and its result claims nothi
     assert.doesNotMatch(report, /<h3>Perplexity<|<h3>Weights kept/);
     assert.match(report, /<h3>Bits per weight</);
     assert.deepEqual(Object.keys(metrics.seconds.stages).sort(), ["calibrate", "pack", "spbo"]);
-    console.log(JSON.stringify(metrics.bits), metrics.group_size, errorsOf(bare));
   });
 
   await test.step("with both searches half of the weights are kept, in fewer bits", async () => {
@@ -106,7 +105,6 @@ Deno.test("a recipe without a stage runs without it, and its result claims nothi
     assert.equal(metrics.of, 8);
     assert.deepEqual([...new Set(kept)], [0.5]);
     assert.match(table, /^kept of 8 {5}4$/m);
-    console.log(JSON.stringify(metrics.bits));
     assert.ok(metrics.bits.nominal < bare.metrics.bits.nominal);
     assert.ok(metrics.bits.stored.total < bare.metrics.bits.stored.total + 1);
   });
