@@ -81,6 +81,22 @@ Deno.test("main() ends with 3 where the model is missing", async () => {
   });
 });
 
+Deno.test("plan and run refuse a stage that has no steps in this recipe, and list those that have", async () => {
+  await withFolder(async (folder) => {
+    const args = ["configs/quickstart.yaml", "--cache", join(folder, "cache")];
+    for (const option of [["plan", "--until", "compensate"], ["run", "--from", "fine-search"]] as const) {
+      const [name, ...more] = option;
+      const { code, err } = await command(name, ...args, ...more, ...(name === "run" ? ["--runs", folder] : []));
+      assert.equal(code, 2, err);
+      assert.equal(
+        err.trimEnd().split("\n").at(-1),
+        `error: Cannot plan with ${more.join(" ")} as it must have steps of its own in this recipe: the stages are ` +
+          "calibrate, coarse-search, spbo, pack, evaluate",
+      );
+    }
+  });
+});
+
 Deno.test("reportError() shows no stack for what is foreseen, and one sentence more for what is not", () => {
   const terminal = memoryTerminal();
   assert.equal(reportError(new UsageError("Cannot do it: wrong"), terminal), 2);

@@ -28,9 +28,21 @@ export function asked<T>(use: () => T): T {
   try {
     return use();
   } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
-    throw error;
+    throw refusal(error);
   }
+}
+
+/** As `asked`, of what takes its time. @throws {UsageError} */
+export async function askedLater<T>(use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (error) {
+    throw refusal(error);
+  }
+}
+
+function refusal(error: unknown): unknown {
+  return error instanceof RangeError ? new UsageError(error.message, { cause: error }) : error;
 }
 
 /**

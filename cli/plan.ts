@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { makePlan, openCache, type Plan, type PlannedStep, summarizeStages } from "../runner/mod.ts";
 import { formatBytes, formatRanges, formatSeconds } from "../report/numbers.ts";
 import { type CommandContext, openSubject, readRecipe, type RecipeOptions, withRecipeOptions } from "./options.ts";
+import { askedLater } from "./exit_codes.ts";
 import { cacheFolder } from "./places.ts";
 import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
 import { renderTable, wrapText } from "./table.ts";
@@ -36,7 +37,7 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
     }, terminal);
     try {
       const { until, from } = options;
-      const made = await makePlan(subject, cache, { recipe, sources, until, from });
+      const made = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from }));
       const { model, method, device } = subject;
       if (options.json) {
         const steps = made.steps.map(({ step: _step, ...summary }) => summary);

@@ -14,6 +14,7 @@ import {
   runsOption,
   withRecipeOptions,
 } from "./options.ts";
+import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
@@ -56,7 +57,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
     }, terminal);
     try {
       const { until, from } = options;
-      const plan = await makePlan(subject, cache, { recipe, sources, until, from });
+      const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from }));
       const progress = options.json
         ? jsonProgress(terminal)
         : terminal.live

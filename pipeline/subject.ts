@@ -15,7 +15,7 @@ import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage, TextFacts } from "../stages/planning.ts";
 import { type Recipe, RecipeSchema } from "../stages/schema.ts";
-import { openTools } from "../stages/tools/mod.ts";
+import { ON_DEVICE, openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
 import { openTokenizer } from "../tokenizers/tokenizer.ts";
@@ -87,7 +87,6 @@ export async function openSubject(
     const used = {
       ...(quantized ? { methods: [quantized.stage], formats: [quantized.format] } : {}),
       families: [spec.family],
-      device: device.kind,
       root: machine.root,
     };
     const planning: Planning = {
@@ -104,7 +103,9 @@ export async function openSubject(
       roles,
       warn,
       use(source, names) {
-        const { hash } = codeOf(source, names, used);
+        // What runs on the CPU in any case is shared by runs on all devices.
+        const where = names.some((tool) => ON_DEVICE.includes(tool)) ? device.kind : "cpu";
+        const { hash } = codeOf(source, names, { ...used, device: where });
         code[[basename(source, ".ts"), ...names].join(" ")] = hash;
         return { tools, code: hash };
       },

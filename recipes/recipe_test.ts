@@ -192,7 +192,7 @@ Deno.test("configs/recipe.schema.json is current; `deno task schema --write` mak
   assert.equal(await readFile(join(configs, "recipe.schema.json"), "utf8"), recipeJsonSchema(RecipeSchema));
 });
 
-Deno.test("recipeJsonSchema(RecipeSchema) describes every key", () => {
+Deno.test("recipeJsonSchema() describes every key", () => {
   type Node = { description?: string; properties?: Record<string, Node>; anyOf?: Node[] };
   const visit = (node: Node, path: string) => {
     for (const [key, inner] of Object.entries(node.properties ?? {})) {
@@ -273,6 +273,39 @@ const menus: RecipeLanguage<Menu> = {
   ],
 };
 
+Deno.test("loadRecipe() says of a base recipe only that it has no model, and of a chain where a stage is missed", async () => {
+  await assert.rejects(loadRecipe("bases/paper.yaml", { cwd: configs }), {
+    message: [
+      "error: missing key `model`",
+      " --> bases/paper.yaml:4:1",
+      "  |",
+      "4 | stages:",
+      "  | ^^^^^^",
+      "  = allowed: a map with `path`, or a map with `hub`",
+    ].join("\n"),
+  });
+  const files = {
+    "base.yaml": "stages:\n  calibrate:\n  pack:\n",
+    "middle.yaml": `extends: base.yaml\n${model}`,
+    "top.yaml": "extends: middle.yaml\nstages: { compensate: { mode: exact } }\n",
+  };
+  await withFiles(files, async (folder) => {
+    await assert.rejects(loadRecipe("top.yaml", { cwd: folder }), {
+      message: [
+        "error: no stage makes `quantized`: add spbo",
+        " --> base.yaml:3:3",
+        "  |",
+        "3 |   pack:",
+        "  |   ^^^^",
+        "  = note: stages.pack needs it",
+      ].join("\n"),
+    });
+    const { recipe, warnings } = await loadRecipe("top.yaml", { cwd: folder, set: ["stages.spbo={}"] });
+    assert.deepEqual(Object.keys(recipe.stages), ["calibrate", "spbo", "compensate", "pack"]);
+    assert.deepEqual(warnings, []);
+  });
+});
+
 Deno.test("readRecipe() makes paths absolute in unions and records, wherever a language marks them", async () => {
   const files = {
     "in/base.yaml": "stages: { serve: { plates: { small: s.txt } } }\n",
@@ -313,6 +346,8 @@ Deno.test("recipeJsonSchema() keeps the marks of a language to itself", () => {
   const text = recipeJsonSchema(menus.schema);
   assert.doesNotMatch(text, /"path"/);
   assert.match(text, /"minutes"/);
+  // `cook:` alone is allowed.
+  assert.deepEqual(JSON.parse(text).properties.stages.properties.cook.type, ["object", "null"]);
   const marks: string[] = [];
   JSON.parse(recipeJsonSchema(RecipeSchema), (key, value) => {
     if (key === "path" && typeof value !== "object") marks.push(value);

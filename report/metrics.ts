@@ -139,7 +139,8 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     perplexity: facts.perplexity,
     tasks: facts.tasks ?? {},
     ...(facts.keep === undefined ? {} : { keep: [...facts.keep] }),
-    ...(packed.of === undefined ? {} : { of: packed.of }),
+    // Formats that can prune say "of every 1" where nothing is.
+    ...(facts.keep === undefined || packed.of === undefined ? {} : { of: packed.of }),
     ...(packed.groupSize === undefined ? {} : { group_size: packed.groupSize }),
     formats: [...packed.formats],
     layer_error: {

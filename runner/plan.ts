@@ -196,7 +196,9 @@ function idsOf(graph: Graph, stage: string, option: string): string[] {
   const ids = [...graph].filter(([, { step }]) => step.stage === stage).map(([id]) => id);
   if (ids.length > 0) return ids;
   const stages = [...new Set([...graph.values()].map(({ step }) => step.stage))].join(", ");
-  throw new RangeError(`Cannot plan with ${option} ${stage}: the stages are ${stages}`);
+  throw new RangeError(
+    `Cannot plan with ${option} ${stage} as it must have steps of its own in this recipe: the stages are ${stages}`,
+  );
 }
 
 function reasonOf(

@@ -54,11 +54,13 @@ function blockStep(
     readonly block: number;
   },
 ): Step {
-  const { spec, identities, device, roles: { allocation, ranks } } = planning;
+  const { spec, identities, device, roles: { allocation, ranks, feedback } } = planning;
   const { tools, code } = planning.use(import.meta.url, ["weights", "layers"]);
   const planned = layerJobs(planning.roles, "quantize");
   const weights = linearWeights(spec), linears = blockLinears(spec, block);
   const prunes = allocation !== undefined && ranks !== undefined;
+  // What layers do in the name of a stage that the recipe lacks, such as H's factor, is the method's own.
+  const absent = [...(ranks ? [] : ["fine-search"]), ...(feedback ? [] : ["compensate"])];
   return {
     id: `${name}[${block}]`,
     stage: name,
@@ -94,11 +96,13 @@ function blockStep(
       const writer = context.output("quantized");
       const layers: Record<string, Omit<LayerContent, "arrays">> = {};
       const errors: Record<string, number> = {};
-      for (const { name, layer: { arrays, ...rest }, error, seconds } of results) {
-        await writer.write(`${name}.safetensors`, arrays);
-        layers[name] = rest;
-        errors[name] = error;
-        for (const [stage, spent] of Object.entries(seconds)) context.spent(stage, spent / pool.workers);
+      for (const { name: layer, layer: { arrays, ...rest }, error, seconds } of results) {
+        await writer.write(`${layer}.safetensors`, arrays);
+        layers[layer] = rest;
+        errors[layer] = error;
+        for (const [stage, spent] of Object.entries(seconds)) {
+          context.spent(absent.includes(stage) ? name : stage, spent / pool.workers);
+        }
       }
       writer.value({ layers, errors } satisfies QuantizedBlock);
       context.measure({ ...(prunes ? { keep } : {}), errors });

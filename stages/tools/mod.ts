@@ -25,6 +25,9 @@ export interface Tools {
   readonly model_file: ModelFileTool;
 }
 
+/** Tools that run kernels on the run's device; all others stay on the CPU, whatever that is. */
+export const ON_DEVICE: readonly (keyof Tools)[] = ["layers", "packing"];
+
 /** How tools are opened. */
 export interface ToolsOptions extends TextToolOptions {
   readonly weights: Weights;
