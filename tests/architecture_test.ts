@@ -3,11 +3,11 @@
  * comments and the README name is there.
  */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { loadRecipe } from "../pipeline/mod.ts";
-import { parseSource, readSource, resolve as targetOf } from "../runner/reach.ts";
+import { readSource, resolve as targetOf } from "../runner/reach.ts";
 import { stages } from "../stages/mod.ts";
 import { project, tasks } from "./command_line_test_support.ts";
 
@@ -55,7 +55,6 @@ const MOST_LINES = 400;
 
 /** Longer files, and why they are. */
 const LONGER: Readonly<Record<string, string>> = {
-  "runner/run.ts": "one run is one state machine",
   "runner/run_test.ts": "one run is told in one place, as its states depend on each other",
 };
 
@@ -131,6 +130,14 @@ Deno.test("no import is overlooked: the runtime finds the same ones in every fil
       if (!theirs.has(target)) wrong.push(`${path} does not import ${target}`);
     }
   }
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("no worker is overlooked: each is started by a plain path", () => {
+  const wrong = [...code.keys()].filter((path) => {
+    const { code: text, links } = readSource(project, path);
+    return text.split("new Worker(").length - 1 !== links.filter(({ late }) => late === "worker").length;
+  });
   assert.deepEqual(wrong, []);
 });
 
