@@ -1,5 +1,6 @@
 /** Why a step runs: the first field in which its content key differs from the nearest one that was made before. */
-import type { ArtifactCache, StepRecord } from "./cache/cache.ts";
+import type { ArtifactCache } from "./cache/cache.ts";
+import type { StepRecord } from "./cache/cache_index.ts";
 import type { Reason } from "./events.ts";
 import type { Graph, Node } from "./graph.ts";
 import { canonicalJson, type KeyComponents } from "./keys.ts";

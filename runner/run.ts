@@ -15,6 +15,8 @@ import { formatBytes } from "../files/format_bytes.ts";
 import { asNoSpace, freeBytes } from "./cache/no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
 import { asError, asFolderError, exitCodeOf, InterruptedError } from "./run_errors.ts";
+import { recordedSeconds } from "./recorded_seconds.ts";
+import { makeRunId } from "./run_id.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
 import type { Recipe } from "../recipes/language.ts";
 import type { FinishContext, Subject } from "./stage.ts";
@@ -123,7 +125,7 @@ const MOST_HEALS = 3;
  */
 export async function executeRun(plan: Plan, subject: Subject, options: RunOptions): Promise<RunResult> {
   const name = options.name ?? options.recipe.name ?? "run";
-  const run = runId(new Date(), name);
+  const run = makeRunId(new Date(), name);
   const folder = join(options.runsDir, run);
   let journal: Journal;
   try {
@@ -230,7 +232,7 @@ class Run {
     }
     this.#warnOfLittleSpace();
     this.#guard(() => {
-      const locked = `recipe:\n${indent(this.#subject.renderRecipe(folder))}`;
+      const locked = `recipe:\n${this.#subject.renderRecipe(folder).replace(/^(?=.)/gm, "  ")}`;
       const lock = stringify({ lock: this.#subject.lock() }, { lineWidth: 120 });
       const unfinished = join(folder, `${LOCK}.part`);
       Deno.writeTextFileSync(unfinished, locked + lock);
@@ -345,7 +347,7 @@ class Run {
       const context: FinishContext = {
         ...{ run, folder, recipe, peakMemory, steps },
         seconds: { total: seconds, stages },
-        recorded: this.#recorded(),
+        recorded: recordedSeconds(this.#graph, this.#cache),
         input: async (ref) => {
           const key = this.#graph.get(ref.step)?.outputs[ref.output];
           if (key === undefined) {
@@ -365,20 +367,6 @@ class Run {
       if (!this.#heal(damage)) throw damage;
       await this.#runSteps();
     }
-  }
-
-  /** Seconds of all steps as their records say. */
-  #recorded(): FinishContext["recorded"] {
-    const sums = new Map<string, number>();
-    let total = 0;
-    for (const { key } of this.#graph.values()) {
-      const record = this.#cache.record(key);
-      total += record?.seconds ?? 0;
-      for (const [stage, seconds] of Object.entries(record?.stages ?? {})) {
-        sums.set(stage, (sums.get(stage) ?? 0) + seconds);
-      }
-    }
-    return { total, stages: Object.fromEntries(sums) };
   }
 
   #resolve(): Map<string, State> {
@@ -461,20 +449,6 @@ class Run {
   }
 }
 
-/** A run's id: time in UTC so that ids sort, a little chance, and the recipe's name. */
-function runId(now: Date, name: string): string {
-  const time = now.toISOString().replace(/[-:.Z]/g, "").replace("T", "-");
-  const chance = [...crypto.getRandomValues(new Uint8Array(3))].map((byte) => byte.toString(16).padStart(2, "0")).join(
-    "",
-  );
-  const safe = name.replace(/[^A-Za-z0-9.-]+/g, "-").replace(/^[.-]+|[.-]+$/g, "").slice(0, 48) || "run";
-  return `${time}-${chance}-${safe}`;
-}
-
 function idsInState(states: ReadonlyMap<string, State>, wanted: State): Set<string> {
   return new Set([...states].filter(([, state]) => state === wanted).map(([id]) => id));
-}
-
-function indent(text: string): string {
-  return text.replace(/^(?=.)/gm, "  ");
 }

@@ -136,6 +136,14 @@ Deno.test("no import is overlooked: the runtime finds the same ones in every fil
   assert.deepEqual(wrong, []);
 });
 
+Deno.test("no worker is overlooked: each is started by a plain path", () => {
+  const wrong = [...code.keys()].filter((path) => {
+    const { code: text, links } = readSource(project, path);
+    return text.split("new Worker(").length - 1 !== links.filter(({ late }) => late === "worker").length;
+  });
+  assert.deepEqual(wrong, []);
+});
+
 Deno.test("every folder of code is a room, and every room is there", () => {
   assert.deepEqual([...new Set([...code.keys()].map(roomOf))].sort(), [...ROOMS].sort());
 });

@@ -20,8 +20,6 @@ import { asFolderError } from "../run_errors.ts";
 import type { ArtifactReader } from "../stage.ts";
 import { type Usage, usageRows } from "./usage.ts";
 
-export type { ArtifactInfo, StepRecord };
-
 /** How a cache is opened. */
 export interface CacheOptions {
   /** Bytes that artifacts may take; what is cheapest to make again per byte goes first. */
