@@ -5,7 +5,6 @@ import { inMemoryHashes } from "../files/file_hashes.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { withoutReading } from "../files/unread_hashes.ts";
 import type { HubAccess } from "../hub/mod.ts";
-import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import type { ProviderChoice } from "../models/provider.ts";
 import { checkWindow } from "../models/sliding_window.ts";
 import type { ModelSpec } from "../models/spec.ts";
@@ -15,7 +14,7 @@ import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage, TextFacts } from "../stages/planning.ts";
 import { type Recipe, RecipeSchema } from "../stages/schema.ts";
-import { ON_DEVICE, openTools } from "../stages/tools/mod.ts";
+import { codeOfTools, openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
 import { openTokenizer } from "../tokenizers/tokenizer.ts";
@@ -79,9 +78,7 @@ export async function openSubject(
     const forward = await machine.chooseForward(spec, device, { wanted: options.forward, length });
     const { tools, close } = openTools({
       ...{ checkpoint, spec, access, weights, provider: forward.provider },
-      ...device.kind === "webgpu"
-        ? { openDevice: () => openWebGpuDevice({ tuning: tuningFile(cache), apart: options.debug ?? false }) }
-        : {},
+      ...device.kind === "webgpu" ? { gpu: { tuning: tuningFile(cache), apart: options.debug ?? false } } : {},
     });
     const { quantized } = roles, code: Record<string, string> = {};
     const used = {
@@ -103,9 +100,8 @@ export async function openSubject(
       roles,
       warn,
       use(source, names) {
-        // What runs on the CPU in any case is shared by runs on all devices.
-        const where = names.some((tool) => ON_DEVICE.includes(tool)) ? device.kind : "cpu";
-        const { hash } = codeOf(source, names, { ...used, device: where });
+        const { files, device: where } = codeOfTools(names, device.kind);
+        const { hash } = codeOf(source, files, { ...used, device: where });
         code[[basename(source, ".ts"), ...names].join(" ")] = hash;
         return { tools, code: hash };
       },

@@ -45,6 +45,8 @@ const rows: readonly Row[] = [
   { what: "a shader", file: "kernels/binary/resign.wgsl", edit: shader, cpu: NOTHING, webgpu: QUANTIZED },
   { what: "a shader's host side", file: "kernels/binary/resign_webgpu.ts", cpu: NOTHING, webgpu: QUANTIZED },
   { what: "a shader of packing", file: "kernels/packing/pack_bits.wgsl", edit: shader, cpu: NOTHING, webgpu: PACKED },
+  { what: "the GPU's command stream", file: "kernels/gpu/context.ts", cpu: NOTHING, webgpu: QUANTIZED },
+  { what: "the GPU's products", file: "kernels/matrix/gemm_wgsl.ts", cpu: NOTHING, webgpu: QUANTIZED },
   { what: "a cpu kernel", file: "kernels/binary/joint.ts", cpu: QUANTIZED, webgpu: QUANTIZED },
   { what: "packing", file: "kernels/packing/pack.ts", cpu: PACKED, webgpu: PACKED },
   { what: "the format of bit planes", file: "checkpoints/packed/planes.ts", cpu: PACKED, webgpu: PACKED },

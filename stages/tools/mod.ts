@@ -1,11 +1,11 @@
 /** What running steps share and planning never opens. Each tool is a file here: what it reaches enters the keys of those who use it. */
-import type { Device } from "../../kernels/device.ts";
+import type { WebGpuDeviceOptions } from "../../kernels/webgpu.ts";
 import type { Provider } from "../../models/provider.ts";
 import { type ForwardTool, openForwardTool } from "./forward.ts";
+import { shareGpu } from "./gpu.ts";
 import { type LayersTool, openLayersTool } from "./layers.ts";
 import { type ModelFileTool, openModelFileTool } from "./model_file.ts";
 import { openPackingTool, type PackingTool } from "./packing.ts";
-import { type SharedDevice, shareDevice } from "../../layers/shared_device.ts";
 import { openTextTool, type TextTool, type TextToolOptions } from "./text.ts";
 import type { Weights } from "./weights.ts";
 
@@ -26,20 +26,29 @@ export interface Tools {
 }
 
 /** Tools that run kernels on the run's device; all others stay on the CPU, whatever that is. */
-export const ON_DEVICE: readonly (keyof Tools)[] = ["layers", "packing"];
+const ON_DEVICE: readonly (keyof Tools)[] = ["layers", "packing"];
+
+/** Files of this folder behind some tools, and the device that their code runs on: what stays on the CPU is shared by all runs. */
+export function codeOfTools(
+  names: readonly (keyof Tools)[],
+  device: "cpu" | "webgpu",
+): { readonly files: readonly string[]; readonly device: "cpu" | "webgpu" } {
+  if (device === "cpu" || !names.some((tool) => ON_DEVICE.includes(tool))) return { files: names, device: "cpu" };
+  return { files: [...names, "gpu"], device };
+}
 
 /** How tools are opened. */
 export interface ToolsOptions extends TextToolOptions {
   readonly weights: Weights;
   /** onnxruntime's execution provider. */
   readonly provider: Provider;
-  /** Opens the device that kernels run on, where it is one for the whole machine; the cores are used without it. */
-  readonly openDevice?: () => Promise<Device>;
+  /** How the GPU is opened that kernels run on; the cores are used without it. */
+  readonly gpu?: WebGpuDeviceOptions;
 }
 
 /** The tools, each opened on first use, and what closes them together. */
 export function openTools(options: ToolsOptions): { readonly tools: Tools; close(): Promise<void> } {
-  const device: SharedDevice | undefined = options.openDevice && shareDevice(options.openDevice);
+  const device = options.gpu && shareGpu(options.gpu);
   const forward = openForwardTool(options), layers = openLayersTool(device);
   return {
     tools: {
