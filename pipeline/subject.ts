@@ -100,9 +100,10 @@ export async function openSubject(
       roles,
       warn,
       use(source, names) {
+        const user = [basename(source, ".ts"), ...names].join(" ");
         const { files, device: where } = codeOfTools(names, device.kind);
-        const { hash } = codeOf(source, files, { ...used, device: where });
-        code[[basename(source, ".ts"), ...names].join(" ")] = hash;
+        // Blocks of one stage have the same code.
+        const hash = code[user] ??= codeOf(source, files, { ...used, device: where }).hash;
         return { tools, code: hash };
       },
     };
