@@ -40,8 +40,10 @@ export interface RecipeRun {
 
 /** The stages whose seconds are compared with a quantiser's: all but forward passes and evaluation. */
 export const QUANTIZING: ReadonlySet<string> = new Set([
-  ...["fine-search", "compensate", "pack"],
+  "fine-search",
   ...METHODS.map(({ name }) => name),
+  "compensate",
+  "pack",
 ]);
 
 /**
