@@ -75,6 +75,20 @@ export class Graph {
     this.#outputs.push(valueInfo(name, dimensions, "float32"));
   }
 
+  /** Adds a node whose one output leaves the graph as it is, so that it is written where the caller wants it. */
+  result(
+    name: string,
+    dimensions: readonly Dimension[],
+    { type, inputs, attributes = {} }: {
+      readonly type: string;
+      readonly inputs: readonly Value[];
+      readonly attributes?: Readonly<Record<string, Attribute>>;
+    },
+  ): void {
+    this.#add(type, inputs, [name], attributes);
+    this.#outputs.push(valueInfo(name, dimensions, "float32"));
+  }
+
   /** A list of integers, such as a shape. */
   integers(values: readonly number[]): Value {
     const name = this.#fresh();
@@ -103,13 +117,7 @@ export class Graph {
     count: number,
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Value[] {
-    const output = Array.from({ length: count }, () => this.#fresh());
-    const attribute = Object.entries(attributes).map(([name, value]) => attributeProto(name, value));
-    const [opType, domain] = type.split(":").reverse();
-    this.#nodes.push(
-      create(NodeProtoSchema, { opType, domain, input: [...inputs], output, attribute, name: output[0] }),
-    );
-    return output;
+    return this.#add(type, inputs, Array.from({ length: count }, () => this.#fresh()), attributes);
   }
 
   /** The model, serialised. */
@@ -126,6 +134,20 @@ export class Graph {
       create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n }),
     ];
     return toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion: IR_VERSION, opsetImport, graph }));
+  }
+
+  #add(
+    type: string,
+    inputs: readonly Value[],
+    output: Value[],
+    attributes: Readonly<Record<string, Attribute>>,
+  ): Value[] {
+    const attribute = Object.entries(attributes).map(([name, value]) => attributeProto(name, value));
+    const [opType, domain] = type.split(":").reverse();
+    this.#nodes.push(
+      create(NodeProtoSchema, { opType, domain, input: [...inputs], output, attribute, name: output[0] }),
+    );
+    return output;
   }
 
   #fresh(): Value {

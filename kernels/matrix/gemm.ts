@@ -3,22 +3,8 @@
  *
  * Not the operations (`gemm_ops.ts`) and not for other precisions.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
-import {
-  AttributeProto_AttributeType,
-  AttributeProtoSchema,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  TensorProto_DataType,
-  TensorShapeProto_DimensionSchema,
-  TensorShapeProtoSchema,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
-  ValueInfoProtoSchema,
-} from "onnx-buf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Graph } from "../../onnx/graph.ts";
 import type { ArrayWindow } from "../cpu_buffer.ts";
 import { copyWindow } from "./elementwise.ts";
 
@@ -196,44 +182,14 @@ function shape(window: ArrayWindow, transposed: boolean): string {
 }
 
 function gemmModel({ transposeA, transposeB, alpha, beta }: Required<GemmOptions>): Uint8Array {
-  const value = (name: string) =>
-    create(ValueInfoProtoSchema, {
-      name,
-      type: create(TypeProtoSchema, {
-        value: {
-          case: "tensorType",
-          value: create(TypeProto_TensorSchema, {
-            elemType: TensorProto_DataType.FLOAT,
-            shape: create(TensorShapeProtoSchema, {
-              dim: [0, 1].map((axis) =>
-                create(TensorShapeProto_DimensionSchema, { value: { case: "dimParam", value: `${name}${axis}` } })
-              ),
-            }),
-          }),
-        },
-      }),
-    });
-  const flag = (name: string, on: boolean) =>
-    create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: on ? 1n : 0n });
-  const factor = (name: string, f: number) =>
-    create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f });
-  const inputs = beta === 0 ? ["a", "b"] : ["a", "b", "c"];
-  const graph = create(GraphProtoSchema, {
-    name: "gemm",
-    node: [create(NodeProtoSchema, {
-      opType: "Gemm",
-      input: inputs,
-      output: ["y"],
-      attribute: [
-        flag("transA", transposeA),
-        flag("transB", transposeB),
-        factor("alpha", alpha),
-        factor("beta", beta === 0 ? 1 : beta),
-      ],
-    })],
-    input: inputs.map(value),
-    output: [value("y")],
-  });
-  const opset = create(OperatorSetIdProtoSchema, { domain: "", version: 17n });
-  return toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion: 9n, opsetImport: [opset], graph }));
+  const graph = new Graph("gemm");
+  const inputs = (beta === 0 ? ["a", "b"] : ["a", "b", "c"]).map((name) => graph.input(name, [`${name}0`, `${name}1`]));
+  const attributes = {
+    transA: Number(transposeA),
+    transB: Number(transposeB),
+    alpha: { float: alpha },
+    beta: { float: beta === 0 ? 1 : beta },
+  };
+  graph.result("y", ["y0", "y1"], { type: "Gemm", inputs, attributes });
+  return graph.bytes();
 }
