@@ -39,7 +39,8 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
   runner: ["files", "recipes"],
   // Results are told apart by what they are, not by the stage that made them.
   report: ["files", "checkpoints", "runner"],
-  kernels: [],
+  // Products on the CPU are ONNX graphs too.
+  kernels: ["onnx"],
   hub: ["files"],
 };
 
