@@ -2,8 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { downloadFile, fileOf, type HubAccess, type HubRepo, openRemote } from "../hub/mod.ts";
 import { hashFile, inMemoryHashes } from "../files/file_hashes.ts";
+import { openHashed } from "../files/hashed_file.ts";
 import { InputError } from "../files/input_error.ts";
-import { type ModelFiles, openWeightFile } from "./model_files.ts";
+import type { ModelFiles } from "./model_files.ts";
 
 /**
  * The files that lie at the top of a hub repository. Their hashes are the hub's own, so that a local copy of the same
@@ -23,7 +24,7 @@ export function hubFiles(repo: HubRepo, label: string, access: HubAccess, downlo
     async open(name) {
       if (!repo.files.has(name)) throw new InputError(`Cannot open ${name} of ${label}: there is no such file`);
       const source = download
-        ? (await openWeightFile(await downloadFile(repo, name, access), hashes)).source
+        ? (await openHashed(await downloadFile(repo, name, access), hashes)).source
         : openRemote(repo, name, access);
       return { source, sha256: () => sha256(name) };
     },

@@ -1,20 +1,16 @@
 /** The files of one model, wherever they lie: a folder here, or a hub repository at one commit. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type ByteSource, openFile } from "../files/byte_source.ts";
 import type { JsonObject, TokenizerSource } from "./checkpoint.ts";
-import { type FileHashes, hashFile } from "../files/file_hashes.ts";
+import type { FileHashes } from "../files/file_hashes.ts";
+import { type HashedFile, openHashed } from "../files/hashed_file.ts";
 import { InputError } from "../files/input_error.ts";
 
 /** Classes of transformers whose tokenizers vocab.json and merges.txt define completely; OPT uses the first. */
 const VOCAB_CLASSES: readonly unknown[] = ["GPT2Tokenizer", "GPT2TokenizerFast", undefined];
 
 /** A file of weights and the hash of its content. */
-export interface WeightFile {
-  readonly source: ByteSource;
-  /** Hex; of the whole file. */
-  sha256(): Promise<string>;
-}
+export type WeightFile = HashedFile;
 
 /** Files that belong together, by name. */
 export interface ModelFiles {
@@ -46,14 +42,8 @@ export async function folderFiles(folder: string, hashes: FileHashes): Promise<M
       readFile(join(folder, name), "utf8").catch((cause: Error) => {
         throw new InputError(`Cannot read ${join(folder, name)}: ${cause.message}`, { cause });
       }),
-    open: (name) => openWeightFile(join(folder, name), hashes),
+    open: (name) => openHashed(join(folder, name), hashes),
   };
-}
-
-/** Opens one local file of weights; it is hashed at most once. @throws {InputError} when there is no such file */
-export async function openWeightFile(path: string, hashes: FileHashes): Promise<WeightFile> {
-  let hash: Promise<string> | undefined;
-  return { source: await openFile(path), sha256: () => hash ??= hashFile(path, hashes) };
 }
 
 /**

@@ -102,9 +102,11 @@ const DEFAULT_LENGTH = 2048;
  */
 export async function loadWindows(dataset: Dataset, options: WindowOptions): Promise<Windows> {
   if (typeof dataset === "string") return await hubWindows(dataset, options);
+  // Read before it is hashed, so that a change in between is noticed by whoever knows the hash from before.
+  const read = "windows" in dataset ? await storedWindows(dataset, options) : await readText(dataset.text);
   const { source, facts } = await describeDataset(dataset, options);
-  if ("windows" in dataset) return { ...await storedWindows(dataset, options), source, facts };
-  return cut(encoder(source, options)(await readText(dataset.text)), { source, facts }, options);
+  if (typeof read !== "string") return { ...read, source, facts };
+  return cut(encoder(source, options)(read), { source, facts }, options);
 }
 
 async function hubWindows(name: HubDataset, options: WindowOptions): Promise<Windows> {

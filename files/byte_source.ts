@@ -1,7 +1,8 @@
 /** Random access to the bytes of one file, on disk or behind HTTP range requests. */
-import { closeSync, fstatSync, open, read } from "node:fs";
+import { closeSync, open, read } from "node:fs";
 import { basename } from "node:path";
 import { promisify } from "node:util";
+import { type FileState, stateOfOpen } from "./file_state.ts";
 import { InputError } from "./input_error.ts";
 
 /** A file of known length that is read by ranges. */
@@ -18,6 +19,12 @@ export interface ByteSource {
   close(): void;
 }
 
+/** A file on this disk. */
+export interface LocalFile extends ByteSource {
+  /** As it is now: it changes when somebody writes to the file. */
+  state(): FileState;
+}
+
 /** The largest single read handed to the operating system; some refuse 2 GiB and more. */
 const CHUNK = 1 << 28;
 
@@ -27,16 +34,22 @@ const CHUNK = 1 << 28;
  * @param path absolute or relative path
  * @throws {InputError} when there is no such file or it cannot be opened
  */
-export async function openFile(path: string): Promise<ByteSource> {
+export async function openFile(path: string): Promise<LocalFile> {
   const label = basename(path);
   const file = await promisify(open)(path, "r").catch((cause: NodeJS.ErrnoException) => {
     const why = cause.code === "ENOENT" ? "there is no such file" : cause.message;
     throw new InputError(`Cannot open ${path}: ${why}`, { cause });
   });
-  const { size } = fstatSync(file);
+  const opened = stateOfOpen(file);
+  if (opened === undefined) {
+    closeSync(file);
+    throw new InputError(`Cannot open ${path}: it is not a file`);
+  }
+  const { size } = opened;
   return {
     label,
     size,
+    state: () => stateOfOpen(file) ?? opened,
     close: () => closeSync(file),
     async read(begin, end) {
       checkRange(label, size, begin, end);

@@ -1,8 +1,5 @@
 /** Planning reads no weights: what has never been hashed on this machine stays unread, and is told. */
-import type { FileHashes, FileStat } from "./file_hashes.ts";
-
-/** Smaller files are hashed on the spot, as that takes no noticeable time. */
-const NOTICEABLE = 64 * 2 ** 20;
+import { ALWAYS_HASHED, type FileHashes, type FileStat } from "./file_hashes.ts";
 
 /**
  * A memo that answers for large files it does not know with a mark that equals no hash, so that they are not read and nothing
@@ -13,14 +10,13 @@ const NOTICEABLE = 64 * 2 ** 20;
 export function withoutReading(hashes: FileHashes, unseen: (file: FileStat) => void): FileHashes {
   const told = new Set<string>();
   return {
+    ...hashes,
     get(file) {
       const known = hashes.get(file);
-      if (known !== undefined || file.size < NOTICEABLE) return known;
+      if (known !== undefined || file.size <= ALWAYS_HASHED) return known;
       if (!told.has(file.path)) unseen(file);
       told.add(file.path);
-      return `unseen:${file.path}:${file.size}:${file.mtime}:${file.inode}`;
+      return `unseen:${file.path}:${file.print}`;
     },
-    set: (file, sha256) => hashes.set(file, sha256),
-    tell: hashes.tell,
   };
 }

@@ -1,7 +1,7 @@
 /** A recipe opened: its model, texts and device looked at, its steps planned; and its result, once all steps are there. */
 import { basename } from "node:path";
 import { type DatasetAccess, describeDataset } from "../datasets/mod.ts";
-import { inMemoryHashes } from "../files/file_hashes.ts";
+import { inMemoryHashes, steadyHashes } from "../files/file_hashes.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { withoutReading } from "../files/unread_hashes.ts";
 import type { HubAccess } from "../hub/mod.ts";
@@ -71,7 +71,7 @@ export async function openSubject(
     const roles: Partial<Roles> = Object.assign({}, ...named.map(({ stage, settings }) => stage.offer(settings, spec)));
     for (const { stage, settings } of named) stage.check?.({ spec, roles }, settings);
     const requests = named.flatMap(({ stage, settings }) => stage.texts?.(settings, spec) ?? []);
-    const access = { hashes, hub };
+    const access = { hashes: steadyHashes(hashes), hub };
     const texts = await describeTexts(requests, weights, access);
     const length = Math.max(1, ...[...texts.values()].map(({ length }) => length));
     checkWindow(spec, length);

@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
-import { type ByteSource, openFile } from "../../files/byte_source.ts";
+import type { ByteSource } from "../../files/byte_source.ts";
 import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "../checkpoint.ts";
-import { type FileHashes, hashFile, inMemoryHashes } from "../../files/file_hashes.ts";
+import { type FileHashes, inMemoryHashes } from "../../files/file_hashes.ts";
+import { openHashed } from "../../files/hashed_file.ts";
 import { assertFinite } from "../finite.ts";
 import { identityOf, placed } from "../identity.ts";
 import { InputError } from "../../files/input_error.ts";
@@ -102,11 +103,10 @@ export async function openPacked(
   { hashes = inMemoryHashes(), formats = FORMATS }: FormatOptions & { readonly hashes?: FileHashes } = {},
 ): Promise<PackedCheckpoint> {
   const path = join(folder, PACKED_FILES.weights);
-  const source = await openFile(path);
+  const { source, sha256 } = await openHashed(path, hashes);
   try {
     const header = await parseHeader(source);
     const config = await readJson(join(folder, PACKED_FILES.config));
-    const sha256 = () => hashFile(path, hashes);
     const tokenizer = await readTokenizer(folder);
     return makeCheckpoint(source, header, { config, tokenizer, label: basename(resolve(folder)), sha256, formats });
   } catch (error) {

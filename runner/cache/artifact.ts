@@ -5,7 +5,8 @@
 import { dirname, join } from "node:path";
 import type { Content } from "../../files/hash_content.ts";
 import { readSafetensors, writeSafetensors } from "../../files/safetensors.ts";
-import { CheckedFiles, type FileState, type Patience, stateOf } from "./checked_files.ts";
+import { type FileState, stateOf } from "../../files/file_state.ts";
+import { CheckedFiles, type Patience } from "./checked_files.ts";
 import { MANIFEST, type Manifest, type ManifestFile, MOST_MANIFEST_BYTES, parseManifest } from "./manifest.ts";
 import type { ArtifactReader, ArtifactWriter, Json } from "../stage.ts";
 

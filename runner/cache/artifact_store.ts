@@ -2,8 +2,8 @@
  * Artifacts on the disk: `artifacts/ab/<key>/`, each made under `tmp/` and renamed, so that it is there in full or not at
  * all. Who may make or remove one, and when, is the cache's business (`cache.ts`).
  */
-import { statSync } from "node:fs";
 import { join } from "node:path";
+import { stateOf } from "../../files/file_state.ts";
 import type { Content } from "../../files/hash_content.ts";
 import { CorruptArtifactError, Draft, findDamage, openManifest } from "./artifact.ts";
 import type { CheckedFiles } from "./checked_files.ts";
@@ -170,8 +170,8 @@ export class ArtifactStore {
 
   #stat(key: string, names: readonly string[]): string {
     return JSON.stringify(names.map((name) => {
-      const found = statSync(this.path(key, name), { bigint: true, throwIfNoEntry: false });
-      return [name, ...(found === undefined ? [] : [found.size, found.mtimeNs, found.ino].map(String))];
+      const found = stateOf(this.path(key, name));
+      return [name, ...(found === undefined ? [] : [found.print])];
     }));
   }
 

@@ -36,7 +36,7 @@ export interface StepRecord {
 }
 
 /** Raised when the tables change; an index of another layout is made anew. */
-const LAYOUT = 2;
+const LAYOUT = 3;
 
 /** Records of one step of one model that are remembered. */
 const MOST_RECORDS = 32;
@@ -54,8 +54,7 @@ CREATE INDEX outputs_by_step ON outputs (step_key);
 CREATE TABLE pins (owner TEXT NOT NULL, run TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (owner, run, key)) STRICT;
 CREATE INDEX pins_by_key ON pins (key);
 CREATE TABLE leases (step_key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
-CREATE TABLE file_hashes (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime TEXT NOT NULL, inode TEXT NOT NULL,
-  sha256 TEXT NOT NULL) STRICT;
+CREATE TABLE file_hashes (path TEXT PRIMARY KEY, print TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;
 `;
 
 type Row = Record<string, SQLOutputValue>;
@@ -97,18 +96,12 @@ export class CacheIndex {
       throw error;
     }
     this.fileHashes = {
-      get: ({ path, size, mtime, inode }) => {
-        const row = this.#get(
-          "SELECT sha256 FROM file_hashes WHERE path = ? AND size = ? AND mtime = ? AND inode = ?",
-          path,
-          size,
-          mtime,
-          inode,
-        );
+      get: ({ path, print }) => {
+        const row = this.#get("SELECT sha256 FROM file_hashes WHERE path = ? AND print = ?", path, print);
         return row === undefined ? undefined : text(row.sha256);
       },
-      set: ({ path, size, mtime, inode }, sha256) =>
-        this.#run("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?, ?, ?)", path, size, mtime, inode, sha256),
+      set: ({ path, print }, sha256) =>
+        this.#run("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?)", path, print, sha256),
     };
   }
 

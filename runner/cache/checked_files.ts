@@ -2,8 +2,8 @@
  * What a run knows of the artifacts' files: each is hashed once, and again only when its size, times or inode differ.
  * Nothing is taken over from earlier runs: a disk that forgets bits does not change times.
  */
-import { statSync } from "node:fs";
 import { basename } from "node:path";
+import { type FileState, stateOf } from "../../files/file_state.ts";
 import { type Content, type HashContent, hashContent, tellHashing } from "../../files/hash_content.ts";
 
 /** How waiting for a hash can end, and who is told how far it is. */
@@ -11,15 +11,6 @@ export interface Patience {
   readonly signal?: AbortSignal;
   /** Told how far a large file is hashed. */
   readonly tell?: (message: string) => void;
-}
-
-/** One state of a file. */
-export interface FileState {
-  readonly size: number;
-  /** Milliseconds since the epoch. */
-  readonly modified: number;
-  /** Equal for equal states. */
-  readonly print: string;
 }
 
 /** Milliseconds in which a second change of a file may leave its time as it is: clocks of file systems tick slowly. */
@@ -101,14 +92,6 @@ export class CheckedFiles {
     if (settledAt(state) <= now) this.#known.set(path, { print: state.print, content });
     else this.#known.delete(path);
   }
-}
-
-/** The state of a file, or undefined when there is none. */
-export function stateOf(path: string): FileState | undefined {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  if (found === undefined) return undefined;
-  const { size, mtimeNs, ctimeNs, ino } = found;
-  return { size: Number(size), modified: Number(mtimeNs / 1_000_000n), print: `${size} ${mtimeNs} ${ctimeNs} ${ino}` };
 }
 
 /**

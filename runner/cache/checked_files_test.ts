@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type HashContent, hashContent } from "../../files/hash_content.ts";
-import { CheckedFiles, settle, stateOf } from "./checked_files.ts";
+import { stateOf } from "../../files/file_state.ts";
+import { CheckedFiles, settle } from "./checked_files.ts";
 
 const anHourAgo = new Date(Math.floor(Date.now() / 1000) * 1000 - 3_600_000);
 
