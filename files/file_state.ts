@@ -27,6 +27,9 @@ const UNDATED: ReadonlySet<number> = new Set([
   ...[0x73717368, 0xe0f5e1e2, 0x28cd3d45, 0x9660],
 ]);
 
+/** What the system says of a path that leads to nothing. */
+const NOT_THERE: ReadonlySet<unknown> = new Set(["ENOTDIR", "ELOOP", "EACCES", "EPERM", "ENAMETOOLONG"]);
+
 /**
  * The state of a file; links are followed.
  *
@@ -36,14 +39,13 @@ const UNDATED: ReadonlySet<number> = new Set([
  * assert.equal(stateOf("deno.json")?.print, stateOf("./deno.json")?.print);
  * assert.deepEqual([stateOf("no such file"), stateOf("files")], [undefined, undefined]);
  * ```
- * @returns undefined when there is no such file, or it is a folder, a pipe or a device
- * @throws the system's error when it may not be looked at
+ * @returns undefined when there is no such file, it may not be looked at, or it is a folder, a pipe or a device
  */
 export function stateOf(path: string): FileState | undefined {
   try {
     return fromStats(statSync(path, { bigint: true, throwIfNoEntry: false }));
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return undefined;
+    if (error instanceof Error && "code" in error && NOT_THERE.has(error.code)) return undefined;
     throw error;
   }
 }

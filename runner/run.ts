@@ -12,9 +12,9 @@ import { type Graph, makerOf, type Node, outputKeys, resolve, type State } from 
 import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { formatBytes } from "../files/format_bytes.ts";
-import { asNoSpace, freeBytes } from "./cache/no_space.ts";
+import { asNoSpace, freeBytes, writingTo } from "./cache/no_space.ts";
 import { type Plan, summaryOf } from "./plan.ts";
-import { asError, asFolderError, exitCodeOf, InterruptedError } from "./run_errors.ts";
+import { asError, asFolderError, asListenerError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { recordedSeconds } from "./recorded_seconds.ts";
 import { makeRunId } from "./run_id.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
@@ -195,7 +195,7 @@ class Run {
     } catch (error) {
       // Hashing ends with the signal's reason.
       if (this.#signal.aborted && error === this.#signal.reason) return this.#stopped(new InterruptedError());
-      return this.#stopped(asNoSpace(error, this.#cache.folder, 0) ?? asError(error));
+      return this.#stopped(asError(error));
     } finally {
       this.#memory.stop();
     }
@@ -231,7 +231,7 @@ class Run {
       this.#emit({ type: "artifact-corrupt", key, step: makerOf(this.#graph, key) ?? "unknown", detail });
     }
     this.#warnOfLittleSpace();
-    this.#guard(() => {
+    writingTo(folder, () => {
       const locked = `recipe:\n${this.#subject.renderRecipe(folder).replace(/^(?=.)/gm, "  ")}`;
       const lock = stringify({ lock: this.#subject.lock() }, { lineWidth: 120 });
       const unfinished = join(folder, `${LOCK}.part`);
@@ -430,15 +430,11 @@ class Run {
 
   #emit(event: Undated): void {
     const dated: RunEvent = { at: Date.now(), ...event };
-    this.#guard(() => this.#settings.journal.append(dated));
-    this.#settings.onEvent?.(dated);
-  }
-
-  #guard(write: () => void): void {
+    writingTo(this.#settings.folder, () => this.#settings.journal.append(dated));
     try {
-      write();
+      this.#settings.onEvent?.(dated);
     } catch (error) {
-      throw asNoSpace(error, this.#settings.folder, 0) ?? error;
+      throw asListenerError(error);
     }
   }
 

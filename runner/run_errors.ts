@@ -1,4 +1,5 @@
 /** How a run can fail, and the exit codes for it. */
+import { isFull, OUTPUT } from "./cache/no_space.ts";
 
 /** A step did not end well. */
 export class StepError extends Error {
@@ -40,6 +41,17 @@ export function asFolderError(error: unknown, folder: string, option: string): F
     `Cannot write to folder ${folder}: ${error.message}; choose another with ${option}`,
     { cause: error },
   );
+}
+
+/**
+ * What a listener to a run's events threw: a full disk that it met, such as its output's, is not taken for the cache's.
+ *
+ * @param error anything thrown
+ */
+export function asListenerError(error: unknown): unknown {
+  if (!isFull(error)) return error;
+  const message = `Cannot print how far the run is: ${asError(error).message}; choose another place for its output`;
+  return Object.assign(new Error(message, { cause: error }), { code: OUTPUT });
 }
 
 /** Exit codes by the `code` of the error; the command line documents them. */

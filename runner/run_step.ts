@@ -57,7 +57,7 @@ export async function runStep(node: Node, options: StepOptions): Promise<Outcome
       cache.release(node.key);
     }
   } catch (error) {
-    return { kind: "failed", id, error: asNoSpace(error, cache.folder, 0) ?? asError(error) };
+    return { kind: "failed", id, error: asError(error) };
   }
 }
 

@@ -7,7 +7,14 @@ import type { Content } from "../../files/hash_content.ts";
 import { readSafetensors, writeSafetensors } from "../../files/safetensors.ts";
 import { type FileState, stateOf } from "../../files/file_state.ts";
 import { CheckedFiles, type Patience } from "./checked_files.ts";
-import { MANIFEST, type Manifest, type ManifestFile, MOST_MANIFEST_BYTES, parseManifest } from "./manifest.ts";
+import {
+  isFileName,
+  MANIFEST,
+  type Manifest,
+  type ManifestFile,
+  MOST_MANIFEST_BYTES,
+  parseManifest,
+} from "./manifest.ts";
 import type { ArtifactReader, ArtifactWriter, Json } from "../stage.ts";
 
 /** An artifact is damaged or gone. The runner heals it: it is discarded and made again. */
@@ -113,7 +120,7 @@ export class Draft implements ArtifactWriter {
 
   #place(file: string): string {
     const names = file.split("/");
-    if (file === MANIFEST || names.some((name) => !/^[A-Za-z0-9_][\w.-]*$/.test(name))) {
+    if (!isFileName(file)) {
       throw new RangeError(
         `Cannot write file "${file}" of an artifact: names are letters, digits, dots, dashes and underscores, in folders ` +
           `joined by "/", and not ${MANIFEST}`,
@@ -155,13 +162,15 @@ export class Draft implements ArtifactWriter {
 export function openManifest(folder: string, key: string): Manifest {
   const path = join(folder, MANIFEST);
   try {
-    const { size } = Deno.statSync(path);
+    const { size, isFile } = Deno.lstatSync(path);
+    if (!isFile) throw new SyntaxError(`${MANIFEST} is not a file`);
     if (size > MOST_MANIFEST_BYTES) throw new SyntaxError(`${MANIFEST} has ${size} bytes`);
     return parseManifest(Deno.readFileSync(path), key);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) throw new CorruptArtifactError(key, "it is gone from the cache");
     if (error instanceof SyntaxError) throw new CorruptArtifactError(key, error.message);
-    throw error;
+    if (isGone(error)) throw new CorruptArtifactError(key, "it is gone from the cache");
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new CorruptArtifactError(key, `${MANIFEST} may not be read`);
   }
 }
 
@@ -178,7 +187,7 @@ export function readArtifact(
   const place = async (file: string): Promise<string> => {
     const wanted = find(file);
     const path = join(folder, ...file.split("/"));
-    const damage = compare(wanted, await checked.content(path, patience));
+    const damage = await compare(wanted, path, (path) => checked.content(path, patience));
     if (damage === undefined) return path;
     const error = new CorruptArtifactError(manifest.key, damage);
     report(error);
@@ -213,17 +222,31 @@ export async function findDamage(
   content: (path: string) => Promise<Content | undefined>,
 ): Promise<string | undefined> {
   for (const file of manifest.files) {
-    const damage = compare(file, await content(join(folder, ...file.name.split("/"))));
+    const damage = await compare(file, join(folder, ...file.name.split("/")), content);
     if (damage !== undefined) return damage;
   }
   return undefined;
 }
 
-function compare(wanted: ManifestFile, found: Content | undefined): string | undefined {
-  if (found === undefined) return `${wanted.name} is gone`;
+async function compare(
+  wanted: ManifestFile,
+  path: string,
+  content: (path: string) => Promise<Content | undefined>,
+): Promise<string | undefined> {
+  const bytes = stateOf(path)?.size;
+  if (bytes === undefined) return `${wanted.name} is gone`;
+  // Not hashed: however long a file has become, that it has says enough.
+  if (bytes !== wanted.bytes) return `${wanted.name} has ${bytes} bytes instead of ${wanted.bytes}`;
+  const found = await content(path);
+  if (found === undefined) return `${wanted.name} is gone or may not be read`;
   if (found.bytes !== wanted.bytes) return `${wanted.name} has ${found.bytes} bytes instead of ${wanted.bytes}`;
   if (found.sha256 !== wanted.sha256) {
     return `${wanted.name} has sha256 ${found.sha256} instead of ${wanted.sha256}`;
   }
   return undefined;
+}
+
+/** Whether the system says that there is no such file or folder. */
+export function isGone(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
 }

@@ -5,9 +5,10 @@
 import { join } from "node:path";
 import { stateOf } from "../../files/file_state.ts";
 import type { Content } from "../../files/hash_content.ts";
-import { CorruptArtifactError, Draft, findDamage, openManifest } from "./artifact.ts";
+import { CorruptArtifactError, Draft, findDamage, isGone, openManifest } from "./artifact.ts";
 import type { CheckedFiles } from "./checked_files.ts";
 import { MANIFEST, type Manifest, renderManifest } from "./manifest.ts";
+import { writingTo } from "./no_space.ts";
 
 /** The folders of one cache, as one process uses them. */
 export class ArtifactStore {
@@ -23,8 +24,9 @@ export class ArtifactStore {
     for (const part of ["artifacts", "tmp"]) Deno.mkdirSync(join(folder, part), { recursive: true });
   }
 
-  /** Folder of an artifact, whether it is there or not. */
+  /** Folder of an artifact, whether it is there or not. @throws {RangeError} for what is no key */
   place(key: string): string {
+    if (!isKey(key)) throw new RangeError(`Cannot find an artifact by "${key}": keys are 64 hexadecimal digits`);
     return join(this.#folder, "artifacts", key.slice(0, 2), key);
   }
 
@@ -60,10 +62,10 @@ export class ArtifactStore {
   /** All keys, sorted. */
   keys(): string[] {
     const keys: string[] = [];
-    for (const { name: prefix } of [...Deno.readDirSync(join(this.#folder, "artifacts"))]) {
-      if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
+    for (const { name: prefix, isDirectory } of [...Deno.readDirSync(join(this.#folder, "artifacts"))]) {
+      if (!isDirectory || !/^[0-9a-f]{2}$/.test(prefix)) continue;
       for (const { name } of Deno.readDirSync(join(this.#folder, "artifacts", prefix))) {
-        if (/^[0-9a-f]{64}$/.test(name)) keys.push(name);
+        if (isKey(name) && name.startsWith(prefix)) keys.push(name);
       }
     }
     return keys.sort();
@@ -97,14 +99,14 @@ export class ArtifactStore {
 
   /** Whether an artifact's files are still in that state. */
   isUnchanged(key: string, print: string): boolean {
-    const entries: [string, ...unknown[]][] = JSON.parse(print);
-    return this.#stat(key, entries.map(([name]) => name)) === print;
+    const names = namesIn(print);
+    return names !== undefined && this.#stat(key, names) === print;
   }
 
   /** A folder to write an artifact in; see `Draft` for the options. */
   draft(options: { readonly flush?: boolean; readonly checked: CheckedFiles }): Draft {
     const folder = this.#scratch();
-    Deno.mkdirSync(folder);
+    writingTo(this.#folder, () => Deno.mkdirSync(folder));
     return new Draft(folder, options);
   }
 
@@ -116,17 +118,25 @@ export class ArtifactStore {
 
   /** Completes a draft with its manifest, on the disk for good. */
   seal(draft: Draft, manifest: Manifest): void {
-    using file = Deno.openSync(join(draft.folder, MANIFEST), { write: true, createNew: true });
     const bytes = new TextEncoder().encode(renderManifest(manifest));
-    for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-    file.syncSync();
-    syncFolder(draft.folder);
+    writingTo(this.#folder, () => {
+      using file = Deno.openSync(join(draft.folder, MANIFEST), { write: true, createNew: true });
+      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+      file.syncSync();
+      syncFolder(draft.folder);
+    });
   }
 
   /** Puts a sealed draft in its place, unless a sound artifact is there. @returns the manifest of what is there now */
   install(draft: Draft, manifest: Manifest): Manifest {
+    return writingTo(this.#folder, () => this.#install(draft, manifest));
+  }
+
+  #install(draft: Draft, manifest: Manifest): Manifest {
     const place = this.place(manifest.key);
     const parent = join(place, "..");
+    // Only folders belong there.
+    if (exists(parent) && !Deno.lstatSync(parent).isDirectory) Deno.removeSync(parent);
     Deno.mkdirSync(parent, { recursive: true });
     for (let attempt = 1;; attempt++) {
       const there = this.sound(manifest.key);
@@ -150,10 +160,10 @@ export class ArtifactStore {
   remove(key: string): void {
     const scratch = this.#scratch();
     try {
-      Deno.renameSync(this.place(key), scratch);
+      writingTo(this.#folder, () => Deno.renameSync(this.place(key), scratch));
       this.#trash.push(scratch);
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!isGone(error)) throw error;
     }
   }
 
@@ -211,7 +221,23 @@ function exists(path: string): boolean {
     Deno.lstatSync(path);
     return true;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!isGone(error)) throw error;
     return false;
   }
+}
+
+/** Names of the files in a print; undefined for what is none. */
+function namesIn(print: string): string[] | undefined {
+  try {
+    const entries: unknown = JSON.parse(print);
+    if (!Array.isArray(entries)) return undefined;
+    const names = entries.map((entry) => Array.isArray(entry) ? entry[0] : undefined);
+    return names.every((name) => typeof name === "string") ? names : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isKey(key: string): boolean {
+  return /^[0-9a-f]{64}$/.test(key);
 }

@@ -9,7 +9,7 @@ import type { FileHashes } from "../../files/file_hashes.ts";
 import type { Content, HashContent } from "../../files/hash_content.ts";
 import { CorruptArtifactError, type Draft, readArtifact, type ReadOptions } from "./artifact.ts";
 import { ArtifactStore, treeBytes } from "./artifact_store.ts";
-import { type ArtifactInfo, type CacheIndex, openIndex, type StepRecord } from "./cache_index.ts";
+import { type ArtifactInfo, CacheIndex, type StepRecord } from "./cache_index.ts";
 import { CheckedFiles, type Patience, settle } from "./checked_files.ts";
 import { beginLife, isAlive, type Life, sweepLives } from "./liveness.ts";
 import { chooseEvicted, type Collected } from "./eviction.ts";
@@ -102,7 +102,7 @@ export class ArtifactCache {
     this.#life = beginLife(join(folder, "live"));
     try {
       this.#store = new ArtifactStore(folder, this.#life.id);
-      this.#index = openIndex(join(folder, "index.sqlite"), (index) => this.#rebuild(index));
+      this.#index = new CacheIndex(join(folder, "index.sqlite"), (index) => this.#rebuild(index));
     } catch (error) {
       this.#life.end();
       throw error;

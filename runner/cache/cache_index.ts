@@ -2,9 +2,10 @@
  * The cache's memo in SQLite: sizes, costs, last uses, who needs what, what steps were made of. The artifacts' manifests
  * are the truth; deleting this file loses nothing but file hashes and the order of last uses.
  */
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { FileHashes } from "../../files/file_hashes.ts";
-import type { KeyComponents } from "../keys.ts";
+import { type KeyComponents, sha256 } from "../keys.ts";
+import { asIndexError, damagedIndex, openIndexFile } from "./index_file.ts";
 import { filesBytes, type Manifest } from "./manifest.ts";
 
 /** What the index knows of one artifact. */
@@ -35,7 +36,7 @@ export interface StepRecord {
   readonly created: number;
 }
 
-/** Raised when the tables change; an index of another layout is made anew. */
+/** Raised when the tables change. */
 const LAYOUT = 3;
 
 /** Records of one step of one model that are remembered. */
@@ -54,54 +55,47 @@ CREATE INDEX outputs_by_step ON outputs (step_key);
 CREATE TABLE pins (owner TEXT NOT NULL, run TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (owner, run, key)) STRICT;
 CREATE INDEX pins_by_key ON pins (key);
 CREATE TABLE leases (step_key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
-CREATE TABLE file_hashes (path TEXT PRIMARY KEY, print TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;
+CREATE TABLE file_hashes (path TEXT PRIMARY KEY, print TEXT NOT NULL, sha256 TEXT NOT NULL,
+  proof TEXT NOT NULL) STRICT;
 `;
 
 type Row = Record<string, SQLOutputValue>;
 
-/** Opens the index, or makes it when it is missing, damaged or of another layout. @param rebuild called for a new one */
-export function openIndex(path: string, rebuild: (index: CacheIndex) => void): CacheIndex {
-  try {
-    return new CacheIndex(path, rebuild);
-  } catch (error) {
-    // SQLite's own words; its numbers are not handed on.
-    if (!/not a database|malformed/.test(error instanceof Error ? error.message : "")) throw error;
-    for (const suffix of ["", "-wal", "-shm"]) removeIfPresent(path + suffix);
-    return new CacheIndex(path, rebuild);
-  }
-}
-
 /** The index of one opened cache. */
 export class CacheIndex {
-  readonly #database: DatabaseSync;
+  readonly #path: string;
+  #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   /** The memo of file hashes, for `files/file_hashes.ts`. */
   readonly fileHashes: FileHashes;
 
-  constructor(path: string, rebuild: (index: CacheIndex) => void) {
-    const database = new DatabaseSync(path, { timeout: 30_000 });
-    this.#database = database;
-    try {
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-      this.transaction(() => {
-        const layout = database.prepare("PRAGMA user_version").get()?.user_version;
-        if (layout === LAYOUT && database.prepare("PRAGMA quick_check(1)").get()?.quick_check === "ok") return;
-        this.#drop();
-        database.exec(TABLES);
-        database.exec(`PRAGMA user_version = ${LAYOUT}`);
-        rebuild(this);
-      });
-    } catch (error) {
-      database.close();
-      throw error;
-    }
+  /**
+   * Opens an index, or makes it when it is missing, damaged or of another layout.
+   *
+   * @param rebuild called for a new one
+   * @param options `timeout`: milliseconds to wait for another process
+   * @throws {IndexError} when it cannot be used
+   */
+  constructor(
+    path: string,
+    rebuild: (index: CacheIndex) => void,
+    { timeout = 30_000 }: { readonly timeout?: number } = {},
+  ) {
+    this.#path = path;
+    this.#database = openIndexFile(path, { version: LAYOUT, tables: TABLES, timeout }, (database) => {
+      this.#database = database;
+      this.#statements.clear();
+      rebuild(this);
+    });
     this.fileHashes = {
       get: ({ path, print }) => {
-        const row = this.#get("SELECT sha256 FROM file_hashes WHERE path = ? AND print = ?", path, print);
-        return row === undefined ? undefined : text(row.sha256);
+        const row = this.#get("SELECT sha256, proof FROM file_hashes WHERE path = ? AND print = ?", path, print);
+        return row?.proof === proofOf(path, print, `${row?.sha256}`) ? text(row.sha256) : undefined;
       },
-      set: ({ path, print }, sha256) =>
-        this.#run("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?)", path, print, sha256),
+      set: ({ path, print }, sha256) => {
+        const proof = proofOf(path, print, sha256);
+        this.#run("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?, ?)", path, print, sha256, proof);
+      },
     };
   }
 
@@ -112,15 +106,17 @@ export class CacheIndex {
   /** Runs `work` alone among all processes: all of it counts, or nothing. */
   transaction<T>(work: () => T): T {
     if (this.#database.isTransaction) return work();
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      const result = work();
-      this.#database.exec("COMMIT");
-      return result;
-    } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      throw error;
-    }
+    return this.#use(() => {
+      this.#database.exec("BEGIN IMMEDIATE");
+      try {
+        const result = work();
+        this.#database.exec("COMMIT");
+        return result;
+      } catch (error) {
+        if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+        throw error;
+      }
+    });
   }
 
   /**
@@ -172,7 +168,11 @@ export class CacheIndex {
   }
 
   artifacts(): ArtifactInfo[] {
-    return this.#all("SELECT * FROM artifacts ORDER BY stage, step, output, created, key").map((row) => ({
+    // What is no key, as in an index that somebody wrote into, must not become a path.
+    const isKey = "length(key) = 64 AND key NOT GLOB '*[^0-9a-f]*'";
+    return this.#all(`SELECT * FROM artifacts WHERE ${isKey} ORDER BY stage, step, output, created, key`).map((
+      row,
+    ) => ({
       key: text(row.key),
       stepKey: text(row.step_key),
       step: text(row.step),
@@ -195,17 +195,18 @@ export class CacheIndex {
   /** Latest records of a step of a model, the newest first. */
   records(model: string, step: string): StepRecord[] {
     return this.#all("SELECT * FROM steps WHERE model = ? AND step = ? ORDER BY created DESC, step_key", model, step)
-      .map(record);
+      .map((row) => this.#record(row));
   }
 
   /** Latest records of any step of a stage, of any model. */
   recordsOfStage(stage: string): StepRecord[] {
-    return this.#all("SELECT * FROM steps WHERE stage = ? ORDER BY created DESC, step_key LIMIT 64", stage).map(record);
+    return this.#all("SELECT * FROM steps WHERE stage = ? ORDER BY created DESC, step_key LIMIT 64", stage)
+      .map((row) => this.#record(row));
   }
 
   record(stepKey: string): StepRecord | undefined {
     const row = this.#get("SELECT * FROM steps WHERE step_key = ?", stepKey);
-    return row === undefined ? undefined : record(row);
+    return row === undefined ? undefined : this.#record(row);
   }
 
   /** The key of the step that made (or once made) an output. */
@@ -276,24 +277,41 @@ export class CacheIndex {
     }
   }
 
-  #drop(): void {
-    for (
-      const { name } of this.#all("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    ) {
-      this.#database.exec(`DROP TABLE "${text(name)}"`);
+  #record(row: Row): StepRecord {
+    try {
+      return {
+        stepKey: text(row.step_key),
+        step: text(row.step),
+        // Written by `add` from what has these types.
+        components: JSON.parse(text(row.components)) as KeyComponents,
+        seconds: Number(row.seconds),
+        stages: JSON.parse(text(row.stages)) as StepRecord["stages"],
+        estimate: Number(row.estimate),
+        created: Number(row.created),
+      };
+    } catch (error) {
+      throw damagedIndex(this.#path, "a record of a step is not JSON", error);
     }
   }
 
   #get(sql: string, ...values: SQLOutputValue[]): Row | undefined {
-    return this.#prepare(sql).get(...values);
+    return this.#use(() => this.#prepare(sql).get(...values));
   }
 
   #all(sql: string, ...values: SQLOutputValue[]): Row[] {
-    return this.#prepare(sql).all(...values);
+    return this.#use(() => this.#prepare(sql).all(...values));
   }
 
   #run(sql: string, ...values: SQLOutputValue[]): void {
-    this.#prepare(sql).run(...values);
+    this.#use(() => this.#prepare(sql).run(...values));
+  }
+
+  #use<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw asIndexError(error, this.#path);
+    }
   }
 
   #prepare(sql: string): StatementSync {
@@ -303,27 +321,12 @@ export class CacheIndex {
   }
 }
 
-function record(row: Row): StepRecord {
-  return {
-    stepKey: text(row.step_key),
-    step: text(row.step),
-    components: JSON.parse(text(row.components)),
-    seconds: Number(row.seconds),
-    stages: JSON.parse(text(row.stages)),
-    estimate: Number(row.estimate),
-    created: Number(row.created),
-  };
+/** Of an entry that cannot be checked against any file: one changed bit would be another model. */
+function proofOf(path: string, print: string, hash: string): string {
+  return sha256(JSON.stringify([path, print, hash]));
 }
 
 function text(value: SQLOutputValue): string {
   if (typeof value !== "string") throw new TypeError(`Cannot read the cache's index: a text is a ${typeof value}`);
   return value;
-}
-
-function removeIfPresent(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

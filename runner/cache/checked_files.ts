@@ -36,7 +36,7 @@ export class CheckedFiles {
   /**
    * What a file holds, hashed unless it is known to be as it was.
    *
-   * @returns undefined when there is no such file
+   * @returns undefined when there is no such file, or it may not be read
    * @throws the signal's reason when it is aborted
    */
   async content(path: string, patience: Patience = {}): Promise<Content | undefined> {
@@ -61,7 +61,7 @@ export class CheckedFiles {
     try {
       return await this.#hash(path, { signal, onChunk: tell && tellHashing(basename(path), { total, tell }) });
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return undefined;
       throw error;
     }
   }

@@ -38,11 +38,13 @@ export function beginLife(folder: string): Life {
 
 /** Whether the owner of a sign of life is still running. */
 export function isAlive(folder: string, id: string): boolean {
+  // Only such a name was ever given.
+  if (!/^[0-9a-f-]{36}$/.test(id)) return false;
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(lifePath(folder, id), { write: true });
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.IsADirectory) return false;
     throw error;
   }
   try {
@@ -55,7 +57,8 @@ export function isAlive(folder: string, id: string): boolean {
 /** Removes the files of those that are gone. @returns the ids of those still alive */
 export function sweepLives(folder: string): ReadonlySet<string> {
   const alive = new Set<string>();
-  for (const { name } of [...Deno.readDirSync(folder)]) {
+  for (const { name, isFile } of [...Deno.readDirSync(folder)]) {
+    if (!isFile) continue;
     if (name.startsWith(".")) sweepUnnamed(join(folder, name));
     if (name.startsWith(".") || !name.endsWith(".lock")) continue;
     const id = name.slice(0, -".lock".length);

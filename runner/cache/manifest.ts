@@ -3,6 +3,7 @@
  *
  * A manifest file is one line of JSON, `{"manifest": …, "sha256": …}`, in canonical form; anything else is damaged.
  */
+import * as z from "zod";
 import type { Dtype } from "../../files/safetensors.ts";
 import { canonicalJson, type KeyComponents, outputKey, sha256, stepKey } from "../keys.ts";
 import type { Json } from "../stage.ts";
@@ -47,6 +48,46 @@ export const MANIFEST = "manifest.json";
 /** Manifests hold small results; larger ones are refused before they are read. */
 export const MOST_MANIFEST_BYTES = 1 << 28;
 
+/** Whether a name is that of a file of an artifact: letters, digits, dots, dashes, underscores, in folders joined by "/". */
+export function isFileName(name: string): boolean {
+  return name !== MANIFEST && name.split("/").every((part) => /^[A-Za-z0-9_][\w.-]*$/.test(part));
+}
+
+const Key = z.string().regex(/^[0-9a-f]{64}$/);
+const Seconds = z.number().nonnegative();
+const Bytes = z.int().nonnegative();
+/** What was parsed from JSON is JSON. */
+const AnyJson = z.custom<Json>((value) => value !== undefined);
+
+const ManifestSchema = z.strictObject({
+  format: z.literal(1),
+  key: Key,
+  stepKey: Key,
+  components: z.strictObject({
+    stage: z.string(),
+    code: z.string(),
+    reads: z.record(z.string(), AnyJson),
+    facts: z.record(z.string(), AnyJson),
+    inputs: z.record(z.string(), z.string()),
+  }),
+  output: z.string(),
+  step: z.string(),
+  stage: z.string(),
+  model: z.string(),
+  retain: z.enum(["keep", "transient"]),
+  seconds: Seconds,
+  stages: z.record(z.string(), Seconds),
+  estimate: Seconds,
+  created: Bytes,
+  value: AnyJson,
+  files: z.array(z.strictObject({
+    name: z.string().refine(isFileName),
+    bytes: Bytes,
+    sha256: Key,
+    tensors: z.record(z.string(), z.strictObject({ dtype: z.string(), shape: z.array(Bytes) })).optional(),
+  })).refine((files) => Number.isSafeInteger(files.reduce((sum, { bytes }) => sum + bytes, 0))),
+});
+
 /** The text of a manifest file. */
 export function renderManifest(manifest: Manifest): string {
   // A manifest is JSON by construction: every member above is.
@@ -71,9 +112,8 @@ export function parseManifest(bytes: Uint8Array, key: string): Manifest {
   } catch (error) {
     throw new SyntaxError(`${MANIFEST} is damaged: ${error instanceof Error ? error.message : error}`);
   }
-  if (manifest.format !== 1) {
-    throw new SyntaxError(`${MANIFEST} has format ${manifest.format}, which is not known here`);
-  }
+  const wrong = ManifestSchema.safeParse(manifest).error?.issues[0].path.join(".");
+  if (wrong !== undefined) throw new SyntaxError(`${MANIFEST} is damaged: ${wrong || "it"} is not what it should be`);
   if (manifest.key !== key || outputKey(manifest.stepKey, manifest.output) !== key) {
     throw new SyntaxError(`${MANIFEST} belongs to another artifact, ${manifest.key}`);
   }
