@@ -4,7 +4,7 @@ import type { ArtifactCache } from "./cache/cache.ts";
 import { openSession, type Session, type Undated } from "./context.ts";
 import type { Reason } from "./events.ts";
 import type { Node } from "./graph.ts";
-import { asNoSpace } from "./cache/no_space.ts";
+import { asNoSpace, OUTPUT } from "./cache/no_space.ts";
 import { asError, exitCodeOf, InterruptedError, StepError } from "./run_errors.ts";
 import type { Recipe } from "../recipes/language.ts";
 
@@ -147,7 +147,7 @@ function failureOf(thrown: unknown, { step }: Node, folder: string): Error {
   const full = asNoSpace(thrown, folder, bytes);
   if (full !== undefined) return full;
   const error = asError(thrown);
-  if (exitCodeOf(error) !== 1) return error;
+  if (exitCodeOf(error) !== 1 || (error as { code?: unknown }).code === OUTPUT) return error;
   return new StepError(`Cannot complete step ${step.id}: ${error.message}`, { cause: thrown });
 }
 

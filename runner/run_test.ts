@@ -183,6 +183,38 @@ Deno.test("executeRun() never caches a failure, keeps what came before it and na
     assert.deepEqual(modelOf(healed.folder), await undisturbed(recipeWith()));
   }));
 
+Deno.test("executeRun() lays a full disk to whatever was written to: cache, run folder, or the listener's output", () =>
+  withCache(async (cache) => {
+    const full = () => Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
+    const own = Object.assign(new Error("Cannot print"), { name: "OutputError", code: "OUTPUT", cause: full() });
+    const types = ["run-started", "step-started", "step-progress", "step-finished", "run-finished"] as const;
+    for (const type of types) {
+      for (
+        const [thrown, message] of [[full(), /^Cannot print how far the run is: No space/], [own, /^Cannot print$/]]
+      ) {
+        const onEvent = (event: RunEvent) => {
+          if (event.type === type) throw thrown;
+        };
+        const recipe = recipeWith({ spbo: { iterations: 1 + types.indexOf(type) } });
+        const pipeline = tamperWith("spbo[0]", async (context, honest) => {
+          context.progress(1, 2);
+          await honest(context);
+        });
+        const { error } = await runIn(cache, recipe, { pipeline, run: { onEvent } }).catch((error) => ({ error }));
+        assert.deepEqual([error.code, type], ["OUTPUT", type]);
+        assert.match(error.message, message as RegExp);
+        cache.collect({ size: 0 });
+      }
+    }
+    const atEnd = openArithmetic(recipeWith());
+    const plan = await makePlan(atEnd, cache, { recipe: recipeWith() });
+    const runsDir = join(cache.folder, "..", "runs");
+    const subject = { ...atEnd, finish: () => Promise.reject(full()) };
+    const { error, folder } = await executeRun(plan, subject, { cache, runsDir, recipe: recipeWith() });
+    assert.equal(error?.name, "NoSpaceError");
+    assert.ok(error?.message.startsWith(`Cannot write to ${folder} as the disk is full`), error?.message);
+  }));
+
 Deno.test("executeRun() refuses a step that leaves out an output", () =>
   withCache(async (cache) => {
     const { error } = await runIn(cache, recipeWith(), { pipeline: tamperWith("spbo[0]", () => Promise.resolve()) });

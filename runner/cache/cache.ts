@@ -117,10 +117,13 @@ export class ArtifactCache {
 
   /** Ends this process's claims. Artifacts stay. */
   close(): void {
-    this.#store.emptyTrash();
-    this.#index.dropOwner(this.#life.id);
-    this.#index.close();
-    this.#life.end();
+    try {
+      this.#store.emptyTrash();
+      this.#index.dropOwner(this.#life.id);
+    } finally {
+      this.#index.close();
+      this.#life.end();
+    }
   }
 
   /** Whether there is an artifact; its bytes are checked when they are read. */

@@ -23,6 +23,6 @@ Deno.test("asNoSpace() knows a full disk in all its disguises, and nothing else"
   }
   const others = [new Error("Value is NaN"), new RangeError("(os error 112) of a step"), "ENOSPC", undefined, null, {
     code: "ENOSPC",
-  }];
+  }, Object.assign(new Error("Cannot print", { cause: system }), { code: "OUTPUT" })];
   for (const error of others) assert.equal(asNoSpace(error, ".", 1), undefined);
 });
