@@ -6,10 +6,11 @@
 import { basename, dirname, extname, relative, resolve } from "node:path";
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
+import { expandHome } from "../files/home.ts";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
 import { formsOf } from "./forms.ts";
-import { find, type Located, type Overlay, overlay, position, readYaml, type Source } from "./located.ts";
+import { find, type Located, type Overlay, overlay, position, readYaml, type Source, type Span } from "./located.ts";
 import type { Recipe, RecipeLanguage } from "./language.ts";
 import { mapPaths } from "./paths.ts";
 import { validate } from "./problems.ts";
@@ -133,7 +134,8 @@ export function renderRecipe(
   recipe: Recipe,
   { relativeTo }: { readonly relativeTo?: string } = {},
 ): string {
-  const shorten = (path: string) => relativeTo === undefined ? path : relative(relativeTo, path).replaceAll("\\", "/");
+  const shorten = (path: string) =>
+    relativeTo === undefined ? path : relative(relativeTo, path).replaceAll("\\", "/").replace(/^~/, "./~");
   const { extends: _merged, ...rest } = mapPaths(recipe, schema, shorten);
   return stringify(rest, { lineWidth: 120 });
 }
@@ -174,7 +176,7 @@ async function readChain(
     chain.push({ file: here, tree: fillEmptyMaps(tree, schema) });
     asked = find(tree, ["extends"])?.value;
     next = asked?.kind === "scalar" && typeof asked.value === "string"
-      ? resolve(dirname(here), asked.value)
+      ? resolvePath(asked.value, asked.at, problems)
       : undefined;
   }
   if (chain.length === 0) return undefined;
@@ -207,10 +209,26 @@ function show(file: string, cwd: string): string {
 /** Makes paths absolute, each relative to the text that states it; `extends` has done its work. */
 function makeAbsolute<R extends Recipe>({ schema }: RecipeLanguage<R>, recipe: R, tree: Located): R {
   const { extends: _merged, ...rest } = recipe;
-  return mapPaths(rest as R, schema, (path, keys) => {
-    const stated = find(tree, keys)?.value.at.source;
-    return stated ? resolve(stated.folder, path) : path;
+  const problems: Problem[] = [];
+  const absolute = mapPaths(rest as R, schema, (path, keys) => {
+    const at = find(tree, keys)?.value.at;
+    const target = at && resolvePath(path, at, problems);
+    return target ?? path;
   });
+  if (problems.length > 0) throw new RecipeError(problems);
+  return absolute;
+}
+
+/** A path as a recipe states it, made absolute. @returns undefined, and a problem, where it begins with an unknown home */
+function resolvePath(path: string, at: Span, problems: Problem[]): string | undefined {
+  try {
+    return resolve(at.source.folder, expandHome(path));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const [message, note] = error.message.split("; ");
+    problems.push({ severity: "error", at, message: message.replace(/^C/, "c"), note });
+    return undefined;
+  }
 }
 
 function* listSources(value: unknown, tree: Located, path: readonly string[] = []): Generator<[string, ValueSource]> {
