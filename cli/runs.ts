@@ -39,7 +39,10 @@ export function runsCommand(context: CommandContext): Command {
 }
 
 function list({ runs, json }: Options, terminal: Terminal): void {
-  const found = listRuns(runsFolder(runs));
+  const found = listRuns(
+    runsFolder(runs),
+    (run, { message }) => terminal.note(`warning: run ${run} is left out: ${message}`),
+  );
   if (json) return terminal.line(JSON.stringify(found));
   if (found.length === 0) return terminal.line(`There are no runs in ${runsFolder(runs)}.`);
   const columns = [

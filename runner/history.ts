@@ -1,9 +1,11 @@
 /** Past runs, read from their folders: what they were, how they ended, and how two of them differ. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { InputError } from "../files/input_error.ts";
 import type { RunEvent } from "./events.ts";
 import { type Difference, firstDifference } from "./explain.ts";
-import { JOURNAL, LOCK, readJournal } from "./journal.ts";
+import { JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
 import type { DeviceRecord, Json } from "./stage.ts";
 
 /** A run in a list. */
@@ -47,7 +49,11 @@ export interface RunComparison {
 }
 
 /**
- * Runs, the newest first. @param runsDir a folder that does not exist has none
+ * Runs, the newest first.
+ *
+ * @param runsDir a folder that does not exist has none
+ * @param damaged told of each run whose journal cannot be read; it is left out
+ * @throws {InputError} when that is not a folder
  *
  * @example
  * ```ts
@@ -64,8 +70,16 @@ export interface RunComparison {
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export function listRuns(runsDir: string): RunInfo[] {
-  return idsOf(runsDir).map((id) => infoOf(runsDir, id)).filter((info) => info !== undefined).reverse();
+export function listRuns(
+  runsDir: string,
+  damaged: (run: string, error: Error) => void = () => {},
+): RunInfo[] {
+  const infos = idsOf(runsDir).map((run) => {
+    const found = look(runsDir, run);
+    if (found instanceof InputError) return damaged(run, found);
+    return found;
+  });
+  return infos.filter((info) => info !== undefined).reverse();
 }
 
 /**
@@ -91,6 +105,7 @@ export function listRuns(runsDir: string): RunInfo[] {
  * ```
  * @param id the run's id, the beginning of it, or `last`
  * @throws {RangeError} when there is no such run, or several
+ * @throws {InputError} when what it left is damaged
  */
 export function readRun(runsDir: string, id: string): RunRecord {
   const run = findRun(runsDir, id);
@@ -98,16 +113,15 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const events = readJournal(join(folder, JOURNAL));
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
-  const locked = readText(join(folder, LOCK));
+  const { recipe, lock } = readTree(join(folder, LOCK), parse) ?? {};
   // A run that was killed may have left half of it.
-  const metrics = info.outcome === "finished" ? readText(join(folder, "metrics.json")) : undefined;
-  const { recipe, lock } = locked === undefined ? {} : parse(locked) as { recipe?: Json; lock?: Json };
+  const metrics = info.outcome === "finished" ? readTree(join(folder, "metrics.json"), JSON.parse) : undefined;
   return {
     ...info,
     events,
     ...(recipe === undefined ? {} : { settings: recipe }),
     ...(lock === undefined ? {} : { lock }),
-    ...(metrics === undefined ? {} : { metrics: JSON.parse(metrics) as Json }),
+    ...(metrics === undefined ? {} : { metrics }),
   };
 }
 
@@ -144,12 +158,13 @@ function idsOf(runsDir: string): string[] {
     return [...Deno.readDirSync(runsDir)].filter(({ isDirectory }) => isDirectory).map(({ name }) => name).sort();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
+    const why = error instanceof Error ? error.message : error;
+    throw new InputError(`Cannot look for runs in ${runsDir}: ${why}`, { cause: error });
   }
 }
 
 function findRun(runsDir: string, id: string): string {
-  const ids = idsOf(runsDir).filter((run) => infoOf(runsDir, run) !== undefined);
+  const ids = idsOf(runsDir).filter((run) => look(runsDir, run) !== undefined);
   if (ids.length === 0) throw new RangeError(`Cannot find run "${id}": there are no runs in ${runsDir}`);
   if (id === "last") return ids[ids.length - 1];
   if (ids.includes(id)) return id;
@@ -161,10 +176,16 @@ function findRun(runsDir: string, id: string): string {
   throw new RangeError(`Cannot find run "${id}": ${what}`);
 }
 
-function infoOf(runsDir: string, run: string): RunInfo | undefined {
+/** A run, why it cannot be read, or undefined for a folder that is none, such as of a run that was killed at once. */
+function look(runsDir: string, run: string): RunInfo | InputError | undefined {
   const folder = join(runsDir, run);
-  if (readText(join(folder, JOURNAL)) === undefined) return undefined;
-  return summarize(run, folder, readJournal(join(folder, JOURNAL)));
+  if (!existsSync(join(folder, JOURNAL))) return undefined;
+  try {
+    return summarize(run, folder, readJournal(join(folder, JOURNAL)));
+  } catch (error) {
+    if (error instanceof InputError) return error;
+    throw error;
+  }
 }
 
 function summarize(run: string, folder: string, events: readonly RunEvent[]): RunInfo | undefined {
@@ -221,11 +242,18 @@ function isTree(value: Json | undefined): value is { readonly [key: string]: Jso
   return typeof value === "object" && value !== null;
 }
 
-function readText(path: string): string | undefined {
+/** A file that holds a map, or undefined where there is none. @throws {InputError} when it holds anything else */
+function readTree(path: string, parse: (text: string) => unknown): Readonly<Record<string, Json>> | undefined {
+  if (!existsSync(path)) return undefined;
+  const text = readSmallText(path);
+  let tree: unknown;
   try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    tree = parse(text);
+  } catch {
+    tree = undefined;
   }
+  if (typeof tree === "object" && tree !== null && !Array.isArray(tree)) return tree as Readonly<Record<string, Json>>;
+  throw new InputError(
+    `Cannot read ${path}: it is damaged; run the recipe again, or look at the other files beside it`,
+  );
 }

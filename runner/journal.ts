@@ -1,4 +1,7 @@
 /** The journal of a run: events as NDJSON, one line each, written through at once so that a killed run keeps them. */
+import * as z from "zod";
+import { stateOf } from "../files/file_state.ts";
+import { InputError } from "../files/input_error.ts";
 import type { RunEvent } from "./events.ts";
 
 /** Name of the journal in a run's folder. */
@@ -25,25 +28,73 @@ export function openJournal(path: string): Journal {
   };
 }
 
-/** Reads a journal; a last line that a crash cut short is left out. */
+/** Journals are read whole; a longer one is not read at all. */
+const MOST_BYTES = 1 << 28;
+
+/** What readers of a journal rely on; a later version may say more. */
+const Events: Readonly<Record<string, z.ZodType>> = {
+  "run-started": z.looseObject({
+    ...{ recipe: z.string(), method: z.string(), model: z.string() },
+    device: z.looseObject({
+      ...{ kind: z.string(), name: z.string(), why: z.string() },
+      forward: z.looseObject({ provider: z.string(), why: z.string() }).optional(),
+    }),
+    steps: z.array(z.looseObject({ id: z.string(), stage: z.string(), state: z.enum(["cached", "run", "skip"]) })),
+  }),
+  "run-finished": z.looseObject({ ran: z.int(), cached: z.int() }),
+  "run-failed": z.looseObject({ error: z.looseObject({ name: z.string(), message: z.string() }) }),
+  "step-finished": z.looseObject({ step: z.string(), seconds: z.number(), stages: z.record(z.string(), z.number()) }),
+};
+/** Milliseconds that a date can hold. */
+const AnyEvent = z.looseObject({ at: z.number().min(0).max(8.64e15), type: z.string() });
+
+/**
+ * Reads a journal; a last line that a crash cut short is left out.
+ *
+ * @throws {InputError} when it is not there, or damaged anywhere else
+ */
 export function readJournal(path: string): RunEvent[] {
-  const lines = Deno.readTextFileSync(path).split("\n");
+  const lines = readSmallText(path, MOST_BYTES).split("\n");
   const events: RunEvent[] = [];
   for (const [number, line] of lines.entries()) {
     if (line === "") continue;
     try {
-      events.push(renamed(JSON.parse(line)));
+      events.push(readEvent(line));
     } catch (error) {
       if (number === lines.length - 1) break;
-      throw new SyntaxError(`Cannot read ${path}: line ${number + 1} is not JSON`, { cause: error });
+      const why = error instanceof SyntaxError ? "is not JSON" : "is not an event of a run";
+      throw new InputError(`Cannot read ${path}: line ${number + 1} ${why}`, { cause: error });
     }
   }
   return events;
 }
 
+/**
+ * The text of a file of a run's folder.
+ *
+ * @throws {InputError} when there is none, or it is no file of at most so many bytes
+ */
+export function readSmallText(path: string, most = 1 << 26): string {
+  const size = stateOf(path)?.size;
+  if (size === undefined) throw new InputError(`Cannot read ${path}: it is not there, or not a file`);
+  if (size > most) throw new InputError(`Cannot read ${path}: it has ${size} bytes, and may have ${most}`);
+  try {
+    return new TextDecoder().decode(Deno.readFileSync(path));
+  } catch (error) {
+    throw new InputError(`Cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+function readEvent(line: string): RunEvent {
+  const event = renamed(JSON.parse(line));
+  AnyEvent.parse(event);
+  if (Object.hasOwn(Events, event.type)) Events[event.type].parse(event);
+  return event;
+}
+
 /** Brings an event of an older run to today's names: `run-finished` had its count of steps in `run`. */
 function renamed(event: RunEvent & { readonly run?: unknown }): RunEvent {
-  if (event.type !== "run-finished" || typeof event.run !== "number") return event;
+  if (event?.type !== "run-finished" || typeof event.run !== "number") return event;
   const { run, ...rest } = event;
   return { ...rest, ran: run };
 }
