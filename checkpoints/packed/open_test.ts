@@ -105,7 +105,11 @@ Deno.test("openPacked() refuses other versions, other files and headers that are
     const cases: [string, string, RegExp][] = [
       ['"version":"1"', '"version":"2"', /version must be 1: current value is 2/],
       ['"format":"pbs2p"', '"format":"pt___"', /not those of format "pbs2p"/],
-      ['\\"segments\\":3', '\\"segments\\":9', /list of packed layers is malformed/],
+      [
+        '\\"segments\\":3',
+        '\\"segments\\":9',
+        /list of packed layers is malformed at "model.*": segments: .*current value is 9; pack it again/,
+      ],
       ['\\"rows\\":24', '\\"rows\\":-4', /list of packed layers is malformed/],
       ['\\"groupSize\\":128', '\\"format\\":\\"xy\\"', /format "xy": this version knows planes; use a newer pbs2p$/],
       [`${NAMES[0]}.scales"`, `${NAMES[0]}.scalez"`, /has no tensor/],
