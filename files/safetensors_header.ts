@@ -148,7 +148,7 @@ function decode(bytes: Uint8Array): string | undefined {
 }
 
 function brief(value: unknown): string {
-  return `${JSON.stringify(value)}`.slice(0, 100);
+  return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 100);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
