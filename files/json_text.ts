@@ -64,7 +64,7 @@ function parseFast(text: string): unknown {
 
 /** Level by level, as a value of an untrusted file may be deeper than the stack. */
 function isDeep(value: unknown): boolean {
-  let level = [value];
+  let level = typeof value === "object" && value !== null ? [value as unknown] : [];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > MOST_DEPTH) return true;
     const next: unknown[] = [];
