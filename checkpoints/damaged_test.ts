@@ -10,7 +10,6 @@ import { randomLayer } from "../kernels/binary/quantized_layer_test_support.ts";
 import { openModel } from "../models/open_model.ts";
 import { encodeGguf, ggufTensor } from "./gguf_test_support.ts";
 import { parseGguf } from "./gguf_header.ts";
-import { openCheckpoint } from "./open.ts";
 import { openPacked } from "./packed/open.ts";
 import { encodeLayer } from "./packed/planes.ts";
 import { writePackedModel } from "./packed/write.ts";
@@ -110,7 +109,7 @@ Deno.test("parseStateDict() and readTorchTensor() read or refuse 600 damaged fil
   assert.ok(refused > 100, `${refused}`);
 });
 
-Deno.test("openCheckpoint() reads or refuses damaged indices, configs, tokenizers and GGUF files", async () => {
+Deno.test("openModel() reads or refuses damaged indices, configs, tokenizers and GGUF files", async () => {
   const files = {
     "config.json": JSON.stringify({
       model_type: "llama",

@@ -15,6 +15,7 @@ export interface JsonTextOptions {
 /** Deeper values are refused; Python's reader gives up at about four times that, a tokenizer.json has some ten levels. */
 const MOST_DEPTH = 256;
 
+// deno-lint-ignore no-control-regex -- JSON has none of these in its strings
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const SPACE = /[ \t\n\r]*/y;
