@@ -1,13 +1,13 @@
 /** The files of a model on the hub: configs are downloaded, weights only when they are to be computed with. */
-import { readFile } from "node:fs/promises";
 import { downloadFile, fileOf, type HubAccess, type HubRepo, openRemote } from "../hub/mod.ts";
 import { hashFile, inMemoryHashes } from "../files/file_hashes.ts";
 import { openHashed } from "../files/hashed_file.ts";
 import { InputError } from "../files/input_error.ts";
-import type { ModelFiles } from "./model_files.ts";
+import { readTextFile } from "../files/text_file.ts";
+import { type ModelFiles, wantedOf } from "./model_files.ts";
 
 /**
- * The files that lie at the top of a hub repository. Their hashes are the hub's own, so that a local copy of the same
+ * The files of a hub repository; `names` has those at its top. Their hashes are the hub's own, so that a local copy of the same
  * files has the same identity.
  *
  * @param download whether opening a weight file downloads it; otherwise it is read by ranges
@@ -20,7 +20,12 @@ export function hubFiles(repo: HubRepo, label: string, access: HubAccess, downlo
   return {
     label,
     names: new Set([...repo.files.keys()].filter((path) => !path.includes("/"))),
-    text: async (name) => await readFile(await downloadFile(repo, name, access), "utf8"),
+    has: (path) => Promise.resolve(repo.files.has(path)),
+    text: async (name) =>
+      await readTextFile(await downloadFile(repo, name, access), {
+        wanted: wantedOf(name),
+        label: `${name} of ${label}`,
+      }),
     async open(name) {
       if (!repo.files.has(name)) throw new InputError(`Cannot open ${name} of ${label}: there is no such file`);
       const source = download

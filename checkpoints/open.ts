@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from "node:path";
 import { parseGgufShardFilename } from "@huggingface/gguf";
 import { type HubAccess, resolveModel } from "../hub/mod.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { whyUnreadable } from "../files/byte_source.ts";
 import { inMemoryHashes } from "../files/file_hashes.ts";
 import { openGguf } from "./gguf.ts";
 import type { GgufLayout } from "./gguf_layout.ts";
@@ -48,6 +49,7 @@ interface Place {
   readonly label: string;
   readonly local: boolean;
   readonly layouts: readonly GgufLayout[] | undefined;
+  readonly warn?: (message: string) => void;
   /** Opens the folder as a packed model, where it may be one. */
   readonly packed?: () => Promise<Checkpoint>;
 }
@@ -72,11 +74,11 @@ export async function openCheckpoint(source: ModelSource, options: OpenCheckpoin
 
 async function openPath(
   source: Extract<ModelSource, { path: string }>,
-  { hashes = inMemoryHashes(), gguf: layouts, packed }: OpenCheckpointOptions,
+  { hashes = inMemoryHashes(), gguf: layouts, packed, warn }: OpenCheckpointOptions,
 ): Promise<Checkpoint> {
   const path = resolve(source.path);
-  const kind = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === "ENOENT" ? "there is no such file or folder" : cause.message;
+  const kind = await stat(path).catch(async (cause) => {
+    const why = (await whyUnreadable(path, cause)).replace("no such file", "no such file or folder");
     throw new InputError(`Cannot open model ${path}: ${why}`, { cause });
   });
   const described = source.config === undefined ? undefined : await folderFiles(resolve(source.config), hashes);
@@ -89,6 +91,7 @@ async function openPath(
       label,
       local: true,
       layouts,
+      warn,
       ...open,
     });
   }
@@ -114,12 +117,13 @@ async function openHub(
   const repo = await resolveModel(hub, revision, access);
   const local = options.purpose !== "plan";
   const label = `${hub}@${repo.commit.slice(0, 8)}${file === undefined ? "" : ` ${file}`}`;
-  const place = { weights: hubFiles(repo, label, access, local), label, local, layouts: options.gguf };
+  const { gguf: layouts, warn } = options;
+  const place = { weights: hubFiles(repo, label, access, local), label, local, layouts, warn };
   return file === undefined ? await openFolder(place) : await openGgufFile(place, file);
 }
 
-async function openFolder({ weights, described = weights, label, local, packed }: Place): Promise<Checkpoint> {
-  const located = await locateWeights(weights);
+async function openFolder({ weights, described = weights, label, local, packed, warn }: Place): Promise<Checkpoint> {
+  const located = await locateWeights(weights, warn);
   const config = await readJson(described, "config.json");
   const { quantization_config: quantized } = config;
   if (isObject(quantized)) {

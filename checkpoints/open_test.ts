@@ -110,7 +110,11 @@ Deno.test("openCheckpoint() says what is wrong with a folder", async (t) => {
     ],
     ["a missing shard", without("model-00002-of-00002.safetensors"), /"b" lies in "model-00002.*missing/],
     ["an index without a map", index({}), /weight_map/],
-    ["an index that leads out of the folder", index({ weight_map: { a: "../a.safetensors" } }), /missing/],
+    [
+      "an index that leads out of the folder",
+      index({ weight_map: { a: "../a.safetensors" } }),
+      /"a" lies in "\.\.\/a\.safetensors", which is outside/,
+    ],
     [
       "an index with a tensor its shard lacks",
       index({ weight_map: { c: "model-00001-of-00002.safetensors" } }),

@@ -6,6 +6,7 @@
  * run beside them.
  */
 import { InputError } from "../files/input_error.ts";
+import type { Fail } from "../files/json_text.ts";
 
 /** What a pickle may refer to. All functions throw an error's reason through `fail` when they do not know it. */
 export interface PickleRules {
@@ -18,9 +19,6 @@ export interface PickleRules {
   /** What lies outside of the pickle under that id. */
   persistent(id: unknown, fail: Fail): unknown;
 }
-
-/** Ends reading with an `InputError` that says why. */
-export type Fail = (why: string) => never;
 
 /** Instructions by their names in Python's pickletools. */
 const OP = {
@@ -62,6 +60,8 @@ const OP = {
 } as const;
 
 const NEWLINE = 0x0a;
+/** Lists and dictionaries take some hundred bytes of memory for one byte of the pickle; a large model has some 100 000. */
+const MOST_CONTAINERS = 5_000_000;
 /** Protocols whose instructions are known here; PyTorch writes 2. */
 const PROTOCOLS = { least: 2, most: 5 };
 
@@ -100,6 +100,7 @@ class Machine {
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, unknown>();
   #at = 0;
+  #containers = 0;
 
   constructor(bytes: Uint8Array, rules: PickleRules) {
     this.#bytes = bytes;
@@ -153,15 +154,15 @@ class Machine {
         return this.#push(this.#text(this.#unsigned(1)));
       case OP.EMPTY_TUPLE:
       case OP.EMPTY_LIST:
-        return this.#push([]);
+        return this.#push(this.#contain([]));
       case OP.EMPTY_DICT:
-        return this.#push(new Map());
+        return this.#push(this.#contain(new Map()));
       case OP.TUPLE:
-        return this.#push(this.#popMarked());
+        return this.#push(this.#contain(this.#popMarked()));
       case OP.TUPLE1:
       case OP.TUPLE2:
       case OP.TUPLE3:
-        return this.#push(this.#popSome(op - OP.TUPLE1 + 1));
+        return this.#push(this.#contain(this.#popSome(op - OP.TUPLE1 + 1)));
       case OP.APPEND:
         return this.#append(this.#popSome(1));
       case OP.APPENDS:
@@ -182,12 +183,15 @@ class Machine {
         return this.#push(this.#recall(this.#unsigned(4)));
       case OP.GLOBAL:
         return this.#push(global(`${this.#line()}.${this.#line()}`, this.#fail));
-      case OP.STACK_GLOBAL:
-        return this.#push(global(this.#popSome(2).join("."), this.#fail));
+      case OP.STACK_GLOBAL: {
+        const names = this.#popSome(2);
+        if (!names.every((name) => typeof name === "string")) this.#fail("a global name is not text");
+        return this.#push(global(names.join("."), this.#fail));
+      }
       case OP.REDUCE: {
         const [callee, inputs] = this.#popSome(2);
         if (!Array.isArray(inputs)) this.#fail("a call has no tuple of inputs");
-        return this.#push(call(callee, inputs, this.#fail));
+        return this.#push(this.#contain(call(callee, inputs, this.#fail)));
       }
       case OP.BINPERSID:
         return this.#push(persistent(this.#pop(), this.#fail));
@@ -237,6 +241,11 @@ class Machine {
     const text = this.#text(end - this.#at);
     this.#at = end + 1;
     return text;
+  }
+
+  #contain<T>(container: T): T {
+    if (++this.#containers > MOST_CONTAINERS) this.#fail(`it may have ${MOST_CONTAINERS} lists and dictionaries`);
+    return container;
   }
 
   #push(value: unknown): void {

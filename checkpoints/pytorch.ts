@@ -1,7 +1,9 @@
 /** State dicts that PyTorch saved (`torch.save`, 1.6 and later): a zip file with a pickle and one member per storage. */
 import type { ByteSource } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
-import { type Fail, unpickle } from "./pickle.ts";
+import type { Fail } from "../files/json_text.ts";
+import { lookAt, quote } from "../files/what_is_it.ts";
+import { unpickle } from "./pickle.ts";
 import { type Dtype, type Tensor, tensorOf } from "../files/safetensors.ts";
 import { ELEMENT_BYTES, elements } from "../files/safetensors_header.ts";
 import { locateMember, readZipDirectory, type ZipMember } from "./zip.ts";
@@ -60,7 +62,6 @@ const GLOBALS: ReadonlyMap<string, Known> = new Map<string, Known>([
 
 /** A pickle that begins with the magic number of the format before 1.6: protocol 2, a long of ten bytes. */
 const LEGACY = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-const LFS_POINTER = [...new TextEncoder().encode("version https://git-lfs")];
 
 /** Tells a tensor from everything else that a state dict may hold. */
 class Rebuilt {
@@ -134,15 +135,14 @@ export function torchBytes({ dtype, shape }: TorchTensor): number {
 
 /** Says what a file is instead, where its beginning tells. */
 async function explainKind(source: ByteSource, fail: Fail): Promise<void> {
-  const first = await source.read(0, Math.min(source.size, LFS_POINTER.length));
-  const begins = (bytes: readonly number[]) => bytes.every((byte, i) => first[i] === byte);
-  if (first.length === 0) fail("it is empty");
-  if (begins(LEGACY)) {
+  const first = await source.read(0, Math.min(source.size, LEGACY.length));
+  if (LEGACY.every((byte, i) => first[i] === byte)) {
     fail(
       "it has the format of PyTorch before 1.6; load it with a current PyTorch and torch.save it again, or use safetensors",
     );
   }
-  if (begins(LFS_POINTER)) fail("it is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`");
+  const other = await lookAt(source, "PyTorch");
+  if (other !== undefined) fail(other);
 }
 
 async function readMember(
@@ -249,11 +249,6 @@ function refusal(name: string): string {
     quote(name)
   } is none of the names that a state dict needs; nothing was executed: if you trust the file, load it ` +
     "with PyTorch and save the model as safetensors";
-}
-
-/** A text of an untrusted file, fit for a message. */
-function quote(text: string): string {
-  return JSON.stringify(text.slice(0, 100));
 }
 
 function isKnown(value: unknown): value is Known {

@@ -4,9 +4,10 @@ import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "./chec
 import { assertFinite } from "./finite.ts";
 import { identityOf, infos, type Placed, placed } from "./identity.ts";
 import { InputError } from "../files/input_error.ts";
-import { isObject, type ModelFiles, readJson, type WeightFile } from "./model_files.ts";
+import { inPlace, isObject, type ModelFiles, readJson, type WeightFile } from "./model_files.ts";
 import { parseStateDict, readTorchTensor, torchBytes } from "./pytorch.ts";
 import { parseHeader, readTensor, type Tensor, toFloat32 } from "../files/safetensors.ts";
+import { quote } from "../files/what_is_it.ts";
 
 /** A tensor whose place in its file is known. */
 interface StoredTensor {
@@ -52,15 +53,24 @@ export interface ModelParts {
 }
 
 /**
- * The weight files of a model: its single file, or the shards that its index names. Where a model has safetensors and
- * PyTorch files, it is the safetensors.
+ * The weight files of a model: its single file, or the shards that its index names. Where a model has both it is the single file, and
+ * where it has safetensors and PyTorch files it is the safetensors, as with transformers.
  *
+ * @param warn told when shards are left aside
  * @throws {InputError} when there are none, when a shard is missing, or when the index is malformed
  */
-export async function locateWeights(files: ModelFiles): Promise<Located> {
+export async function locateWeights(files: ModelFiles, warn?: (message: string) => void): Promise<Located> {
   for (const kind of KINDS) {
-    if (files.names.has(kind.single)) return { kind, names: [kind.single] };
     const index = `${kind.single}.index.json`;
+    if (files.names.has(kind.single)) {
+      if (files.names.has(index)) {
+        warn?.(
+          `${files.label} has ${kind.single} and ${index}: the single file is read, as transformers does; ` +
+            "remove it if the shards are meant",
+        );
+      }
+      return { kind, names: [kind.single] };
+    }
     if (!files.names.has(index)) continue;
     const shardOf = await readIndex(files, index);
     return { kind, names: [...new Set(shardOf.values())].sort(), shardOf };
@@ -94,7 +104,9 @@ export async function openSharded(
     for (const [name, shard] of shardOf ?? []) {
       if (tensors.has(name)) continue;
       throw new InputError(
-        `Cannot open model ${files.label}: its index names "${name}", which ${shard} does not hold`,
+        `Cannot open model ${files.label}: its index names ${
+          quote(name)
+        }, which ${shard} does not hold; download both again`,
       );
     }
     const bytes = opened.reduce((sum, { source }) => sum + source.size, 0);
@@ -113,21 +125,29 @@ export async function openSharded(
   }
 }
 
+/** Shards may lie in sub-folders, as transformers reads them too, but nowhere else. */
 async function readIndex(files: ModelFiles, index: string): Promise<ReadonlyMap<string, string>> {
   const { weight_map: map } = await readJson(files, index);
   if (!isObject(map) || Object.keys(map).length === 0) {
     throw new InputError(`Cannot read ${index} of ${files.label}: weight_map is not an object with entries`);
   }
+  const present = new Map<string, boolean>();
   const shardOf = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
-    if (typeof file !== "string" || !files.names.has(file)) {
-      throw new InputError(
-        `Cannot open model ${files.label}: ${index} says that "${tensor}" lies in ${
-          JSON.stringify(file)
-        }, which is missing`,
-      );
+    const says = `Cannot open model ${files.label}: ${index} says that ${quote(tensor)} lies in `;
+    if (typeof file !== "string") {
+      throw new InputError(`${says}${quote(`${JSON.stringify(file)}`)}, which is no file's name; download it again`);
     }
-    shardOf.set(tensor, file);
+    const path = inPlace(file);
+    if (path === undefined) {
+      throw new InputError(`${says}${quote(file)}, which is outside of the model's folder; move the shards into it`);
+    }
+    if (!present.has(path)) present.set(path, await files.has(path));
+    if (!present.get(path)) {
+      const why = await files.open(path).then(({ source }) => source.close(), (error: Error) => ` (${error.message})`);
+      throw new InputError(`${says}${quote(file)}, which is missing${why ?? ""}; download it again`);
+    }
+    shardOf.set(tensor, path);
   }
   return shardOf;
 }

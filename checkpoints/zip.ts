@@ -1,6 +1,7 @@
 /** The directory of a zip file whose members are stored, not compressed: where each one's bytes lie. */
 import type { ByteSource } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
+import { quote } from "../files/what_is_it.ts";
 
 /** One member of a zip file. */
 export interface ZipMember {
@@ -71,7 +72,13 @@ export async function locateMember(source: ByteSource, name: string, member: Zip
   if (member.header + FIXED.local > source.size) fail(source, `${name} begins after the file's last byte`);
   const view = viewOf(await source.read(member.header, member.header + FIXED.local));
   if (view.getUint32(0, true) !== SIGNATURE.local) fail(source, `${name} has no header at byte ${member.header}`);
-  const begin = member.header + FIXED.local + view.getUint16(26, true) + view.getUint16(28, true);
+  const nameBegin = member.header + FIXED.local;
+  const nameEnd = nameBegin + view.getUint16(26, true);
+  const begin = nameEnd + view.getUint16(28, true);
+  if (begin > source.size) fail(source, `${name} begins after the file's last byte`);
+  // The directory could point to another member of the same size.
+  const found = new TextDecoder().decode(await source.read(nameBegin, nameEnd));
+  if (found !== name) fail(source, `${quote(name)} is called ${quote(found)} where its bytes are`);
   if (begin + member.size > source.size) {
     fail(source, `${name} ends at byte ${begin + member.size}: the file has ${source.size} bytes and is truncated`);
   }
@@ -122,7 +129,7 @@ function parseDirectory(
     const next = extra + extraLength + commentLength;
     if (next > size) fail(source, `its directory is cut within member number ${index + 1}`);
     const name = new TextDecoder().decode(bytes.subarray(at + FIXED.central, extra));
-    if (members.has(name)) fail(source, `it has two members named ${JSON.stringify(name.slice(0, 100))}`);
+    if (members.has(name)) fail(source, `it has two members named ${quote(name)}`);
     members.set(
       name,
       parseMember(source, new DataView(view.buffer, view.byteOffset + at, next - at), extra - at, extraLength),

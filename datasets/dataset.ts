@@ -1,7 +1,10 @@
 /** The datasets a recipe can name, and what identifies each. */
 import { basename } from "node:path";
+import { type ByteSource, openFile } from "../files/byte_source.ts";
 import { type FileHashes, hashFile, inMemoryHashes } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
+import { entryOf, parseHeader } from "../files/safetensors.ts";
+import { lookAt } from "../files/what_is_it.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { findText, type HubDataset, type HubText, type Split } from "./hub_text.ts";
 
@@ -37,7 +40,8 @@ export interface DatasetAccess {
 }
 
 /**
- * What a dataset is: hashes of its files, and which part of them is meant.
+ * What a dataset is: hashes of its files, and which part of them is meant. That files are of their kind is seen here already, so that a
+ * plan says it.
  *
  * @example
  * ```ts
@@ -56,6 +60,7 @@ export async function describeDataset(dataset: Dataset, access: DatasetAccess): 
     return describeText(dataset, await findText(dataset, split, requireHub(dataset, access)), split);
   }
   if ("windows" in dataset) {
+    await look(dataset.windows, async (file) => void entryOf(file, await parseHeader(file), dataset.tensor));
     const sha256 = await hashFile(dataset.windows, hashes);
     return {
       source: `${basename(dataset.windows)} ${dataset.tensor}`,
@@ -63,12 +68,26 @@ export async function describeDataset(dataset: Dataset, access: DatasetAccess): 
       facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
     };
   }
+  await look(dataset.text, async (file) => {
+    const other = await lookAt(file, "text");
+    if (other !== undefined) throw new InputError(`Cannot read ${dataset.text} as text: ${other}`);
+  });
   const sha256 = await hashFile(dataset.text, hashes);
   return {
     source: basename(dataset.text),
     identity: { kind: "text", sha256, split },
     facts: { file: basename(dataset.text), sha256 },
   };
+}
+
+/** Opens a file for a look. @throws {InputError} when it cannot be opened, and what the look throws */
+async function look(path: string, at: (file: ByteSource) => Promise<void>): Promise<void> {
+  const file = await openFile(path);
+  try {
+    await at(file);
+  } finally {
+    file.close();
+  }
 }
 
 /** As `describeDataset`, for files that were found on the hub. The commit is a fact but not an identity. */

@@ -9,6 +9,7 @@ import { parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { openFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
+import { lookAt } from "../files/what_is_it.ts";
 import { type HubAccess, type HubFile, type HubRepo, listDataset } from "../hub/mod.ts";
 
 /** What a text is for: random windows to calibrate with, or all in order to measure perplexity on. */
@@ -171,9 +172,8 @@ async function parquetColumn(path: string, column: string): Promise<readonly str
     return rows.map((row, number) => rowText(row, { path, number, column }));
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
-    throw new InputError(`Cannot read ${path} as parquet: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
+    const why = await lookAt(source, "Parquet") ?? damaged(cause);
+    throw new InputError(`Cannot read ${path} as parquet: ${why}`, { cause });
   } finally {
     await source.close();
   }
@@ -237,11 +237,18 @@ async function eachLine(
   } catch (cause) {
     signal?.throwIfAborted();
     if (cause instanceof InputError) throw cause;
-    throw new InputError(`Cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    const source = await openFile(path);
+    const why = await lookAt(source, "gzip").finally(() => source.close()) ?? damaged(cause);
+    throw new InputError(`Cannot read ${path}: ${why}`, { cause });
   } finally {
     file.destroy();
     gunzip.destroy();
   }
+}
+
+/** @param cause what a library says, which is no sentence */
+function damaged(cause: unknown): string {
+  return `it is damaged (${cause instanceof Error ? cause.message : cause}); remove it, so that it is downloaded again`;
 }
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -1,8 +1,8 @@
 /** Token windows for calibration and evaluation, from stored ids, text files, or the hub's datasets. */
-import { readFile } from "node:fs/promises";
 import { openFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
 import { parseHeader, readTensor } from "../files/safetensors.ts";
+import { readTextFile } from "../files/text_file.ts";
 import { downloadFile } from "../hub/mod.ts";
 import { type Dataset, type DatasetAccess, describeDataset, describeText, type Facts, requireHub } from "./dataset.ts";
 import { drawDocuments } from "./documents.ts";
@@ -176,12 +176,7 @@ async function storedWindows(
 
 /** Line ends are read as Python's text mode does, so that a checkout with CRLF gives the same tokens. */
 async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path)).replaceAll(/\r\n?/g, "\n");
-  } catch (cause) {
-    const why = cause instanceof TypeError ? "it is not UTF-8" : cause instanceof Error ? cause.message : String(cause);
-    throw new InputError(`Cannot read ${path} as text: ${why}`, { cause });
-  }
+  return (await readTextFile(path, { wanted: "text", label: `${path} as text` })).replaceAll(/\r\n?/g, "\n");
 }
 
 function encoder(source: string, { tokenizer, vocab }: WindowOptions): (text: string) => Int32Array {

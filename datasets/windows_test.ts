@@ -4,6 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { mutations, readsOrRefuses } from "../files/mutate_test_support.ts";
 import { InputError } from "../files/input_error.ts";
 import { type Tensor, writeSafetensors } from "../files/safetensors.ts";
 import { describeDataset } from "./dataset.ts";
@@ -196,3 +198,48 @@ async function temporary() {
     [Symbol.asyncDispose]: () => rm(path, { recursive: true }),
   };
 }
+
+Deno.test("describeDataset() and loadWindows() say what a windows file or a text is instead", async () => {
+  await using folder = await temporary();
+  const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:5d\nsize 336216\n";
+  const page = "<!DOCTYPE html><title>Login</title>";
+  const wide = new Uint8Array(Uint16Array.from("Call me Ishmael.", (c) => c.charCodeAt(0)).buffer);
+  const cases: [string | Uint8Array, RegExp, RegExp | undefined][] = [
+    [pointer, /safetensors: it is a Git LFS pointer/, /as text: it is a Git LFS pointer.*git lfs pull/],
+    ["", /safetensors: it is empty/, /as text: it is empty/],
+    [new Uint8Array(2000), /safetensors: its first 1024 of 2000 bytes are all zero/, /as text: its first 1024 of 2000/],
+    [wide, /it is UTF-16/, /as text: it is UTF-16; save it as UTF-8/],
+    [gzipSync("Call me Ishmael."), /it is a gzip archive/, /as text: it is a gzip archive; unpack it/],
+    [new TextEncoder().encode("PAR1\x15\x04"), /it is a Parquet file/, /as text: it is a Parquet file/],
+    [page, /it is an HTML page \("Login"\)/, undefined],
+  ];
+  for (const [content, asWindows, asText] of cases) {
+    const path = await folder.write("x", content);
+    const datasets = [[{ windows: path, tensor: "a" }, asWindows], [{ text: path }, asText]] as const;
+    for (const [dataset, message] of datasets) {
+      if (message === undefined) continue;
+      await assert.rejects(describeDataset(dataset, { split: "evaluation" }), isInput(message));
+      await assert.rejects(loadWindows(dataset, EVALUATION), isInput(message));
+    }
+  }
+  await assert.rejects(
+    describeDataset({ ...stored, tensor: "x" }, { split: "evaluation" }),
+    isInput(/no such tensor, but/),
+  );
+  await assert.rejects(
+    describeDataset({ text: folder.path }, { split: "evaluation" }),
+    isInput(/is a folder, not a file/),
+  );
+});
+
+Deno.test("loadWindows() reads or refuses 200 damaged windows files", async () => {
+  await using folder = await temporary();
+  const path = await folder.write("w.safetensors", "");
+  await writeSafetensors(path, { a: { dtype: "I32", shape: [2, 8], data: new Int32Array(16) } });
+  const refused = await readsOrRefuses(mutations(await Deno.readFile(path), { count: 200, seed: 6 }), async (copy) => {
+    await writeFile(path, copy);
+    const { ids } = await loadWindows({ windows: path, tensor: "a" }, EVALUATION);
+    assert.ok(ids.every((id) => id >= 0 && id < EVALUATION.vocab));
+  });
+  assert.ok(refused > 100, `${refused}`);
+});

@@ -1,5 +1,6 @@
 /** Random access to the bytes of one file, on disk or behind HTTP range requests. */
 import { closeSync, open, read } from "node:fs";
+import { lstat, readlink, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { promisify } from "node:util";
 import { type FileState, stateOfOpen } from "./file_state.ts";
@@ -28,17 +29,29 @@ export interface LocalFile extends ByteSource {
 /** The largest single read handed to the operating system; some refuse 2 GiB and more. */
 const CHUNK = 1 << 28;
 
+/** What codes of the operating system mean for somebody who wants to read a file. */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "its permissions do not let it be read; give yourself the right to with `chmod u+r`",
+  EPERM: "its permissions do not let it be read; give yourself the right to with `chmod u+r`",
+  EISDIR: "it is a folder, not a file",
+  ENOTDIR: "a part of its path is a file, not a folder",
+  ELOOP: "it is a link that leads back to itself; download it again",
+  ENAMETOOLONG: "its path is longer than the system allows",
+  EMFILE: "too many files are open",
+  EIO: "the disk cannot read it",
+};
+
 /**
  * Opens a local file for reading by ranges; concurrent reads are safe.
  *
  * @param path absolute or relative path
- * @throws {InputError} when there is no such file or it cannot be opened
+ * @throws {InputError} when there is no such file, it cannot be opened, or it is no file but a folder or a pipe
  */
 export async function openFile(path: string): Promise<LocalFile> {
   const label = basename(path);
-  const file = await promisify(open)(path, "r").catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === "ENOENT" ? "there is no such file" : cause.message;
-    throw new InputError(`Cannot open ${path}: ${why}`, { cause });
+  const file = await openRegular(path).catch(async (cause) => {
+    throw new InputError(`Cannot open ${path}: ${await whyUnreadable(path, cause)}`, { cause });
   });
   const opened = stateOfOpen(file);
   if (opened === undefined) {
@@ -75,4 +88,39 @@ export async function openFile(path: string): Promise<LocalFile> {
 export function checkRange(label: string, size: number, begin: number, end: number): void {
   if (begin >= 0 && begin <= end && end <= size) return;
   throw new InputError(`Cannot read bytes ${begin} to ${end} of ${label}: the file has ${size} bytes`);
+}
+
+/**
+ * Says why a path cannot be read, and what to do: a link to nothing is not the same as no file.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const cause = Object.assign(new Error(), { code: "ENOENT" });
+ * assert.equal(await whyUnreadable("/there/is/none", cause), "there is no such file");
+ * ```
+ * @param cause what the operating system or the runtime threw
+ * @returns the rest of a message that has named the path
+ */
+export async function whyUnreadable(path: string, cause: unknown): Promise<string> {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  if (code === "ENOENT") {
+    const target = await lstat(path).then(
+      (found) => found.isSymbolicLink() ? readlink(path) : undefined,
+      () => undefined,
+    );
+    if (target !== undefined) {
+      return `it is a link to ${target}, which is not there, as an unfinished download leaves it in the cache of Hugging Face; ` +
+        "download it again";
+    }
+  }
+  return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause));
+}
+
+/** Looks before it opens: opening a pipe would wait for somebody to write to it. */
+async function openRegular(path: string): Promise<number> {
+  const found = await stat(path);
+  if (found.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+  if (!found.isFile()) throw new Error("it is a device or a pipe, not a file");
+  return await promisify(open)(path, "r");
 }

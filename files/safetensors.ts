@@ -130,24 +130,33 @@ export async function readSafetensors(
 }
 
 /**
+ * Where a tensor lies.
+ *
+ * @throws {InputError} naming those there are, when there is none of that name
+ */
+export function entryOf({ label }: Pick<ByteSource, "label">, header: Header, name: string): HeaderEntry {
+  const entry = header.tensors.get(name);
+  if (entry !== undefined) return entry;
+  const some = [...header.tensors.keys()].slice(0, 8).map((name) => name.slice(0, 100)).join(", ");
+  throw new InputError(
+    `Cannot read tensor "${name}" of ${label}: the file has no such tensor` +
+      (some === "" ? "" : `, but ${some}${header.tensors.size > 8 ? ", …" : ""}`),
+  );
+}
+
+/**
  * Reads one tensor by its byte range.
  *
  * @throws {InputError} when there is no such tensor, or its type cannot be read here
  */
 export async function readTensor(source: ByteSource, header: Header, name: string): Promise<Tensor> {
-  const entry = header.tensors.get(name);
-  if (entry === undefined) {
-    const some = [...header.tensors.keys()].slice(0, 8).join(", ");
-    throw new InputError(
-      `Cannot read tensor "${name}" of ${source.label}: the file has no such tensor` +
-        (some === "" ? "" : `, but ${some}${header.tensors.size > 8 ? ", …" : ""}`),
-    );
-  }
-  const { dtype, shape, begin, end } = entry;
+  const { dtype, shape, begin, end } = entryOf(source, header, name);
   if (!isDtype(dtype)) {
     const known = Object.keys(ELEMENT_BYTES).join(", ");
     throw new InputError(
-      `Cannot read tensor "${name}" of ${source.label}: dtype must be one of ${known}: current value is ${dtype}`,
+      `Cannot read tensor "${name}" of ${source.label}: dtype must be one of ${known}: current value is ${
+        dtype.slice(0, 100)
+      }`,
     );
   }
   return tensorOf(dtype, shape, await source.read(begin, end));

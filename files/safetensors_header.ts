@@ -1,6 +1,8 @@
 /** The header of a safetensors file: names, types, shapes and byte ranges, checked before anything is allocated. */
 import type { ByteSource } from "./byte_source.ts";
 import { InputError } from "./input_error.ts";
+import { type Fail, parseJson } from "./json_text.ts";
+import { lookAt, quote } from "./what_is_it.ts";
 
 /** Bytes of one element, by stored type. */
 export const ELEMENT_BYTES = {
@@ -49,48 +51,44 @@ export function isDtype(dtype: string): dtype is Dtype {
 }
 
 /**
- * Reads and checks the header of a safetensors file: its length, every shape against its bytes, every range against the
- * file and against the others.
+ * Reads and checks the header of a safetensors file: its length, every shape against its bytes, and that the ranges make up the file
+ * without overlap, gap or rest, as the format's own reader wants it.
  *
  * Format: https://huggingface.co/docs/safetensors (eight bytes of length, JSON, data).
- * @throws {InputError} naming the file, the tensor, and the expected and actual bytes
+ * @throws {InputError} naming the file, the tensor, and the expected and actual bytes; of another kind of file, what it is
  */
 export async function parseHeader(source: ByteSource): Promise<Header> {
   const { label, size } = source;
-  const fail = (why: string, cause?: unknown): never => {
-    throw new InputError(`Cannot read ${label} as safetensors: ${why}`, { cause });
+  const fail: Fail = (why) => {
+    throw new InputError(`Cannot read ${label} as safetensors: ${why}`);
   };
-  if (size < 8) fail(`a header of at least 8 bytes was expected: the file has ${size} bytes`);
+  /** For what may come of the file being something else. */
+  const refuse = async (why: string): Promise<never> => fail(await lookAt(source, "safetensors") ?? why);
+  if (size < 8) await refuse(`a header of at least 8 bytes was expected: the file has ${size} bytes`);
   const length = new DataView((await source.read(0, 8)).buffer).getBigUint64(0, true);
   if (length > BigInt(MOST_HEADER_BYTES)) {
-    fail(`the header may have ${MOST_HEADER_BYTES} bytes: the file says ${length}`);
+    await refuse(`the header may have ${MOST_HEADER_BYTES} bytes: the file says ${length}`);
   }
   const dataBegin = 8 + Number(length);
-  if (dataBegin > size) fail(`the header ends at byte ${dataBegin}: the file has ${size} bytes and is truncated`);
-
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await source.read(8, dataBegin)));
-  } catch (cause) {
-    fail("the header is not JSON", cause);
+  if (dataBegin > size) {
+    await refuse(
+      `the header ends at byte ${dataBegin}: the file has ${size} bytes and is truncated; download it again`,
+    );
   }
+  const text = decode(await source.read(8, dataBegin));
+  // Read with JSON's own rules, without a byte order mark.
+  if (text === undefined || !text.startsWith("{")) return await refuse("the header is not JSON, or not a JSON object");
+  const json = parseJson(text, (why) => fail(`the header is not JSON: ${why}`), { unique: true });
   if (!isRecord(json)) return fail("the header is not a JSON object");
-
-  const tensors = new Map<string, HeaderEntry>();
-  const metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(json)) {
-    if (name === "__metadata__") {
-      if (!isRecord(value)) return fail("__metadata__ is not an object");
-      for (const [key, text] of Object.entries(value)) {
-        if (typeof text !== "string") return fail(`__metadata__.${key} is not a string`);
-        metadata[key] = text;
-      }
-    } else {
-      tensors.set(name, checkEntry(value, dataBegin, (why) => fail(`tensor "${name}": ${why}`)));
-    }
-  }
-  checkRanges(tensors, size, fail);
-  return { tensors, metadata, dataBegin };
+  const { __metadata__: metadata = {}, ...entries } = json;
+  const tensors = new Map(
+    Object.entries(entries).map(([name, value]) => [
+      name,
+      checkEntry(value, dataBegin, (why) => fail(`tensor ${quote(name)}: ${why}`)),
+    ]),
+  );
+  checkRanges(tensors, { dataBegin, size }, fail);
+  return { tensors, metadata: checkMetadata(metadata, fail), dataBegin };
 }
 
 /** Number of elements of a shape; 1 for a scalar. */
@@ -98,13 +96,13 @@ export function elements(shape: readonly number[]): number {
   return shape.reduce((product, length) => product * length, 1);
 }
 
-function checkEntry(value: unknown, dataBegin: number, fail: (why: string) => never): HeaderEntry {
+function checkEntry(value: unknown, dataBegin: number, fail: Fail): HeaderEntry {
   if (!isRecord(value)) return fail("the entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string") return fail("dtype is not a string");
-  if (!isLengths(shape)) return fail(`shape must be a list of sizes: current value is ${JSON.stringify(shape)}`);
+  if (!isLengths(shape)) return fail(`shape must be a list of sizes: current value is ${brief(shape)}`);
   if (!isLengths(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
-    return fail(`data_offsets must be [begin, end]: current value is ${JSON.stringify(offsets)}`);
+    return fail(`data_offsets must be [begin, end]: current value is ${brief(offsets)}`);
   }
   const bytes = offsets[1] - offsets[0];
   if (isDtype(dtype)) {
@@ -114,16 +112,43 @@ function checkEntry(value: unknown, dataBegin: number, fail: (why: string) => ne
   return { dtype, shape, begin: dataBegin + offsets[0], end: dataBegin + offsets[1] };
 }
 
-function checkRanges(tensors: ReadonlyMap<string, HeaderEntry>, size: number, fail: (why: string) => never): void {
-  let last: [string, HeaderEntry] | undefined;
-  for (const current of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
-    const [name, { begin, end }] = current;
+function checkMetadata(metadata: unknown, fail: Fail): Readonly<Record<string, string>> {
+  if (!isRecord(metadata)) return fail("__metadata__ is not an object");
+  return Object.fromEntries(
+    Object.entries(metadata).map(([key, text]) =>
+      typeof text === "string" ? [key, text] : fail(`__metadata__.${key.slice(0, 100)} is not a string`)
+    ),
+  );
+}
+
+function checkRanges(
+  tensors: ReadonlyMap<string, HeaderEntry>,
+  { dataBegin, size }: { readonly dataBegin: number; readonly size: number },
+  fail: Fail,
+): void {
+  let at = dataBegin;
+  let last = "";
+  for (const [name, { begin, end }] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
     if (end > size) {
-      fail(`tensor "${name}" ends at byte ${end}: the file has ${size} bytes and is truncated`);
+      fail(`tensor ${quote(name)} ends at byte ${end}: the file has ${size} bytes and is truncated; download it again`);
     }
-    if (last !== undefined && begin < last[1].end) fail(`tensors "${last[0]}" and "${name}" overlap at byte ${begin}`);
-    if (end > begin) last = current;
+    if (begin < at) fail(`tensors ${quote(last)} and ${quote(name)} overlap at byte ${begin}`);
+    if (begin > at) fail(`bytes ${at} to ${begin}, before tensor ${quote(name)}, belong to no tensor`);
+    [at, last] = [end, name];
   }
+  if (at < size) fail(`bytes ${at} to ${size}, after its last tensor, belong to no tensor; download it again`);
+}
+
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function brief(value: unknown): string {
+  return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 100);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

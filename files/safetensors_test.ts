@@ -111,7 +111,8 @@ Deno.test("parseHeader() refuses corrupt headers, naming file, tensor and sizes"
   const entry = (more: Record<string, unknown>) =>
     JSON.stringify({ w: { dtype: "F32", shape: [2], data_offsets: [0, 8], ...more } });
   const cases: [string, Uint8Array, RegExp][] = [
-    ["an empty file", new Uint8Array(0), /x\.safetensors.*8 bytes.*0 bytes/],
+    ["an empty file", new Uint8Array(0), /x\.safetensors.*it is empty; download it again/],
+    ["five bytes", Uint8Array.of(1, 0, 0, 0, 0), /x\.safetensors.*8 bytes.*5 bytes/],
     ["a length beyond the limit", craft("{}", 0, 100_000_001), /100000000.*100000001/],
     ["a length beyond the file", craft("{}", 0, 50), /ends at byte 58.*10 bytes.*truncated/],
     ["no JSON", craft("{,}", 0), /not JSON/],
@@ -139,6 +140,25 @@ Deno.test("parseHeader() refuses corrupt headers, naming file, tensor and sizes"
       ),
       /"v" and "w" overlap/,
     ],
+    [
+      "a gap between tensors",
+      craft(
+        JSON.stringify({
+          v: { dtype: "U8", shape: [4], data_offsets: [0, 4] },
+          w: { dtype: "U8", shape: [4], data_offsets: [5, 9] },
+        }),
+        9,
+      ),
+      /bytes \d+ to \d+, before tensor "w", belong to no tensor/,
+    ],
+    ["a rest after the tensors", craft(entry({}), 9), /after its last tensor, belong to no tensor/],
+    [
+      "a name that occurs twice",
+      craft(`${entry({}).slice(0, -1)},${entry({}).slice(1)}`, 8),
+      /it has the key "w" twice/,
+    ],
+    ["an inherited name", craft(entry({}).replace('"w"', '"__proto__"'), 7), /"__proto__" ends at byte/],
+    ["a shape beyond a double", craft(entry({ shape: [2 ** 53 - 1, 2 ** 53 - 1, 0] }), 8), /takes 0 bytes/],
   ];
   for (const [name, bytes, message] of cases) {
     await t.step(name, () =>

@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
+import { whatIsIt } from "../files/what_is_it.ts";
 import { endpointOf, type HubAccess, request, unreachable, UnreachableError } from "./access.ts";
 
 /** One file of a repository. */
@@ -119,7 +120,10 @@ async function ask(
     const body = await response.text().catch((cause) => {
       throw unreachable(access, what, cause);
     }).finally(() => alive(true));
-    return new Response(body, { headers: response.headers });
+    const bytes = new TextEncoder().encode(body);
+    const other = whatIsIt(bytes, bytes.length, "JSON");
+    if (other === undefined) return new Response(body, { headers: response.headers });
+    throw new InputError(`Cannot read ${what}: what ${hubUrl} answered is no listing: ${other}, or check HF_ENDPOINT`);
   };
   const hubUrl = endpointOf(access);
   try {
@@ -137,9 +141,21 @@ async function ask(
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     access.signal?.throwIfAborted();
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : cause instanceof Error ? cause.message : cause;
-    throw new InputError(`Cannot read ${what}: the hub's answer is not as expected: ${why}`, { cause });
+    throw new InputError(
+      `Cannot read ${what}: the hub's answer is not as expected: ${whyUnexpected(cause)}; check HF_ENDPOINT`,
+      { cause },
+    );
   }
+}
+
+function issueOf({ path, message }: z.core.$ZodIssue): string {
+  return `${path.join(".")}: ${message}`;
+}
+
+function whyUnexpected(cause: unknown): string {
+  if (cause instanceof z.ZodError) return issueOf(cause.issues[0]);
+  if (cause instanceof SyntaxError) return "it is not JSON";
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** Paths become paths on this disk: nothing that leads out of the repository's folder. */

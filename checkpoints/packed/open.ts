@@ -1,6 +1,6 @@
 /** Opens a packed model as a checkpoint like any other: its layers decode to float32 weights. */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
 import type { ByteSource } from "../../files/byte_source.ts";
@@ -13,7 +13,11 @@ import { InputError } from "../../files/input_error.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, LayerHeader } from "./format.ts";
 import { formatOf, type FormatOptions, FORMATS, fromRecord } from "./formats.ts";
 import { PACKED_FILES, PACKED_VERSION } from "./write.ts";
+import { parseJson } from "../../files/json_text.ts";
 import { type Header, parseHeader, readTensor, type Tensor, toFloat32 } from "../../files/safetensors.ts";
+import { parseJsonObject, readTextFile } from "../../files/text_file.ts";
+import { quote } from "../../files/what_is_it.ts";
+import { isObject } from "../model_files.ts";
 
 /** How a layer is packed. */
 export interface PackedLayer {
@@ -70,8 +74,6 @@ export interface PackedCheckpoint extends Checkpoint {
 }
 
 const Metadata = z.object({ format: z.literal("pbs2p"), version: z.string(), layers: z.string(), source: z.string() });
-const Json = z.record(z.string(), z.unknown());
-const Layers = z.record(z.string(), Json);
 
 /** Bytes hashed at once. */
 const CHUNK = 1 << 24;
@@ -153,6 +155,10 @@ function makeCheckpoint(
       throw new InputError(`Cannot read layer "${name}" of ${label}: ${cause.message}`, { cause });
     }
   };
+  const floats = (tensor: Tensor, name: string) => {
+    if (["F32", "F16", "BF16", "F64"].includes(tensor.dtype)) return toFloat32(tensor);
+    throw new InputError(`Cannot read tensor ${quote(name)} of ${label} as weights: its values are ${tensor.dtype}`);
+  };
   const file = { source, sha256 };
   const places = new Map([...tensors].map(([name, info]) => [name, { info, file }]));
   return {
@@ -186,7 +192,7 @@ function makeCheckpoint(
       placed(label, tensors, name);
       const layer = packedName(name, layers);
       const values = layer === undefined
-        ? toFloat32(await readTensor(source, header, name))
+        ? floats(await readTensor(source, header, name), name)
         : await readLayer(layer, (format, encoded) => format.decode(encoded));
       return assertFinite(values, name, label);
     },
@@ -209,17 +215,34 @@ function readMetadata(
       `Cannot open ${label}: version must be ${PACKED_VERSION}: current value is ${version}; use a newer pbs2p`,
     );
   }
-  try {
-    const records = Object.entries(Layers.parse(JSON.parse(layers)));
-    const read = records.map(([name, record]): [string, PackedLayer] => {
+  const fail = (what: string) => (why: string): never => {
+    throw new InputError(`Cannot open ${label}: ${what}: ${why}; pack it again`);
+  };
+  const records = parseJson(layers, fail("the list of packed layers is malformed"));
+  const origin = parseJson(source, fail("its source is malformed"));
+  if (!isObject(records)) return fail("the list of packed layers is malformed")("it is not an object");
+  if (!isObject(origin)) return fail("its source is malformed")("it is not an object");
+  const read = Object.entries(records).map(([name, record]): [string, PackedLayer] => {
+    const broken = fail(`the list of packed layers is malformed at ${quote(name)}`);
+    if (!isObject(record)) return broken("it is not an object");
+    try {
       const { format, header } = fromRecord(record, formats);
       return [name, { format: formatOf(format, formats), header }];
-    });
-    return { layers: new Map(read), origin: Json.parse(JSON.parse(source)) };
-  } catch (cause) {
-    if (cause instanceof InputError) throw new InputError(`Cannot open ${label}: ${cause.message}`, { cause });
-    throw new InputError(`Cannot open ${label}: the list of packed layers is malformed`, { cause });
-  }
+    } catch (cause) {
+      if (cause instanceof InputError) throw new InputError(`Cannot open ${label}: ${cause.message}`, { cause });
+      if (cause instanceof z.ZodError) return broken(issueOf(cause, record));
+      throw cause;
+    }
+  });
+  return { layers: new Map(read), origin };
+}
+
+/** The first of what a header's checks found, with the value that is there. */
+function issueOf({ issues: [{ path, message }] }: z.ZodError, record: JsonObject): string {
+  const [key] = path;
+  return key === undefined
+    ? message
+    : `${String(key)}: ${message}: current value is ${JSON.stringify(record[String(key)])}`;
 }
 
 /** Every tensor under its Hugging Face name: packed layers as one weight each, the others as they are. */
@@ -259,11 +282,11 @@ function packedName(name: string, layers: ReadonlyMap<string, PackedLayer>): str
 }
 
 async function readTokenizer(folder: string): Promise<TokenizerSource | undefined> {
-  const optional = (file: string) =>
-    readJson(join(folder, file)).catch((error) => {
-      if (error instanceof InputError && isMissing(error.cause)) return undefined;
-      throw error;
-    });
+  const optional = async (file: string) => {
+    const path = join(folder, file);
+    // A link to nothing is there, and is told.
+    return await lstat(path).then(() => true, () => false) ? await readJson(path) : undefined;
+  };
   const tokenizer = await optional(PACKED_FILES.tokenizer);
   if (tokenizer !== undefined) {
     return { kind: "files", tokenizer, config: await optional(PACKED_FILES.tokenizerConfig) ?? {} };
@@ -273,14 +296,5 @@ async function readTokenizer(folder: string): Promise<TokenizerSource | undefine
 }
 
 async function readJson(path: string): Promise<JsonObject> {
-  try {
-    return Json.parse(JSON.parse(await readFile(path, "utf8")));
-  } catch (cause) {
-    const why = isMissing(cause) ? "there is no such file" : "it is not a JSON object";
-    throw new InputError(`Cannot read ${path}: ${why}`, { cause });
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return parseJsonObject(await readTextFile(path, { wanted: "JSON" }), path);
 }

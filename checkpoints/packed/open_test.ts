@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeLayer } from "../../kernels/binary/ops.ts";
@@ -105,7 +105,11 @@ Deno.test("openPacked() refuses other versions, other files and headers that are
     const cases: [string, string, RegExp][] = [
       ['"version":"1"', '"version":"2"', /version must be 1: current value is 2/],
       ['"format":"pbs2p"', '"format":"pt___"', /not those of format "pbs2p"/],
-      ['\\"segments\\":3', '\\"segments\\":9', /list of packed layers is malformed/],
+      [
+        '\\"segments\\":3',
+        '\\"segments\\":9',
+        /list of packed layers is malformed at "model.*": segments: .*current value is 9; pack it again/,
+      ],
       ['\\"rows\\":24', '\\"rows\\":-4', /list of packed layers is malformed/],
       ['\\"groupSize\\":128', '\\"format\\":\\"xy\\"', /format "xy": this version knows planes; use a newer pbs2p$/],
       [`${NAMES[0]}.scales"`, `${NAMES[0]}.scalez"`, /has no tensor/],
@@ -151,5 +155,27 @@ Deno.test("openPacked() opens or refuses a file with any changed byte in its hea
       const packed = await openPacked(folder).catch(refused);
       for (const name of packed?.layers.keys() ?? []) await packed?.layer(name).catch(refused);
       packed?.close();
+    }
+  }));
+
+Deno.test("openPacked() says what a file of the folder is instead", () =>
+  withFolder(async (folder) => {
+    await writePackedModel(folder, content());
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:5d\nsize 700\n";
+    for (const name of ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]) {
+      const path = join(folder, name);
+      const whole = await readFile(path);
+      for (
+        const [text, message] of [[pointer, /git lfs pull/], ["", /it is empty/], ["<html>", /an HTML page/]] as const
+      ) {
+        await writeFile(path, text);
+        await assert.rejects(openPacked(folder), { name: "InputError", message }, name);
+        await assert.rejects(openPacked(folder), { name: "InputError", message: new RegExp(name) });
+      }
+      await rm(path);
+      await symlink("../../blobs/abab", path);
+      await assert.rejects(openPacked(folder), { name: "InputError", message: /link to .*which is not there/ }, name);
+      await rm(path);
+      await writeFile(path, whole);
     }
   }));

@@ -191,7 +191,21 @@ function storedParts(
     segments: plane("segments"),
     salient: plane("salient"),
   };
+  checkMask(header, planes.mask);
   return { planes, scales: toFloat32(stored) };
+}
+
+/**
+ * The mask bears out the sizes that the header says, before anything of these sizes is made. Where it is not one bit a weight or a
+ * column, the signs do, which unpacking looks at first.
+ */
+function checkMask({ rows, cols, type, mask }: PlanesHeader, words: Uint32Array): void {
+  if (type === "none" || type === "semi-structured" && mask === "enumerative") return;
+  const expected = Math.ceil((type === "structured" ? cols : rows * cols) / 32);
+  if (words.length === expected) return;
+  throw new RangeError(
+    `Cannot unpack plane mask: ${expected} words were expected for [${rows}, ${cols}]: current value is ${words.length}`,
+  );
 }
 
 /** [rows, blocks, scales per block] */
