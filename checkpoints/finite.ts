@@ -22,7 +22,8 @@ export function assertFinite<T extends Float32Array>(values: T, tensor: string, 
   for (let i = 0; i < bits.length; i++) {
     if ((bits[i] & EXPONENT) !== EXPONENT) continue;
     throw new InputError(
-      `Cannot use tensor "${tensor}" of ${file}: weights must be finite: value ${i} is ${values[i]}`,
+      `Cannot use tensor "${tensor}" of ${file}: weights must be finite: value ${i} is ${values[i]}; ` +
+        "download or copy the file again if it may be damaged, or give a checkpoint from before its training diverged",
     );
   }
   return values;
