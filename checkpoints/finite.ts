@@ -10,7 +10,7 @@ const EXPONENT = 0x7f800000;
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.throws(() => assertFinite(new Float32Array([0, NaN]), "q", "model.safetensors"), /value 1 is NaN/);
+ * assert.throws(() => assertFinite(new Float32Array([0, NaN]), "q", "model.safetensors"), /"q" of model.*value 1 is NaN; download/);
  * ```
  * @param values any length
  * @param tensor for the message

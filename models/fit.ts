@@ -73,6 +73,7 @@ export async function fitModel(
   const { spec: headed, names } = await fitHead(checkpoint, described, { stored, warn });
   const spec = completeBiases(headed, (name) => names.has(name));
   const shapes = modelShapes(spec);
+  warnOfBiases(checkpoint, headed, spec, warn);
   requireAll(shapes, names, { label, spec, config: checkpoint.config });
   const used = new Map([...names].filter(([name]) => shapes.has(name)).map(([name, stored]) => [stored, name]));
   const left = [...names.values()].filter((name) => !used.has(name)).flatMap((name) => tensors.get(name) ?? []);
@@ -109,6 +110,18 @@ async function fitHead(
     `"${head}" of ${checkpoint.label} is not its embedding, though its config.json ties them: the file's own head is used`,
   );
   return { spec: { ...spec, tied: false, frame: { ...spec.frame, head: HEAD } }, names: stored };
+}
+
+/** GGUF files have no flags for biases, so that nothing is unusual about theirs. */
+function warnOfBiases(
+  { format, label }: Checkpoint,
+  { block: { biases: said } }: ModelSpec,
+  { block: { biases, linears } }: ModelSpec,
+  warn: (message: string) => void,
+): void {
+  const found = biases.filter((role) => !said.includes(role)).map((role) => `${linears[role]}.bias`);
+  if (found.length === 0 || format === "gguf") return;
+  warn(`${label} has biases that its config.json does not mention, and they are used: ${found.join(", ")}`);
 }
 
 function requireAll(
