@@ -33,6 +33,8 @@ interface Case {
   readonly headDim: number;
   /** Metadata besides what every decoder has. */
   readonly metadata?: Readonly<Record<string, GgufValue>>;
+  /** A tensor that no pass reads. */
+  readonly extra?: string;
 }
 
 const CASES: readonly Case[] = [
@@ -117,6 +119,21 @@ Deno.test("a GGUF file that does not say that attention slides is LLaMA's, and t
   });
   await withGguf({ ...qwen3, architecture: "qwen2", metadata: {} }, async (path) => {
     await assert.rejects(openModel({ path }), /"blk\.0\.attn_[qk]_norm\.weight" is not part of .* qwen2/);
+  });
+  await withGguf({ ...qwen3, extra: "blk.0.attn_q.weight.lora_a" }, async (path) => {
+    await assert.rejects(openModel({ path }), /it is an adapter \(tensor "blk\.0\.attn_q\.weight\.lora_a"\).*merge it/);
+  });
+  await withGguf({ ...qwen3, extra: "blk.1.attn_norm.bias" }, async (path) => {
+    await assert.rejects(
+      fitModel(await openModel({ path })),
+      /a tensor that .*"model\.layers\.1\.input_layernorm\.bias"/,
+    );
+  });
+  await withGguf({ ...qwen3, extra: "blk.0.attn_rot_embd.weight" }, async (path) => {
+    const warnings: string[] = [];
+    const { checkpoint } = await fitModel(await openModel({ path }), { warn: (text) => void warnings.push(text) });
+    assert.match(warnings.join(), /^Left out of model\.gguf, .*"blk\.0\.attn_rot_embd\.weight"$/);
+    checkpoint.close();
   });
 });
 
@@ -210,7 +227,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 /** Writes a model as llama.cpp's converter does, and hands its path to `body`. */
 async function withGguf(
-  { name, architecture, permuted, metadata }: Case,
+  { name, architecture, permuted, metadata, extra }: Case,
   body: (path: string) => Promise<void>,
 ): Promise<void> {
   const { tensors } = await readSafetensors(join(folderOf(name), "model.safetensors"));
@@ -221,6 +238,7 @@ async function withGguf(
     const target = `${block === undefined ? "" : `blk.${block}.`}${NAMES[part]}.${kind}`;
     stored[target] = ggufTensor(heads === 0 ? tensor : permuteRotary(tensor, heads));
   }
+  if (extra !== undefined) stored[extra] = ggufTensor({ dtype: "F32", shape: [32], data: new Float32Array(32) });
   const folder = await Deno.makeTempDir();
   try {
     const path = join(folder, "model.gguf");
