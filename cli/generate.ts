@@ -49,7 +49,7 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
   const interrupt = () => stop.abort();
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    const { checkpoint } = await fitModel(opened, { warn: (message) => terminal.note(message) });
+    const { checkpoint } = await fitModel(opened, { warn: (message) => terminal.note(`warning: ${message}`) });
     if (!checkpoint.tokenizer) {
       throw new InputError(`Cannot generate with ${target}: it has no tokenizer; --config names a folder that has`);
     }
