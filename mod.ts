@@ -37,6 +37,7 @@ export type { Checkpoint, TensorInfo, TokenizerSource } from "./checkpoints/chec
 export type { ModelSource } from "./checkpoints/open.ts";
 export { openModel as openCheckpoint, type OpenModelOptions as OpenCheckpointOptions } from "./models/open_model.ts";
 export { modelSpec } from "./models/config.ts";
+export { fitModel, type FittedModel } from "./models/fit.ts";
 export type { ModelSpec } from "./models/spec.ts";
 export { InputError } from "./files/input_error.ts";
 export { openTokenizer, type Tokenizer } from "./tokenizers/tokenizer.ts";

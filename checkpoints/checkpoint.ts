@@ -104,5 +104,11 @@ export interface Checkpoint {
    * @throws {InputError} unknown tensor; file shorter than its header says; NaN or infinity in the values
    */
   read(name: string): Promise<Float32Array>;
+  /**
+   * Whether two tensors are stored alike: type, shape and bytes. Both are read in pieces, to the first that differs; where
+   * weights are not here (`local` is false), a few kilobytes of each stand for all.
+   * @throws {InputError} unknown tensor; file shorter than its header says
+   */
+  same(a: string, b: string): Promise<boolean>;
   close(): void;
 }

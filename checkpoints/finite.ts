@@ -10,7 +10,7 @@ const EXPONENT = 0x7f800000;
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.throws(() => assertFinite(new Float32Array([0, NaN]), "q", "model.safetensors"), /value 1 is NaN/);
+ * assert.throws(() => assertFinite(new Float32Array([0, NaN]), "q", "model.safetensors"), /"q" of model.*value 1 is NaN; download/);
  * ```
  * @param values any length
  * @param tensor for the message
@@ -22,7 +22,8 @@ export function assertFinite<T extends Float32Array>(values: T, tensor: string, 
   for (let i = 0; i < bits.length; i++) {
     if ((bits[i] & EXPONENT) !== EXPONENT) continue;
     throw new InputError(
-      `Cannot use tensor "${tensor}" of ${file}: weights must be finite: value ${i} is ${values[i]}`,
+      `Cannot use tensor "${tensor}" of ${file}: weights must be finite: value ${i} is ${values[i]}; ` +
+        "download or copy the file again if it may be damaged, or give a checkpoint from before its training diverged",
     );
   }
   return values;

@@ -4,7 +4,7 @@ import { assertFinite } from "./finite.ts";
 import { metadataNumber } from "./gguf_config.ts";
 import { type GgufEntry, parseGguf } from "./gguf_header.ts";
 import { type GgufLayout, huggingFaceName, layoutOf } from "./gguf_layout.ts";
-import { identityOf, infos, type Placed, placed } from "./identity.ts";
+import { identityOf, infos, type Placed, placed, sameTensors } from "./identity.ts";
 import { InputError } from "../files/input_error.ts";
 import type { WeightFile } from "./model_files.ts";
 
@@ -27,6 +27,10 @@ interface Stored extends Placed {
 }
 
 const ROPE_FACTORS = "rope_freqs.weight";
+/** Rotary tables that converters of 2023 kept; they are computed anew, and whoever fits the model leaves them out by this name. */
+const ROTARY_TABLE = /^blk\.\d+\.attn_rot_embd\.weight$/;
+/** llama.cpp's names of what an adapter adds to a tensor. */
+const ADAPTER = /\.lora_[ab]$/;
 
 /**
  * Puts the rows of q or k back into Hugging Face's order: within each head, llama.cpp stores the two halves of the rotary
@@ -94,6 +98,10 @@ export async function openGguf(files: readonly WeightFile[], parts: GgufParts): 
         const values = assertFinite(await readEntry(file, entry), name, file.source.label);
         return heads === 0 ? values : undoRotaryPermutation(values, info.shape[0], heads);
       },
+      same: (...names) => {
+        const span = ({ file: { source }, entry: { begin, end } }: Stored) => Promise.resolve({ source, begin, end });
+        return sameTensors(label, stored, names, { span, local: parts.local });
+      },
       close,
     };
   } catch (error) {
@@ -112,8 +120,15 @@ function store(
   file: WeightFile,
   entry: GgufEntry,
 ): void {
-  const found = huggingFaceName(layout, entry.name);
   const { architecture } = layout;
+  if (ADAPTER.test(entry.name)) {
+    throw new InputError(
+      `Cannot open ${label}: it is an adapter (tensor "${entry.name}"), not a model; merge it into its model ` +
+        "(llama.cpp: `llama-export-lora`) and give the merged file",
+    );
+  }
+  const found = huggingFaceName(layout, entry.name) ??
+    (ROTARY_TABLE.test(entry.name) ? { name: entry.name, interleaved: undefined } : undefined);
   if (found === undefined) {
     throw new InputError(
       `Cannot open ${label}: tensor "${entry.name}" is not part of a model of architecture ${architecture}`,

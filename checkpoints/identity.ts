@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { TensorInfo } from "./checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
 import type { WeightFile } from "./model_files.ts";
+import { sameBytes, type Span } from "./same_bytes.ts";
 
 /** A tensor and the file that holds it. */
 export interface Placed {
@@ -28,6 +29,23 @@ export async function identityOf(
     lines.push(JSON.stringify([name, dtype, shape, await file.sha256()]));
   }
   return createHash("sha256").update(lines.sort().join("\n")).digest("hex");
+}
+
+/**
+ * Whether two tensors have one type, one shape and the same bytes.
+ *
+ * @param options `span`: where a tensor's bytes lie; `local`: whether files are here, and so compared whole
+ * @throws {InputError} when a name is unknown
+ */
+export async function sameTensors<T extends Placed>(
+  label: string,
+  tensors: ReadonlyMap<string, T>,
+  names: readonly [string, string],
+  { span, local }: { readonly span: (tensor: T) => Promise<Span>; readonly local: boolean },
+): Promise<boolean> {
+  const [a, b] = names.map((name) => placed(label, tensors, name));
+  const kind = ({ info: { dtype, shape } }: Placed) => JSON.stringify([dtype, shape]);
+  return kind(a) === kind(b) && await sameBytes(await span(a), await span(b), { sampled: !local });
 }
 
 /** The infos alone, for a checkpoint's `tensors`. */

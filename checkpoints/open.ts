@@ -123,6 +123,7 @@ async function openHub(
 }
 
 async function openFolder({ weights, described = weights, label, local, packed, warn }: Place): Promise<Checkpoint> {
+  refuseAdapters(weights);
   const located = await locateWeights(weights, warn);
   const config = await readJson(described, "config.json");
   const { quantization_config: quantized } = config;
@@ -133,6 +134,18 @@ async function openFolder({ weights, described = weights, label, local, packed, 
     );
   }
   return await openSharded(weights, located, { label, config, tokenizer: await readTokenizer(described), local });
+}
+
+/** An adapter beside the weights changes what they compute: transformers applies it without a word. */
+function refuseAdapters({ names, label }: ModelFiles): void {
+  const found = [...names].find((name) =>
+    /^adapter(_config\.json|_model\.(safetensors|bin)|s\.safetensors)$/.test(name)
+  );
+  if (found === undefined) return;
+  throw new InputError(
+    `Cannot open model ${label}: an adapter lies in its folder (${found}); merge it into the weights first ` +
+      "(PEFT: `merge_and_unload`) and give the merged model, or move the adapter elsewhere to use the weights without it",
+  );
 }
 
 async function openGgufFile({ weights, described, label, local, layouts }: Place, name: string): Promise<Checkpoint> {

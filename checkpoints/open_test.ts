@@ -100,6 +100,12 @@ Deno.test("openCheckpoint() says what is wrong with a folder", async (t) => {
   const cases: [string, Files, RegExp][] = [
     ["nothing in it", {}, /neither model\.safetensors nor pytorch_model\.bin, whole or in shards/],
     ["a GGUF file only", { "config.json": config, "m.gguf": "x" }, /found m\.gguf; name that file/],
+    [
+      "an adapter beside the weights",
+      { "model.safetensors": weights, "config.json": config, "adapter_model.safetensors": weights },
+      /an adapter lies in its folder \(adapter_model\.safetensors\); merge it/,
+    ],
+    ["an adapter alone", { "adapter_config.json": "{}", "adapter_model.bin": "x" }, /an adapter lies .*; merge it/],
     ["no config", { "model.safetensors": weights }, /config\.json.*no such file/],
     ["a config that is not JSON", { "model.safetensors": weights, "config.json": "{" }, /config\.json/],
     ["a config that is a list", { "model.safetensors": weights, "config.json": "[]" }, /not a JSON object/],

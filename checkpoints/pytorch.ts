@@ -4,6 +4,7 @@ import { InputError } from "../files/input_error.ts";
 import type { Fail } from "../files/json_text.ts";
 import { lookAt, quote } from "../files/what_is_it.ts";
 import { unpickle } from "./pickle.ts";
+import type { Span } from "./same_bytes.ts";
 import { type Dtype, type Tensor, tensorOf } from "../files/safetensors.ts";
 import { ELEMENT_BYTES, elements } from "../files/safetensors_header.ts";
 import { locateMember, readZipDirectory, type ZipMember } from "./zip.ts";
@@ -126,6 +127,23 @@ export async function readTorchTensor(source: ByteSource, tensor: TorchTensor): 
   const begin = await locateMember(source, storage.name, storage.member) + offset * size;
   const bytes = await source.read(begin, begin + span(shape, strides) * size);
   return tensorOf(dtype, shape, isContiguous(shape, strides) ? bytes : gather(bytes, size, shape, strides));
+}
+
+/**
+ * Where a tensor's elements lie in the order of its shape: in the file, or in memory where a view has other strides.
+ *
+ * @throws {InputError} when the storage is not where the file says
+ */
+export async function torchSpan(source: ByteSource, tensor: TorchTensor): Promise<Span> {
+  const { dtype, shape, strides, offset, storage } = tensor;
+  if (!isContiguous(shape, strides)) {
+    const { data } = await readTorchTensor(source, tensor);
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    const read = (begin: number, end: number) => Promise.resolve(bytes.slice(begin, end));
+    return { source: { read }, begin: 0, end: bytes.length };
+  }
+  const begin = await locateMember(source, storage.name, storage.member) + offset * ELEMENT_BYTES[dtype];
+  return { source, begin, end: begin + torchBytes(tensor) };
 }
 
 /** Bytes of a tensor's elements. */

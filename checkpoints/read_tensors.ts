@@ -19,6 +19,25 @@ export function resolveTensor(checkpoint: Pick<Checkpoint, "tensors" | "label">,
 }
 
 /**
+ * Checks a tensor's shape, from its header alone.
+ *
+ * @param name as the checkpoint has it
+ * @throws {InputError} another shape
+ */
+export function requireShape(
+  { tensors, label }: Pick<Checkpoint, "tensors" | "label">,
+  name: string,
+  shape: readonly number[],
+): void {
+  const found = tensors.get(name)?.shape ?? [];
+  if (found.length === shape.length && found.every((size, i) => size === shape[i])) return;
+  throw new InputError(
+    `Cannot read tensor "${name}" of "${label}" as its shape must be [${shape}]: current value is [${found}]; ` +
+      "give the config.json that belongs to these weights",
+  );
+}
+
+/**
  * Reads tensors by canonical name, after checking their shapes, so that no wrong file leads to wrong numbers.
  *
  * @param shapes what is wanted, e.g. `blockShapes(spec, 0)`
@@ -31,11 +50,8 @@ export async function readTensors(
 ): Promise<Record<string, Float32Array>> {
   const names = [...shapes].map(([name, shape]) => {
     const resolved = resolveTensor(checkpoint, name);
-    const found = checkpoint.tensors.get(resolved)?.shape ?? [];
-    if (found.length === shape.length && found.every((size, i) => size === shape[i])) return [name, resolved];
-    throw new InputError(
-      `Cannot read tensor "${resolved}" of "${checkpoint.label}" as its shape must be [${shape}]: current value is [${found}]`,
-    );
+    requireShape(checkpoint, resolved, shape);
+    return [name, resolved];
   });
   const weights: Record<string, Float32Array> = {};
   for (const [name, resolved] of names) weights[name] = await checkpoint.read(resolved);

@@ -2,10 +2,12 @@
 import type { ByteSource } from "../files/byte_source.ts";
 import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "./checkpoint.ts";
 import { assertFinite } from "./finite.ts";
-import { identityOf, infos, type Placed, placed } from "./identity.ts";
+import { identityOf, infos, type Placed, placed, sameTensors } from "./identity.ts";
 import { InputError } from "../files/input_error.ts";
 import { inPlace, isObject, type ModelFiles, readJson, type WeightFile } from "./model_files.ts";
-import { parseStateDict, readTorchTensor, torchBytes } from "./pytorch.ts";
+import { parseStateDict, readTorchTensor, torchBytes, torchSpan } from "./pytorch.ts";
+import type { Span } from "./same_bytes.ts";
+import { requireFloats } from "./weight_types.ts";
 import { parseHeader, readTensor, type Tensor, toFloat32 } from "../files/safetensors.ts";
 import { quote } from "../files/what_is_it.ts";
 
@@ -13,6 +15,8 @@ import { quote } from "../files/what_is_it.ts";
 interface StoredTensor {
   readonly info: TensorInfo;
   load(): Promise<Tensor>;
+  /** Where its bytes lie, in the shape's order. */
+  span(): Promise<Span>;
 }
 
 /** A kind of weight files. A sharded model has an index named after the single file of one that is not. */
@@ -28,9 +32,6 @@ const KINDS: readonly Kind[] = [
   { format: "safetensors", single: "model.safetensors", parse: parseSafetensors },
   { format: "pytorch", single: "pytorch_model.bin", parse: parsePytorch },
 ];
-
-/** Types whose values are weights; others hold someone else's quantized codes. */
-const FLOATS = new Set(["F32", "F16", "BF16", "F64"]);
 
 type PlacedTensor = Placed & StoredTensor;
 
@@ -117,6 +118,8 @@ export async function openSharded(
       bytes,
       identity: (wanted) => identityOf(parts.label, tensors, wanted),
       read: (name) => readWeights(parts, tensors, name),
+      same: (...names) =>
+        sameTensors(parts.label, tensors, names, { span: (tensor) => tensor.span(), local: parts.local }),
       close,
     };
   } catch (error) {
@@ -157,6 +160,7 @@ async function parseSafetensors(source: ByteSource): Promise<StoredTensor[]> {
   return [...header.tensors].map(([name, { dtype, shape, begin, end }]) => ({
     info: { name, dtype, shape, bytes: end - begin },
     load: () => readTensor(source, header, name),
+    span: () => Promise.resolve({ source, begin, end }),
   }));
 }
 
@@ -164,6 +168,7 @@ async function parsePytorch(source: ByteSource): Promise<StoredTensor[]> {
   return [...await parseStateDict(source)].map(([name, tensor]) => ({
     info: { name, dtype: tensor.dtype, shape: tensor.shape, bytes: torchBytes(tensor) },
     load: () => readTorchTensor(source, tensor),
+    span: () => torchSpan(source, tensor),
   }));
 }
 
@@ -172,14 +177,9 @@ async function readWeights(
   tensors: ReadonlyMap<string, PlacedTensor>,
   name: string,
 ): Promise<Float32Array> {
-  const { info: { dtype }, file: { source }, load } = placed(label, tensors, name);
+  const { info, file: { source }, load } = placed(label, tensors, name);
   if (!local) throw new InputError(`Cannot read tensor "${name}" of ${label}: it was opened for planning only`);
-  if (!FLOATS.has(dtype)) {
-    throw new InputError(
-      `Cannot use tensor "${name}" of ${source.label}: weights must be F32, F16, BF16 or F64: current dtype is ${dtype}; ` +
-        "give the original model, not one that is quantized already",
-    );
-  }
+  requireFloats(info, source.label);
   return assertFinite(toFloat32(await load()), name, source.label);
 }
 

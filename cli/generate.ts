@@ -3,7 +3,7 @@ import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
 import { generate, type GenerateOptions } from "../inference/generate.ts";
-import { modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
+import { fitModel, modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
 import { chooseDevice, chooseForward } from "../pipeline/device.ts";
 import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { UsageError } from "./exit_codes.ts";
@@ -44,11 +44,12 @@ export function generateCommand(context: CommandContext): Command {
 async function write(target: string, options: Options, terminal: Terminal): Promise<number> {
   const { prompt, maxTokens, topK, topP, seed, forward } = options;
   const { temperature = topK === undefined && topP === undefined ? 0 : 1 } = options;
-  const checkpoint = await openModel(target, options);
+  const opened = await openModel(target, options);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   Deno.addSignalListener("SIGINT", interrupt);
   try {
+    const { checkpoint } = await fitModel(opened, { warn: (message) => terminal.note(`warning: ${message}`) });
     if (!checkpoint.tokenizer) {
       throw new InputError(`Cannot generate with ${target}: it has no tokenizer; --config names a folder that has`);
     }
@@ -74,7 +75,7 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
     return 130;
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
-    checkpoint.close();
+    opened.close();
   }
 }
 

@@ -3,8 +3,8 @@
  * costs one pass over the weights.
  */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
-import { modelSpec } from "../models/config.ts";
 import { embed } from "../models/embed.ts";
+import { fitModel } from "../models/fit.ts";
 import { type BlockRun, openForward, type Weights } from "../models/forward.ts";
 import type { Provider } from "../models/provider.ts";
 import { type SampleOptions, sampler } from "./sample.ts";
@@ -78,7 +78,7 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void, void> {
   const { maxTokens = 128, threads = 0, provider = "cpu", memoryBudget = 4 * GIBIBYTE, signal } = options;
-  const spec = modelSpec(checkpoint.config);
+  const { spec, checkpoint: model } = await fitModel(checkpoint);
   if (prompt.length === 0 || prompt.length >= spec.maxPositions) {
     throw new RangeError(
       `Cannot generate text as the prompt must have 1 to ${
@@ -87,13 +87,13 @@ export async function* generate(
     );
   }
   const choose = sampler(options);
-  const embedding = await readTensors(checkpoint, embeddingShapes(spec));
+  const embedding = await readTensors(model, embeddingShapes(spec));
   const forward = await openForward(spec, { threads, provider });
   try {
     const others = new Map([...headShapes(spec)].filter(([name]) => !(name in embedding)));
-    const head = await forward.openHead({ ...embedding, ...await readTensors(checkpoint, others) });
+    const head = await forward.openHead({ ...embedding, ...await readTensors(model, others) });
     const resident = spec.blocks * 4 * elements(blockShapes(spec, 0)) <= memoryBudget;
-    const weights = (block: number) => readTensors(checkpoint, blockShapes(spec, block));
+    const weights = (block: number) => readTensors(model, blockShapes(spec, block));
     const blocks: BlockRun[] = [];
     for (let block = 0; block < spec.blocks; block++) {
       const options = { gather: "none", output: true, cache: true, move: true } as const;

@@ -7,6 +7,7 @@ import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
 import type { Family } from "./families/family.ts";
 import * as families from "./families/mod.ts";
+import { withWrittenBiases } from "./biases.ts";
 import type { ModelSpec } from "./spec.ts";
 
 /**
@@ -33,7 +34,7 @@ export function modelSpec(config: JsonObject): ModelSpec {
   const family = known.find(({ modelType, className }) =>
     type === undefined ? classes.includes(className) : type === modelType
   );
-  if (family) return family.spec(config);
+  if (family) return withWrittenBiases(family.spec(config), config);
   const supported = known.map(({ title, modelType }) => `${title} ("model_type": "${modelType}")`);
   const found = `model_type ${JSON.stringify(type)}, architectures ${JSON.stringify(classes)}`;
   throw new InputError(

@@ -42,15 +42,18 @@ export function decoderGguf({ architecture, accepts, config, interleaved, headNo
     },
     interleaved: interleaved ? { attn_q: "attention.head_count", attn_k: "attention.head_count_kv" } : {},
     config(model) {
-      const has = (suffix: string) => [...model.tensors.keys()].some((name) => name.endsWith(suffix));
+      // As config.json's flags mean them: all of a group. Single ones are found where the file is fitted.
+      const biased = (...names: readonly string[]) =>
+        names.every((name) => [...model.tensors.keys()].some((tensor) => tensor.endsWith(`${name}.bias`)));
+      const { query, key, value, output, gate, up, down } = linears;
       return {
         ...config,
         ...configFromGguf(model, {
           architecture,
           vocab: vocabulary(model),
           tied: !model.tensors.has(head),
-          attentionBias: has(`${linears.query}.bias`),
-          mlpBias: has(`${linears.up}.bias`),
+          attentionBias: biased(query, key, value, output),
+          mlpBias: biased(gate, up, down),
         }),
       };
     },

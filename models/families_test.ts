@@ -13,6 +13,7 @@ import {
 import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 import { generate } from "../inference/generate.ts";
 import { modelSpec } from "./config.ts";
+import { fitModel } from "./fit.ts";
 import { type Forward, openForward, type Windows } from "./forward.ts";
 import { openModel } from "./open_model.ts";
 import { readTensors } from "../checkpoints/read_tensors.ts";
@@ -32,6 +33,8 @@ interface Case {
   readonly headDim: number;
   /** Metadata besides what every decoder has. */
   readonly metadata?: Readonly<Record<string, GgufValue>>;
+  /** A tensor that no pass reads. */
+  readonly extra?: string;
 }
 
 const CASES: readonly Case[] = [
@@ -117,14 +120,58 @@ Deno.test("a GGUF file that does not say that attention slides is LLaMA's, and t
   await withGguf({ ...qwen3, architecture: "qwen2", metadata: {} }, async (path) => {
     await assert.rejects(openModel({ path }), /"blk\.0\.attn_[qk]_norm\.weight" is not part of .* qwen2/);
   });
+  await withGguf({ ...qwen3, extra: "blk.0.attn_q.weight.lora_a" }, async (path) => {
+    await assert.rejects(openModel({ path }), /it is an adapter \(tensor "blk\.0\.attn_q\.weight\.lora_a"\).*merge it/);
+  });
+  await withGguf({ ...qwen3, extra: "blk.1.attn_norm.bias" }, async (path) => {
+    await assert.rejects(
+      fitModel(await openModel({ path })),
+      /a tensor that .*"model\.layers\.1\.input_layernorm\.bias"/,
+    );
+  });
+  await withGguf({ ...qwen3, extra: "blk.0.attn_rot_embd.weight" }, async (path) => {
+    const warnings: string[] = [];
+    const { checkpoint } = await fitModel(await openModel({ path }), { warn: (text) => void warnings.push(text) });
+    assert.match(warnings.join(), /^Left out of model\.gguf, .*"blk\.0\.attn_rot_embd\.weight"$/);
+    checkpoint.close();
+  });
+});
+
+Deno.test("a LLaMA with biases on queries, keys and values alone meets transformers' states and logits, from any file", async () => {
+  const [, qwen2] = CASES;
+  const config = JSON.parse(await Deno.readTextFile(join(folderOf("qwen2-untied"), "config.json")));
+  const described = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(
+      join(described, "config.json"),
+      JSON.stringify({ ...config, model_type: "llama", architectures: ["LlamaForCausalLM"] }),
+    );
+    const plain = await openModel({ path: folderOf("qwen2-untied"), config: described });
+    await meetsReference(plain, "qwen2-untied", true);
+    plain.close();
+    const metadata = { "llama.rope.freq_base": 1_000_000 };
+    await withGguf({ ...qwen2, architecture: "llama", permuted: true, metadata }, async (path) => {
+      for (const source of [{ path }, { path, config: described }]) {
+        const checkpoint = await openModel(source);
+        const fitted = await fitModel(checkpoint, { warn: assert.fail });
+        assert.deepEqual([fitted.spec.family, fitted.spec.block.biases], ["llama", ["query", "key", "value"]]);
+        assert.deepEqual(modelSpec(fitted.checkpoint.config), fitted.spec);
+        await meetsReference(checkpoint, "qwen2-untied", true);
+        checkpoint.close();
+      }
+    });
+  } finally {
+    await Deno.remove(described, { recursive: true });
+  }
 });
 
 /** Compares hidden states before every block, and logits. */
-async function meetsReference(checkpoint: Checkpoint, name: string, fused: boolean): Promise<void> {
+async function meetsReference(opened: Checkpoint, name: string, fused: boolean): Promise<void> {
   const { ids, states, logits } = (await readSafetensors(join(folderOf(name), "reference.safetensors"))).tensors;
   const windows = { windows: WINDOWS, length: ids.shape[1] };
   assert.deepEqual(ids.shape, [WINDOWS, windows.length]);
-  const forward = await openForward(modelSpec(checkpoint.config), { threads: 1, fused });
+  const { spec, checkpoint } = await fitModel(opened);
+  const forward = await openForward(spec, { threads: 1, fused });
   try {
     const seen: Float32Array[] = [];
     const hidden = await run(forward, checkpoint, { ...windows, ids: Int32Array.from(ids.data, Number), seen });
@@ -180,7 +227,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 /** Writes a model as llama.cpp's converter does, and hands its path to `body`. */
 async function withGguf(
-  { name, architecture, permuted, metadata }: Case,
+  { name, architecture, permuted, metadata, extra }: Case,
   body: (path: string) => Promise<void>,
 ): Promise<void> {
   const { tensors } = await readSafetensors(join(folderOf(name), "model.safetensors"));
@@ -191,6 +238,7 @@ async function withGguf(
     const target = `${block === undefined ? "" : `blk.${block}.`}${NAMES[part]}.${kind}`;
     stored[target] = ggufTensor(heads === 0 ? tensor : permuteRotary(tensor, heads));
   }
+  if (extra !== undefined) stored[extra] = ggufTensor({ dtype: "F32", shape: [32], data: new Float32Array(32) });
   const folder = await Deno.makeTempDir();
   try {
     const path = join(folder, "model.gguf");

@@ -1,6 +1,7 @@
 /** Models: families, shapes from configs, the forward pass by blocks. */
 export * from "./spec.ts";
 export { modelSpec } from "./config.ts";
+export { fitModel, type FittedModel } from "./fit.ts";
 export { openModel } from "./open_model.ts";
 export { blockLinears, blockShapes, embeddingShapes } from "./tensors.ts";
 export { openForward, type Weights } from "./forward.ts";

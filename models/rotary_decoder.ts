@@ -6,7 +6,7 @@
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
 import { flag, LIMITS, object, only, real, ropeScaling, size, specialTokens } from "./config_fields.ts";
-import type { BlockLayout, LinearRole, ModelSpec } from "./spec.ts";
+import { type BlockLayout, HEAD, type LinearRole, type ModelSpec } from "./spec.ts";
 
 /** What a family varies. */
 export interface DecoderVariant {
@@ -47,7 +47,7 @@ export const DECODER_BLOCK = {
 export const DECODER_FRAME = {
   tokens: "model.embed_tokens.weight",
   finalNorm: "model.norm",
-  head: "lm_head.weight",
+  head: HEAD,
 } as const;
 
 /**

@@ -28,6 +28,12 @@ export interface LinearSpec {
 /** What a block's linears do. */
 export type LinearRole = "query" | "key" | "value" | "output" | "gate" | "up" | "down";
 
+/** All roles, in the order data flows. */
+export const LINEAR_ROLES: readonly LinearRole[] = ["query", "key", "value", "output", "gate", "up", "down"];
+
+/** The matrix that makes logits where it is not the token embedding; all families here call it so. */
+export const HEAD = "lm_head.weight";
+
 /**
  * What a block is made of. All blocks here are attention and an MLP, each added to the stream of hidden states; names are
  * those of Hugging Face without the block's prefix and without `.weight`; `null` is what a family does not have.
@@ -36,7 +42,7 @@ export type BlockLayout = {
   /** Name of a block's tensors before its index, with the dot: `model.layers.`. */
   readonly prefix: string;
   readonly linears: Readonly<Record<Exclude<LinearRole, "gate">, string>> & { readonly gate: string | null };
-  /** The linears that have a bias. */
+  /** The linears that have a bias, in the order of `LINEAR_ROLES`. */
   readonly biases: readonly LinearRole[];
   /** The norms of attention and MLP. */
   readonly norms: { readonly attention: string; readonly mlp: string };

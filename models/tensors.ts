@@ -106,6 +106,12 @@ export function headShapes(spec: ModelSpec): TensorShapes {
   return shapes.set(frame.head, [vocab, embedding]);
 }
 
+/** Shapes of all tensors of a model, each of which some pass reads. */
+export function modelShapes(spec: ModelSpec): TensorShapes {
+  const blocks = Array.from({ length: spec.blocks }, (_, block) => [...blockShapes(spec, block)]).flat();
+  return new Map([...embeddingShapes(spec), ...blocks, ...headShapes(spec)]);
+}
+
 /** Common start of the names of a block's tensors, with the dot. */
 export function blockPrefix(spec: ModelSpec, block: number): string {
   return `${spec.block.prefix}${block}.`;

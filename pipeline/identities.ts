@@ -1,14 +1,16 @@
 /** Content hashes of a model's weights, by who reads them. */
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { resolveTensor } from "../checkpoints/read_tensors.ts";
 import { blockTensors, embeddingTensors, headTensors } from "../models/tensors.ts";
 import type { Identities } from "../stages/planning.ts";
 
-/** Hashes the weights' files, or finds their hashes where they are known. */
+/**
+ * Hashes the weights' files, or finds their hashes where they are known.
+ *
+ * @param checkpoint as `fitModel` gives it: the model's tensors and no others, under canonical names
+ */
 export async function identify(checkpoint: Checkpoint, spec: ModelSpec): Promise<Identities> {
-  const identity = (names: readonly string[]) =>
-    checkpoint.identity(names.map((name) => resolveTensor(checkpoint, name)));
+  const identity = (names: readonly string[]) => checkpoint.identity(names);
   const blocks: string[] = [];
   for (let block = 0; block < spec.blocks; block++) blocks.push(await identity(blockTensors(spec, block)));
   return {

@@ -101,7 +101,7 @@ function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: r
     outputs: { model: { retain: "keep", bytes: 0.4 * weights + 4 * spec.vocab * spec.hidden } },
     estimate: { seconds: 0.1 + weights / 5e8, memory: 8 * spec.vocab * spec.hidden },
     async run(context) {
-      const writer = context.output("model"), { stored } = tools.weights;
+      const writer = context.output("model");
       const folder = dirname(writer.path(PACKED_WEIGHTS));
       const layers = async function* () {
         for (const block of blocks) {
@@ -110,7 +110,7 @@ function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: r
           context.progress(block + 1, blocks.length);
         }
       };
-      const names = new Set(blocks.flatMap((block) => blockLinears(spec, block).map(({ name }) => stored(name))));
+      const names = new Set(blocks.flatMap((block) => blockLinears(spec, block).map(({ name }) => name)));
       await tools.model_file.write(folder, tools.weights, { layers: layers(), names, method, warn });
       for (const file of await readdir(folder)) writer.path(file);
     },

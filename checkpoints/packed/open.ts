@@ -8,7 +8,7 @@ import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "../che
 import { type FileHashes, inMemoryHashes } from "../../files/file_hashes.ts";
 import { openHashed } from "../../files/hashed_file.ts";
 import { assertFinite } from "../finite.ts";
-import { identityOf, placed } from "../identity.ts";
+import { identityOf, placed, sameTensors } from "../identity.ts";
 import { InputError } from "../../files/input_error.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, LayerHeader } from "./format.ts";
 import { formatOf, type FormatOptions, FORMATS, fromRecord } from "./formats.ts";
@@ -195,6 +195,16 @@ function makeCheckpoint(
         ? floats(await readTensor(source, header, name), name)
         : await readLayer(layer, (format, encoded) => format.decode(encoded));
       return assertFinite(values, name, label);
+    },
+    same: (...names) => {
+      const span = ({ info: { name } }: { readonly info: TensorInfo }) => {
+        const entry = header.tensors.get(name);
+        if (entry === undefined) {
+          throw new InputError(`Cannot compare tensor "${name}" of ${label}: it is a packed layer`);
+        }
+        return Promise.resolve({ source, begin: entry.begin, end: entry.end });
+      };
+      return sameTensors(label, places, names, { span, local: true });
     },
     close: () => void source.close(),
   };

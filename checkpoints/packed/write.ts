@@ -48,6 +48,9 @@ export interface PackedFile {
   readonly sha256: string;
 }
 
+/** The least that F16 rounds to infinity: halfway from its largest number to the next power of two. */
+const BEYOND_F16 = 65_520;
+
 /** Bytes copied at once. */
 const CHUNK = 1 << 24;
 
@@ -79,29 +82,34 @@ export async function writePackedModel(
 }
 
 /**
- * The tensors of a checkpoint that are not compressed, in their stored type. Quantized ones of a GGUF file have no such type in a
- * safetensors file: they are decoded and rounded to F16.
+ * The tensors of a checkpoint that are not compressed, in their stored type. Those of a type that no pass computes with are rounded:
+ * F64 to F32, as everything that reads them does; quantized ones of a GGUF file, which have no such type in a safetensors file, are
+ * decoded and rounded to F16, or to F32 where a value is beyond its range.
  *
+ * @param checkpoint of a model as `fitModel` gives it: what no pass reads is not packed
  * @param layers names of the compressed layers, without `.weight`
- * @param warn told once which tensors change their type
+ * @param warn told once of each type which tensors change to it
  */
 export async function* uncompressedTensors(
   checkpoint: Checkpoint,
   layers: ReadonlySet<string>,
   warn: (message: string) => void,
 ): AsyncGenerator<readonly [string, Tensor]> {
-  const rounded: string[] = [];
+  const rounded = { F16: [] as string[], F32: [] as string[] };
   for (const { name, dtype, shape } of checkpoint.tensors.values()) {
     if (name.endsWith(".weight") && layers.has(name.slice(0, -".weight".length))) continue;
     const values = await checkpoint.read(name);
     if (dtype === "F32") yield [name, { dtype, shape, data: values }];
     else if (dtype === "BF16") yield [name, { dtype, shape, data: upperHalves(values) }];
     else {
-      if (dtype !== "F16") rounded.push(`${name} (${dtype})`);
-      yield [name, { dtype: "F16", shape, data: toFloat16(values) }];
+      const type = dtype === "F64" || values.some((value) => Math.abs(value) >= BEYOND_F16) ? "F32" : "F16";
+      if (dtype !== type) rounded[type].push(`${name} (${dtype})`);
+      yield [name, { dtype: type, shape, data: type === "F16" ? toFloat16(values) : values }];
     }
   }
-  if (rounded.length > 0) warn(`Stored as F16 what is not compressed: ${rounded.join(", ")}`);
+  for (const [type, names] of Object.entries(rounded)) {
+    if (names.length > 0) warn(`Stored as ${type} what is not compressed: ${names.join(", ")}`);
+  }
 }
 
 /** Writes all tensors' bytes one after another. @returns the safetensors header for them */

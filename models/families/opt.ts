@@ -1,6 +1,6 @@
 /** OPT (Zhang et al. 2205.01068), 125M to 66B, the post-norm 350M included: learned positions, biases, ReLU. */
 import { flag, LIMITS, only, size, specialTokens } from "../config_fields.ts";
-import type { LinearRole } from "../spec.ts";
+import { HEAD, LINEAR_ROLES } from "../spec.ts";
 import type { Family } from "./family.ts";
 
 const LINEARS = {
@@ -12,7 +12,7 @@ const LINEARS = {
   up: "fc1",
   down: "fc2",
 } as const;
-const BIASED: readonly LinearRole[] = ["query", "key", "value", "output", "up", "down"];
+const BIASED = LINEAR_ROLES.filter((role) => LINEARS[role] !== null);
 const TOKENS = "model.decoder.embed_tokens.weight";
 
 /** The family. */
@@ -62,7 +62,7 @@ export const opt: Family = {
           ? null
           : { into: "model.decoder.project_in.weight", out: "model.decoder.project_out.weight" },
         finalNorm: preNorm ? "model.decoder.final_layer_norm" : null,
-        head: tied ? TOKENS : "lm_head.weight",
+        head: tied ? TOKENS : HEAD,
       },
       ...specialTokens(config),
     };

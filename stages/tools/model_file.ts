@@ -14,7 +14,7 @@ import type { Weights } from "./weights.ts";
 export interface ModelFileContent {
   /** The packed layers of all blocks, one block after another. */
   readonly layers: AsyncIterable<readonly [string, EncodedLayer]>;
-  /** Names of the compressed layers, as the checkpoint has them, without `.weight`. */
+  /** Names of the compressed layers, without `.weight`. */
   readonly names: ReadonlySet<string>;
   /** The method. */
   readonly method: string;
