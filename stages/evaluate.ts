@@ -87,7 +87,7 @@ export const evaluate: Stage<Params> = {
   rules,
   makes: ["perplexity"],
   needs: ["packed"],
-  texts: ({ perplexity }, spec) => perplexity.map((entry) => requestOf(entry, spec)),
+  texts: ({ perplexity }, spec) => perplexity.map((entry, index) => requestOf(entry, index, spec)),
   offer: ({ perplexity }, spec) => ({
     perplexity: {
       of: new Map(perplexity.map((entry) => {
@@ -100,8 +100,8 @@ export const evaluate: Stage<Params> = {
     const { spec, roles: { packed } } = planning;
     if (packed === undefined) return [];
     const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
-    return perplexity.flatMap((entry) => {
-      const request = requestOf(entry, spec);
+    return perplexity.flatMap((entry, index) => {
+      const request = requestOf(entry, index, spec);
       return [
         windowsStep(planning, request),
         ...VARIANTS.flatMap((variant) =>
@@ -120,13 +120,17 @@ function stepOf(name: string, variant: Variant, block: number): string {
   return `${NAME}.${name}.${variant}[${block}]`;
 }
 
-function requestOf(entry: Evaluation, { maxPositions }: Pick<ModelSpec, "maxPositions">): TextRequest {
-  const name = nameOf(entry);
+function requestOf(
+  entry: Evaluation,
+  index: number,
+  { maxPositions }: Pick<ModelSpec, "maxPositions">,
+): TextRequest {
+  const name = nameOf(entry), path = `${EVALUATIONS}.${index}`;
   const { dataset, samples, length } = typeof entry === "string"
     ? { dataset: entry, samples: undefined, length: undefined }
     : entry;
   return {
-    ...{ id: `${NAME}.${name}`, name, dataset, split: "evaluation", seed: 0, samples, length },
+    ...{ id: `${NAME}.${name}`, name, path, dataset, split: "evaluation", seed: 0, samples, length },
     expected: { windows: samples ?? 200, length: length ?? Math.min(2048, maxPositions) },
   };
 }
@@ -145,6 +149,7 @@ function windowsStep(planning: Planning, request: TextRequest): Step {
     inputs: {},
     outputs: { windows: { retain: "keep", bytes: 4 * windows * length } },
     estimate: { seconds: 0.5, memory: 2e8 },
+    early: true,
     async run(context) {
       const windows = await tools.text.windows(request, context.signal);
       await storeWindows(context.output("windows"), windows);
