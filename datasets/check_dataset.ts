@@ -63,7 +63,8 @@ export async function checkDataset(dataset: Dataset, options: WindowOptions): Pr
 
 /** Bytes of a file. @throws {InputError} there is none, or nothing in it */
 async function sizeOf(path: string, what: string): Promise<number> {
-  const cannot = (why: string, cause?: unknown) => new InputError(`Cannot read ${what} from ${path}: ${why}`, { cause });
+  const cannot = (why: string, cause?: unknown) =>
+    new InputError(`Cannot read ${what} from ${path}: ${why}`, { cause });
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     throw cannot(cause.code === "ENOENT" ? "there is no such file" : cause.message, cause);
   });

@@ -1,6 +1,7 @@
 /** Past runs, read from their folders: what they were, how they ended, and how two of them differ. */
 import { join } from "node:path";
 import { parse } from "yaml";
+import { fromJsonNumber } from "../files/json_number.ts";
 import type { RunEvent } from "./events.ts";
 import { type Difference, firstDifference } from "./explain.ts";
 import { JOURNAL, LOCK, readJournal } from "./journal.ts";
@@ -32,7 +33,7 @@ export interface RunRecord extends RunInfo {
   /** The complete recipe. */
   readonly settings?: Json;
   readonly lock?: Json;
-  /** metrics.json of a finished run. */
+  /** metrics.json of a run that finished, or failed on what it had measured. */
   readonly metrics?: Json;
 }
 
@@ -99,8 +100,10 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
   const locked = readText(join(folder, LOCK));
-  // A run that was killed may have left half of it.
-  const metrics = info.outcome === "finished" ? readText(join(folder, "metrics.json")) : undefined;
+  // One that is unfinished may be writing them.
+  const metrics = info.outcome === "finished" || info.outcome === "failed"
+    ? readText(join(folder, "metrics.json"))
+    : undefined;
   const { recipe, lock } = locked === undefined ? {} : parse(locked) as { recipe?: Json; lock?: Json };
   return {
     ...info,
@@ -208,7 +211,7 @@ function allDifferences(before: Json | undefined, now: Json | undefined, path = 
 
 /** Numbers that either has, side by side with their neighbours; lists, which are per layer or block, are left out. */
 function allNumbers(a: Json | undefined, b: Json | undefined, path = ""): RunComparison["metrics"] {
-  const [one, other] = [a, b].map((value) => typeof value === "number" ? value : undefined);
+  const [one, other] = [a, b].map(fromJsonNumber);
   if (one !== undefined || other !== undefined) {
     return [{ path, ...(one === undefined ? {} : { a: one }), ...(other === undefined ? {} : { b: other }) }];
   }

@@ -76,7 +76,17 @@ export const calibrate: Stage<Params> = {
 
 function requestOf({ dataset, samples, length, seed }: Params): TextRequest {
   const expected = { windows: samples, length };
-  return { id: NAME, name: "calibration", path: `stages.${NAME}`, dataset, split: "calibration", samples, length, seed, expected };
+  return {
+    id: NAME,
+    name: "calibration",
+    path: `stages.${NAME}`,
+    dataset,
+    split: "calibration",
+    samples,
+    length,
+    seed,
+    expected,
+  };
 }
 
 function windowsStep(planning: Planning, settings: Params): Step {
