@@ -15,6 +15,7 @@ import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { codeOfTools, openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
+import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { codeOf } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
@@ -69,6 +70,8 @@ export async function openSubject(
     const roles: Partial<Roles> = Object.assign({}, ...named.map(({ stage, settings }) => stage.offer(settings, spec)));
     for (const { stage, settings } of named) stage.check?.({ spec, roles }, settings);
     const requests = named.flatMap(({ stage, settings }) => stage.texts?.(settings, spec) ?? []);
+    // Files that are of no use where windows are stored ids, but the packed model takes along what they amount to.
+    if (roles.packed && checkpoint.tokenizer) storedTokenizer(checkpoint.tokenizer);
     const access = { hashes, hub };
     const texts = await openTexts(requests, { checkpoint, spec, access, warn });
     const length = Math.max(1, ...[...texts.values()].map(({ length }) => length));
