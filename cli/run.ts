@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Command } from "commander";
-import { Metrics, renderResultTable } from "../report/mod.ts";
+import { meets, Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
@@ -93,14 +93,14 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
   } else if (outcome === "failed") terminal.note(`error: ${error?.message ?? "the run failed"}`);
   const metrics = outcome === "finished" && options.until === undefined ? await readMetrics(folder) : undefined;
   const missed = metrics !== undefined &&
-    Object.entries(recipe.expect ?? {}).some(([name, { value, within }]) =>
-      Math.abs(metrics.perplexity[name].compressed / value - 1) > within
+    Object.entries(recipe.expect ?? {}).some(([name, expected]) =>
+      !meets(metrics.perplexity[name].compressed, expected)
     );
   if (options.json) terminal.line(folder);
   else {
     if (metrics) {
       terminal.line();
-      for (const line of renderResultTable(metrics, recipe)) terminal.line(line);
+      for (const line of renderResultTable(metrics, recipe, { width: terminal.width })) terminal.line(line);
     }
     if (outcome === "finished") {
       const from = steps.run === 0

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
+import { sayNumbers } from "../files/json_number.ts";
 import { JOURNAL } from "../runner/journal.ts";
 import { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "../runner/mod.ts";
 import { formatExactly, formatSeconds } from "../report/numbers.ts";
@@ -76,7 +77,7 @@ function show(id: string, { runs, json }: Options, terminal: Terminal): void {
 function compare(a: string, b: string, { runs, json }: Options, terminal: Terminal): void {
   const folder = runsFolder(runs);
   const comparison = compareRuns(openRun(a, folder), openRun(b, folder));
-  if (json) return terminal.line(JSON.stringify(comparison));
+  if (json) return terminal.line(JSON.stringify(comparison, sayNumbers));
   for (const line of renderComparison(comparison, terminal.width)) terminal.line(line);
 }
 

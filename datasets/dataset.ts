@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { type ByteSource, openFile } from "../files/byte_source.ts";
 import { type FileHashes, hashFile, inMemoryHashes } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
-import { entryOf, parseHeader } from "../files/safetensors.ts";
+import { parseHeader } from "../files/safetensors.ts";
 import { lookAt } from "../files/what_is_it.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { findText, type HubDataset, type HubText, type Split } from "./hub_text.ts";
@@ -60,7 +60,7 @@ export async function describeDataset(dataset: Dataset, access: DatasetAccess): 
     return describeText(dataset, await findText(dataset, split, requireHub(dataset, access)), split);
   }
   if ("windows" in dataset) {
-    await look(dataset.windows, async (file) => void entryOf(file, await parseHeader(file), dataset.tensor));
+    await look(dataset.windows, async (file) => void await parseHeader(file));
     const sha256 = await hashFile(dataset.windows, hashes);
     return {
       source: `${basename(dataset.windows)} ${dataset.tensor}`,

@@ -1,13 +1,12 @@
 /** Token windows for calibration and evaluation, from stored ids, text files, or the hub's datasets. */
-import { openFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
-import { parseHeader, readTensor } from "../files/safetensors.ts";
 import { readTextFile } from "../files/text_file.ts";
 import { downloadFile } from "../hub/mod.ts";
 import { type Dataset, type DatasetAccess, describeDataset, describeText, type Facts, requireHub } from "./dataset.ts";
 import { drawDocuments } from "./documents.ts";
 import { findText, type HubDataset, joinRows } from "./hub_text.ts";
 import { seededRandom } from "./random.ts";
+import { storedWindows } from "./stored_windows.ts";
 import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 
 /**
@@ -122,56 +121,9 @@ async function hubWindows(name: HubDataset, options: WindowOptions): Promise<Win
     const { samples = C4_WINDOWS } = options;
     return cut(encode(await joinRows(name, paths, { split, signal })), description, { ...options, samples });
   }
-  const { windows, length } = wanted(options);
+  const { windows, length } = windowsOfText(options);
   const { ids, ...drawn } = await drawDocuments(paths[0], { encode, windows, length, seed, signal, progress });
   return { ids, windows, length, source: description.source, facts: { ...description.facts, ...drawn } };
-}
-
-async function storedWindows(
-  { windows: path, tensor: name }: { readonly windows: string; readonly tensor: string },
-  options: WindowOptions,
-): Promise<Pick<Windows, "ids" | "windows" | "length">> {
-  const file = await openFile(path);
-  try {
-    const header = await parseHeader(file);
-    const { dtype, shape, data } = await readTensor(file, header, name);
-    const label = `tensor "${name}" of ${file.label}`;
-    if (shape.length !== 2 || shape[0] < 1 || shape[1] < 2 || (dtype !== "I32" && dtype !== "I64")) {
-      throw new InputError(
-        `Cannot use ${label} as token windows: it must be I32 or I64 [windows, length ≥ 2]: ` +
-          `current value is ${dtype} [${shape.join(", ")}]`,
-      );
-    }
-    const [stored, width] = shape;
-    const { length = width, samples = stored } = options;
-    const windows = options.split === "calibration" ? samples : Math.min(samples, stored);
-    if (length > width) {
-      throw new InputError(
-        `Cannot use ${label}: its windows hold ${width} tokens: length is ${length}; lower it to ${width} or less`,
-      );
-    }
-    if (windows > stored) {
-      throw new InputError(
-        `Cannot use ${label}: it holds ${stored} windows: samples is ${windows}; lower it to ${stored} or less`,
-      );
-    }
-    const ids = new Int32Array(windows * length);
-    for (let window = 0; window < windows; window++) {
-      for (let at = 0; at < length; at++) {
-        const id = Number(data[window * width + at]);
-        if (!(id >= 0 && id < options.vocab)) {
-          throw new InputError(
-            `Cannot use ${label}: token ids must be below the model's vocabulary of ${options.vocab}: ` +
-              `current value is ${id} at [${window}, ${at}]; the windows were made for another tokenizer`,
-          );
-        }
-        ids[window * length + at] = id;
-      }
-    }
-    return { ids, windows, length };
-  } finally {
-    await file.close();
-  }
 }
 
 /** Line ends are read as Python's text mode does, so that a checkout with CRLF gives the same tokens. */
@@ -196,7 +148,10 @@ function encoder(source: string, { tokenizer, vocab }: WindowOptions): (text: st
   };
 }
 
-function wanted(options: WindowOptions): { readonly windows: number; readonly length: number } {
+/** How many windows of what length are made of a text, where it has as many. */
+export function windowsOfText(
+  options: Pick<WindowOptions, "samples" | "length" | "maxLength">,
+): { readonly windows: number; readonly length: number } {
   const { samples = DEFAULT_SAMPLES, maxLength = DEFAULT_LENGTH, length = Math.min(DEFAULT_LENGTH, maxLength) } =
     options;
   return { windows: samples, length };
@@ -207,7 +162,7 @@ function cut(
   { source, facts }: Pick<Windows, "source" | "facts">,
   options: WindowOptions,
 ): Windows {
-  const { windows: samples, length } = wanted(options);
+  const { windows: samples, length } = windowsOfText(options);
   const whole = Math.floor(tokens.length / length);
   if (whole === 0) {
     throw new InputError(

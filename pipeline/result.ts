@@ -1,11 +1,12 @@
 /** What a run leaves behind besides its journal and lock: the packed model, metrics.json and the report. */
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked } from "../checkpoints/packed/bits.ts";
 import { blockLinears } from "../models/tensors.ts";
-import { buildMetrics, type Metrics, readEnvironment } from "../report/mod.ts";
+import { buildMetrics, type Metrics, readEnvironment, renderMetrics } from "../report/mod.ts";
 import { JOURNAL, readJournal } from "../runner/journal.ts";
+import { StepError } from "../runner/run_errors.ts";
 import type { DeviceRecord, FinishContext } from "../runner/stage.ts";
 import type { Allocation, PackedBlock, Perplexity, Roles } from "../stages/artifacts.ts";
 import type { Planning } from "../stages/planning.ts";
@@ -19,7 +20,8 @@ export interface ResultSubject {
 /**
  * Writes `model/`, `metrics.json` and `report.html` into the run's folder, whose journal and lock are there already.
  *
- * @throws {Error} when an artifact is gone or a number is not finite
+ * @throws {Error} when an artifact is gone
+ * @throws {StepError} once all is written that can be: a number is not in its range, or a perplexity could not be measured
  */
 export async function writeResult(planning: Planning, context: FinishContext, subject: ResultSubject): Promise<void> {
   const { packed } = planning.roles;
@@ -29,7 +31,10 @@ export async function writeResult(planning: Planning, context: FinishContext, su
   const model = await context.input(packed.model);
   for (const file of model.files) await copyFile(await model.path(file), join(folder, file));
   const metrics = await measure(planning, context, { ...subject, folder, packed });
-  await writeFile(join(context.folder, "metrics.json"), `${JSON.stringify(metrics, null, 2)}\n`);
+  // A failed run has whole metrics or none.
+  const unfinished = join(context.folder, "metrics.json.part");
+  await writeFile(unfinished, renderMetrics(metrics));
+  await rename(unfinished, join(context.folder, "metrics.json"));
   // The charts' library loads for longer than the rest of a cached run takes.
   const { renderReport } = await import("../report/report.ts");
   const page = renderReport({
@@ -40,6 +45,25 @@ export async function writeResult(planning: Planning, context: FinishContext, su
     environment: await readEnvironment(),
   });
   await writeFile(join(context.folder, "report.html"), page);
+  await requireMeasured(planning, context);
+}
+
+/** @throws {StepError} a perplexity is not a number, as outputs of the model are not finite */
+async function requireMeasured({ roles: { perplexity, feedback } }: Planning, context: FinishContext): Promise<void> {
+  const remedies = {
+    original: "it overflows before anything is compressed: evaluate it elsewhere, or give a checkpoint that runs",
+    compressed: `raise ${feedback?.reads.damping ?? "the method's damping"}, or calibrate on more text`,
+  };
+  for (const [name, of] of perplexity?.of ?? []) {
+    for (const variant of ["original", "compressed"] as const) {
+      const { lost } = (await context.input(of[variant])).value as Perplexity;
+      if (lost === undefined) continue;
+      throw new StepError(
+        `Cannot measure ${name} on the ${variant} model: outputs of ${lost} are not finite; the packed model and its ` +
+          `report are in the run's folder; ${remedies[variant]}`,
+      );
+    }
+  }
 }
 
 async function measure(
@@ -54,7 +78,8 @@ async function measure(
   for (const [name, { original, compressed }] of roles.perplexity?.of ?? []) {
     const before = (await context.input(original)).value as Perplexity;
     const after = (await context.input(compressed)).value as Perplexity;
-    perplexity[name] = { original: before.perplexity, compressed: after.perplexity, tokens: after.tokens };
+    const [first, second] = [before, after].map(({ perplexity }) => Number(perplexity));
+    perplexity[name] = { original: first, compressed: second, tokens: after.tokens };
   }
   const layerErrors: { name: string; error: number }[] = [];
   for (let block = 0; block < spec.blocks; block++) {

@@ -1,27 +1,26 @@
 /** A recipe opened: its model, texts and device looked at, its steps planned; and its result, once all steps are there. */
 import { basename } from "node:path";
-import { type DatasetAccess, describeDataset } from "../datasets/mod.ts";
 import { inMemoryHashes, steadyHashes } from "../files/file_hashes.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { withoutReading } from "../files/unread_hashes.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import type { ProviderChoice } from "../models/provider.ts";
-import { checkWindow } from "../models/sliding_window.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { renderRecipe } from "../recipes/recipe.ts";
 import type { DeviceRecord, Json, OpenOptions, Step, Subject } from "../runner/stage.ts";
 import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
-import type { Planning, Stage, TextFacts } from "../stages/planning.ts";
+import type { Planning, Stage } from "../stages/planning.ts";
 import { type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { codeOfTools, openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
-import { openTokenizer } from "../tokenizers/tokenizer.ts";
+import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { codeOf } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
 import { writeResult } from "./result.ts";
+import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
 
 /** How devices are chosen. */
@@ -71,10 +70,11 @@ export async function openSubject(
     const roles: Partial<Roles> = Object.assign({}, ...named.map(({ stage, settings }) => stage.offer(settings, spec)));
     for (const { stage, settings } of named) stage.check?.({ spec, roles }, settings);
     const requests = named.flatMap(({ stage, settings }) => stage.texts?.(settings, spec) ?? []);
+    // Files that are of no use where windows are stored ids, but the packed model takes along what they amount to.
+    if (roles.packed && checkpoint.tokenizer) storedTokenizer(checkpoint.tokenizer);
     const access = { hashes: steadyHashes(hashes), hub };
-    const texts = await describeTexts(requests, weights, access);
+    const texts = await openTexts(requests, { checkpoint, spec, access, warn });
     const length = Math.max(1, ...[...texts.values()].map(({ length }) => length));
-    checkWindow(spec, length);
     const forward = await machine.chooseForward(spec, device, { wanted: options.forward, length });
     const { tools, close } = openTools({
       ...{ checkpoint, spec, access, weights, provider: forward.provider },
@@ -157,19 +157,4 @@ function makeSubject(
 function architectureOf(spec: ModelSpec): Json {
   const { blocks: _blocks, bos: _bos, eos: _eos, ...rest } = spec;
   return structuredClone(rest) as unknown as Json;
-}
-
-async function describeTexts(
-  requests: readonly TextRequest[],
-  { checkpoint: { tokenizer } }: Pick<Weights, "checkpoint">,
-  access: Omit<DatasetAccess, "split">,
-): Promise<ReadonlyMap<string, TextFacts>> {
-  const texts = new Map<string, TextFacts>();
-  for (const { id, dataset, split, expected } of requests) {
-    const { identity } = await describeDataset(dataset, { ...access, split });
-    const stored = typeof dataset === "object" && "windows" in dataset;
-    const print = stored || tokenizer === undefined ? null : openTokenizer(tokenizer).fingerprint();
-    texts.set(id, { identity: { text: identity, tokenizer: print }, ...expected });
-  }
-  return texts;
 }

@@ -29,6 +29,9 @@ export function perplexityChart({ perplexity }: Metrics): Html {
     { name, which: "compressed", value: compressed },
   ]);
   const names = Object.keys(perplexity);
+  // What is infinite fills the row; what is not a number has no bar.
+  const longest = most(bars.map(({ value }) => value).filter(Number.isFinite));
+  const shown = ({ value }: { readonly value: number }) => Number.isNaN(value) ? 0 : Math.min(value, longest);
   const fills: Record<string, string> = { original: "var(--quiet)", compressed: "var(--accent)" };
   return draw(
     {
@@ -36,7 +39,7 @@ export function perplexityChart({ perplexity }: Metrics): Html {
       marginLeft: MARGIN_LEFT,
       marginTop: 20,
       marginBottom: 4,
-      x: { axis: null, domain: [0, 1.22 * most(bars.map(({ value }) => value))] },
+      x: { axis: null, domain: [0, 1.22 * longest] },
       y: { label: null, domain: ["original", "compressed"], tickSize: 0 },
       fy: { label: null, domain: names, axis: null, padding: 0.35 },
       marks: [
@@ -44,12 +47,12 @@ export function perplexityChart({ perplexity }: Metrics): Html {
         Plot.barX(bars, {
           fy: "name",
           y: "which",
-          x: "value",
+          x: shown,
           fill: ({ which }) => fills[which],
           insetTop: 2,
           insetBottom: 2,
         }),
-        Plot.text(bars, { fy: "name", y: "which", x: "value", text: ({ value }) => formatNumber(value), ...END_LABEL }),
+        Plot.text(bars, { fy: "name", y: "which", x: shown, text: ({ value }) => formatNumber(value), ...END_LABEL }),
       ],
       color: { type: "identity" },
     },

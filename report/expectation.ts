@@ -9,3 +9,17 @@ export interface Expectation {
 
 /** By evaluation. */
 export type Expectations = Readonly<Record<string, Expectation>>;
+
+/**
+ * Whether a perplexity is what it is expected to be; one that is not finite never is.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const expected = { value: 20, within: 0.05 };
+ * assert.deepEqual([20.9, 21.1, Infinity, NaN].map((value) => meets(value, expected)), [true, false, false, false]);
+ * ```
+ */
+export function meets(value: number, { value: expected, within }: Expectation): boolean {
+  return Math.abs(value / expected - 1) <= within;
+}

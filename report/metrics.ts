@@ -4,9 +4,13 @@
  */
 import * as z from "zod";
 import type { PackedInspection } from "../checkpoints/packed/bits.ts";
+import { sayNumbers, toJsonNumber } from "../files/json_number.ts";
+import { StepError } from "../runner/run_errors.ts";
 import type { DeviceRecord } from "../runner/stage.ts";
 
 const measure = z.number().min(0);
+/** JSON has no number for what is too large, or none: words say it, and are read as these numbers. */
+const perplexity = z.union([measure, z.enum(["Infinity", "NaN"])]).transform(Number);
 const tally = z.int().min(0);
 const accuracy = { acc: z.number().min(0).max(1), acc_norm: z.number().min(0).max(1) };
 
@@ -39,8 +43,8 @@ export const Metrics = z.strictObject({
   perplexity: z.record(
     z.string(),
     z.strictObject({
-      original: measure.describe("Of the uncompressed model"),
-      compressed: measure.describe("Of the decoded packed model"),
+      original: perplexity.describe("Of the uncompressed model; `NaN` where its outputs are not finite"),
+      compressed: perplexity.describe("Of the decoded packed model; `Infinity` where it is too large to be written"),
       tokens: tally.describe("Tokens in the windows it was measured on"),
     }),
   ).describe("By evaluation"),
@@ -122,21 +126,28 @@ export interface ResultFacts {
   readonly steps: { readonly run: number; readonly cached: number };
 }
 
+/** Errors of layers down to this are zero: rounding, where a layer is reproduced exactly. */
+const ROUNDING = -1e-6;
+
 /**
  * Builds metrics.json.
  *
- * @throws {z.ZodError} when a fact is not a finite number in its range: a result that is not one must not be published
+ * @throws {StepError} when a fact is not a number in its range: a result that is not one must not be published
  */
 export function buildMetrics(facts: ResultFacts): Metrics {
   const { packed, layerErrors, seconds } = facts;
   const { components, stored } = packed;
-  const errors = layerErrors.map(({ name, error }) => ({ name, error }));
-  return Metrics.parse({
+  const errors = layerErrors.map(({ name, error }) => ({ name, error: error < 0 && error >= ROUNDING ? 0 : error }));
+  const checked = Metrics.safeParse({
     run: facts.run,
     method: facts.method,
     model: facts.model,
     device: facts.device,
-    perplexity: facts.perplexity,
+    perplexity: Object.fromEntries(
+      Object.entries(facts.perplexity).map(([name, { original, compressed, tokens }]) => [name, {
+        ...{ original: toJsonNumber(original), compressed: toJsonNumber(compressed), tokens },
+      }]),
+    ),
     tasks: facts.tasks ?? {},
     ...(facts.keep === undefined ? {} : { keep: [...facts.keep] }),
     // Formats that can prune say "of every 1" where nothing is.
@@ -160,6 +171,20 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     peak_memory_bytes: facts.peakMemory,
     steps: { run: facts.steps.run, cached: facts.steps.cached },
   });
+  if (checked.success) return checked.data;
+  const [{ path, message }] = checked.error.issues;
+  throw new StepError(
+    `Cannot write metrics.json of run ${facts.run}: ${
+      path.join(".")
+    } is not a number in its range (${message}); the packed ` +
+      "model is in the run's folder all the same",
+    { cause: checked.error },
+  );
+}
+
+/** metrics.json as text. */
+export function renderMetrics(metrics: Metrics): string {
+  return `${JSON.stringify(metrics, sayNumbers, 2)}\n`;
 }
 
 /** Bits of one component of the packed layers. */
@@ -177,6 +202,6 @@ export function componentsOf({ bits: { stored: { total: _total, ...components },
 
 /** The JSON Schema of metrics.json, as committed. */
 export function metricsJsonSchema(): string {
-  const schema = z.toJSONSchema(Metrics);
+  const schema = z.toJSONSchema(Metrics, { io: "input" });
   return JSON.stringify({ ...schema, title: "metrics.json of a pbs2p run" }, null, 2) + "\n";
 }

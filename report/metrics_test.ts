@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { buildMetrics, componentsOf, Metrics, metricsJsonSchema } from "./metrics.ts";
+import { buildMetrics, componentsOf, Metrics, metricsJsonSchema, renderMetrics } from "./metrics.ts";
 import { FACTS, SCALED_SIGNS } from "./metrics_test_support.ts";
 
 Deno.test("buildMetrics() makes what its own schema accepts, and only what DESIGN names", () => {
@@ -29,14 +29,42 @@ Deno.test("buildMetrics() makes what its own schema accepts, and only what DESIG
   assert.equal(metrics.layer_error.layers.length, 42);
 });
 
-Deno.test("buildMetrics() refuses numbers that are none", () => {
+Deno.test("buildMetrics() refuses numbers that are none, in one sentence that names the first", () => {
   const cases = [
-    { ...FACTS, perplexity: { heldout: { original: 24, compressed: NaN, tokens: 1 } } },
-    { ...FACTS, layerErrors: [{ name: "a", error: Infinity }] },
-    { ...FACTS, originalBytes: -1 },
-    { ...FACTS, keep: [0] },
+    { facts: { layerErrors: [{ name: "a", error: Infinity }] }, named: /layer_error\.mean/ },
+    { facts: { layerErrors: [{ name: "a", error: -0.01 }] }, named: /layer_error\.mean/ },
+    { facts: { perplexity: { heldout: { original: -1, compressed: 2, tokens: 1 } } }, named: /perplexity\.heldout/ },
+    { facts: { originalBytes: -1 }, named: /bytes\.original/ },
+    { facts: { keep: [0] }, named: /keep\.0/ },
   ];
-  for (const facts of cases) assert.throws(() => buildMetrics(facts), { name: "ZodError" });
+  for (const { facts, named } of cases) {
+    assert.throws(() => buildMetrics({ ...FACTS, ...facts }), (error: Error & { code?: string }) => {
+      assert.equal(error.code, "STEP");
+      assert.match(error.message, named);
+      assert.match(error.message, /^Cannot write metrics\.json of run [^{}\n]*folder all the same$/);
+      return true;
+    });
+  }
+});
+
+Deno.test("buildMetrics() takes a layer's error a little below zero, as rounding leaves it, for zero", () => {
+  const { layer_error: error } = buildMetrics({ ...FACTS, layerErrors: [{ name: "a", error: -1e-9 }] });
+  assert.deepEqual(error, { mean: 0, layers: [{ name: "a", error: 0 }] });
+});
+
+Deno.test("renderMetrics() says perplexities that are not finite in words, and Metrics reads them", () => {
+  const of = (original: number, compressed: number) => ({ original, compressed, tokens: 9 });
+  const metrics = buildMetrics({ ...FACTS, perplexity: { large: of(24, Infinity), none: of(NaN, NaN) } });
+  const text = renderMetrics(metrics);
+  assert.deepEqual(JSON.parse(text).perplexity, {
+    large: { original: 24, compressed: "Infinity", tokens: 9 },
+    none: { original: "NaN", compressed: "NaN", tokens: 9 },
+  });
+  assert.deepEqual(Metrics.parse(JSON.parse(text)), metrics);
+  for (const wrong of [null, "infinity", -1]) {
+    const perplexity = { large: { original: 24, compressed: wrong, tokens: 9 } };
+    assert.throws(() => Metrics.parse({ ...JSON.parse(text), perplexity }), { name: "ZodError" });
+  }
 });
 
 Deno.test("buildMetrics() takes any components, and leaves out what a method has not", () => {

@@ -3,5 +3,6 @@
  * library takes longer to load than a cached run.
  */
 export { readEnvironment } from "./environment.ts";
-export { buildMetrics, Metrics } from "./metrics.ts";
+export { meets } from "./expectation.ts";
+export { buildMetrics, Metrics, renderMetrics } from "./metrics.ts";
 export { renderResultTable } from "./result_table.ts";

@@ -1,27 +1,41 @@
-/** A run's result as lines for a terminal of 80 columns. */
-import type { Expectation, Expectations } from "./expectation.ts";
+/** A run's result as lines for a terminal. */
+import { graphemes, textWidth } from "../files/text_width.ts";
+import { type Expectation, type Expectations, meets } from "./expectation.ts";
 import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 
+/** Columns where nothing is said. */
 const WIDTH = 80;
+/** Columns of labels. */
 const INDENT = 14;
+/** Columns of numbers, where there is room. */
+const NUMBER = 11;
+
+/** Says a label and its parts in lines. */
+type Entry = (label: string, parts: readonly string[], separator?: string) => string[];
 
 /**
  * Renders the result: perplexity before and after, bits, error, time, memory, steps.
  *
  * @param metrics of the run
  * @param recipe what it expects of the result
- * @returns lines of at most 80 columns, without colour
+ * @param options `width`: columns of the terminal, 40 or more
+ * @returns lines of at most `width` columns, without colour
  */
-export function renderResultTable(metrics: Metrics, recipe: { readonly expect?: Expectations }): string[] {
+export function renderResultTable(
+  metrics: Metrics,
+  recipe: { readonly expect?: Expectations },
+  { width = WIDTH }: { readonly width?: number } = {},
+): string[] {
+  const entry: Entry = (label, parts, separator = ", ") => layOut(label, parts, { separator, width });
   const { bits, bytes, seconds, layer_error: error, keep, of } = metrics;
   const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
   const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
   const worst = error.layers.toSorted((a, b) => b.error - a.error)[0];
   const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.05);
   return [
-    ...perplexityLines(metrics, recipe.expect),
-    ...taskLines(metrics),
+    ...perplexityLines(metrics, recipe.expect, { width, entry }),
+    ...taskLines(metrics, entry),
     ...entry("bits", [`nominal ${formatBits(bits.nominal)} (${storing}as papers count)`]),
     ...entry("", [`stored ${formatBits(bits.stored.total)}${component ? ` = ${component}` : ""}`, ...others], " + "),
     ...entry("", [`whole model ${formatBits(bits.model)}`]),
@@ -43,48 +57,108 @@ export function renderResultTable(metrics: Metrics, recipe: { readonly expect?: 
   ];
 }
 
-function perplexityLines({ perplexity }: Metrics, expect: Expectations | undefined): string[] {
-  const names = Object.keys(perplexity);
-  if (names.length === 0) return [];
-  const column = (text: string) => text.padStart(11);
-  const lines = ["perplexity".padEnd(INDENT) + column("before") + column("after") + column("tokens")];
-  for (const name of names) {
-    const { original, compressed, tokens } = perplexity[name];
+/** A table; where the terminal is too narrow for one, entries. */
+function perplexityLines(
+  { perplexity }: Metrics,
+  expect: Expectations | undefined,
+  { width, entry }: { readonly width: number; readonly entry: Entry },
+): string[] {
+  const rows = Object.entries(perplexity).map(([name, { original, compressed, tokens }]) => ({
+    name,
+    cells: [original, compressed, tokens].map(formatNumber),
+    verdict: expectation(compressed, expect?.[name]),
+  }));
+  if (rows.length === 0) return [];
+  const heads = ["before", "after", "tokens"];
+  const needed = Math.max(...[heads, ...rows.map(({ cells }) => cells)].flat().map((text) => text.length + 2));
+  const column = Math.min(Math.max(NUMBER, needed), Math.floor((width - INDENT) / heads.length));
+  if (column < needed) {
+    return rows.flatMap(({ name, cells, verdict }) => [
+      ...entry("perplexity", [name]),
+      ...entry("", [...cells.map((cell, i) => `${heads[i]} ${cell}`), ...(verdict === undefined ? [] : [verdict])]),
+    ]);
+  }
+  const line = (label: string, cells: readonly string[]) =>
+    pad(label, INDENT) + cells.map((cell) => cell.padStart(column)).join("");
+  const lines = [line("perplexity", heads)];
+  for (const { name, cells, verdict } of rows) {
     const label = `  ${name}`;
-    const numbers = column(formatNumber(original)) + column(formatNumber(compressed)) + column(formatNumber(tokens));
-    const verdict = expectation(compressed, expect?.[name]);
-    if (label.length < INDENT) lines.push((label.padEnd(INDENT) + numbers + verdict).trimEnd());
-    else lines.push(label.slice(0, WIDTH), (" ".repeat(INDENT) + numbers + verdict).trimEnd());
+    const fits = textWidth(label) < INDENT;
+    if (!fits) lines.push(...broken(label, width));
+    const numbers = line(fits ? label : "", cells);
+    const beside = verdict !== undefined && textWidth(numbers) + 3 + textWidth(verdict) <= width;
+    lines.push(beside ? `${numbers}   ${verdict}` : numbers);
+    if (verdict !== undefined && !beside) lines.push(...entry("", [verdict]));
   }
   return lines;
 }
 
-function expectation(value: number, expected: Expectation | undefined): string {
-  if (expected === undefined) return "";
+function expectation(value: number, expected: Expectation | undefined): string | undefined {
+  if (expected === undefined) return undefined;
   const off = value / expected.value - 1;
-  const sign = off < 0 ? "−" : "+";
-  return `   ${sign}${(100 * Math.abs(off)).toFixed(1)} % of ${formatNumber(expected.value)}${
-    Math.abs(off) <= expected.within ? ": met" : ": NOT met"
-  }`;
+  const by = Number.isFinite(off)
+    ? `${off < 0 ? "−" : "+"}${(100 * Math.abs(off)).toFixed(1)} % of`
+    : `${formatNumber(value)} for`;
+  return `${by} ${formatNumber(expected.value)}: ${meets(value, expected) ? "met" : "NOT met"}`;
 }
 
-function taskLines({ tasks }: Metrics): string[] {
+function taskLines({ tasks }: Metrics, entry: Entry): string[] {
   return Object.entries(tasks).flatMap(([name, { acc, acc_norm, original }]) =>
     entry(name, [`acc ${acc.toFixed(3)}, was ${original.acc.toFixed(3)}`, `norm ${acc_norm.toFixed(3)}`])
   );
 }
 
-/** A label and its parts, wrapped between parts. */
-function entry(label: string, parts: readonly string[], separator = ", "): string[] {
+/** What is set whole, and what joins it to its neighbour on the same line. */
+interface Piece {
+  readonly text: string;
+  readonly joint: string;
+}
+
+/** A label and its parts, wrapped between parts; one that is too long for a line between its words. */
+function layOut(
+  label: string,
+  parts: readonly string[],
+  { separator, width }: { readonly separator: string; readonly width: number },
+): string[] {
+  const room = width - INDENT, own = textWidth(label) >= INDENT;
+  const pieces = parts.flatMap((part) => piecesOf(part, separator, room));
   const lines: string[] = [];
-  let line = label.padEnd(INDENT);
-  for (const [i, part] of parts.entries()) {
-    const addition = i === 0 ? part : separator + part;
-    const room = WIDTH - (i === parts.length - 1 ? 0 : separator.trimEnd().length);
-    if (i > 0 && line.length + addition.length > room) {
-      lines.push((line + separator).trimEnd());
-      line = " ".repeat(INDENT) + part;
-    } else line += addition;
+  let line = "";
+  for (const [i, { text, joint }] of pieces.entries()) {
+    // What joins the next piece ends the line before it.
+    const kept = pieces[i + 1]?.joint.trimEnd().length ?? 0;
+    if (i > 0 && textWidth(line + joint + text) + kept > room) {
+      lines.push((line + joint).trimEnd());
+      line = text;
+    } else line += i === 0 ? text : joint + text;
   }
-  return [...lines, line].map((text) => text.slice(0, WIDTH));
+  const indented = [...lines, line].map((text, i) => pad(i === 0 && !own ? label : "", INDENT) + text);
+  return [...(own ? broken(label, width) : []), ...indented];
+}
+
+function piecesOf(part: string, separator: string, room: number): Piece[] {
+  const space = room - separator.trimEnd().length;
+  if (textWidth(part) <= space) return [{ text: part, joint: separator }];
+  return part.split(" ").flatMap((word, i) =>
+    broken(word, space).map((text, j) => ({ text, joint: j > 0 ? "" : i > 0 ? " " : separator }))
+  );
+}
+
+/** A word in pieces that fit; names are broken after a dot where they have one. */
+function broken(word: string, room: number): string[] {
+  const pieces: string[] = [];
+  let piece = "";
+  for (const each of graphemes(word)) {
+    if (textWidth(piece + each) > room) {
+      const end = piece.lastIndexOf(".") + 1 || piece.length;
+      pieces.push(piece.slice(0, end));
+      piece = piece.slice(end);
+    }
+    piece += each;
+  }
+  return [...pieces, piece];
+}
+
+function pad(text: string, width: number): string {
+  return text + " ".repeat(Math.max(0, width - textWidth(text)));
 }

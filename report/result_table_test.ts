@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { textWidth } from "../files/text_width.ts";
 import { buildMetrics } from "./metrics.ts";
 import { FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { renderResultTable } from "./result_table.ts";
@@ -50,4 +51,65 @@ Deno.test("renderResultTable() stays within 80 columns for large models and long
 Deno.test("renderResultTable() says when an expectation is not met", () => {
   const facts = { ...FACTS, perplexity: { heldout: { original: 20, compressed: 40, tokens: 100 } } };
   assert.match(renderResultTable(buildMetrics(facts), RECIPE)[1], /\+9\.6 % of 36\.50: NOT met$/);
+});
+
+Deno.test("renderResultTable() says what is not finite, and that it misses what is expected", () => {
+  const perplexity = {
+    heldout: { original: 20, compressed: Infinity, tokens: 100 },
+    other: { original: NaN, compressed: NaN, tokens: 100 },
+  };
+  const { expect: { heldout } = { heldout: undefined } } = RECIPE;
+  assert.ok(heldout);
+  const expect = { heldout, other: heldout };
+  assert.deepEqual(renderResultTable(buildMetrics({ ...FACTS, perplexity }), { expect }).slice(1, 3), [
+    "  heldout              20   Infinity        100   Infinity for 36.50: NOT met",
+    "  other               NaN        NaN        100   NaN for 36.50: NOT met",
+  ]);
+});
+
+Deno.test("renderResultTable() fits a terminal of 40 columns: tables close up, and the longest parts are broken", () => {
+  assert.deepEqual(renderResultTable(buildMetrics(FACTS), RECIPE, { width: 40 }), [
+    "perplexity      before   after  tokens",
+    "  heldout        24.90   37.16  51,200",
+    "              +1.8 % of 36.50: met",
+    "bits          nominal 0.55 (+ 2.01 for",
+    "              storing, as papers count)",
+    "              stored 3.15 = mask 0.76 +",
+    "              signs 0.55 +",
+    "              segments 0.71 +",
+    "              scales 1.13",
+    "              whole model 4.64",
+    "size          2.9 MiB, was 10.0 MiB",
+    "              (3.45 times as much)",
+    "kept of 8     5 4 3 3 4 5",
+    "layer error   mean 0.0789, worst 0.171",
+    "              at model.layers.3.mlp.",
+    "              down_proj",
+    "time          41 s, calibrate 9.4 s,",
+    "              coarse-search 1.3 s,",
+    "              fine-search 3.0 s,",
+    "              spbo 15 s,",
+    "              compensate 4.2 s,",
+    "              pack 1.1 s, evaluate 7.4 s",
+    "memory        774.7 MiB at its peak",
+    "steps         30 run, 4 from the cache",
+  ]);
+});
+
+Deno.test("renderResultTable() stays within any width, whatever the numbers, names and scripts", () => {
+  const perplexity = {
+    ["long-name-".repeat(9)]: { original: 1e9, compressed: 1e12, tokens: 1e11 },
+    heldout: { original: 1, compressed: Infinity, tokens: 1 },
+  };
+  const tasks = { ["task-".repeat(12)]: { acc: 0.5, acc_norm: 0.5, original: { acc: 0.6, acc_norm: 0.6 } } };
+  const layers = ["模型.層.0.投影", "model.👩‍💻.0.e\u0301tude_projection_of_many_letters", "x".repeat(99)];
+  for (const width of [40, 60, 80]) {
+    for (const layer of layers) {
+      const facts = { ...FACTS, perplexity, tasks, layerErrors: [{ name: layer, error: 0.5 }] };
+      const lines = renderResultTable(buildMetrics(facts), RECIPE, { width });
+      for (const line of lines) assert.ok(textWidth(line) <= width, `${width}: ${line}`);
+      const text = lines.map((line) => line.trim()).join("");
+      for (const whole of [layer, "1,000,000,000,000", "100,000,000,000"]) assert.ok(text.includes(whole), `${text}`);
+    }
+  }
 });

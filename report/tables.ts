@@ -1,6 +1,6 @@
 /** The report's tables: every number of metrics.json, and what each step did. */
 import type { RunEvent, StepSummary } from "../runner/events.ts";
-import type { Expectation, Expectations } from "./expectation.ts";
+import { type Expectation, type Expectations, meets } from "./expectation.ts";
 import { placeOf } from "./layer_names.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics } from "./metrics.ts";
@@ -119,7 +119,7 @@ function formatOptional(seconds: number | undefined): string {
 
 function expectation(value: number, expected: Expectation | undefined): Content {
   if (expected === undefined) return "";
-  const met = Math.abs(value / expected.value - 1) <= expected.within;
+  const met = meets(value, expected);
   const text = `${formatNumber(expected.value)} ± ${formatNumber(100 * expected.within)} %`;
   return met ? markup`${text}, met` : markup`${text}, <strong class="bad">not met</strong>`;
 }

@@ -3,9 +3,10 @@ import type { CorruptArtifactError, Draft } from "./cache/artifact.ts";
 import type { ArtifactCache } from "./cache/cache.ts";
 import type { RunEvent } from "./events.ts";
 import type { Node } from "./graph.ts";
-import { readPath } from "./keys.ts";
+import { findNotFinite, readPath } from "./keys.ts";
+import { StepError } from "./run_errors.ts";
 import type { Recipe } from "../recipes/language.ts";
-import type { StepContext } from "./stage.ts";
+import type { Json, Step, StepContext } from "./stage.ts";
 
 /** An event before it is dated. */
 export type Undated = RunEvent extends infer Event ? Event extends RunEvent ? Omit<Event, "at"> : never : never;
@@ -74,7 +75,14 @@ export function openSession(
       if (!Object.hasOwn(step.outputs, name)) refuse("make output", name, "outputs", Object.keys(step.outputs));
       const draft = drafts.get(name) ?? cache.draft({ flush: step.outputs[name].retain === "keep" });
       drafts.set(name, draft);
-      return draft;
+      return {
+        path: (file) => draft.path(file),
+        write: (...file) => draft.write(...file),
+        value(value) {
+          checkValue(step, name, value);
+          draft.value(value);
+        },
+      };
     },
     progress(done, total, note) {
       open();
@@ -91,4 +99,15 @@ export function openSession(
     },
   };
   return { context, drafts, spent, tell, damage: () => damage, end: () => void (ended = true) };
+}
+
+/** @throws {StepError} a number in what a step hands on is not finite */
+function checkValue({ id, stage }: Step, output: string, value: Json): void {
+  const found = findNotFinite(value);
+  if (found === undefined) return;
+  const where = found.path === "" ? "" : ` at ${found.path}`;
+  throw new StepError(
+    `Cannot keep output "${output}" of step ${id} (stage ${stage}): its numbers must be finite: current value is ` +
+      `${found.value}${where}; change the settings of ${stage}, or the data that it works on`,
+  );
 }

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { InputError } from "../files/input_error.ts";
+import { fromJsonNumber } from "../files/json_number.ts";
 import type { RunEvent } from "./events.ts";
 import { type Difference, firstDifference } from "./explain.ts";
 import { JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
@@ -34,7 +35,7 @@ export interface RunRecord extends RunInfo {
   /** The complete recipe. */
   readonly settings?: Json;
   readonly lock?: Json;
-  /** metrics.json of a finished run. */
+  /** metrics.json of a run that finished, or failed on what it had measured. */
   readonly metrics?: Json;
 }
 
@@ -114,8 +115,10 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
   const { recipe, lock } = readTree(join(folder, LOCK), parse) ?? {};
-  // A run that was killed may have left half of it.
-  const metrics = info.outcome === "finished" ? readTree(join(folder, "metrics.json"), JSON.parse) : undefined;
+  // One that is unfinished may have left, or be writing, half of it.
+  const metrics = info.outcome === "finished" || info.outcome === "failed"
+    ? readTree(join(folder, "metrics.json"), JSON.parse)
+    : undefined;
   return {
     ...info,
     events,
@@ -229,7 +232,7 @@ function allDifferences(before: Json | undefined, now: Json | undefined, path = 
 
 /** Numbers that either has, side by side with their neighbours; lists, which are per layer or block, are left out. */
 function allNumbers(a: Json | undefined, b: Json | undefined, path = ""): RunComparison["metrics"] {
-  const [one, other] = [a, b].map((value) => typeof value === "number" ? value : undefined);
+  const [one, other] = [a, b].map(fromJsonNumber);
   if (one !== undefined || other !== undefined) {
     return [{ path, ...(one === undefined ? {} : { a: one }), ...(other === undefined ? {} : { b: other }) }];
   }

@@ -28,22 +28,45 @@ export interface KeyComponents {
  * assert.equal(canonicalJson({ b: [1, "x"], a: null }), '{"a":null,"b":[1,"x"]}');
  * ```
  * @param value absent (undefined) members of objects are left out
+ * @param at where the value stands, for the error
  * @throws {TypeError} for NaN, infinities and whatever JSON cannot say
  */
-export function canonicalJson(value: Json): string {
+export function canonicalJson(value: Json, at = ""): string {
   if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
+  const cannot = (why: string) => new TypeError(`Cannot make a content key${at === "" ? "" : ` of ${at}`}: ${why}`);
   if (typeof value === "number") {
-    if (!Number.isFinite(value)) throw new TypeError(`Cannot make a content key: numbers must be finite: got ${value}`);
+    if (!Number.isFinite(value)) throw cannot(`numbers must be finite: current value is ${value}`);
     return JSON.stringify(value);
   }
-  if (Array.isArray(value)) return `[${value.map((item: Json) => canonicalJson(item)).join(",")}]`;
+  const below = (name: string | number) => at === "" ? `${name}` : `${at}.${name}`;
+  if (Array.isArray(value)) return `[${value.map((item: Json, i) => canonicalJson(item, below(i))).join(",")}]`;
   if (typeof value !== "object" || ![Object.prototype, null].includes(Object.getPrototypeOf(value))) {
-    throw new TypeError(`Cannot make a content key: values must be plain JSON: got ${typeof value} ${String(value)}`);
+    throw cannot(`values must be plain JSON: current value is ${typeof value} ${String(value)}`);
   }
   const members = Object.entries(value as Readonly<Record<string, Json>>)
     .filter(([, member]) => member !== undefined)
     .sort(([a], [b]) => a < b ? -1 : 1);
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+  return `{${members.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item, below(name))}`).join(",")}}`;
+}
+
+/**
+ * The first number in a value that is not finite, and where: such a value cannot be kept.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(findNotFinite({ errors: { q_proj: [0, NaN] } }), { path: "errors.q_proj.1", value: NaN });
+ * assert.equal(findNotFinite({ errors: [0] }), undefined);
+ * ```
+ */
+export function findNotFinite(value: Json, path = ""): { readonly path: string; readonly value: number } | undefined {
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : { path, value };
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const [name, member] of Object.entries(value)) {
+    const found = findNotFinite(member, path === "" ? name : `${path}.${name}`);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** Hex sha256 of a text in UTF-8. */

@@ -272,15 +272,13 @@ class Run {
     for (const error of this.#failed.values()) throw error;
   }
 
-  /** The first pending step whose inputs are all there, or on their way by nobody. */
+  /** The first pending step whose inputs are all there, or on their way by nobody; early ones go before all others. */
   #nextReady(): Node | undefined {
-    for (const id of this.#pending) {
-      const node = this.#nodeOf(id);
-      const waiting = Object.values(node.step.inputs)
+    const waits = ({ step: { inputs } }: Node) =>
+      Object.values(inputs)
         .some(({ step }) => this.#pending.has(step) || this.#running.has(step) || this.#failed.has(step));
-      if (!waiting) return node;
-    }
-    return undefined;
+    const ready = Iterator.from(this.#pending).map((id) => this.#nodeOf(id)).filter((node) => !waits(node)).toArray();
+    return ready.find(({ step }) => step.early) ?? ready[0];
   }
 
   #runStep(node: Node): Promise<Outcome> {

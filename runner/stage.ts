@@ -59,6 +59,8 @@ export interface Step {
   readonly inputs: Readonly<Record<string, OutputRef>>;
   readonly outputs: Readonly<Record<string, OutputSpec>>;
   readonly estimate: { readonly seconds: number; readonly memory: number };
+  /** Whether it costs little and may find that the input is wrong: such steps run before all others. */
+  readonly early?: boolean;
   /** Does the work. Everything it reads comes from `context`; anything it does not declare is refused. */
   run(context: StepContext): Promise<void>;
 }

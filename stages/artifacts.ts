@@ -6,6 +6,7 @@
  */
 import type { LayerContent } from "../checkpoints/packed/format.ts";
 import type { JsonRecord } from "../files/json.ts";
+import type { JsonNumber } from "../files/json_number.ts";
 import type { LayerSettings } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 
@@ -102,9 +103,12 @@ export type PackedBlock = {
 
 /** Perplexity of one model on one text. */
 export type Perplexity = {
-  readonly perplexity: number;
+  /** `Infinity` where the mean loss is finite but too large for exp; `NaN` where there is none. */
+  readonly perplexity: JsonNumber;
   /** Predicted tokens. */
   readonly tokens: number;
+  /** First part of the model whose outputs are not finite, in words. */
+  readonly lost?: string;
 };
 
 /** The output `output` of the step `step`. */

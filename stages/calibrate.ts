@@ -76,7 +76,17 @@ export const calibrate: Stage<Params> = {
 
 function requestOf({ dataset, samples, length, seed }: Params): TextRequest {
   const expected = { windows: samples, length };
-  return { id: NAME, name: "calibration", dataset, split: "calibration", samples, length, seed, expected };
+  return {
+    id: NAME,
+    name: "calibration",
+    path: `stages.${NAME}`,
+    dataset,
+    split: "calibration",
+    samples,
+    length,
+    seed,
+    expected,
+  };
 }
 
 function windowsStep(planning: Planning, settings: Params): Step {
@@ -93,6 +103,7 @@ function windowsStep(planning: Planning, settings: Params): Step {
     inputs: {},
     outputs: { windows: { retain: "keep", bytes: 4 * settings.samples * settings.length } },
     estimate: { seconds: 0.5, memory: 2e8 },
+    early: true,
     async run(context) {
       const windows = await tools.text.windows(request, context.signal);
       await storeWindows(context.output("windows"), windows);

@@ -1,10 +1,12 @@
 /**
  * evaluate: perplexity of the original model and of the decoded packed file, block by block over all windows.
  *
- * Perplexity is exp of the mean over windows of the mean next-token loss inside a window.
+ * Perplexity is exp of the mean over windows of the mean next-token loss inside a window. One that is not finite is a result like any
+ * other: the steps go on, and tell the first part of the model whose outputs are not finite.
  */
 import { dirname } from "node:path";
 import * as z from "zod";
+import { toJsonNumber } from "../files/json_number.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { TensorShapes } from "../checkpoints/read_tensors.ts";
 import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
@@ -87,7 +89,7 @@ export const evaluate: Stage<Params> = {
   rules,
   makes: ["perplexity"],
   needs: ["packed"],
-  texts: ({ perplexity }, spec) => perplexity.map((entry) => requestOf(entry, spec)),
+  texts: ({ perplexity }, spec) => perplexity.map((entry, index) => requestOf(entry, index, spec)),
   offer: ({ perplexity }, spec) => ({
     perplexity: {
       of: new Map(perplexity.map((entry) => {
@@ -100,8 +102,8 @@ export const evaluate: Stage<Params> = {
     const { spec, roles: { packed } } = planning;
     if (packed === undefined) return [];
     const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
-    return perplexity.flatMap((entry) => {
-      const request = requestOf(entry, spec);
+    return perplexity.flatMap((entry, index) => {
+      const request = requestOf(entry, index, spec);
       return [
         windowsStep(planning, request),
         ...VARIANTS.flatMap((variant) =>
@@ -120,13 +122,17 @@ function stepOf(name: string, variant: Variant, block: number): string {
   return `${NAME}.${name}.${variant}[${block}]`;
 }
 
-function requestOf(entry: Evaluation, { maxPositions }: Pick<ModelSpec, "maxPositions">): TextRequest {
-  const name = nameOf(entry);
+function requestOf(
+  entry: Evaluation,
+  index: number,
+  { maxPositions }: Pick<ModelSpec, "maxPositions">,
+): TextRequest {
+  const name = nameOf(entry), path = `${EVALUATIONS}.${index}`;
   const { dataset, samples, length } = typeof entry === "string"
     ? { dataset: entry, samples: undefined, length: undefined }
     : entry;
   return {
-    ...{ id: `${NAME}.${name}`, name, dataset, split: "evaluation", seed: 0, samples, length },
+    ...{ id: `${NAME}.${name}`, name, path, dataset, split: "evaluation", seed: 0, samples, length },
     expected: { windows: samples ?? 200, length: length ?? Math.min(2048, maxPositions) },
   };
 }
@@ -145,6 +151,7 @@ function windowsStep(planning: Planning, request: TextRequest): Step {
     inputs: {},
     outputs: { windows: { retain: "keep", bytes: 4 * windows * length } },
     estimate: { seconds: 0.5, memory: 2e8 },
+    early: true,
     async run(context) {
       const windows = await tools.text.windows(request, context.signal);
       await storeWindows(context.output("windows"), windows);
@@ -230,13 +237,24 @@ async function pass(
 ): Promise<void> {
   const text = await storedWindows(await context.input("windows"));
   const forward = await tools.forward();
-  const source = block === 0
+  const previous = block === 0 ? undefined : await context.input("previous");
+  const source = previous === undefined
     ? embeddedHidden(forward, await read(embeddingShapes(spec)), text)
-    : storedHidden(await context.input("previous"));
+    : storedHidden(previous);
+  let lost = (previous?.value as Pick<Perplexity, "lost"> | null | undefined)?.lost;
+  const look = (values: Float32Array | Float64Array, part: string) => {
+    if (lost === undefined && !allFinite(values)) lost = part;
+  };
   const weights = await read(blockShapes(spec, block));
   const run = { forward, spec, text, source, block, weights };
   if (!last) {
-    await passBlock({ ...run, output: context.output("hidden") }, context);
+    const output = context.output("hidden");
+    await passBlock({
+      ...run,
+      output,
+      each: async (_, hidden) => await Promise.resolve(look(hidden, `block ${block}`)),
+    }, context);
+    output.value(lost === undefined ? null : { lost });
     return;
   }
   const head = await forward.openHead(await read(headShapes(spec)));
@@ -244,15 +262,28 @@ async function pass(
   await passBlock({
     ...run,
     each: async ({ first, windows }, hidden) => {
+      look(hidden, `block ${block}`);
       const ids = text.ids.slice(first * text.length, (first + windows) * text.length);
       losses.set(await head.loss(hidden, ids, { windows, length: text.length }), first);
     },
   }, context);
   await head.close();
+  look(losses, "the head");
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-  const value: Perplexity = { perplexity: Math.exp(mean), tokens: text.windows * (text.length - 1) };
+  const value: Perplexity = {
+    perplexity: toJsonNumber(lost === undefined ? Math.exp(mean) : NaN),
+    tokens: text.windows * (text.length - 1),
+    ...(lost === undefined ? {} : { lost }),
+  };
   const writer = context.output("loss");
   await writer.write("loss.safetensors", { loss: { dtype: "F64", shape: [losses.length], data: losses } });
   writer.value(value);
   context.measure(value);
+}
+
+function allFinite(values: Float32Array | Float64Array): boolean {
+  let sum = 0;
+  // Zero times what is not finite is NaN.
+  for (let i = 0; i < values.length; i++) sum += 0 * values[i];
+  return sum === 0;
 }

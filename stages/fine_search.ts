@@ -65,7 +65,12 @@ function checkShapes({ spec, roles: { allocation } }: Opened, { type }: Params):
   if (type !== "semi-structured") return;
   for (const { name, cols } of blockLinears(spec, 0)) {
     if (cols % of !== 0) {
-      throw new InputError(`Cannot prune "${name}" to N:${of} as its ${cols} inputs must be a multiple of ${of}`);
+      const fitting = Array.from({ length: of }, (_, i) => of - i)
+        .find((each) => blockLinears(spec, 0).every(({ cols }) => cols % each === 0));
+      throw new InputError(
+        `Cannot prune "${name}" to N:${of} as its ${cols} inputs must be a multiple of ${of} (${allocation?.reads.of}); ` +
+          `an of of ${fitting} divides the inputs of all layers, and other types than semi-structured take any`,
+      );
     }
   }
 }

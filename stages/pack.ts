@@ -5,7 +5,9 @@ import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
 import type { JsonRecord } from "../files/json.ts";
+import { MAX_RANKED_OF } from "../kernels/packing/ops.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
+import { error, type Rule } from "../recipes/language.ts";
 import type { Json, Step } from "../runner/stage.ts";
 import { from, PACKED_WEIGHTS, type PackedBlock, type QuantizedBlock, type Roles } from "./artifacts.ts";
 import type { Planning, Stage } from "./planning.ts";
@@ -29,11 +31,36 @@ const layersOf = (block: number) => from(`${NAME}[${block}]`, "layers");
 /** `model.safetensors`, `config.json` and the tokenizer's files. */
 const MODEL = from(NAME, "model");
 
+const OF = "stages.coarse-search.of";
+const TYPE = "stages.fine-search.type";
+
+const rules: readonly Rule[] = [
+  {
+    reads: [path("mask"), OF, TYPE],
+    check({ value, blame }) {
+      const every = value<number>(OF) ?? 1;
+      if (value(TYPE) !== "semi-structured" || value(path("mask")) !== "enumerative" || every <= MAX_RANKED_OF) {
+        return [];
+      }
+      return [
+        error(
+          blame(path("mask"), OF),
+          `mask \`enumerative\` counts patterns of at most ${MAX_RANKED_OF} weights: of is ${every}`,
+          {
+            allowed: `${path("mask")}: bitmask, or an of up to ${MAX_RANKED_OF}`,
+          },
+        ),
+      ];
+    },
+  },
+];
+
 /** The stage; see the file's head. */
 export const pack: Stage<Params> = {
   name: NAME,
   summary: "Writes the compressed model; its bytes are the claim",
   params: Params,
+  rules,
   makes: ["packed"],
   needs: ["quantized"],
   offer: ({ scales }) => ({ packed: { model: MODEL, block: layersOf, scales, reads: { scales: path("scales") } } }),

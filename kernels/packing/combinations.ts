@@ -1,7 +1,7 @@
 /** The keep patterns of N:M in a fixed order, so that a pattern is one number below C(M, N). */
 
-/** Larger M do not fit the tables; a bitmask is within 6 % of them there. */
-const MAX_RANKED_OF = 32;
+/** Largest M whose patterns are enumerated: larger ones do not fit the tables; a bitmask is within 6 % of them there. */
+export const MAX_RANKED_OF = 32;
 
 /** Patterns up to this M are looked up, larger ones computed. */
 const MAX_TABLE_OF = 16;

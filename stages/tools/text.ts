@@ -1,6 +1,6 @@
 /** Token windows of the texts that stages ask for. */
 import type { Checkpoint } from "../../checkpoints/checkpoint.ts";
-import { type Dataset, type DatasetAccess, loadWindows, type Windows } from "../../datasets/mod.ts";
+import { type Dataset, type DatasetAccess, loadWindows, type WindowOptions, type Windows } from "../../datasets/mod.ts";
 import type { ModelSpec } from "../../models/spec.ts";
 import { openTokenizer, type Tokenizer } from "../../tokenizers/tokenizer.ts";
 
@@ -10,6 +10,8 @@ export interface TextRequest {
   readonly id: string;
   /** For records and errors. */
   readonly name: string;
+  /** Where the recipe sets it: `stages.calibrate`. */
+  readonly path: string;
   readonly dataset: Dataset;
   readonly split: DatasetAccess["split"];
   readonly samples?: number;
@@ -25,6 +27,21 @@ export interface TextTool {
   windows(request: TextRequest, signal: AbortSignal): Promise<Windows>;
 }
 
+/** How a text's windows are made for a model. */
+export function windowOptions(
+  { split, samples, length, seed }: TextRequest,
+  { spec: { vocab, maxPositions }, access, tokenizer }: Omit<TextToolOptions, "checkpoint"> & {
+    readonly tokenizer: Tokenizer | undefined;
+  },
+): WindowOptions {
+  return {
+    ...access,
+    ...{ tokenizer, vocab, maxLength: maxPositions, split, seed },
+    ...(samples === undefined ? {} : { samples }),
+    ...(length === undefined ? {} : { length }),
+  };
+}
+
 /** What windows are made with. */
 export interface TextToolOptions {
   readonly checkpoint: Pick<Checkpoint, "tokenizer">;
@@ -36,11 +53,9 @@ export interface TextToolOptions {
 export function openTextTool({ checkpoint, spec, access }: TextToolOptions): TextTool {
   let tokenizer: Tokenizer | undefined;
   return {
-    windows({ dataset, split, samples, length, seed }, signal) {
+    windows(request, signal) {
       if (checkpoint.tokenizer !== undefined) tokenizer ??= openTokenizer(checkpoint.tokenizer);
-      const limits = { ...(samples === undefined ? {} : { samples }), ...(length === undefined ? {} : { length }) };
-      const model = { tokenizer, vocab: spec.vocab, maxLength: spec.maxPositions };
-      return loadWindows(dataset, { ...access, ...model, ...limits, signal, split, seed });
+      return loadWindows(request.dataset, { ...windowOptions(request, { spec, access, tokenizer }), signal });
     },
   };
 }

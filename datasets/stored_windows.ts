@@ -1,0 +1,126 @@
+/** Token windows that a safetensors file holds: a tensor of ids [windows, length], of which the first are taken, each cut short. */
+import { openFile } from "../files/byte_source.ts";
+import { InputError } from "../files/input_error.ts";
+import { type Header, parseHeader, readTensor } from "../files/safetensors.ts";
+import type { Split } from "./hub_text.ts";
+
+/** Where they are. */
+export interface StoredWindows {
+  /** Path of the file. */
+  readonly windows: string;
+  readonly tensor: string;
+}
+
+/** What is asked of them. */
+export interface StoredWindowsOptions {
+  readonly split: Split;
+  /** Calibration: exactly so many; evaluation: at most so many. Default: all. */
+  readonly samples?: number;
+  /** Tokens of each; default: all that are stored. */
+  readonly length?: number;
+  /** Ids must be below this. */
+  readonly vocab: number;
+}
+
+/** What is taken of the tensor. */
+interface Taken {
+  readonly windows: number;
+  readonly length: number;
+  /** Tokens of a window as it is stored. */
+  readonly width: number;
+}
+
+/**
+ * How many windows of what length will be taken, by the file's header alone.
+ *
+ * @throws {InputError} when there is no such tensor, or it holds less than is asked for
+ */
+export async function measureStoredWindows(
+  { windows: path, tensor }: StoredWindows,
+  options: StoredWindowsOptions,
+): Promise<{ readonly windows: number; readonly length: number }> {
+  const file = await openFile(path);
+  try {
+    const { windows, length } = measure(await parseHeader(file), { tensor, label: file.label }, options);
+    return { windows, length };
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Reads windows.
+ *
+ * @returns ids [windows, length]
+ * @throws {InputError} as `measureStoredWindows`, and where an id is none of the model's
+ */
+export async function storedWindows(
+  { windows: path, tensor }: StoredWindows,
+  options: StoredWindowsOptions,
+): Promise<{ readonly ids: Int32Array; readonly windows: number; readonly length: number }> {
+  const file = await openFile(path);
+  try {
+    const header = await parseHeader(file);
+    const { windows, length, width } = measure(header, { tensor, label: file.label }, options);
+    const { data } = await readTensor(file, header, tensor);
+    const ids = new Int32Array(windows * length);
+    for (let window = 0; window < windows; window++) {
+      for (let at = 0; at < length; at++) {
+        const id = Number(data[window * width + at]);
+        if (!(id >= 0 && id < options.vocab)) {
+          throw new InputError(
+            `Cannot use ${labelOf(tensor, file.label)}: token ids must be from 0 to ${options.vocab - 1}, below the ` +
+              `model's vocabulary of ${options.vocab}: current value is ${id} at [${window}, ${at}]; the windows were ` +
+              "made for another tokenizer",
+          );
+        }
+        ids[window * length + at] = id;
+      }
+    }
+    return { ids, windows, length };
+  } finally {
+    file.close();
+  }
+}
+
+function measure(
+  header: Header,
+  { tensor, label: file }: { readonly tensor: string; readonly label: string },
+  { split, samples, length }: StoredWindowsOptions,
+): Taken {
+  const entry = header.tensors.get(tensor), label = labelOf(tensor, file);
+  if (entry === undefined) {
+    throw new InputError(`Cannot read ${label}: the file has no such tensor; ${namesOf(header)}`);
+  }
+  const { dtype, shape } = entry;
+  if (shape.length !== 2 || shape[0] < 1 || shape[1] < 2 || (dtype !== "I32" && dtype !== "I64")) {
+    throw new InputError(
+      `Cannot use ${label} as token windows: it must be I32 or I64 [windows, length ≥ 2]: ` +
+        `current value is ${dtype} [${shape.join(", ")}]; ${namesOf(header)}`,
+    );
+  }
+  const [stored, width] = shape;
+  const wanted = { windows: samples ?? stored, length: length ?? width };
+  if (wanted.length > width) {
+    throw new InputError(
+      `Cannot use ${label}: its windows hold ${width} tokens: length is ${wanted.length}; lower it to ${width} or less`,
+    );
+  }
+  if (split === "calibration" && wanted.windows > stored) {
+    throw new InputError(
+      `Cannot use ${label}: it holds ${stored} windows: samples is ${wanted.windows}; lower it to ${stored} or less`,
+    );
+  }
+  return { windows: Math.min(wanted.windows, stored), length: wanted.length, width };
+}
+
+function labelOf(tensor: string, file: string): string {
+  return `tensor "${tensor}" of ${file}`;
+}
+
+/** What the file holds instead. */
+function namesOf({ tensors }: Header): string {
+  if (tensors.size === 0) return "it holds none";
+  const some = [...tensors].slice(0, 8).map(([name, { dtype, shape }]) => `${name} (${dtype} [${shape.join(", ")}])`);
+  return `it holds ${some.join(", ")}${tensors.size > some.length ? ", …" : ""}`;
+}
