@@ -222,10 +222,7 @@ Deno.test("describeDataset() and loadWindows() say what a windows file or a text
       await assert.rejects(loadWindows(dataset, EVALUATION), isInput(message));
     }
   }
-  await assert.rejects(
-    describeDataset({ ...stored, tensor: "x" }, { split: "evaluation" }),
-    isInput(/no such tensor, but/),
-  );
+  await assert.rejects(loadWindows({ ...stored, tensor: "x" }, EVALUATION), isInput(/no such tensor; it holds/));
   await assert.rejects(
     describeDataset({ text: folder.path }, { split: "evaluation" }),
     isInput(/is a folder, not a file/),
