@@ -35,7 +35,8 @@ export function validate<R extends Recipe>(
   { incomplete = false }: { readonly incomplete?: boolean } = {},
 ): { recipe?: R; problems: Problem[] } {
   const value = plain(tree);
-  const findings = findAll(schema, value, []).map((finding) => withHomes(finding, schema));
+  const homes = listHomes(schema);
+  const findings = findAll(schema, value, []).map((finding) => withHomes(finding, homes));
   const shown = incomplete ? findings.filter(({ kind }) => kind !== "missing") : findings;
   const problems = shown.map((finding): Problem => {
     const { path, kind, ...rest } = withSetting(finding, tree);
@@ -167,18 +168,21 @@ function withSetting(finding: Finding, tree: Located): Finding {
   const { text } = value.at.source;
   if (text[value.at.start] === "{" || value.at.start > text.indexOf("=")) return finding;
   const name = nameOf(finding.path);
+  const [key] = value.entries.keys();
   return {
     ...finding,
-    message: `${name} is no map with keys of its own`,
+    message: finding.allowed === "a list"
+      ? `${name} is not in the recipe, so that it has no item ${shorten(key)}`
+      : `${name} is no map with keys of its own`,
     note: `a value as a whole is set by \`--set '${name}=…'\``,
   };
 }
 
 /** An unknown key that nothing like it explains may belong elsewhere. */
-function withHomes(finding: Finding, schema: unknown): Finding {
+function withHomes(finding: Finding, homes: ReadonlyMap<string, readonly string[]>): Finding {
   const { path, kind, suggestion } = finding, key = String(path[path.length - 1]);
-  const homes = kind === "key" && suggestion === undefined ? listHomes(schema, key) : [];
-  return homes.length > 0 ? { ...finding, note: `\`${key}\` belongs to ${homes.join(" or ")}` } : finding;
+  const here = kind === "key" && suggestion === undefined ? homes.get(key) : undefined;
+  return here === undefined ? finding : { ...finding, note: `\`${key}\` belongs to ${here.join(" or ")}` };
 }
 
 /** A union and the form of it that a value was taken for. */
@@ -244,14 +248,14 @@ function wordsOf(schema: unknown): string[] {
   return here instanceof z.ZodUnion ? here.options.flatMap(wordsOf) : [];
 }
 
-/** Where in a recipe a key of this name belongs. */
-function listHomes(schema: unknown, key: string): string[] {
-  const homes: string[] = [];
+/** Where in a recipe each key belongs. */
+function listHomes(schema: unknown): Map<string, string[]> {
+  const homes = new Map<string, string[]>();
   const visit = (schema: unknown, path: readonly string[]) => {
     const here = unwrap(schema);
     if (!(here instanceof z.ZodObject)) return;
     for (const [name, inner] of Object.entries(here.shape)) {
-      if (name === key) homes.push(path.length > 0 ? path.join(".") : "the top of the recipe");
+      homes.set(name, [...homes.get(name) ?? [], path.length > 0 ? path.join(".") : "the top of the recipe"]);
       visit(inner, [...path, name]);
     }
   };

@@ -124,7 +124,7 @@ const BEGINNINGS: readonly (readonly [RegExp, Refusal])[] = [
 
 /** What a file is that is not a recipe, by its first bytes; undefined where it may be one. */
 function kindOf(bytes: Uint8Array): Refusal | undefined {
-  const start = new TextDecoder("iso-8859-1").decode(bytes.subarray(0, 4096));
+  const start = String.fromCharCode(...bytes.subarray(0, 4096));
   const found = BEGINNINGS.find(([pattern]) => pattern.test(start));
   if (found) return found[1];
   const zero = bytes.indexOf(0);

@@ -6,8 +6,8 @@
 import { type Alias, Composer, type Document, isAlias, isMap, isScalar, isSeq, type Pair, Parser } from "yaml";
 import type { Entry, Fault, Located, Scalar, Source, Span } from "./located.ts";
 
-/** Nodes a text may expand to, so that aliases of aliases cannot fill the memory. */
-const MOST_NODES = 100_000;
+/** Values a text may expand to, so that aliases of aliases cannot fill the memory; recipes have a hundred. */
+const MOST_NODES = 10_000;
 
 /** Maps and lists inside one another; recipes need six. */
 const DEEPEST = 100;
@@ -33,6 +33,12 @@ export function readYaml(source: Source, offset = 0, yaml = source.text): { tree
     const message = `recipes are YAML 1.2, and this one says it is ${version}`;
     const note = "remove the line; words such as yes, no, on and off are text in YAML 1.2";
     faults.push({ at: span(source, offset, [start, end]), message, note });
+  }
+  const steering = yaml.search(/[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]/);
+  if (steering >= 0) {
+    const code = yaml.charCodeAt(steering).toString(16).toUpperCase().padStart(4, "0");
+    const message = `the control character U+${code} has no place in YAML`;
+    faults.push({ at: span(source, offset, [steering, steering + 1]), message, note: "remove it" });
   }
   if (faults.length > 0) return { faults };
   const reader = new Reader(source, offset, faults);
@@ -211,6 +217,7 @@ function wordAt(text: string, start: number): [number, number] {
 
 function explain(code: string, message: string): { message: string; note?: string } {
   if (code === "TAB_AS_INDENT") return { message: "YAML is indented with spaces, not with tabs" };
+  if (code === "RESOURCE_EXHAUSTION") return { message: "too many maps and lists are in one another" };
   if (code === "TAG_RESOLVE_FAILED") {
     return { message: `this is no tag that recipes have: ${message.replace(/^[^:]*: */, "")}`, note: "remove it" };
   }
