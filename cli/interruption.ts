@@ -1,4 +1,5 @@
-/** Ctrl-C: the first asks what runs to stop cleanly, the second ends the process. */
+/** Ctrl-C and the system's other ways to ask for an end: the first asks what runs to stop cleanly, the second ends the process. */
+import { readFileSync } from "node:fs";
 import process from "node:process";
 
 /** What is said or put right on the way. */
@@ -21,7 +22,9 @@ export interface Interruption {
 export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}): Interruption {
   const controller = new AbortController();
   let deferred = false;
-  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
+  const signals = Deno.build.os === "windows"
+    ? ["SIGINT", "SIGBREAK"]
+    : ["SIGINT", "SIGTERM", ...(ignoresHangup() ? [] : ["SIGHUP"])];
   const interrupt = () => {
     if (!deferred || controller.signal.aborted) {
       onEnd?.();
@@ -37,4 +40,14 @@ export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}
     defer: () => void (deferred = true),
     stop: () => signals.forEach((signal) => process.removeListener(signal, interrupt)),
   };
+}
+
+/** Whether this process was started with `nohup`: then a closed terminal must not end it. */
+function ignoresHangup(): boolean {
+  try {
+    const [, ignored] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+    return (BigInt(`0x${ignored}`) & 1n) === 1n;
+  } catch {
+    return false;
+  }
 }
