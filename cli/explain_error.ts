@@ -31,7 +31,10 @@ export function explainError(error: unknown, own: boolean): Explained {
       foreseen: true,
     };
   }
-  if (error instanceof Error && /^Cannot /.test(error.message)) return { sentence: error.message, foreseen: false };
+  // V8's own sentences begin so too.
+  if (error instanceof Error && !(error instanceof TypeError) && /^Cannot /.test(error.message)) {
+    return { sentence: error.message, foreseen: false };
+  }
   const doing = typeof code === "string" && /^E[A-Z]+$/.test(code)
     ? "the system refuses it"
     : error instanceof SyntaxError

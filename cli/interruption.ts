@@ -1,5 +1,4 @@
 /** Ctrl-C and the system's other ways to ask for an end: the first asks what runs to stop cleanly, the second ends the process. */
-import { readFileSync } from "node:fs";
 import process from "node:process";
 
 /** What is said or put right on the way. */
@@ -24,7 +23,7 @@ export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}
   let deferred = false;
   const signals = Deno.build.os === "windows"
     ? ["SIGINT", "SIGBREAK"]
-    : ["SIGINT", "SIGTERM", ...(ignoresHangup() ? [] : ["SIGHUP"])];
+    : ["SIGINT", "SIGTERM", ...(hasTerminal() ? ["SIGHUP"] : [])];
   const interrupt = () => {
     if (!deferred || controller.signal.aborted) {
       onEnd?.();
@@ -42,12 +41,10 @@ export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}
   };
 }
 
-/** Whether this process was started with `nohup`: then a closed terminal must not end it. */
-function ignoresHangup(): boolean {
-  try {
-    const [, ignored] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
-    return (BigInt(`0x${ignored}`) & 1n) === 1n;
-  } catch {
-    return false;
-  }
+/**
+ * Whether a closed terminal is meant for this process. `nohup` takes all three streams away from the terminal and has the
+ * signal ignored, which a listener would undo.
+ */
+function hasTerminal(): boolean {
+  return [Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal());
 }

@@ -19,23 +19,24 @@ import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
+import { wrapText } from "./table.ts";
 import { OutputError, type Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly runs?: string;
 }
 
+const MORE =
+  "With --json every event is a line of JSON, and the last line is the path of the run's folder. Ctrl-C stops cleanly, " +
+  "and the same command then goes on; a second Ctrl-C stops at once. Where the output is closed, as by `| head`, the " +
+  "run goes on without it; where it cannot be written, the run stops cleanly.";
+
 /** The command. */
 export function runCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("run"))
     .description("make what a recipe asks for; what is cached is not made again")
     .addOption(runsOption())
-    .addHelpText(
-      "after",
-      "\nWith --json every event is a line of JSON, and the last line is the path of\nthe run's folder. " +
-        "Ctrl-C stops cleanly, and the same command then goes on; a\nsecond Ctrl-C stops at once. " +
-        "Where the output is closed, as by `| head`, the run\ngoes on without it; where it cannot be written, the run stops cleanly.",
-    )
+    .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
     .action(async (path: string, options: Options) =>
       context.exit(await run(path, options, context.terminal(options)))
     );

@@ -41,7 +41,9 @@ export function runsCommand(context: CommandContext): Command {
 function list({ runs, json }: Options, terminal: Terminal): void {
   const found = listRuns(runsFolder(runs));
   if (json) return terminal.line(JSON.stringify(found));
-  if (found.length === 0) return terminal.line(`There are no runs in ${runsFolder(runs)}.`);
+  if (found.length === 0) {
+    return wrapText(`There are no runs in ${runsFolder(runs)}.`, terminal.width).forEach((line) => terminal.line(line));
+  }
   const columns = [
     { head: "run" },
     { head: "model" },

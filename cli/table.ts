@@ -7,8 +7,8 @@ export interface Column {
   readonly side?: "left" | "right";
 }
 
-/** Fewest columns that a left-sided cell is cut to. */
-const NARROWEST = 8;
+/** Fewest columns that a left-sided cell is cut to, and the least share of it: names often differ at their ends. */
+const NARROWEST = 8, LEAST = 0.5;
 
 /**
  * Lines of a table: a head, a rule, rows; columns two spaces apart. Where that does not fit, each row stands as lines of
@@ -26,11 +26,12 @@ export function renderTable(
   const widths = columns.map((_, index) =>
     [heads, ...cells].reduce((most, row) => Math.max(most, textWidth(row[index])), 0)
   );
+  const least = widths.map((each) => Math.max(NARROWEST, LEAST * each));
   const spare = () => width - widths.reduce((sum, each) => sum + each, 2 * (widths.length - 1));
   while (spare() < 0) {
     const left = widths.map((each, index) => columns[index].side === "right" ? 0 : each);
     const widest = left.indexOf(Math.max(...left));
-    if (left[widest] <= NARROWEST) return stack(heads, cells, width);
+    if (left[widest] - 1 < least[widest]) return stack(heads, cells, width);
     widths[widest]--;
   }
   const line = (row: readonly string[]) =>

@@ -1,4 +1,5 @@
 /** The one place through which everything is printed: colours, width, lines, and what is an error stream's. */
+import { fstatSync } from "node:fs";
 import { visibleText } from "../files/text_width.ts";
 import { renderDiagnostics } from "../recipes/diagnostics.ts";
 import type { Diagnostic } from "../recipes/diagnostics.ts";
@@ -43,6 +44,9 @@ const codes: Readonly<Record<Style, string>> = {
   warn: "33",
   accent: "36",
 };
+
+/** Number of Linux's device that is always full. */
+const FULL = 0x107;
 
 /** Columns where the terminal does not say. */
 const DEFAULT_WIDTH = 80;
@@ -118,7 +122,7 @@ function writeAll(stream: Stream, text: string): boolean {
   } catch (error) {
     if (isClosed(error, stream)) return false;
     const [name, number] = stream === Deno.stdout ? ["standard output", 1] : ["error output", 2];
-    throw new OutputError(`Cannot write the output: ${describeFailure(error, `the ${name}${targetOf(number)}`)}`);
+    throw new OutputError(`Cannot write the output: ${describeFailure(error, `the ${name}${deviceOf(number)}`)}`);
   }
 }
 
@@ -137,11 +141,8 @@ function describeFailure(error: unknown, where: string): string {
     : `${where} fails (${visibleText(String(code ?? message))}); send the output elsewhere`;
 }
 
-/** The file or device behind a stream, where the system tells. */
-function targetOf(number: number): string {
-  try {
-    return ` (${Deno.readLinkSync(`/proc/self/fd/${number}`)})`;
-  } catch {
-    return "";
-  }
+/** The device behind a stream, as far as this program may know: Deno's permissions keep /proc to itself. */
+function deviceOf(number: number): string {
+  const stat = fstatSync(number);
+  return Deno.build.os === "linux" && stat.isCharacterDevice() && stat.rdev === FULL ? " (/dev/full)" : "";
 }
