@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import { reportError } from "./exit_codes.ts";
-import { OutputError } from "./terminal.ts";
+import { harmless, OutputError } from "./terminal.ts";
 import { memoryTerminal } from "./terminal_test_support.ts";
 
 /** What an operation throws. */
@@ -93,4 +93,13 @@ Deno.test("reportError() keeps the exit code where not even the error can be pri
   };
   const terminal = { ...memoryTerminal(), note: full };
   assert.equal(reportError(new InputError("Cannot read it"), terminal), 3);
+});
+
+Deno.test("harmless() writes out what would steer a terminal, and leaves the program's own colours and lines", () => {
+  const text = "\x1b[1mname\x1b[0m\x1b[2J\x9b31m\x07[31m\n\x1b[?25h\u202e";
+  assert.equal(harmless(text, true), "\x1b[1mname\x1b[0m\\u001b[2J\\u009b31m\\u0007[31m\n\x1b[?25h\\u202e");
+  assert.equal(harmless("\x1b[31mred", false), "\\u001b[31mred");
+  // A line of JSON stays one that says the same.
+  const json = JSON.stringify({ name: "a\x1b[2J\x9b\u202e" });
+  assert.deepEqual(JSON.parse(harmless(json, false)), JSON.parse(json));
 });

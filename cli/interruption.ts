@@ -21,10 +21,10 @@ export interface Interruption {
 export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}): Interruption {
   const controller = new AbortController();
   let deferred = false;
-  const signals = Deno.build.os === "windows"
-    ? ["SIGINT", "SIGBREAK"]
-    : ["SIGINT", "SIGTERM", ...(hasTerminal() ? ["SIGHUP"] : [])];
-  const interrupt = () => {
+  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+  const interrupt = (signal: string) => {
+    // A terminal that closes says so more than once: the system does, and the shell.
+    if (signal === "SIGHUP" && controller.signal.aborted) return;
     if (!deferred || controller.signal.aborted) {
       onEnd?.();
       Deno.exit(130);
@@ -39,12 +39,4 @@ export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}
     defer: () => void (deferred = true),
     stop: () => signals.forEach((signal) => process.removeListener(signal, interrupt)),
   };
-}
-
-/**
- * Whether a closed terminal is meant for this process. `nohup` takes all three streams away from the terminal and has the
- * signal ignored, which a listener would undo.
- */
-function hasTerminal(): boolean {
-  return [Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal());
 }

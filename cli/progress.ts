@@ -1,4 +1,5 @@
 /** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
+import process from "node:process";
 import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWrapper } from "listr2";
 import type { RunEvent } from "../runner/events.ts";
 import { describeDevice, describeReason, describeTrouble } from "../report/reasons.ts";
@@ -44,6 +45,8 @@ export function plainProgress(terminal: Terminal): Progress {
 
 /** Keeps a list of stages up to date, with the time that is left. */
 export function liveProgress(terminal: Terminal): Progress {
+  // The list writes by itself: where its terminal is closed meanwhile, SIGHUP says so.
+  process.stdout.on("error", () => {});
   const tracker = new RunTracker();
   const waiting: string[] = [];
   let list: Promise<unknown> = Promise.resolve();

@@ -45,6 +45,12 @@ const codes: Readonly<Record<Style, string>> = {
   accent: "36",
 };
 
+const ESCAPE = "\x1b";
+
+/** What this program itself prints besides text, to split by. */
+const OWN = new RegExp(`(${ESCAPE}\\[\\?25h|[\\t\\n\\r])`);
+const OWN_WITH_COLOURS = new RegExp(`(${ESCAPE}\\[(?:[\\d;]{1,8}m|\\?25h)|[\\t\\n\\r])`);
+
 /** Number of Linux's device that is always full. */
 const FULL = 0x107;
 
@@ -71,9 +77,9 @@ export function openTerminal(
   const width = Math.min(WIDEST, columns(out || err));
   const closed = new AbortController();
   const print = (text: string) => {
-    if (!closed.signal.aborted && !writeAll(Deno.stdout, text)) closed.abort();
+    if (!closed.signal.aborted && !writeAll(Deno.stdout, text, out)) closed.abort();
   };
-  const tell = (text: string) => void writeAll(Deno.stderr, text);
+  const tell = (text: string) => void writeAll(Deno.stderr, text, err);
   return {
     colour: wanted && out,
     live: out && !json && Deno.env.get("TERM") !== "dumb",
@@ -94,7 +100,7 @@ export function openTerminal(
  * program itself prints stay: a cursor that is shown again and, where they are wanted, colours.
  */
 export function harmless(text: string, colour: boolean): string {
-  const own = colour ? /(\x1b\[(?:[\d;]{1,8}m|\?25h)|[\t\n\r])/ : /(\x1b\[\?25h|[\t\n\r])/;
+  const own = colour ? OWN_WITH_COLOURS : OWN;
   return text.split(own).map((part, at) => at % 2 === 0 ? visibleText(part) : part).join("");
 }
 
@@ -111,26 +117,26 @@ function columns(terminal: boolean): number {
   }
 }
 
-type Stream = Pick<typeof Deno.stdout, "writeSync" | "isTerminal">;
+type Stream = Pick<typeof Deno.stdout, "writeSync">;
 
 /** Writes all of a text. @returns false when nobody reads it any more @throws {OutputError} when it cannot be written */
-function writeAll(stream: Stream, text: string): boolean {
+function writeAll(stream: Stream, text: string, wasTerminal: boolean): boolean {
   const bytes = new TextEncoder().encode(text);
   try {
     for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
     return true;
   } catch (error) {
-    if (isClosed(error, stream)) return false;
+    if (isClosed(error, wasTerminal)) return false;
     const [name, number] = stream === Deno.stdout ? ["standard output", 1] : ["error output", 2];
     throw new OutputError(`Cannot write the output: ${describeFailure(error, `the ${name}${deviceOf(number)}`)}`);
   }
 }
 
-/** Whether a stream has no reader: a pipe's is gone, the stream was closed, or the terminal was. */
-function isClosed(error: unknown, stream: Stream): boolean {
+/** Whether a stream has no reader: a pipe's is gone, the stream was closed, or the terminal was, which then is none. */
+function isClosed(error: unknown, wasTerminal: boolean): boolean {
   if (error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.BadResource) return true;
   const { code } = error as { code?: unknown };
-  return code === "EPIPE" || code === "EBADF" || (code === "EIO" && stream.isTerminal());
+  return code === "EPIPE" || code === "EBADF" || (code === "EIO" && wasTerminal);
 }
 
 // The system's error is no cause of it: a full disk of the output is not one of the cache.

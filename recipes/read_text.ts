@@ -117,8 +117,11 @@ const BEGINNINGS: readonly (readonly [RegExp, Refusal])[] = [
   }],
   [/^GGUF/, { reason: "it is a GGUF model, not a recipe", note: "`model.path` in a recipe names it" }],
   [/^[^]{2}\0{6}\{"/, { reason: "it is a safetensors file, not a recipe", note: "`model.path` names its folder" }],
-  [/^PK[\x03\x05]/, { reason: "it is a ZIP archive or a PyTorch file, not a recipe", note: "name a YAML file" }],
-  [/^\x1f\x8b|^\x28\xb5\x2f\xfd|^\xfd7zXZ|^BZh/, { reason: "it is compressed, not a recipe", note: "unpack it first" }],
+  [/^PK\p{Cc}\p{Cc}/u, { reason: "it is a ZIP archive or a PyTorch file, not a recipe", note: "name a YAML file" }],
+  [/^\p{Cc}\x8b\p{Cc}|^\(\xb5\/\xfd|^\xfd7zXZ|^BZh\d/u, {
+    reason: "it is compressed, not a recipe",
+    note: "unpack it first",
+  }],
   [/^%PDF-/, { reason: "it is a PDF, not a recipe", note: "name a YAML file" }],
 ];
 

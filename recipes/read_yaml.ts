@@ -34,7 +34,7 @@ export function readYaml(source: Source, offset = 0, yaml = source.text): { tree
     const note = "remove the line; words such as yes, no, on and off are text in YAML 1.2";
     faults.push({ at: span(source, offset, [start, end]), message, note });
   }
-  const steering = yaml.search(/[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]/);
+  const steering = yaml.search(/(?![\t\n\r\x85])\p{Cc}/u);
   if (steering >= 0) {
     const code = yaml.charCodeAt(steering).toString(16).toUpperCase().padStart(4, "0");
     const message = `the control character U+${code} has no place in YAML`;

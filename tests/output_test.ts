@@ -95,3 +95,23 @@ Deno.test("Listings fit 40 columns, and COLUMNS says how many there are", async 
     }
   });
 });
+
+Deno.test("A terminal that closes, or any other request to end, stops a run cleanly", onLinux, async () => {
+  for (const signal of ["SIGHUP", "SIGTERM"] as const) {
+    await withFolder(async (env, folder) => {
+      const child = startTask("run", [quickstart, "--device", "cpu"], { env });
+      const reader = child.stdout.getReader();
+      await reader.read();
+      child.kill(signal);
+      reader.releaseLock();
+      const [, err, { code }] = await Promise.all([
+        child.stdout.cancel(),
+        new Response(child.stderr).text(),
+        child.status,
+      ]);
+      assert.equal(code, 130, err);
+      assert.match(err, /^Interrupted; what is done is kept\. To go on, give the same command again\.$/m);
+      assert.equal(lastRun(join(folder, "runs")).events.at(-1)?.type, "run-interrupted");
+    });
+  }
+});
