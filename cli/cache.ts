@@ -5,7 +5,7 @@ import type { ArtifactCache } from "../runner/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { cacheOption, cacheSizeOption, type CommandContext, throttled, withOutputOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { renderTable } from "./table.ts";
+import { renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {
@@ -92,9 +92,10 @@ function measure(cache: ArtifactCache, { json }: Options, terminal: Terminal): v
     formatSeconds(seconds),
   ]);
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
-  terminal.line(
-    `${formatBytes(usage.bytes)} of ${formatBytes(usage.limit)}, and ${formatBytes(usage.downloads)} of downloads`,
-  );
+  const text = `${formatBytes(usage.bytes)} of ${formatBytes(usage.limit)}, and ${
+    formatBytes(usage.downloads)
+  } of downloads`;
+  for (const line of wrapText(text, terminal.width)) terminal.line(line);
   terminal.line(cache.folder);
 }
 
@@ -102,9 +103,10 @@ function collect(cache: ArtifactCache, { json, dryRun = false }: Options, termin
   const { evicted, bytes: freed, kept, pinned } = cache.collect({ dryRun });
   if (json) return terminal.line(JSON.stringify({ evicted, bytes: freed, kept, pinned, dryRun }));
   const verb = dryRun ? "would be removed" : "removed";
-  for (const { step, output, bytes: size } of evicted) terminal.line(`${step} ${output}  ${formatBytes(size)}`);
-  terminal.line(`${evicted.length} artifacts (${formatBytes(freed)}) ${verb}; ${formatBytes(kept)} stay`);
-  if (pinned > 0) terminal.line(`${formatBytes(pinned)} of these are needed by runs in progress`);
+  const say = (text: string) => wrapText(text, terminal.width, "  ").forEach((line) => terminal.line(line));
+  for (const { step, output, bytes: size } of evicted) say(`${step} ${output}  ${formatBytes(size)}`);
+  say(`${evicted.length} artifacts (${formatBytes(freed)}) ${verb}; ${formatBytes(kept)} stay`);
+  if (pinned > 0) say(`${formatBytes(pinned)} of these are needed by runs in progress`);
 }
 
 /** @returns whether all is sound */

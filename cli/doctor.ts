@@ -107,7 +107,8 @@ async function examineHub(): Promise<Finding> {
 }
 
 function print({ name, value, lines = [], advice }: Finding, terminal: Terminal): void {
-  const indent = " ".repeat(13);
+  // A narrow terminal has no room for a column of names.
+  const indent = " ".repeat(terminal.width < 60 ? 4 : 13);
   const [first, ...rest] = wrapText(`${name.padEnd(12)} ${value}`, terminal.width, indent);
   terminal.line(terminal.paint("bold", first.slice(0, 12)) + first.slice(12));
   for (const line of rest) terminal.line(line);

@@ -2,7 +2,8 @@
 import { CommanderError } from "commander";
 import { RecipeError } from "../recipes/diagnostics.ts";
 import { exitCodeOf } from "../runner/run_errors.ts";
-import type { Terminal } from "./terminal.ts";
+import { explainError } from "./explain_error.ts";
+import { OutputError, type Terminal } from "./terminal.ts";
 
 /** Arguments that cannot be used. */
 export class UsageError extends Error {
@@ -15,12 +16,12 @@ export const exitCodes: readonly (readonly [number, string])[] = [
   [1, "an unexpected error: please report it"],
   [2, "the recipe or the arguments are wrong, or a folder cannot be written to"],
   [3, "the input is wrong: a checkpoint, a text, the hub"],
-  [4, "no space left on the disk"],
+  [4, "no space left on the disk, or the output cannot be written"],
   [5, "a step failed, for instance on a value that is not finite"],
   [6, "the cache is damaged and could not be healed"],
   [7, "the result misses what the recipe expects"],
   [10, "plan --exit-code: there is work to do"],
-  [130, "interrupted; the same command goes on"],
+  [130, "interrupted (Ctrl-C, SIGTERM, SIGHUP); the same command goes on"],
 ];
 
 /** Runs what may refuse its arguments with a RangeError, and makes that a usage error. @throws {UsageError} */
@@ -46,22 +47,28 @@ function refusal(error: unknown): unknown {
 }
 
 /**
- * Prints an error as people should see it.
+ * Prints an error as people should see it: one sentence, whatever was thrown.
  *
  * @returns the exit code
  */
 export function reportError(error: unknown, terminal: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof RecipeError) {
-    terminal.diagnose(error.diagnostics);
-    return 2;
+  const exit = error instanceof UsageError || error instanceof RecipeError ? 2 : exitCodeOf(error);
+  try {
+    tell(error, exit, terminal);
+  } catch (failure) {
+    // Where not even this can be printed, the exit code has to do.
+    if (!(failure instanceof OutputError)) throw failure;
   }
-  const exit = error instanceof UsageError ? 2 : exitCodeOf(error);
-  terminal.note(`error: ${error instanceof Error ? error.message : String(error)}`);
-  if (debugging() && error instanceof Error) {
-    terminal.note(Deno.inspect(error, { colors: false }));
-  } else if (exit === 1) terminal.note("This was not foreseen. PBS2P_DEBUG=1 shows where it happened.");
   return exit;
+}
+
+function tell(error: unknown, exit: number, terminal: Terminal): void {
+  if (error instanceof RecipeError) return terminal.diagnose(error.diagnostics);
+  const { sentence, foreseen } = explainError(error, exit !== 1);
+  terminal.note(`error: ${sentence}`);
+  if (debugging() && error instanceof Error) terminal.note(Deno.inspect(error, { colors: false }));
+  else if (!foreseen) terminal.note("This was not foreseen. PBS2P_DEBUG=1 shows where it happened.");
 }
 
 /** Whether errors should say all they can, at whatever cost. */

@@ -65,7 +65,11 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
     terminal.write(prompt);
     const drawing = { maxTokens, temperature, topK, topP, seed };
     const tokens = generate(checkpoint, [...ids], { ...drawing, provider, signal: stop.signal });
-    for await (const id of tokens) if (id !== tokenizer.eos) terminal.write(decoder.push(id));
+    for await (const id of tokens) {
+      if (id !== tokenizer.eos) terminal.write(decoder.push(id));
+      // The text is all there is to it: where nobody reads it, no more is wanted.
+      if (terminal.closed.aborted) return 0;
+    }
     terminal.line(decoder.flush());
     return 0;
   } catch (error) {

@@ -5,7 +5,7 @@ import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits
 import { findModel, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { formatBytes as bytes } from "../report/numbers.ts";
-import { renderTable } from "./table.ts";
+import { renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {
@@ -70,15 +70,21 @@ function renderInspection(packed: PackedInspection, width: number): string[] {
       ["stored", stored.total.toFixed(3)],
       ["whole model, everything included", packed.model.toFixed(3)],
     ],
+    { width },
   );
   return [
     ...layers,
     "",
     ...components,
     "",
-    `${bytes(packed.bytes)}: compressed layers ${bytes(parts.layers)}, other tensors ${bytes(parts.others)}, header ` +
-    bytes(parts.header),
-    `${packed.parameters} parameters, ${packed.weights} of them in compressed layers`,
+    ...wrapText(
+      `${bytes(packed.bytes)}: compressed layers ${bytes(parts.layers)}, other tensors ${
+        bytes(parts.others)
+      }, header ` +
+        bytes(parts.header),
+      width,
+    ),
+    ...wrapText(`${packed.parameters} parameters, ${packed.weights} of them in compressed layers`, width),
   ];
 }
 
@@ -93,5 +99,6 @@ function listTensors(checkpoint: Checkpoint, { json }: Options, terminal: Termin
   }] as const;
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
   terminal.line();
-  terminal.line(`${label}: ${format}, ${tensors.length} tensors, ${bytes(checkpoint.bytes)}; not compressed by pbs2p`);
+  const text = `${label}: ${format}, ${tensors.length} tensors, ${bytes(checkpoint.bytes)}; not compressed by pbs2p`;
+  for (const line of wrapText(text, terminal.width)) terminal.line(line);
 }

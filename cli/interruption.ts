@@ -1,4 +1,4 @@
-/** Ctrl-C: the first asks what runs to stop cleanly, the second ends the process. */
+/** Ctrl-C and the system's other ways to ask for an end: the first asks what runs to stop cleanly, the second ends the process. */
 import process from "node:process";
 
 /** What is said or put right on the way. */
@@ -21,8 +21,10 @@ export interface Interruption {
 export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}): Interruption {
   const controller = new AbortController();
   let deferred = false;
-  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
-  const interrupt = () => {
+  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+  const interrupt = (signal: string) => {
+    // A terminal that closes says so more than once: the system does, and the shell.
+    if (signal === "SIGHUP" && controller.signal.aborted) return;
     if (!deferred || controller.signal.aborted) {
       onEnd?.();
       Deno.exit(130);

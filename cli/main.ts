@@ -39,7 +39,13 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     .enablePositionalOptions()
     .addHelpText(
       "after",
-      `\nExit codes:\n${exitCodes.map(([code, text]) => `  ${`${code}`.padEnd(5)}${text}`).join("\n")}`,
+      () =>
+        [
+          "\nExit codes:",
+          ...exitCodes.flatMap(([code, text]) =>
+            wrapText(`  ${`${code}`.padEnd(5)}${text}`, used.width, " ".repeat(7))
+          ),
+        ].join("\n"),
     );
   const makers = [
     runCommand,
@@ -64,7 +70,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
 
 /** Makes a command and those in it throw instead of exiting, print through the terminal, and fit its width. */
 function configure(command: Command, terminal: () => Terminal): void {
-  command.exitOverride().showSuggestionAfterError().configureOutput({
+  command.exitOverride().showSuggestionAfterError().configureHelp({ minWidthToWrap: 10 }).configureOutput({
     writeOut: (text) => terminal().write(text),
     writeErr: (text) => {
       const { width, note } = terminal();

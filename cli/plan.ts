@@ -44,7 +44,8 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
         const stages = summarizeStages(made);
         terminal.line(JSON.stringify({ recipe: name, model, method, device, totals: made.totals, stages, steps }));
       } else {
-        terminal.line(`${name}: ${model} on ${device.kind} (${device.name})`);
+        const title = `${name}: ${model} on ${device.kind} (${device.name})`;
+        for (const line of wrapText(title, terminal.width, "  ")) terminal.line(line);
         for (const text of describeDevice(device)) {
           for (const line of wrapText(`  ${text}`, terminal.width, "    ")) terminal.line(line);
         }
@@ -81,7 +82,7 @@ function renderPlan(made: Plan, width: number): string[] {
   for (const group of groupSteps(made.steps)) lines.push(...renderGroup(group, width));
   const { run, cached, seconds, memory, disk } = made.totals;
   lines.push("");
-  if (run === 0) lines.push(`All is cached (${cached} steps): nothing to do.`);
+  if (run === 0) lines.push(...wrapText(`All is cached (${cached} steps): nothing to do.`, width));
   else {
     lines.push(...wrapText(
       `${run} steps to run, ${cached} cached: about ${formatSeconds(seconds)}, ${formatBytes(memory)} of memory and ` +

@@ -1,9 +1,11 @@
 /** A run's progress on the terminal: a task list that is redrawn, plain lines, or events for programs. */
+import process from "node:process";
 import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWrapper } from "listr2";
 import type { RunEvent } from "../runner/events.ts";
 import { describeDevice, describeReason, describeTrouble } from "../report/reasons.ts";
 import { RunTracker, type StageView } from "../runner/run_view.ts";
 import { formatSeconds } from "../report/numbers.ts";
+import { fitText } from "../files/text_width.ts";
 import { wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -33,7 +35,8 @@ export function plainProgress(terminal: Terminal): Progress {
         for (const line of introduce(event, terminal.width)) terminal.line(line);
       } else if (event.type === "step-finished") {
         const rest = done < total ? `, about ${formatSeconds(left)} left` : "";
-        terminal.line(`${event.step}  ${formatSeconds(event.seconds)}  (${done} of ${total} steps${rest})`);
+        const text = `${event.step}  ${formatSeconds(event.seconds)}  (${done} of ${total} steps${rest})`;
+        for (const line of wrapText(text, terminal.width, "    ")) terminal.line(line);
       } else for (const line of remark(event)) terminal.note(line);
     },
     close: () => Promise.resolve(),
@@ -42,6 +45,8 @@ export function plainProgress(terminal: Terminal): Progress {
 
 /** Keeps a list of stages up to date, with the time that is left. */
 export function liveProgress(terminal: Terminal): Progress {
+  // The list writes by itself: where its terminal is closed meanwhile, SIGHUP says so.
+  process.stdout.on("error", () => {});
   const tracker = new RunTracker();
   const waiting: string[] = [];
   let list: Promise<unknown> = Promise.resolve();
@@ -98,7 +103,7 @@ function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, (
       const task = tasks.get(stage.stage);
       if (!task) continue;
       const left = stage.stage === last && view.left !== undefined ? `, about ${formatSeconds(view.left)} left` : "";
-      task.title = fit(titleOf(stage) + left, terminal.width - 4);
+      task.title = fitText(titleOf(stage) + left, terminal.width - 4);
       if (stage.failed) settle.get(stage.stage)?.reject(new Error(stage.stage));
       else if (stage.done === stage.total) settle.get(stage.stage)?.resolve();
     }
@@ -127,9 +132,13 @@ function introduce(event: RunEvent & { type: "run-started" }, width: number): st
   const seconds = event.steps.filter(({ state }) => state === "run").reduce((sum, step) => sum + step.seconds, 0);
   const [run, cached] = [count("run"), count("cached")];
   return [
-    `${event.recipe}: ${event.model} on ${event.device.kind} (${event.device.name})`,
+    ...wrapText(`${event.recipe}: ${event.model} on ${event.device.kind} (${event.device.name})`, width, "  "),
     ...describeDevice(event.device).flatMap((text) => wrapText(`  ${text}`, width, "    ")),
-    `${run} steps to run, ${cached} cached${run > 0 ? `, about ${formatSeconds(seconds)}` : ""}`,
+    ...wrapText(
+      `${run} steps to run, ${cached} cached${run > 0 ? `, about ${formatSeconds(seconds)}` : ""}`,
+      width,
+      "  ",
+    ),
   ];
 }
 
@@ -141,9 +150,4 @@ function remark(event: RunEvent): string[] {
     return [`${event.step} runs again: ${describeReason(event.why)}`];
   }
   return [];
-}
-
-function fit(text: string, width: number): string {
-  const letters = [...text];
-  return letters.length > width ? `${letters.slice(0, width - 1).join("")}…` : text;
 }

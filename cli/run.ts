@@ -4,6 +4,7 @@ import { join, relative } from "node:path";
 import { Command } from "commander";
 import { meets, Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
+import type { RunEvent } from "../runner/events.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import {
@@ -18,22 +19,24 @@ import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
-import type { Terminal } from "./terminal.ts";
+import { wrapText } from "./table.ts";
+import { OutputError, type Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly runs?: string;
 }
+
+const MORE =
+  "With --json every event is a line of JSON, and the last line is the path of the run's folder. Ctrl-C stops cleanly, " +
+  "and the same command then goes on; a second Ctrl-C stops at once. Where the output is closed, as by `| head`, the " +
+  "run goes on without it; where it cannot be written, the run stops cleanly.";
 
 /** The command. */
 export function runCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("run"))
     .description("make what a recipe asks for; what is cached is not made again")
     .addOption(runsOption())
-    .addHelpText(
-      "after",
-      "\nWith --json every event is a line of JSON, and the last line is the path of\nthe run's folder. " +
-        "Ctrl-C stops cleanly, and the same command then goes on; a\nsecond Ctrl-C stops at once.",
-    )
+    .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
     .action(async (path: string, options: Options) =>
       context.exit(await run(path, options, context.terminal(options)))
     );
@@ -63,18 +66,20 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
         : terminal.live
         ? liveProgress(terminal)
         : plainProgress(terminal);
+      const output = watchOutput(progress.onEvent, terminal);
       let result: RunResult;
       interruption.defer();
       try {
         result = await executeRun(plan, subject, {
           ...{ cache, recipe, name, runsDir: runsFolder(options.runs) },
           next: nextCommand(path, options),
-          onEvent: progress.onEvent,
-          signal: interruption.signal,
+          onEvent: output.onEvent,
+          signal: AbortSignal.any([interruption.signal, output.signal]),
         });
       } finally {
         await progress.close();
       }
+      output.check();
       return await conclude(result, recipe, options, terminal);
     } finally {
       await subject.close();
@@ -83,6 +88,37 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
     cache.close();
     interruption.stop();
   }
+}
+
+/**
+ * Hours of work do not hang on who reads along: where the output is closed, the run goes on. Where it cannot be written,
+ * as on a full disk, the run stops cleanly, before more is lost that was to be kept.
+ */
+function watchOutput(print: (event: RunEvent) => void, terminal: Terminal) {
+  const controller = new AbortController();
+  let failure: OutputError | undefined;
+  const told = () =>
+    terminal.note("Nobody reads the output any more: the run goes on without it. Ctrl-C stops it cleanly.");
+  terminal.closed.addEventListener("abort", () => attempt(told), { once: true });
+  function attempt(use: () => void): void {
+    try {
+      use();
+    } catch (error) {
+      if (!(error instanceof OutputError)) throw error;
+      failure ??= error;
+      controller.abort();
+    }
+  }
+  return {
+    signal: controller.signal,
+    onEvent: (event: RunEvent) => attempt(() => print(event)),
+    /** @throws {OutputError} when the output could not be written */
+    check: () => {
+      if (failure !== undefined) {
+        throw new OutputError(`${failure.message}. What is done is kept: the same command goes on`);
+      }
+    },
+  };
 }
 
 /** Says how a run ended. @returns the exit code */

@@ -9,7 +9,7 @@ import { formatExactly, formatSeconds } from "../report/numbers.ts";
 import { asked } from "./exit_codes.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { locate, runsFolder } from "./places.ts";
-import { renderTable } from "./table.ts";
+import { renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {
@@ -45,7 +45,9 @@ function list({ runs, json }: Options, terminal: Terminal): void {
     (run, { message }) => terminal.note(`warning: run ${run} is left out: ${message}`),
   );
   if (json) return terminal.line(JSON.stringify(found));
-  if (found.length === 0) return terminal.line(`There are no runs in ${runsFolder(runs)}.`);
+  if (found.length === 0) {
+    return wrapText(`There are no runs in ${runsFolder(runs)}.`, terminal.width).forEach((line) => terminal.line(line));
+  }
   const columns = [
     { head: "run" },
     { head: "model" },
@@ -66,12 +68,18 @@ function list({ runs, json }: Options, terminal: Terminal): void {
 function show(id: string, { runs, json }: Options, terminal: Terminal): void {
   const record = openRun(id, runsFolder(runs));
   if (json) return terminal.line(JSON.stringify(record));
-  for (const line of describeRun(record)) terminal.line(line);
+  for (const line of describeRun(record)) {
+    for (const each of wrapText(line, terminal.width, " ".repeat(9))) terminal.line(each);
+  }
   const numbers = compareRuns(record, record).metrics;
   if (numbers.length === 0) return;
   terminal.line();
   const rows = numbers.map(({ path, a }) => [path, number(a)]);
-  for (const line of renderTable([{ head: "metric" }, { head: "value", side: "right" }], rows)) terminal.line(line);
+  for (
+    const line of renderTable([{ head: "metric" }, { head: "value", side: "right" }], rows, { width: terminal.width })
+  ) {
+    terminal.line(line);
+  }
 }
 
 function compare(a: string, b: string, { runs, json }: Options, terminal: Terminal): void {
@@ -90,7 +98,9 @@ function openRun(id: string, runs: string): RunRecord {
 
 /** Two runs side by side: recipe values that differ, then the numbers of their results. */
 function renderComparison({ a, b, recipe, metrics }: RunComparison, width: number): string[] {
-  const lines = [`a  ${a.run}  ${a.outcome}, ${whereOf(a)}`, `b  ${b.run}  ${b.outcome}, ${whereOf(b)}`, ""];
+  const title = (name: string, run: RunInfo) =>
+    wrapText(`${name}  ${run.run}  ${run.outcome}, ${whereOf(run)}`, width, "   ");
+  const lines = [...title("a", a), ...title("b", b), ""];
   if (recipe.length === 0) lines.push("The recipes are the same.");
   else {
     const rows = recipe.map(({ field, before, now }) => [field, text(before), text(now)]);

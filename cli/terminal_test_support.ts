@@ -6,11 +6,13 @@ export function memoryTerminal({ width = 80 }: { readonly width?: number } = {})
   readonly out: () => string;
   readonly err: () => string;
 } {
+  const { signal: closed } = new AbortController();
   let [out, err] = ["", ""];
   return {
     colour: false,
     live: false,
     width,
+    closed,
     line: (text = "") => void (out += `${text}\n`),
     write: (text) => void (out += text),
     note: (text) => void (err += `${text}\n`),

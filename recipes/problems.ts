@@ -35,13 +35,13 @@ export function validate<R extends Recipe>(
   { incomplete = false }: { readonly incomplete?: boolean } = {},
 ): { recipe?: R; problems: Problem[] } {
   const value = plain(tree);
-  const findings = findAll(schema, value, []).map((finding) => withHomes(finding, schema));
+  const homes = listHomes(schema);
+  const findings = findAll(schema, value, []).map((finding) => withHomes(finding, homes));
   const shown = incomplete ? findings.filter(({ kind }) => kind !== "missing") : findings;
-  const problems = shown.map(({ path, kind, ...rest }): Problem => ({
-    severity: "error",
-    at: placeOf(tree, kind === "missing" ? path.slice(0, -1) : path, kind),
-    ...rest,
-  }));
+  const problems = shown.map((finding): Problem => {
+    const { path, kind, ...rest } = withSetting(finding, tree);
+    return { severity: "error", at: placeOf(tree, kind === "missing" ? path.slice(0, -1) : path, kind), ...rest };
+  });
   // Where a key is misspelt, the one that was meant is not known either.
   const bad = findings.flatMap(({ path, kind, suggestion }) =>
     (kind === "key" ? [path, [...path.slice(0, -1), suggestion ?? ""]] : [path]).map((each) => each.join("."))
@@ -89,7 +89,7 @@ function explain(
   }
   if (value === undefined) {
     const allowed = describe(here);
-    const at = path.length > 1 ? ` in ${path.slice(0, -1).join(".")}` : "";
+    const at = path.length > 1 ? ` in ${nameOf(path.slice(0, -1))}` : "";
     return [{
       path,
       kind: "missing",
@@ -109,13 +109,14 @@ function explain(
   }
   const note = issue.message === "" ? undefined : issue.message;
   const words = wordsOf(here);
+  const suggestion = note === undefined && typeof value === "string" ? nearest(value, words) : undefined;
   return [{
     path,
     kind: "value",
-    message: `${path.length > 0 ? path.join(".") : "the recipe"} cannot be ${describeValue(value)}`,
+    message: `${path.length > 0 ? nameOf(path) : "the recipe"} cannot be ${describeValue(value)}`,
     allowed: issue.code === "too_big" && issue.maximum === 0 ? "an empty list" : describe(here),
-    suggestion: note === undefined && typeof value === "string" ? nearest(value, words) : undefined,
-    note,
+    suggestion,
+    note: note ?? (suggestion === undefined ? undefined : strangeLetter(String(value))),
   }];
 }
 
@@ -127,23 +128,61 @@ function explainKey(
   form: Form | undefined,
 ): Finding {
   const allowed = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-  const given = Object.keys(value as object);
-  const suggestion = nearest(key, allowed.filter((each) => !given.includes(each))) ?? nearest(key, allowed);
+  const given = value as object;
+  const suggestion = nearest(key, allowed.filter((each) => !Object.hasOwn(given, each))) ?? nearest(key, allowed);
+  const strange = suggestion === undefined ? undefined : strangeLetter(key);
   return {
     path: [...path, key],
     kind: "key",
-    message: `unknown key \`${key}\`${path.length > 0 ? ` in ${path.join(".")}` : ""}`,
+    message: `unknown key \`${shorten(key)}\`${path.length > 0 ? ` in ${nameOf(path)}` : ""}`,
     allowed: allowed.join(", "),
     suggestion,
-    note: otherForms(form),
+    note: strange ?? otherForms(form) ?? (/^(x-|\.)/.test(key) ? OWN_KEYS : undefined),
+  };
+}
+
+const OWN_KEYS =
+  "recipes have no keys of one's own: `&name` can stand where a value is first used, and `extends` takes another file's";
+
+/** A letter that looks like one of those keys are written with, or like nothing. */
+function strangeLetter(text: string): string | undefined {
+  const [letter] = text.match(/[^\x20-\x7e]/u) ?? [];
+  if (letter === undefined) return undefined;
+  const code = letter.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  return `there is a U+${code} in it, which is no letter of the English alphabet: type the word anew`;
+}
+
+/** A path as text. */
+function nameOf(path: readonly PropertyKey[]): string {
+  return path.map((key) => shorten(String(key))).join(".");
+}
+
+function shorten(key: string): string {
+  return key.length > 50 ? `${key.slice(0, 47)}…` : key;
+}
+
+/** What `--set a.b=…` makes a map of may be no map at all. */
+function withSetting(finding: Finding, tree: Located): Finding {
+  const value = finding.kind === "value" ? find(tree, finding.path)?.value : undefined;
+  if (value?.kind !== "map" || value.at.source.kind !== "set") return finding;
+  const { text } = value.at.source;
+  if (text[value.at.start] === "{" || value.at.start > text.indexOf("=")) return finding;
+  const name = nameOf(finding.path);
+  const [key] = value.entries.keys();
+  return {
+    ...finding,
+    message: finding.allowed === "a list"
+      ? `${name} is not in the recipe, so that it has no item ${shorten(key)}`
+      : `${name} is no map with keys of its own`,
+    note: `a value as a whole is set by \`--set '${name}=…'\``,
   };
 }
 
 /** An unknown key that nothing like it explains may belong elsewhere. */
-function withHomes(finding: Finding, schema: unknown): Finding {
+function withHomes(finding: Finding, homes: ReadonlyMap<string, readonly string[]>): Finding {
   const { path, kind, suggestion } = finding, key = String(path[path.length - 1]);
-  const homes = kind === "key" && suggestion === undefined ? listHomes(schema, key) : [];
-  return homes.length > 0 ? { ...finding, note: `\`${key}\` belongs to ${homes.join(" or ")}` } : finding;
+  const here = kind === "key" && suggestion === undefined ? homes.get(key) : undefined;
+  return here === undefined ? finding : { ...finding, note: `\`${key}\` belongs to ${here.join(" or ")}` };
 }
 
 /** A union and the form of it that a value was taken for. */
@@ -189,7 +228,7 @@ function costOf(option: unknown, value: unknown): number {
   const given = Object.keys(value);
   const missing = Object.keys(option.shape).filter((key) => !given.includes(key));
   let cost = 0;
-  for (const key of given.filter((each) => !(each in option.shape))) {
+  for (const key of given.filter((each) => !Object.hasOwn(option.shape, each))) {
     const meant = nearest(key, missing);
     if (meant !== undefined) missing.splice(missing.indexOf(meant), 1);
     cost += meant === undefined ? 2 : 1;
@@ -209,14 +248,14 @@ function wordsOf(schema: unknown): string[] {
   return here instanceof z.ZodUnion ? here.options.flatMap(wordsOf) : [];
 }
 
-/** Where in a recipe a key of this name belongs. */
-function listHomes(schema: unknown, key: string): string[] {
-  const homes: string[] = [];
+/** Where in a recipe each key belongs. */
+function listHomes(schema: unknown): Map<string, string[]> {
+  const homes = new Map<string, string[]>();
   const visit = (schema: unknown, path: readonly string[]) => {
     const here = unwrap(schema);
     if (!(here instanceof z.ZodObject)) return;
     for (const [name, inner] of Object.entries(here.shape)) {
-      if (name === key) homes.push(path.length > 0 ? path.join(".") : "the top of the recipe");
+      homes.set(name, [...homes.get(name) ?? [], path.length > 0 ? path.join(".") : "the top of the recipe"]);
       visit(inner, [...path, name]);
     }
   };

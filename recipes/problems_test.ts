@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { stringify } from "yaml";
-import { readYaml } from "./located.ts";
+import { readYaml } from "./read_yaml.ts";
 import { validate } from "./problems.ts";
 import { language, RecipeSchema } from "../stages/schema.ts";
 import { distance, nearest } from "./suggest.ts";

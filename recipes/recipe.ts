@@ -4,18 +4,19 @@
  * Not what recipes may say (`language.ts`) nor the printing of problems (`diagnostics.ts`).
  */
 import { basename, dirname, extname, relative, resolve } from "node:path";
-import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { expandHome } from "../files/home.ts";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
 import { formsOf } from "./forms.ts";
-import { find, type Located, type Overlay, overlay, position, readYaml, type Source, type Span } from "./located.ts";
+import { type Fault, find, type Located, type Overlay, overlay, type Source, type Span } from "./located.ts";
 import type { Recipe, RecipeLanguage } from "./language.ts";
 import { mapPaths } from "./paths.ts";
+import { position } from "./position.ts";
 import { validate } from "./problems.ts";
+import { readText } from "./read_text.ts";
+import { readYaml } from "./read_yaml.ts";
 import { readSettings } from "./settings.ts";
-import { listSimilar } from "./suggest.ts";
 
 /**
  * Where a value was written: a place in a file, a `--set` argument, or nowhere.
@@ -106,10 +107,13 @@ export async function readRecipe<R extends Recipe>(
   const forms = formsOf(language.schema);
   const base = await readChain(language, file, { cwd, forms, problems });
   const settings = readSettings(set, cwd);
-  const incomplete = problems.length + settings.problems.length > 0;
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
-  const tree = settings.tree ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema), { forms }) : base.tree;
+  const complain = (fault: Fault) => problems.push({ severity: "error", ...fault });
+  const tree = settings.tree
+    ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema), { forms, complain })
+    : base.tree;
+  const incomplete = problems.length > 0;
   const { recipe, problems: invalid } = validate(language, tree, { incomplete });
   problems.push(...invalid);
   if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
@@ -165,7 +169,9 @@ async function readChain(
     }
     const read = await readText(here);
     if ("reason" in read) {
-      complain(`cannot read recipe \`${show(here, cwd)}\`: ${read.reason}`, { suggestion: await similar(here, cwd) });
+      const { reason, similar, note } = read;
+      const suggestion = similar === undefined ? undefined : show(resolve(dirname(here), similar), cwd);
+      complain(`cannot read recipe \`${show(here, cwd)}\`: ${reason}`, { suggestion, note });
       break;
     }
     if (chain.length === 0) text = read.text;
@@ -181,23 +187,6 @@ async function readChain(
   }
   if (chain.length === 0) return undefined;
   return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over, { forms })), text };
-}
-
-async function readText(file: string): Promise<{ text: string } | { reason: string }> {
-  try {
-    return { text: new TextDecoder("utf-8", { fatal: true }).decode(await readFile(file)) };
-  } catch (error) {
-    if (error instanceof TypeError) return { reason: "it is not UTF-8 text" };
-    const { code } = error as { code?: string };
-    if (code === "ENOENT") return { reason: "there is no such file" };
-    if (code === "EISDIR") return { reason: "it is a folder" };
-    return { reason: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-async function similar(file: string, cwd: string): Promise<string | undefined> {
-  const name = await listSimilar(file);
-  return name === undefined ? undefined : show(resolve(dirname(file), name), cwd);
 }
 
 /** A path as people see it: relative where that is shorter. */

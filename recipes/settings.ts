@@ -1,6 +1,7 @@
 /** `--set path=value` arguments as a tree that is laid over a recipe. */
 import type { Problem } from "./diagnostics.ts";
-import { type Entry, type Located, overlay, readYaml, type Source, type Span } from "./located.ts";
+import { type Entry, type Fault, type Located, overlay, type Source, type Span } from "./located.ts";
+import { readYaml } from "./read_yaml.ts";
 
 /**
  * Reads `--set` arguments: a path of keys joined with dots, `=`, and a value in YAML (a scalar, or `[…]`, `{…}`).
@@ -11,11 +12,12 @@ import { type Entry, type Located, overlay, readYaml, type Source, type Span } f
  */
 export function readSettings(set: readonly string[], folder: string): { tree?: Located; problems: Problem[] } {
   const problems: Problem[] = [];
+  const complain = (fault: Fault) => problems.push({ severity: "error", ...fault });
   let tree: Located | undefined;
   for (const argument of set) {
     const source: Source = { kind: "set", name: "--set", folder, text: argument };
     const one = readSetting(source, problems);
-    if (one) tree = tree ? overlay(tree, one) : one;
+    if (one) tree = tree ? overlay(tree, one, { complain }) : one;
   }
   return { tree, problems };
 }
@@ -40,7 +42,10 @@ function readSetting(source: Source, problems: Problem[]): Located | undefined {
     problems.push({ severity: "error", at: { source, start: 0, end: equals }, message });
     return undefined;
   }
-  const { tree, faults } = readYaml(source, equals + 1, text.slice(equals + 1));
+  // After a key, `---`, `...` and `%` begin no document: one space before them, in place of `=`, says so.
+  const { tree, faults } = /\n./.test(text.slice(equals))
+    ? readYaml(source, equals + 1, text.slice(equals + 1))
+    : readYaml(source, equals, ` ${text.slice(equals + 1)}`);
   problems.push(...faults.map((fault) => ({ severity: "error" as const, ...fault })));
   if (!tree || faults.length > 0) return undefined;
   let value = tree;

@@ -19,6 +19,10 @@ export function nearest(wrong: string, words: readonly string[]): string | undef
   let best: string | undefined;
   let least = Infinity;
   for (const word of words) {
+    // Each letter that one has more costs a step.
+    if (Math.abs(word.length - wrong.length) > allowance(wrong, word) && simple(word).length !== simple(wrong).length) {
+      continue;
+    }
     const steps = simple(word) === simple(wrong) ? 0 : distance(wrong, word);
     if (steps < least && steps <= allowance(wrong, word)) [best, least] = [word, steps];
   }

@@ -59,6 +59,7 @@ const EXITS: Readonly<Record<string, number>> = {
   FOLDER: 2,
   INPUT: 3,
   NO_SPACE: 4,
+  OUTPUT: 4,
   STEP: 5,
   CACHE: 6,
   INTERRUPTED: 130,
