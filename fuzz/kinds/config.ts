@@ -32,7 +32,7 @@ export const config: Kind = {
     const opt = join(projectFolder, "checkpoints", "testdata", "tiny_opt");
     const configs: Record<string, Record<string, unknown>> = {
       llama: { ...await smallConfig(), ...LLAMA3, vocab_size: 96 },
-      opt: { ...await readJson(join(opt, "config.json")) },
+      opt: { ...await readJson(join(opt, "config.json")), num_hidden_layers: 1 },
     };
     for (const family of ["mistral", "qwen2-untied", "qwen3"]) {
       configs[family] = { ...await readJson(join(testdata, family, "config.json")), ...SMALL };
