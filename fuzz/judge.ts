@@ -8,6 +8,11 @@ export type Verdict =
   | { readonly outcome: "refused"; readonly message: string }
   | Finding;
 
+/** A number that is not finite was read, or words that mean nothing were printed. */
+export class UnfitError extends Error {
+  override readonly name = "UnfitError";
+}
+
 /** What must not be. */
 export interface Finding {
   readonly outcome: "finding";
@@ -41,7 +46,10 @@ const UNCLEAR: readonly (readonly [RegExp, string])[] = [
   [/[\u0000-\u001f\u007f-\u009f]/, "control characters in the message"],
   [/\[object \w+\]/, "an object in the message"],
   [/\bundefined\b/, "undefined in the message"],
-  [/\bNaN is not\b|\bis not (a function|iterable|a constructor|extensible)\b/, "words of the language's runtime"],
+  [
+    /\bNaN is not\b|(?<!that )is not (a function|iterable|a constructor|extensible)\b/,
+    "words of the language's runtime",
+  ],
   [
     /Cannot (read|set|convert|destructure|access|mix|assign|add) propert|Cannot (convert|mix)/,
     "words of the language's runtime",
@@ -70,6 +78,9 @@ export function judgeError(thrown: unknown): Verdict {
     return { outcome: "finding", problem: "something was thrown that is no error", message: String(thrown) };
   }
   const { name, message } = thrown;
+  if (thrown instanceof UnfitError) {
+    return { outcome: "finding", problem: "nonsense was read without a word", message };
+  }
   const frame = frameOf(thrown);
   const finding = (problem: string, shown = message): Finding => ({
     outcome: "finding",
@@ -127,7 +138,7 @@ export function findUnfit(value: unknown, path: string, seen: Set<object> = new 
 
 /** What findings of one cause have in common. */
 export function signatureOf(kind: string, { problem, error = "", message, frame = "" }: Finding): string {
-  const words = frame === "" || /no finite|hang|memory/.test(problem) ? message : "";
+  const words = frame === "" || /hang|memory/.test(problem) ? message : "";
   const plain = words.split("\n")[0].replaceAll(/"[^"]*"|'[^']*'/g, "…").replaceAll(/\/\S+/g, "/…")
     .replaceAll(/-?\d+(\.\d+)?(e[+-]?\d+)?/g, "#").slice(0, 160);
   return [kind, problem, error, frame, plain].join(" | ");

@@ -3,15 +3,10 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import process from "node:process";
-import { findUnfit, judgeError, type Verdict } from "./judge.ts";
+import { findUnfit, judgeError, UnfitError, type Verdict } from "./judge.ts";
 import type { Kind } from "./kind.ts";
 import { type CaseName, makeCase, readSamples, type SampleFiles, writeCase } from "./mutate/case.ts";
 import { renderReply, type Reply, type Setting } from "./protocol.ts";
-
-/** A number that is not finite was read. */
-class UnfitError extends Error {
-  override readonly name = "UnfitError";
-}
 
 /** Serves cases from the standard input until it ends; its first line is the setting. */
 export async function serve(kinds: readonly Kind[]): Promise<void> {
@@ -53,9 +48,6 @@ async function readCase(kind: Kind, folder: string, sample: string, strays: read
       if (unfit !== undefined) throw new UnfitError(unfit);
     });
   } catch (error) {
-    if (error instanceof UnfitError) {
-      return { outcome: "finding", problem: "a number that is not finite was read", message: error.message };
-    }
     return judgeError(error);
   } finally {
     // Rejections that nobody waits for come up after a turn of the event loop.
