@@ -34,6 +34,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "FolderError",
 ]);
 
+const NONSENSE = "nonsense was read without a word";
+
 /** Letters that one error may have. */
 const LONGEST_MESSAGE = 600;
 
@@ -79,7 +81,7 @@ export function judgeError(thrown: unknown): Verdict {
   }
   const { name, message } = thrown;
   if (thrown instanceof UnfitError) {
-    return { outcome: "finding", problem: "nonsense was read without a word", message };
+    return { outcome: "finding", problem: NONSENSE, message };
   }
   const frame = frameOf(thrown);
   const finding = (problem: string, shown = message): Finding => ({
@@ -89,6 +91,7 @@ export function judgeError(thrown: unknown): Verdict {
     message: shown,
     ...(frame === undefined ? {} : { frame }),
   });
+  if (name === "NotCapable") return finding("something was done outside of the case's folder");
   if (!REFUSALS.has(name)) return finding(`${name} instead of a clear error`);
   const messages = thrown instanceof RecipeError ? wordsOf(thrown) : [message];
   if (messages.length === 0) return finding("an error without a diagnostic");
@@ -138,8 +141,8 @@ export function findUnfit(value: unknown, path: string, seen: Set<object> = new 
 
 /** What findings of one cause have in common. */
 export function signatureOf(kind: string, { problem, error = "", message, frame = "" }: Finding): string {
-  const words = frame === "" || /hang|memory/.test(problem) ? message : "";
-  const plain = words.split("\n")[0].replaceAll(/"[^"]*"|'[^']*'/g, "…").replaceAll(/\/\S+/g, "/…")
+  const words = problem === NONSENSE ? message.replace(/(:).*\b(NaN|Infinity|undefined)\b.*/, "$1 $2") : message;
+  const plain = frame !== "" ? "" : words.split("\n")[0].replaceAll(/"[^"]*"|'[^']*'/g, "…").replaceAll(/\/\S+/g, "/…")
     .replaceAll(/-?\d+(\.\d+)?(e[+-]?\d+)?/g, "#").slice(0, 160);
   return [kind, problem, error, frame, plain].join(" | ");
 }

@@ -32,8 +32,12 @@ const MOST_SEED = 2 ** 32 - 1;
 
 /** Runs the fuzzer. @returns the exit code: 0 without findings, 1 with, 130 when it was interrupted */
 export async function main(args: readonly string[], terminal?: Terminal): Promise<number> {
-  const command = makeCommand();
   let used = terminal ?? openTerminal();
+  const command = makeCommand().configureOutput({
+    writeOut: (text) => used.write(text),
+    writeErr: (text) => used.note(text.trimEnd()),
+    getOutHelpWidth: () => used.width,
+  });
   try {
     const options = command.parse([...args], { from: "user" }).opts<Options>();
     used = terminal ?? openTerminal({ colour: options.color, json: options.json });

@@ -8,9 +8,14 @@ import type { Kind } from "./kind.ts";
 import { type CaseName, makeCase, readSamples, type SampleFiles, writeCase } from "./mutate/case.ts";
 import { renderReply, type Reply, type Setting } from "./protocol.ts";
 
+/** Frames that errors keep. */
+const STACK = 60;
+
 /** Serves cases from the standard input until it ends; its first line is the setting. */
 export async function serve(kinds: readonly Kind[]): Promise<void> {
   const strays: unknown[] = [];
+  // Libraries may be deep; a finding is told by the place in the project that called them.
+  Error.stackTraceLimit = STACK;
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     strays.push(event.reason);

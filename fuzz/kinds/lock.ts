@@ -17,7 +17,7 @@ const RUN = "20260101-000000000-abcdef-small";
 const BEGAN = Date.UTC(2026, 0, 1);
 
 /** Numbers and texts that are others every time, or on another machine. */
-const CHANGING = /^(at|seconds|memory|peak_?memory|created|name|why|folder|run|deno|[a-z]+_seconds)$/i;
+const CHANGING = /^(at|seconds|memory|peak_?memory(_bytes)?|created|name|why|folder|run|deno|[a-z]+_seconds)$/i;
 
 /** The kind. */
 export const lock: Kind = {
@@ -98,7 +98,11 @@ function steady(value: unknown, key = ""): unknown {
   if (Array.isArray(value)) return value.map((item) => steady(item, key));
   if (typeof value !== "object" || value === null) return value;
   // Seconds by stage have stages for keys.
+  const byStage = /^(stages|seconds)$/.test(key);
   return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => [name, steady(inner, /^(stages|seconds)$/.test(key) ? key : name)]),
+    Object.entries(value).map(([name, inner]) => [
+      name,
+      steady(inner, byStage && typeof inner === "number" ? "seconds" : name),
+    ]),
   );
 }
