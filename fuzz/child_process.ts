@@ -1,5 +1,4 @@
 /** The parent's side of a child: starts it, gives it cases, ends it when it hangs or takes too much memory. */
-import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { projectFolder } from "../cli/places.ts";
 import type { Finding, Verdict } from "./judge.ts";
@@ -17,7 +16,7 @@ export interface Limits {
 /** How a child is started. */
 export interface ChildOptions {
   /** Module that serves; see `child.ts`. */
-  readonly entry: URL;
+  readonly entry: string;
   readonly setting: Omit<Setting, "scratch" | "memory">;
   /** Folder that all is written in. */
   readonly work: string;
@@ -107,7 +106,7 @@ export class Child {
           "--allow-sys",
         ],
         ...["--allow-ffi", `--config=${join(projectFolder, "deno.json")}`, `--v8-flags=--max-old-space-size=${HEAP}`],
-        fileURLToPath(entry),
+        entry,
       ],
       ...{ cwd: projectFolder, stdin: "piped", stdout: "piped", stderr: "piped" },
       env: { NO_COLOR: "1", INIT_CWD: work },

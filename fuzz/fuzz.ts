@@ -1,5 +1,6 @@
 /** A whole run of the fuzzer: samples made, cases handed to children, findings gathered. */
 import { join } from "node:path";
+import { projectFolder } from "../cli/places.ts";
 import { Child, type Limits } from "./child_process.ts";
 import { type Finding, signatureOf, type Verdict } from "./judge.ts";
 import type { Kind, Sample } from "./kind.ts";
@@ -17,7 +18,7 @@ export interface FuzzOptions {
   readonly jobs: number;
   readonly limits: Limits;
   /** Module of the children; default: `child.ts`. */
-  readonly entry?: URL;
+  readonly entry?: string;
   /** Ends the run early; what was found by then is told. */
   readonly signal?: AbortSignal;
   readonly onKind?: (tally: Tally) => void;
@@ -60,7 +61,7 @@ export interface Prepared {
   readonly files: ReadonlyMap<string, SampleFiles>;
 }
 
-const ENTRY = new URL("./child.ts", import.meta.url);
+const ENTRY = join(projectFolder, "fuzz", "child.ts");
 
 /**
  * Tries cases.

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { memoryTerminal } from "../cli/terminal_test_support.ts";
 import { caseOf, fuzz, withSamples } from "./fuzz.ts";
 import { kinds } from "./kinds/mod.ts";
@@ -9,7 +10,7 @@ import { plantedKinds, PROBLEMS } from "./planted_test_support.ts";
 import { renderResult } from "./render.ts";
 
 const limits = { time: 20, memory: 256 } as const;
-const entry = new URL("./planted_child_test_support.ts", import.meta.url);
+const entry = fileURLToPath(new URL("./planted_child_test_support.ts", import.meta.url));
 
 Deno.test("300 spoilt inputs of all kinds are read cleanly or refused with one clear error", async () => {
   const result = await fuzz({ kinds, seed: 9, count: 300, jobs: 2, limits });

@@ -198,7 +198,7 @@ Deno.test("code imports no tests; fuzz/, which is a tool of tests, imports what 
 
 Deno.test("kernels/ is entered by its front, its rooms by ops.ts only", () => {
   const wrong = linksWhere((from, to) => {
-    if (roomOf(to) !== "kernels" || OPS.test(to)) return false;
+    if (roomOf(to) !== "kernels" || OPS.test(to) || !isCode(to)) return false;
     if (roomOf(from) !== "kernels") return !KERNELS_FRONT.test(to);
     const room = innerRoom(to);
     return room !== "" && room !== innerRoom(from) && !(room === "gpu" && GPU_CODE.test(from));

@@ -17,7 +17,7 @@ const RUN = "20260101-000000000-abcdef-small";
 const BEGAN = Date.UTC(2026, 0, 1);
 
 /** Numbers and texts that are others every time, or on another machine. */
-const CHANGING = /^(at|seconds|memory|peak_?memory(_bytes)?|created|name|why|folder|run|deno|[a-z]+_seconds)$/i;
+const CHANGING = /^(at|seconds|memory|peak_?memory(_bytes)?|created|name|why|note|folder|run|deno|[a-z]+_seconds)$/i;
 
 /** The kind. */
 export const lock: Kind = {
