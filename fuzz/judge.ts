@@ -103,10 +103,11 @@ export function judgeError(thrown: unknown): Verdict {
   return { outcome: "refused", message: messages[0] };
 }
 
-/** What a recipe's error says, one text a diagnostic. */
+/** What a recipe's error says, one text a diagnostic; what steers terminals is left out where it is printed. */
 function wordsOf({ diagnostics }: RecipeError): string[] {
   return diagnostics.map(({ message, found, allowed, note }) =>
     [message, found, allowed, note].filter((each) => each !== undefined).join("; ")
+      .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, " ")
   );
 }
 

@@ -1,7 +1,7 @@
 /** What a kind of input is: how small real ones are made, what of them is spoilt, and how they are read. */
 
 /** How the bytes of a file are understood where they are spoilt with sense. */
-export type Syntax = "bytes" | "json" | "lines" | "yaml" | "safetensors" | "zip" | "manifest";
+export type Syntax = "bytes" | "json" | "lines" | "yaml" | "safetensors" | "gguf" | "zip" | "manifest";
 
 /** A file that is spoilt. */
 export interface Target {

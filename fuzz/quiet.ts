@@ -4,8 +4,8 @@ import type { CommandContext } from "../cli/options.ts";
 import type { Terminal } from "../cli/terminal.ts";
 import { UnfitError } from "./judge.ts";
 
-/** What no command prints. */
-const NONSENSE = /\b(NaN|Infinity|undefined)\b|\[object \w+\]|Invalid Date/;
+/** What no command prints, unless it repeats an input's own words. */
+const NONSENSE = /(?<!")\b(NaN|Infinity|undefined)\b(?!")|\[object \w+\]|Invalid Date/;
 
 /**
  * Runs a command.

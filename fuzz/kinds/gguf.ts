@@ -36,7 +36,7 @@ export const gguf: Kind = {
       await Deno.mkdir(join(folder, name));
       await Deno.writeFile(join(folder, name, "model.gguf"), bytes);
     }
-    return Object.keys(samples).map((name) => ({ name, targets: [{ path: "model.gguf", syntax: "bytes" }] }));
+    return Object.keys(samples).map((name) => ({ name, targets: [{ path: "model.gguf", syntax: "gguf" }] }));
   },
   read: (folder, _sample, seen) => readModel({ path: join(folder, "model.gguf") }, seen),
 };

@@ -6,6 +6,7 @@ import { Draw } from "../draw.ts";
 import type { Sample, Syntax, Target } from "../kind.ts";
 import { byteMutators } from "./bytes.ts";
 import { mutateHeader, mutateManifest } from "./framed.ts";
+import { mutateGguf } from "./gguf.ts";
 import { mutateJson } from "./json.ts";
 import { mutateJsonLine, mutateLines } from "./lines.ts";
 import type { Mutator } from "./mutator.ts";
@@ -39,6 +40,7 @@ const BY_SYNTAX: Readonly<Record<Syntax, readonly Mutator[]>> = {
   lines: [mutateLines, mutateJsonLine],
   yaml: [mutateLines],
   safetensors: [mutateHeader],
+  gguf: [mutateGguf],
   zip: [mutateMember],
   manifest: [mutateManifest],
 };
