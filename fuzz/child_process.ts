@@ -95,19 +95,7 @@ export class Child {
   async #start(): Promise<Running> {
     const { entry, setting, work, limits } = this.#options;
     const command = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...[
-          "run",
-          "--no-prompt",
-          "--cached-only",
-          "--allow-read",
-          `--allow-write=${work}`,
-          "--allow-env",
-          "--allow-sys",
-        ],
-        ...["--allow-ffi", `--config=${join(projectFolder, "deno.json")}`, `--v8-flags=--max-old-space-size=${HEAP}`],
-        entry,
-      ],
+      args: [...argumentsFor(work), entry],
       ...{ cwd: projectFolder, stdin: "piped", stdout: "piped", stderr: "piped" },
       env: { NO_COLOR: "1", INIT_CWD: work },
     });
@@ -184,6 +172,13 @@ class Running {
     this.#over = true;
     this.#wake();
   }
+}
+
+/** What a child may do: read anything, and write only where cases are. */
+function argumentsFor(work: string): string[] {
+  const may = ["--allow-read", `--allow-write=${work}`, "--allow-env", "--allow-sys", "--allow-ffi=node_modules"];
+  const config = `--config=${join(projectFolder, "deno.json")}`;
+  return ["run", "--no-prompt", "--cached-only", ...may, config, `--v8-flags=--max-old-space-size=${HEAP}`];
 }
 
 async function lastWords(stream: ReadableStream<Uint8Array>): Promise<string> {

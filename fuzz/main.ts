@@ -66,6 +66,11 @@ function makeCommand(): Command {
     .option("--jobs <jobs>", "cases at once", parseWhole(1), availableParallelism())
     .option("--time-limit <seconds>", "for one case", parseNumber(0.1, 3600), 10)
     .option("--memory <MiB>", "that one case may take", parseWhole(1), 256)
+    .addHelpText(
+      "after",
+      "\nKind, seed and number make a case: what is printed with a finding reads it again.\n" +
+        "Exit codes: 0 no findings, 1 findings, 2 wrong arguments, 130 interrupted.",
+    )
     .exitOverride();
 }
 
