@@ -1,5 +1,6 @@
 /** Changes of JSON that lies within something else, whose frame is kept right: safetensors, manifests. */
 import { sha256 } from "../../runner/keys.ts";
+import { spoilCoherently } from "./coherent.ts";
 import { spoilJson } from "./json.ts";
 import { join, type Mutator } from "./mutator.ts";
 
@@ -12,7 +13,8 @@ export const mutateHeader: Mutator = ({ bytes, draw }) => {
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   if (length > bytes.length - LENGTH_BYTES) return undefined;
   const end = LENGTH_BYTES + length;
-  const spoilt = spoilJson(new TextDecoder().decode(bytes.subarray(LENGTH_BYTES, end)), draw);
+  const spoil = draw.once(2) ? spoilCoherently : spoilJson;
+  const spoilt = spoil(new TextDecoder().decode(bytes.subarray(LENGTH_BYTES, end)), draw);
   if (spoilt === undefined) return undefined;
   const header = new TextEncoder().encode(spoilt.text);
   const size = new Uint8Array(LENGTH_BYTES);

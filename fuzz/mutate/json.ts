@@ -1,6 +1,6 @@
 /** Changes of JSON that leave it JSON, or nearly so. */
 import type { Draw } from "../draw.ts";
-import { type Node, type Place, places, render, replace, toTree } from "./json_tree.ts";
+import { type Node, parseShallow, type Place, places, render, replace, toTree } from "./json_tree.ts";
 import type { Mutator } from "./mutator.ts";
 
 /** What is put in place of a value. */
@@ -97,12 +97,9 @@ export const mutateJson: Mutator = ({ bytes, draw }) => {
 
 /** Spoils JSON text; undefined where it is not JSON any more, or nothing was changed. */
 export function spoilJson(text: string, draw: Draw): { readonly text: string; readonly change: string } | undefined {
-  let root: Node;
-  try {
-    root = toTree(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
+  const value = parseShallow(text);
+  if (value === undefined) return undefined;
+  const root = toTree(value);
   const all = places(root);
   // Without this, long vocabularies would have all changes.
   const shallow = all.filter(({ path }) => path.split(".").length <= 2);

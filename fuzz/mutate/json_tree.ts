@@ -16,6 +16,24 @@ export interface Place {
   readonly index: number;
 }
 
+/** Levels of nesting that trees are made of; deeper text is left as it is, whatever stack there is. */
+const DEEPEST = 200;
+
+/** Reads JSON as it is; undefined where it is none, or too deep to be changed. */
+export function parseShallow(text: string): unknown {
+  let depth = 0;
+  for (const letter of text) {
+    if (letter === "[" || letter === "{") depth++;
+    else if (letter === "]" || letter === "}") depth--;
+    if (depth > DEEPEST) return undefined;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A value as a tree. */
 export function toTree(value: unknown): Node {
   if (Array.isArray(value)) return { kind: "list", items: value.map(toTree) };
