@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { projectFolder } from "../cli/places.ts";
 import type { Finding, Verdict } from "./judge.ts";
 import type { CaseName } from "./mutate/case.ts";
-import { parseReply, type Reply, type Setting } from "./protocol.ts";
+import { parseReply, readLines, type Reply, type Setting } from "./protocol.ts";
 
 /** What a child may use. */
 export interface Limits {
@@ -162,11 +162,9 @@ class Running {
   }
 
   async #listen(): Promise<void> {
-    let rest = "";
-    for await (const chunk of this.#process.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop() ?? "";
-      this.#replies.push(...lines.map(parseReply).filter((reply) => reply !== undefined));
+    for await (const line of readLines(this.#process.stdout)) {
+      const reply = parseReply(line);
+      if (reply !== undefined) this.#replies.push(reply);
       this.#wake();
     }
     this.#over = true;

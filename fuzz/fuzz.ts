@@ -91,6 +91,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
       } else tally[verdict.outcome]++;
       if (tally.cases === shares[at]) onKind(tally);
     };
+    let broken = false;
     const work = async () => {
       const setting = { inputs: prepared.folder, samples: prepared.samples };
       const child = new Child({ entry, setting, work: join(prepared.folder, ".."), limits });
@@ -102,14 +103,19 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
           throw new Error(`Cannot fuzz ${name.kind} as sample "${sample}" is not read as it is: ${verdict.message}`);
         }
         for (const name of names) {
-          if (signal?.aborted) break;
+          if (broken || signal?.aborted) break;
           note(name, await child.run(name));
         }
+      } catch (error) {
+        broken = true;
+        throw error;
       } finally {
         await child.close();
       }
     };
-    await Promise.all(Array.from({ length: Math.min(jobs, count) }, work));
+    // All children have ended before the folder that they work in goes.
+    const workers = await Promise.allSettled(Array.from({ length: Math.min(jobs, count) }, work));
+    for (const worker of workers) if (worker.status === "rejected") throw worker.reason;
     return {
       seed,
       seconds: (performance.now() - began) / 1000,

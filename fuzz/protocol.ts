@@ -25,6 +25,16 @@ export const MARK = "\u001e";
 /** Letters of a message that are told; a line must go through a pipe in one piece. */
 const LONGEST = 700;
 
+/** Lines of a stream as they come; what follows the last line's end is none. */
+export async function* readLines(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
+  let rest = "";
+  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+}
+
 /** A reply as a line. */
 export function renderReply(reply: Reply): Uint8Array {
   const short = (_key: string, value: unknown) =>

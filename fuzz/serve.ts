@@ -1,12 +1,10 @@
 /** The child's side: reads cases, one after the other, and tells what came of each. */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import process from "node:process";
 import { findUnfit, judgeError, UnfitError, type Verdict } from "./judge.ts";
 import type { Kind } from "./kind.ts";
 import { type CaseName, makeCase, readSamples, type SampleFiles, writeCase } from "./mutate/case.ts";
-import { renderReply, type Reply, type Setting } from "./protocol.ts";
+import { readLines, renderReply, type Reply, type Setting } from "./protocol.ts";
 
 /** Frames that errors keep. */
 const STACK = 60;
@@ -20,10 +18,10 @@ export async function serve(kinds: readonly Kind[]): Promise<void> {
     event.preventDefault();
     strays.push(event.reason);
   });
-  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-  const { value: first, done } = await lines.next();
-  if (done) return;
-  const setting: Setting = JSON.parse(first);
+  const lines = readLines(Deno.stdin.readable);
+  const first = await lines.next();
+  if (first.done) return;
+  const setting: Setting = JSON.parse(first.value);
   const caseStarts = watchMemory(setting.memory);
   const files = new Map<string, SampleFiles>();
   tell({ type: "ready" });

@@ -97,6 +97,8 @@ function fieldsOf(bytes: Uint8Array): Field[] {
       fields.push({ at, kind: type === FLOAT ? "f32" : width === 4 ? "u32" : "u64", what });
     }
     at += width;
+    // What is passed over unread would else go on for as long as a spoilt count says.
+    if (at > bytes.length) throw new RangeError("Cannot follow a value beyond the end");
   };
   u32("version");
   const tensors = u64("count of tensors");

@@ -66,7 +66,8 @@ function argumentsOf(bytes: Uint8Array): Argument[] {
       if (width > 0 && at + width <= bytes.length) found.push({ at, width, kind: "text" });
       at += width;
     } else if (code === GLOBAL) {
-      const end = bytes.indexOf(NEWLINE, bytes.indexOf(NEWLINE, at) + 1);
+      const first = bytes.indexOf(NEWLINE, at);
+      const end = first < 0 ? first : bytes.indexOf(NEWLINE, first + 1);
       if (end < 0) return [];
       found.push({ at, width: end - at, kind: "text" });
       at = end + 1;
