@@ -75,17 +75,21 @@ export function spoilCoherently(
 
 /** JSON within the metadata, of which packed models have some; not always. */
 function spoilMetadata(header: Header, _name: string, draw: Draw): string | undefined {
-  const metadata = header.__metadata__ ?? {};
-  const keys = Object.keys(metadata).filter((key) => /^[[{]/.test(metadata[key]));
+  const metadata: Record<string, unknown> = { ...header.__metadata__ };
+  const keys = Object.keys(metadata).filter((key) => /^[[{]/.test(textOf(metadata[key])));
   if (keys.length === 0) return undefined;
   const key = draw.pick(keys);
-  const spoilt = spoilJson(metadata[key], draw);
+  const spoilt = spoilJson(textOf(metadata[key]), draw);
   if (spoilt === undefined) return undefined;
-  metadata[key] = spoilt.text;
+  header.__metadata__ = { ...header.__metadata__, [key]: spoilt.text };
   return `${key}: ${spoilt.change}`;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function isEntry(value: unknown): value is Entry {
   const { shape, data_offsets: offsets } = (value ?? {}) as Partial<Entry>;
-  return Array.isArray(shape) && Array.isArray(offsets) && shape.every(Number.isSafeInteger);
+  return Array.isArray(shape) && Array.isArray(offsets) && [...shape, ...offsets].every(Number.isSafeInteger);
 }
