@@ -13,7 +13,7 @@ const VALUES: readonly string[] = [
     '"x"',
     '"0"',
     '"1"',
-    '"NaN"',
+    '"nan"',
     '"null"',
     '"\\u0000"',
     '"a\\nb"',
