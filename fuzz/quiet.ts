@@ -16,7 +16,7 @@ const NONSENSE = /(?<!")\b(NaN|Infinity|undefined)\b(?!")|\[object \w+\]|Invalid
 export async function runQuietly(make: (context: CommandContext) => Command, args: readonly string[]): Promise<void> {
   let text = "";
   const terminal: Terminal = {
-    ...{ colour: false, live: false, width: 80 },
+    ...{ colour: false, live: false, width: 80, closed: new AbortController().signal },
     line: (line = "") => void (text += `${line}\n`),
     write: (more) => void (text += more),
     note: () => {},
