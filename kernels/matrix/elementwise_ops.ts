@@ -11,6 +11,7 @@ import {
   dotWindows,
   powerWindow,
   roundHalfWindow,
+  roundScalesWindow,
   subtractWindow,
   transposeWindow,
 } from "./elementwise.ts";
@@ -23,6 +24,7 @@ import {
   gpuDiagonal,
   gpuPower,
   gpuRoundHalf,
+  gpuRoundScales,
   gpuSubtract,
   gpuUnpack,
 } from "./elementwise_webgpu.ts";
@@ -107,6 +109,16 @@ export const roundHalf: Op<[x: Matrix]> = {
   name: "roundHalf",
   cpu: (_, x) => roundHalfWindow(view(x)),
   gpu: gpuRoundHalf,
+};
+
+/**
+ * Rounds each row, scales that are stored together, to float16 and back: in units of a power of two of the row's own where float16 would
+ * lose its largest value (`halfExponent`). What is not finite stays so.
+ */
+export const roundScales: Op<[x: Matrix]> = {
+  name: "roundScales",
+  cpu: (_, x) => roundScalesWindow(view(x)),
+  gpu: gpuRoundScales,
 };
 
 /**
