@@ -251,6 +251,13 @@ async function pass(
   await head.close();
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   const value: Perplexity = { perplexity: Math.exp(mean), tokens: text.windows * (text.length - 1) };
+  if (!Number.isFinite(value.perplexity)) {
+    const broken = losses.findIndex((loss) => !(loss < Math.log(Number.MAX_VALUE)));
+    throw new Error(
+      `Cannot evaluate a model in stages.evaluate as its perplexity must be finite: it is ${value.perplexity}, with a loss of ` +
+        `${losses[broken]} in window ${broken}; look for extreme weights, or raise stages.compensate.damping`,
+    );
+  }
   const writer = context.output("loss");
   await writer.write("loss.safetensors", { loss: { dtype: "F64", shape: [losses.length], data: losses } });
   writer.value(value);

@@ -60,14 +60,29 @@ export function embeddedHidden(
   };
 }
 
-/** Writes the hidden states of one batch. */
+/**
+ * Writes the hidden states of one batch.
+ *
+ * @throws {Error} when one is not finite
+ */
 export async function storeHidden(
   writer: ArtifactWriter,
   batch: Batch,
   hidden: Float32Array,
   { length, stream = "current" }: { readonly length: number; readonly stream?: string },
 ): Promise<void> {
-  const shape = [batch.windows, length, hidden.length / (batch.windows * length)];
+  const width = hidden.length / (batch.windows * length), shape = [batch.windows, length, width];
+  const broken = hidden.findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) {
+    const token = Math.floor(broken / width);
+    throw new Error(
+      `Cannot go on to the next block as hidden states must be finite: token ${token % length} of window ` +
+        `${batch.first + Math.floor(token / length)} has ${
+          hidden[broken]
+        }; activations overflow float32: look for extreme ` +
+        "weights in this block and those before it",
+    );
+  }
   await writer.write(fileOf(stream, batch.index), { hidden: { dtype: "F32", shape, data: hidden } });
 }
 
