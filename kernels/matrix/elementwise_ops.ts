@@ -30,6 +30,9 @@ import {
 } from "./elementwise_webgpu.ts";
 import { unpackPart } from "./triangle.ts";
 
+/** Scales that one thread of a GPU looks at: more than any row and column block has. */
+const MOST_SCALES = 64;
+
 /** out := from, or its transpose; both of one element type. */
 export const copy: Op<
   [out: Matrix<ElementType>, from: Matrix<ElementType>, options?: { readonly transposed?: boolean }]
@@ -117,6 +120,11 @@ export const roundHalf: Op<[x: Matrix]> = {
  */
 export const roundScales: Op<[x: Matrix]> = {
   name: "roundScales",
+  check({ cols }) {
+    if (cols > MOST_SCALES) {
+      throw new RangeError(`Cannot round scales as a row has at most ${MOST_SCALES}: current value is ${cols}`);
+    }
+  },
   cpu: (_, x) => roundScalesWindow(view(x)),
   gpu: gpuRoundScales,
 };
