@@ -116,6 +116,9 @@ function secondsOf(device: Device, method: string): LayerSeconds {
   return Object.fromEntries(["fine-search", method, "compensate"].map((stage) => [stage, spent[stage] ?? 0]));
 }
 
+/** What rounding may make of a layer's error, float32 being what it is. */
+const ROUNDING = 1e-3;
+
 /**
  * The layer's error, from the energy of what is left over and of its weights.
  *
@@ -126,8 +129,9 @@ function finiteError(
   { before, after }: { readonly before: number; readonly after: number },
   arrays: Readonly<Record<string, Tensor>>,
 ): number {
-  // Where next to nothing is left over, what rounding leaves of its energy may be less than nothing.
-  const error = before > 0 ? Math.max(0, after / before) : 0;
+  const left = before > 0 ? after / before : 0;
+  // Where next to nothing is left over, what rounding leaves of its energy may be less than nothing; much less is a solver's failure.
+  const error = left >= -ROUNDING ? Math.max(0, left) : NaN;
   const broken = Object.entries(arrays).find(([, { data }]) =>
     data instanceof Float32Array && !data.every(Number.isFinite)
   );
