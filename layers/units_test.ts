@@ -3,6 +3,7 @@ import { layerOf, planes } from "../checkpoints/packed/planes.ts";
 import { decodeLayer } from "../kernels/binary/ops.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";
+import { deviceTest } from "../kernels/device_test_support.ts";
 import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
 import { packUpper } from "../kernels/matrix/ops.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
@@ -135,5 +136,55 @@ Deno.test("quantizeLayer() is finite on the inputs of a few tokens, on one repea
       }
     }
   }
+  await device.destroy();
+});
+
+/** Second moments of one repeated token with an outlying channel, as float32 sums of many round them. */
+function roundedRankOne(cols: number): Float32Array {
+  const x = Float64Array.from(
+    { length: cols },
+    (_, j) => j === 5 ? 100 : Math.sin(j * j + 1) * Math.exp(Math.cos(7 * j)),
+  );
+  const full = Float32Array.from({ length: cols * cols }, (_, i) => {
+    const row = Math.floor(i / cols),
+      col = i % cols,
+      noise = Math.sin(1e3 * Math.min(row, col) + 7e4 * Math.max(row, col));
+    return x[row] * x[col] * (1 + 5e-6 * noise);
+  });
+  return packUpper(full, cols);
+}
+
+deviceTest("quantizeLayer() is finite where rounding left S without a positive form", async (device) => {
+  for (const solver of ["alternate", "joint"]) {
+    for (const mode of ["exact", "diagonal", "none"] as const) {
+      const settings = settingsWith({ spbo: { group_size: 64, solver, resign: 1 }, compensate: { mode } });
+      const job = { ...randomJob("layer", { rows: 8, cols: 192, settings }), upper: roundedRankOne(192) };
+      const { layer, error } = await quantize(device, job);
+      const largest = layer.scales.reduce((most, scale) => Math.max(most, Math.abs(scale)), 0);
+      assert.ok(
+        error >= 0 && error < 0.2 && largest < 1000,
+        `${solver}, ${mode}: error ${error}, scales to ${largest}`,
+      );
+    }
+  }
+});
+
+Deno.test("quantizeLayer() names the layer, and where the fault is, when its input is not finite", async () => {
+  const device = openCpuDevice(), settings = settingsWith({ spbo: { group_size: 32 } });
+  const job = () => randomJob("model.q_proj", { rows: 2, cols: 32, settings });
+  const broken = job(), overflown = job();
+  broken.weight[37] = NaN;
+  overflown.upper[0] = Infinity;
+  await assert.rejects(
+    quantizeLayer(device, broken),
+    /^RangeError: Cannot compress layer "model.q_proj" as its weights must be finite: weight 5 of row 1 is NaN; /,
+  );
+  await assert.rejects(
+    quantizeLayer(device, overflown),
+    /Cannot compress layer "model.q_proj" as the second moments of its inputs, from stages.calibrate, must be finite/,
+  );
+  const huge = job();
+  const { layer, error } = await quantize(device, { ...huge, weight: huge.weight.map((w) => w * 1e19) });
+  assert.ok(error < 1 && layer.scales.every(Number.isFinite), "weights of 1e19 are no fault");
   await device.destroy();
 });
