@@ -68,5 +68,8 @@ Deno.test("openHashed() refuses a folder", () =>
   withFile(async (path) => {
     await Deno.remove(path);
     await Deno.mkdir(path);
-    await assert.rejects(openHashed(path, inMemoryHashes()), { name: "InputError", message: /it is a folder, not a file$/ });
+    await assert.rejects(openHashed(path, inMemoryHashes()), {
+      name: "InputError",
+      message: /it is a folder, not a file$/,
+    });
   }));

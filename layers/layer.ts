@@ -11,6 +11,7 @@ import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, MaskJob, MaskResult } from "./job.ts";
 import { openLayer } from "./open.ts";
 import { Scope } from "./scope.ts";
+import { scaleByPower } from "./units.ts";
 
 /**
  * Compresses one layer (PBS²P, arXiv 2502.01705, with `spbo`; GPTQ and its lineage share the loop).
@@ -68,14 +69,17 @@ export async function quantizeLayer(device: Device, job: LayerJob): Promise<Laye
       [energies.buffer, status.buffer, ...arrays.map(([, { matrix }]) => matrix.buffer)],
     );
     if (bad > 0) throw singular(job, bad - 1);
-    const content = arrays.map(([name, { dtype, shape }], i): [string, Tensor] => [
-      name,
-      { dtype, shape, data: downloaded[i] },
-    ]);
+    const content: Readonly<Record<string, Tensor>> = Object.fromEntries(
+      arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
+    );
+    const facts = { ...run.facts, ...run.factsOf?.(content) };
+    for (const { data } of Object.values(content)) {
+      if (data instanceof Float32Array) scaleByPower(data, layer.exponent);
+    }
     return {
       name: job.name,
-      layer: { format: method.format, rows, cols, facts: run.facts, arrays: Object.fromEntries(content) },
-      error: before > 0 ? after / before : 0,
+      layer: { format: method.format, rows, cols, facts, arrays: content },
+      error: finiteError(job, { before, after }, content),
       seconds: secondsOf(device, method.name),
     };
   } finally {
@@ -110,6 +114,33 @@ export async function searchMasks(device: Device, job: MaskJob): Promise<MaskRes
 function secondsOf(device: Device, method: string): LayerSeconds {
   const spent = device.spent();
   return Object.fromEntries(["fine-search", method, "compensate"].map((stage) => [stage, spent[stage] ?? 0]));
+}
+
+/** What rounding may make of a layer's error, float32 being what it is. */
+const ROUNDING = 1e-3;
+
+/**
+ * The layer's error, from the energy of what is left over and of its weights.
+ *
+ * @throws {RangeError} when it or an array is not finite
+ */
+function finiteError(
+  { name, settings: { method, feedback } }: MaskJob,
+  { before, after }: { readonly before: number; readonly after: number },
+  arrays: Readonly<Record<string, Tensor>>,
+): number {
+  const left = before > 0 ? after / before : 0;
+  // Where next to nothing is left over, what rounding leaves of its energy may be less than nothing; much less is a solver's failure.
+  const error = left >= -ROUNDING ? Math.max(0, left) : NaN;
+  const broken = Object.entries(arrays).find(([, { data }]) =>
+    data instanceof Float32Array && !data.every(Number.isFinite)
+  );
+  if (Number.isFinite(before) && Number.isFinite(error) && broken === undefined) return error;
+  const what = broken === undefined ? `its error is ${after}/${before}` : `its ${broken[0]} are not`;
+  throw new RangeError(
+    `Cannot compress layer "${name}" as its result must be finite: ${what}; raise stages.compensate.damping, whose ` +
+      `current value is ${feedback.damping}, or give stages.${method} another solver`,
+  );
 }
 
 function singular({ name, cols, settings: { feedback } }: MaskJob, pivot: number): RangeError {

@@ -4,9 +4,12 @@ import { clearColumns, type Factor, factorHessian, inverseDiagonal, power } from
 import { absoluteSums } from "../kernels/scores/ops.ts";
 import type { MaskJob } from "./job.ts";
 import type { Scope } from "./scope.ts";
+import { hessianExponent, scaleByPower, weightExponent } from "./units.ts";
 
-/** A layer on the device. Vectors are 1 × cols; without a Hessian they are those of H = I. */
+/** A layer on the device, in units of its own. Vectors are 1 × cols; without a Hessian they are those of H = I. */
 export interface OpenLayer {
+  /** Weights are in units of 2^exponent. */
+  readonly exponent: number;
   /** rows × cols; dead columns are zero. Becomes the error, block by block. */
   readonly weight: Matrix;
   readonly packed: DeviceBuffer<"f32"> | undefined;
@@ -28,12 +31,14 @@ export interface OpenLayer {
  * Uploads a layer, factors its Hessian and makes the vectors that its metric needs.
  *
  * @param group columns of a column block
+ * @throws {RangeError} when weights or Hessian are not finite
  */
 export function openLayer(device: Device, scope: Scope, job: MaskJob, group: number): OpenLayer {
   const { rows, cols, settings: { search: { metric }, feedback } } = job;
   device.section("compensate");
-  const weight = matrix(scope.upload("f32", job.weight), rows, cols);
-  const packed = job.upper && scope.upload("f32", job.upper);
+  const { exponent, weights, upper } = inUnits(job);
+  const weight = matrix(scope.upload("f32", weights), rows, cols);
+  const packed = upper && scope.upload("f32", upper);
   const factor = packed &&
     scope.factor(
       factorHessian(device, packed, { size: cols, group, damping: feedback.damping }),
@@ -52,13 +57,37 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   device.section("fine-search");
   let squares: Matrix | undefined;
   if (metric === "hessian-squared") squares = factor ? scope.own(inverseDiagonal(device, factor)) : ones();
+  const vectors = { diagonalU, inverseU, columnWeight, inputNorm, inverseDiagonal: squares };
+  const known = { exponent, weight, packed, factor, ...vectors };
   if (metric !== "ria" && metric !== "si") {
     const none = { rowSums: undefined, columnSums: undefined, moments: undefined };
-    return { weight, packed, factor, diagonalU, inverseU, columnWeight, inputNorm, inverseDiagonal: squares, ...none };
+    return { ...known, ...none };
   }
   const rowSums = scope.matrix("f32", 1, rows), columnSums = scope.matrix("f32", 1, cols);
   const moments = scope.matrix("f32", 1, 2);
   device.run(absoluteSums, rowSums, columnSums, moments, weight);
   const sums = { rowSums, columnSums, moments };
-  return { weight, packed, factor, diagonalU, inverseU, columnWeight, inputNorm, inverseDiagonal: squares, ...sums };
+  return { ...known, ...sums };
+}
+
+/** Weights and Hessian in the layer's units. The Hessian, which layers may share, is copied where its unit is not 1. */
+function inUnits(
+  { name, cols, weight, upper }: MaskJob,
+): { readonly exponent: number; readonly weights: Float32Array; readonly upper: Float32Array | undefined } {
+  const exponent = weightExponent(weight), unit = upper ? hessianExponent(upper, cols) : 0;
+  if (Number.isNaN(exponent)) {
+    const at = weight.findIndex((w) => !Number.isFinite(w));
+    throw new RangeError(
+      `Cannot compress layer "${name}" as its weights must be finite: weight ${at % cols} of row ` +
+        `${Math.floor(at / cols)} is ${weight[at]}; the checkpoint is broken: take it from its source again`,
+    );
+  }
+  if (Number.isNaN(unit)) {
+    throw new RangeError(
+      `Cannot compress layer "${name}" as the second moments of its inputs, from stages.calibrate, must be finite: the ` +
+        "activations overflow float32; look for extreme weights in the layers before it",
+    );
+  }
+  const scaled = upper && unit !== 0 ? scaleByPower(upper.slice(), -unit) : upper;
+  return { exponent, weights: scaleByPower(weight, -exponent), upper: scaled };
 }

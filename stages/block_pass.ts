@@ -62,6 +62,22 @@ export async function passBlock(
   }
 }
 
+/**
+ * The sums, once it is certain that they are numbers.
+ *
+ * @throws {Error} when activations have left the range of float32
+ */
+export function finiteSimilarity(
+  similarity: Similarity,
+  { stage, block }: { readonly stage: string; readonly block: number },
+): Similarity {
+  if (Object.values(similarity).every(Number.isFinite)) return similarity;
+  throw new Error(
+    `Cannot measure block ${block} in stages.${stage} as its outputs must be finite: activations overflow float32; look ` +
+      "for extreme weights in this block and those before it",
+  );
+}
+
 /** A promise that is awaited later: its failure then counts, and until then is no unhandled one. */
 function ahead<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});

@@ -9,12 +9,13 @@ import { embeddingShapes } from "../models/tensors.ts";
 import { count, words } from "../recipes/words.ts";
 import type { ArtifactWriter, Step, StepContext } from "../runner/stage.ts";
 import { from } from "./artifacts.ts";
-import { passBlock } from "./block_pass.ts";
+import { finiteSimilarity, passBlock } from "./block_pass.ts";
 import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
 import { Dataset } from "./dataset_schema.ts";
 import {
   batches,
   embeddedHidden,
+  finiteHidden,
   type HiddenSource,
   storedHidden,
   storedWindows,
@@ -106,6 +107,7 @@ function windowsStep(planning: Planning, settings: Params): Step {
     early: true,
     async run(context) {
       const windows = await tools.text.windows(request, context.signal);
+      warnOfEqualWindows(windows, planning.warn);
       await storeWindows(context.output("windows"), windows);
       context.output("windows").value(windows.facts);
     },
@@ -148,7 +150,7 @@ function sequentialBlock(planning: Planning, block: number): Step {
         block,
       });
       const keep: HiddenSource = async (batch) => {
-        const values = await source(batch);
+        const values = finiteHidden(batch, await source(batch), text);
         await storeHidden(hidden, batch, values, { length: text.length });
         return values;
       };
@@ -158,7 +160,7 @@ function sequentialBlock(planning: Planning, block: number): Step {
         { forward, spec, text, source: keep, block, weights, gather: "full" },
         context,
       );
-      await storeStatistics(context.output("statistics"), gathered, text.windows);
+      await storeStatistics(context.output("statistics"), { gathered, sequences: text.windows, block });
     },
   };
 }
@@ -198,8 +200,9 @@ function originalBlock(planning: Planning, block: number): Step {
         },
         context,
       );
-      await storeStatistics(context.output("statistics"), gathered, text.windows);
-      context.output("statistics").value({ sequences: text.windows, similarity: { ...similarity } });
+      await storeStatistics(context.output("statistics"), { gathered, sequences: text.windows, block });
+      const measured = finiteSimilarity(similarity, { stage: NAME, block });
+      context.output("statistics").value({ sequences: text.windows, similarity: { ...measured } });
     },
   };
 }
@@ -247,15 +250,41 @@ async function propagate(
   };
 }
 
-async function storeStatistics(
+/**
+ * Writes S of every input of a block.
+ *
+ * @throws {Error} when an entry is not finite
+ */
+export async function storeStatistics(
   writer: ArtifactWriter,
-  gathered: Readonly<Record<string, InputSums>>,
-  sequences: number,
+  { gathered, sequences, block }: {
+    readonly gathered: Readonly<Record<string, InputSums>>;
+    readonly sequences: number;
+    readonly block: number;
+  },
 ): Promise<void> {
-  for (const [input, sums] of Object.entries(gathered)) {
-    const { upper } = sums;
+  for (const [input, { upper }] of Object.entries(gathered)) {
     if (upper === undefined) throw new Error(`Cannot store S of "${input}" as it was not gathered`);
+    const broken = upper.find((value) => !Number.isFinite(value));
+    if (broken !== undefined) {
+      throw new Error(
+        `Cannot calibrate block ${block} as the second moments of input "${input}" must be finite: one is ${broken}; ` +
+          "activations overflow float32: look for extreme weights in this block and those before it",
+      );
+    }
     await writer.write(`${input}.safetensors`, { upper: { dtype: "F32", shape: [upper.length], data: upper } });
   }
   writer.value({ sequences });
+}
+
+/** Warns in one line where windows repeat others: they say no more than one of them. */
+export function warnOfEqualWindows({ ids, windows, length }: Windows, warn: (message: string) => void): void {
+  const different = new Set(
+    Array.from({ length: windows }, (_, i) => ids.subarray(i * length, (i + 1) * length).join()),
+  ).size;
+  if (different === windows) return;
+  warn(
+    `${windows - different} of ${windows} calibration windows only repeat others: the text is short for ` +
+      `${path("samples")} ${windows} of ${path("length")} ${length}`,
+  );
 }

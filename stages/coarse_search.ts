@@ -13,7 +13,7 @@ import { count } from "../recipes/words.ts";
 import type { Step } from "../runner/stage.ts";
 import { allocateByOutliers, allocateByRedundancy } from "./allocation.ts";
 import { type Allocation, from, type Roles } from "./artifacts.ts";
-import { passBlock } from "./block_pass.ts";
+import { finiteSimilarity, passBlock } from "./block_pass.ts";
 import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
 import { embeddedHidden, storedHidden, storedWindows } from "./hidden_states.ts";
 import type { Planning, Stage } from "./planning.ts";
@@ -152,7 +152,10 @@ function blockStep(
       const share: { readonly [key: string]: number } = outliers
         ? { outliers: outlierShare(blockLinears(spec, block), await tools.weights.block(block), gathered) }
         : {};
-      context.output("measured").value({ similarity: { ...similarity }, ...share });
+      context.output("measured").value({
+        similarity: { ...finiteSimilarity(similarity, { stage: NAME, block }) },
+        ...share,
+      });
     },
   };
 }

@@ -60,6 +60,28 @@ export function embeddedHidden(
   };
 }
 
+/**
+ * The hidden states of one batch, once it is certain that they are numbers.
+ *
+ * @throws {Error} when one is not finite
+ */
+export function finiteHidden(
+  batch: Batch,
+  hidden: Float32Array,
+  { length }: { readonly length: number },
+): Float32Array {
+  const broken = hidden.findIndex((value) => !Number.isFinite(value));
+  if (broken < 0) return hidden;
+  const token = Math.floor(broken / (hidden.length / (batch.windows * length)));
+  throw new Error(
+    `Cannot go on to the next block as hidden states must be finite: token ${token % length} of window ` +
+      `${batch.first + Math.floor(token / length)} has ${
+        hidden[broken]
+      }; activations overflow float32: look for extreme ` +
+      "weights in this block and those before it",
+  );
+}
+
 /** Writes the hidden states of one batch. */
 export async function storeHidden(
   writer: ArtifactWriter,

@@ -1,5 +1,6 @@
 /** The jobs of one block's layers, and which of the recipe's values their results depend on. */
 import type { LayerSettings, MaskJob } from "../layers/job.ts";
+import { hessianExponent } from "../layers/units.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import type { ArtifactReader, Json, StepContext } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
@@ -73,7 +74,7 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       const hessians = new Map<string, Float32Array>();
       const jobs: MaskJob[] = [];
       for (const { name, rows, cols, input } of linears) {
-        const upper = hessians.get(input) ?? await readHessian(statistics, input, sequences);
+        const upper = hessians.get(input) ?? await readHessian(statistics, { input, cols }, sequences);
         hessians.set(input, upper);
         jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], upper, settings });
       }
@@ -82,11 +83,24 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
   };
 }
 
-/** H = (2/sequences)·XᵀX, as the lineage scales it. */
-async function readHessian(statistics: ArtifactReader, input: string, sequences: number): Promise<Float32Array> {
+/**
+ * H = (2/sequences)·XᵀX, as the lineage scales it, times the power of two that layers would bring it to (`layers/units.ts`): so the
+ * layers that share it need no copies of their own.
+ */
+async function readHessian(
+  statistics: ArtifactReader,
+  { input, cols }: Pick<LinearSpec, "input" | "cols">,
+  sequences: number,
+): Promise<Float32Array> {
   const { upper } = await statistics.read(`${input}.safetensors`);
   const hessian = upper.data as Float32Array;
-  const factor = 2 / sequences;
+  const exponent = hessianExponent(hessian, cols, 2 / sequences);
+  if (Number.isNaN(exponent)) {
+    throw new Error(
+      `Cannot weigh errors as S of input "${input}", from stages.calibrate, must be finite: run it again`,
+    );
+  }
+  const factor = 2 / sequences * 2 ** -exponent;
   for (let i = 0; i < hessian.length; i++) hessian[i] *= factor;
   return hessian;
 }

@@ -12,6 +12,7 @@ import {
 } from "../../kernels/packing/ops.ts";
 import { toFloat16 } from "../../files/float16.ts";
 import { type Tensor, toFloat32 } from "../../files/safetensors.ts";
+import { halfScales, MAX_EXPONENT, realScales } from "./half_scales.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, StoredLayer } from "./format.ts";
 
 const size = (most: number) => z.int().min(1).max(most);
@@ -23,6 +24,7 @@ const Facts = z.strictObject({
   type: z.enum(["semi-structured", "unstructured", "structured", "none"]),
   segments: size(4),
   salient: z.boolean(),
+  exponent: z.int().min(-MAX_EXPONENT).max(MAX_EXPONENT).optional(),
 });
 
 const Options = z.object({ mask: z.enum(["enumerative", "bitmask"]), scales: z.enum(["f16", "f32"]) });
@@ -36,7 +38,12 @@ export const PlanesHeader = z.strictObject({
 });
 export type PlanesHeader = z.infer<typeof PlanesHeader>;
 
-/** A binarized layer as it is stored: the bit planes (U32) and `scales` (F16 or F32, [rows, blocks, scales]). */
+/**
+ * A binarized layer as it is stored: the bit planes (U32) and `scales` (F16 or F32, [rows, blocks, scales]).
+ *
+ * Where F16 would lose scales they are in units of 2^exponent, which only such a header has (versions that do not know it refuse it), and
+ * `units` (I32, [sets, 2]) lists the rows' blocks that have units of their own: see `half_scales.ts`.
+ */
 export type EncodedPlanes = EncodedLayer<PlanesHeader>;
 
 const NAME = "planes";
@@ -45,13 +52,13 @@ const NAME = "planes";
 export const planes: LayerFormat<PlanesHeader> = {
   name: NAME,
   header: PlanesHeader,
-  planes: [...PLANES, "scales"],
+  planes: [...PLANES, "scales", "units"],
   required: ["scales"],
   components: [
     { name: "mask", planes: ["mask"], label: "mask", title: "mask of kept weights" },
     { name: "signs", planes: ["signs", "second_signs"], label: "signs", title: "signs, first and second" },
     { name: "segments", planes: ["segments", "salient"], label: "segment and salient marks" },
-    { name: "scales", planes: ["scales"], label: "scales" },
+    { name: "scales", planes: ["scales", "units"], label: "scales" },
   ],
   // PBS²P, arXiv 2502.01705: Eq. 11 with r, the share of salient columns; N_storing with b, the columns of a group.
   formulas: { nominal: "(1 + r)·N/M", storing: "2 + 1/group" },
@@ -124,7 +131,11 @@ export function encodeLayer(
   planes: Planes = packCodes(layer, mask),
 ): EncodedPlanes {
   const { rows, cols, groupSize, keep, of, type, segments, salient } = layer;
-  const header: PlanesHeader = { rows, cols, groupSize, keep, of, type, segments, salient, mask, scales };
+  const exponent = scales === "f16" ? layer.exponent : undefined;
+  const header: PlanesHeader = {
+    ...{ rows, cols, groupSize, keep, of, type, segments, salient, mask, scales },
+    ...(exponent === undefined ? {} : { exponent }),
+  };
   const shape = scalesShape(header);
   const count = shape.reduce((product, length) => product * length, 1);
   if (layer.scales.length !== count) {
@@ -132,8 +143,12 @@ export function encodeLayer(
       `Cannot pack scales: [${shape.join(", ")}] takes ${count}: current value is ${layer.scales.length}`,
     );
   }
+  const inUnits = exponent === undefined ? undefined : halfScales(layer.scales, {
+    together: scalesPerBlock(layer),
+    exponent,
+  });
   const stored: Tensor = scales === "f16"
-    ? { dtype: "F16", shape, data: toFloat16(layer.scales) }
+    ? { dtype: "F16", shape, data: inUnits?.half ?? toFloat16(layer.scales) }
     : { dtype: "F32", shape, data: layer.scales };
   const broken = toFloat32(stored).findIndex((value) => !Number.isFinite(value));
   if (broken >= 0) {
@@ -147,6 +162,9 @@ export function encodeLayer(
     if (planes[plane].length > 0) tensors[plane] = { dtype: "U32", shape: [planes[plane].length], data: planes[plane] };
   }
   tensors.scales = stored;
+  if (inUnits && inUnits.units.length > 0) {
+    tensors.units = { dtype: "I32", shape: [inUnits.units.length / 2, 2], data: inUnits.units };
+  }
   return { format: NAME, header, tensors };
 }
 
@@ -192,7 +210,15 @@ function storedParts(
     salient: plane("salient"),
   };
   checkMask(header, planes.mask);
-  return { planes, scales: toFloat32(stored) };
+  const { exponent } = header, scales = toFloat32(stored), units = tensors.units;
+  if (exponent === undefined && units === undefined) return { planes, scales };
+  if (exponent === undefined || header.scales !== "f16" || !(units === undefined || units.dtype === "I32")) {
+    throw new RangeError(
+      "Cannot unpack units of scales: the header must say exponent and scales f16, their dtype be I32",
+    );
+  }
+  const listed = units?.data instanceof Int32Array ? units.data : new Int32Array(0);
+  return { planes, scales: realScales(scales, listed, { together: scalesPerBlock(header), exponent }) };
 }
 
 /**

@@ -43,6 +43,30 @@ Deno.test("encodeLayer() rounds scales to half precision and refuses those beyon
   assert.equal(restoreLayer(encodeLayer(layer, { ...OPTIONS, scales: "f32" })).scales[0], 65520);
 });
 
+Deno.test("encodeLayer() stores scales that float16 would lose in units that the header announces", () => {
+  const plain = randomLayer(SHAPE, 3), together = plain.scales.length / (24 * 2);
+  const scales = plain.scales.map((scale, i) => scale * 2 ** (Math.floor(i / together) === 7 ? -90 : -40));
+  const layer = { ...plain, scales, exponent: -40 };
+  const encoded = encodeLayer(layer, OPTIONS);
+  assert.deepEqual(restoreLayer(encoded), layer);
+  assert.equal(encoded.header.exponent, -40);
+  assert.deepEqual(encoded.tensors.units.shape, [1, 2]);
+  assert.deepEqual(Object.keys(encodeLayer(plain, OPTIONS).header).includes("exponent"), false, "others have none");
+  assert.deepEqual(restoreLayer(encodeLayer(layer, { ...OPTIONS, scales: "f32" })), { ...plain, scales });
+  const { exponent: _, ...unannounced } = encoded.header;
+  assert.throws(
+    () => restoreLayer({ ...encoded, header: unannounced }),
+    /units of scales: the header must say exponent/,
+  );
+  for (const broken of [[48, 1], [-1, 1], [7, 0], [7, 1000], [7, 1, 7, 1]]) {
+    const units = { dtype: "I32", shape: [broken.length / 2, 2], data: Int32Array.from(broken) } as const;
+    assert.throws(
+      () => restoreLayer({ ...encoded, tensors: { ...encoded.tensors, units } }),
+      { name: "RangeError", message: /Cannot unpack units of scales: entry \d of \d/ },
+    );
+  }
+});
+
 Deno.test("planes packs what encodeLayer() does, whatever else the recipe sets, and unpacks it", async () => {
   const layer = randomLayer(SHAPE, 2), content = contentOf(layer);
   const encoded = await planes.pack(content, { ...OPTIONS, grid: "of another format" });

@@ -54,6 +54,7 @@ export interface AlternateOperands extends BlockShape, SeenOptions {
 // Forms under S of mask m, signs b, second signs c and masked weights x.
 const MM = 0, MX = 1, XX = 2, MB = 3, BX = 4, BB = 5, MC = 6, CX = 7, BC = 8, CC = 9, FORMS = 10;
 const EPSILON = 1e-10;
+const SLACK = 1e-9;
 
 /** Number of steps of a schedule.
  *
@@ -198,10 +199,35 @@ function accumulate(forms: Float64Array, members: Members): void {
   }
 }
 
+/**
+ * What is added to the forms of m, b and c with themselves: EPSILON, unless S is singular and so rounded that the forms with it are not
+ * positive, and rounds would lead away from the minimum; then a share of the largest, 1e-6, 1e-5, ….
+ */
+function ridgeOf(forms: Float64Array, at: number, second: boolean): number {
+  const largest = Math.max(forms[at + MM], forms[at + BB], second ? forms[at + CC] : 0);
+  let ridge = EPSILON;
+  for (let share = 1e-6; !isPositive(forms, at, second, ridge) && share <= 1; share *= 10) {
+    ridge = share * largest + EPSILON;
+  }
+  return ridge;
+}
+
+/** Whether the forms of m and b, and c, are those of a positive matrix, but for rounding. */
+function isPositive(forms: Float64Array, at: number, second: boolean, ridge: number): boolean {
+  const byM = 1 / (forms[at + MM] + ridge), byB = 1 / (forms[at + BB] + ridge), mb = forms[at + MB];
+  const first = byM > 0 && byB > 0 && mb * byM * (mb * byB) <= 1 + SLACK;
+  if (!second || !first) return first;
+  const byC = 1 / (forms[at + CC] + ridge), mc = forms[at + MC], bc = forms[at + BC];
+  const [p, q, r] = [mb * byM * (mb * byB), mc * byM * (mc * byC), bc * byB * (bc * byC)];
+  return byC > 0 && q <= 1 + SLACK && r <= 1 + SLACK &&
+    p + q + r - 2 * (mb * byM) * (bc * byB) * (mc * byC) <= 1 + SLACK;
+}
+
 /** μ, then α, `iterations` times (order 1). */
 function rounds(forms: Float64Array, at: number, theta: Float64Array, iterations: number): void {
   const mx = forms[at + MX], mb = forms[at + MB], bx = forms[at + BX];
-  const byM = 1 / (forms[at + MM] + EPSILON), byB = 1 / (forms[at + BB] + EPSILON);
+  const ridge = ridgeOf(forms, at, false);
+  const byM = 1 / (forms[at + MM] + ridge), byB = 1 / (forms[at + BB] + ridge);
   let mean = theta[0], one = theta[1];
   for (let t = 0; t < iterations; t++) {
     mean = (mx - one * mb) * byM;
@@ -215,8 +241,8 @@ function rounds(forms: Float64Array, at: number, theta: Float64Array, iterations
 function roundsSecond(forms: Float64Array, at: number, theta: Float64Array, iterations: number): void {
   const mx = forms[at + MX], mb = forms[at + MB], bx = forms[at + BX];
   const mc = forms[at + MC], cx = forms[at + CX], bc = forms[at + BC];
-  const byM = 1 / (forms[at + MM] + EPSILON), byB = 1 / (forms[at + BB] + EPSILON);
-  const byC = 1 / (forms[at + CC] + EPSILON);
+  const ridge = ridgeOf(forms, at, true);
+  const byM = 1 / (forms[at + MM] + ridge), byB = 1 / (forms[at + BB] + ridge), byC = 1 / (forms[at + CC] + ridge);
   let mean = theta[0], one = theta[1], two = theta[2];
   for (let t = 0; t < iterations; t++) {
     mean = (mx - one * mb - two * mc) * byM;

@@ -17,7 +17,7 @@ export interface JointOptions {
   readonly cols: number;
   readonly segments: number;
   readonly salient: boolean;
-  /** λ = ridge·trace/k + 1e-12; default 1e-6. */
+  /** λ = ridge·trace/k + 1e-12; default 1e-6. Times 10, 100, … where AᵀSA + λI is not positive, as S is rounded. */
   readonly ridge?: number;
 }
 
@@ -54,7 +54,7 @@ export function jointSolution(scales: Float32Array, options: JointOptions): void
   const ends = new Int32Array(segments + 2), next = new Int32Array(segments + 1);
   const index = new Int32Array(cols), group = new Int32Array(cols);
   const b = new Float64Array(cols), c = new Float64Array(cols);
-  const a = new Float64Array(size * size), right = new Float64Array(size);
+  const a = new Float64Array(size * size), right = new Float64Array(size), pivots = new Float64Array(size);
   for (let r = 0; r < rows; r++) {
     const row = r * cols;
     ends.fill(0);
@@ -79,9 +79,10 @@ export function jointSolution(scales: Float32Array, options: JointOptions): void
     fillSystem(a, { size, salient, segments, gram, cols, index, group, b, c, ends });
     let trace = 0;
     for (let k = 0; k < size; k++) trace += a[k * size + k];
-    const floor = ridge * trace / size + 1e-12;
-    for (let k = 0; k < size; k++) a[k * size + k] += floor;
-    solvePositive(a, right, size, floor);
+    // Only where S is singular, and the rounding of its entries more than the ridge, is the first one not enough.
+    let share = ridge * trace / size;
+    while (!factor(a, pivots, size, share + 1e-12) && share < trace / size) share *= 10;
+    solve(a, pivots, right, size);
     for (let k = 0; k < size; k++) scales[r * size + k] = right[k];
   }
 }
@@ -146,25 +147,38 @@ function fillSystem(a: Float64Array, system: System): void {
 }
 
 /**
- * Solves a·x = right in place by Cholesky on the lower triangle; pivots that rounding pushed below the ridge are
- * raised to it.
+ * Cholesky of a + floor·I, of which the lower triangle is read and kept: the factor goes above the diagonal, transposed, and its diagonal
+ * to `pivots`. Pivots that rounding pushed below the floor are raised to it.
+ *
+ * @returns whether all were at least half of it; else a is not positive, and what is factored is far from it
  */
-function solvePositive(a: Float64Array, right: Float64Array, size: number, floor: number): void {
+function factor(a: Float64Array, pivots: Float64Array, size: number, floor: number): boolean {
+  let sound = true;
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = a[i * size + j];
-      for (let k = 0; k < j; k++) sum -= a[i * size + k] * a[j * size + k];
-      a[i * size + j] = i === j ? Math.sqrt(Math.max(sum, floor)) : sum / a[j * size + j];
+      if (i === j) sum += floor;
+      for (let k = 0; k < j; k++) sum -= a[k * size + i] * a[k * size + j];
+      if (i !== j) a[j * size + i] = sum / pivots[j];
+      else {
+        sound &&= sum >= 0.5 * floor;
+        pivots[i] = Math.sqrt(Math.max(sum, floor));
+      }
     }
   }
+  return sound;
+}
+
+/** Solves with what `factor` left, in place. */
+function solve(a: Float64Array, pivots: Float64Array, right: Float64Array, size: number): void {
   for (let i = 0; i < size; i++) {
     let sum = right[i];
-    for (let k = 0; k < i; k++) sum -= a[i * size + k] * right[k];
-    right[i] = sum / a[i * size + i];
+    for (let k = 0; k < i; k++) sum -= a[k * size + i] * right[k];
+    right[i] = sum / pivots[i];
   }
   for (let i = size - 1; i >= 0; i--) {
     let sum = right[i];
-    for (let k = i + 1; k < size; k++) sum -= a[k * size + i] * right[k];
-    right[i] = sum / a[i * size + i];
+    for (let k = i + 1; k < size; k++) sum -= a[i * size + k] * right[k];
+    right[i] = sum / pivots[i];
   }
 }

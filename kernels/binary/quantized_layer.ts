@@ -39,6 +39,8 @@ export interface QuantizedLayer {
    * then mean and scale of segment 1, 2, …. A kept weight decodes to mean ± scale (± second scale).
    */
   readonly scales: Float32Array;
+  /** Set where float16 would lose scales: they are then stored in units of 2^exponent, and of others (`half_scales.ts`). */
+  readonly exponent?: number;
 }
 
 /** Shape of the codes and scales of one column block. */

@@ -13,7 +13,18 @@ import {
 import { matrix } from "../device.ts";
 import { deviceCases, deviceTest } from "../device_test_support.ts";
 import { normal } from "../binary/row_kernels_test_support.ts";
-import { addDot, clearColumns, columnSquares, copy, diagonal, power, roundHalf, subtract } from "./elementwise_ops.ts";
+import {
+  addDot,
+  clearColumns,
+  columnSquares,
+  copy,
+  diagonal,
+  power,
+  roundHalf,
+  roundScales,
+  subtract,
+} from "./elementwise_ops.ts";
+import { halfExponent } from "./half_unit.ts";
 
 deviceCases("copy() and subtract() work on windows, transposed too", ELEMENT_SIZES, async (device, { rows, cols }) => {
   const a = randomWindow(device, { rows, cols, gap: 2, seed: 1 });
@@ -87,6 +98,38 @@ deviceCases("roundHalf() rounds to float16 and stays finite", ELEMENT_SIZES, asy
   // Which zero it is does not matter.
   allClose(half, wanted, 0, "rounded");
 });
+
+const SCALE_SIZES = {
+  "1×1": { rows: 1, cols: 1 },
+  "primes, 53×7": { rows: 53, cols: 7 },
+  "workgroup + 1, 65×11": { rows: 65, cols: 11 },
+  "larger than a window, 7000×11": { rows: 7000, cols: 11 },
+};
+
+deviceCases(
+  "roundScales() rounds each row to float16 in its own unit",
+  SCALE_SIZES,
+  async (device, { rows, cols }) => {
+    const next = normal(cols), a = randomWindow(device, { rows, cols, gap: 2, seed: 1 });
+    const powers = [0, -40, 40, -14, -15, 14, 15, -80, 100];
+    const x = Float32Array.from(
+      { length: rows * cols },
+      (_, i) => Math.floor(i / cols) % 10 === 9 ? 0 : next() * 2 ** (powers[Math.floor(i / cols) % 10] - i % 7),
+    );
+    device.run(copy, a.at, matrix(device.upload("f32", x.slice()), rows, cols));
+    device.run(roundScales, a.at);
+    const [data] = await device.download([a.at.buffer]);
+    for (let row = 0; row < rows; row++) {
+      const line = x.subarray(row * cols, (row + 1) * cols);
+      const unit = 2 ** halfExponent(line.reduce((most, v) => Math.max(most, Math.abs(v)), 0));
+      for (let col = 0; col < cols; col++) {
+        const rounded = get({ ...a, data }, row, col), wanted = Math.f16round(line[col] / unit) * unit;
+        // Which zero it is does not matter.
+        assert.ok(rounded === wanted, `${row}, ${col}: ${line[col]} became ${rounded}, not ${wanted}`);
+      }
+    }
+  },
+);
 
 deviceTest("copy() refuses another shape and another element type", (device) => {
   const a = zeros(device, 2, 3), bytes = matrix(device.alloc("u8", 6), 2, 3);

@@ -1,5 +1,6 @@
 /** Small operations on matrices that lie as windows in longer arrays. */
 import type { ArrayWindow } from "../cpu_buffer.ts";
+import { halfExponent, halfIn } from "./half_unit.ts";
 import { triangleLength } from "./triangle.ts";
 
 /** out := from. */
@@ -107,6 +108,17 @@ export function roundHalfWindow(x: ArrayWindow): void {
     for (let at = start; at < start + x.cols; at++) {
       x.data[at] = Math.f16round(Math.min(Math.max(x.data[at], -HALF_MAX), HALF_MAX));
     }
+  }
+}
+
+/** Rounds each row to float16 and back, in a unit of its own where float16 would lose its largest value. */
+export function roundScalesWindow(x: ArrayWindow): void {
+  for (let r = 0; r < x.rows; r++) {
+    const start = x.offset + r * x.stride, end = start + x.cols;
+    let largest = 0;
+    for (let at = start; at < end; at++) largest = Math.max(largest, Math.abs(x.data[at]));
+    const unit = halfExponent(largest);
+    for (let at = start; at < end; at++) x.data[at] = halfIn(unit, x.data[at]) * 2 ** unit;
   }
 }
 

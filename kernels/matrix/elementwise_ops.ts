@@ -11,6 +11,7 @@ import {
   dotWindows,
   powerWindow,
   roundHalfWindow,
+  roundScalesWindow,
   subtractWindow,
   transposeWindow,
 } from "./elementwise.ts";
@@ -23,10 +24,14 @@ import {
   gpuDiagonal,
   gpuPower,
   gpuRoundHalf,
+  gpuRoundScales,
   gpuSubtract,
   gpuUnpack,
 } from "./elementwise_webgpu.ts";
 import { unpackPart } from "./triangle.ts";
+
+/** Scales that one thread of a GPU looks at: more than any row and column block has. */
+const MOST_SCALES = 64;
 
 /** out := from, or its transpose; both of one element type. */
 export const copy: Op<
@@ -107,6 +112,21 @@ export const roundHalf: Op<[x: Matrix]> = {
   name: "roundHalf",
   cpu: (_, x) => roundHalfWindow(view(x)),
   gpu: gpuRoundHalf,
+};
+
+/**
+ * Rounds each row, scales that are stored together, to float16 and back: in units of a power of two of the row's own where float16 would
+ * lose its largest value (`halfExponent`). What is not finite stays so.
+ */
+export const roundScales: Op<[x: Matrix]> = {
+  name: "roundScales",
+  check({ cols }) {
+    if (cols > MOST_SCALES) {
+      throw new RangeError(`Cannot round scales as a row has at most ${MOST_SCALES}: current value is ${cols}`);
+    }
+  },
+  cpu: (_, x) => roundScalesWindow(view(x)),
+  gpu: gpuRoundScales,
 };
 
 /**

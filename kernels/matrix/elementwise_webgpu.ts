@@ -9,6 +9,7 @@ import diagonal from "./diagonal.wgsl" with { type: "text" };
 import dot from "./dot.wgsl" with { type: "text" };
 import power from "./power.wgsl" with { type: "text" };
 import roundHalf from "./round_half.wgsl" with { type: "text" };
+import roundScales from "./round_scales.wgsl" with { type: "text" };
 import subtract from "./subtract.wgsl" with { type: "text" };
 import unpack from "./unpack.wgsl" with { type: "text" };
 import type { GpuContext } from "../gpu/op.ts";
@@ -139,6 +140,15 @@ export function gpuRoundHalf(context: GpuContext, x: Matrix): void {
   for (const tile of cut(context, x, (tile) => [part(x, tile)])) {
     const to = bindMatrix(part(x, tile), "read_write");
     context.run({ name: "roundHalf", code: roundHalf }, [to.binding], [tile.cols, to.offset, x.stride], grid(tile));
+  }
+}
+
+/** Rounds each row to float16 and back, see `roundScales`. */
+export function gpuRoundScales(context: GpuContext, x: Matrix): void {
+  const fits = ({ rows, cols }: Tile) => cols === x.cols && rows <= WIDTH * MAX_WORKGROUPS;
+  for (const tile of tiles(x.rows, x.cols, (tile) => fits(tile) && fitBindings(context, part(x, tile)))) {
+    const to = bindMatrix(part(x, tile), "read_write"), params = [tile.rows, tile.cols, to.offset, x.stride];
+    context.run({ name: "roundScales", code: roundScales }, [to.binding], params, [Math.ceil(tile.rows / WIDTH)]);
   }
 }
 

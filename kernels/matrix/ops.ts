@@ -9,6 +9,7 @@ export {
   diagonal,
   power,
   roundHalf,
+  roundScales,
   subtract,
   unpack,
 } from "./elementwise_ops.ts";
@@ -18,5 +19,6 @@ export { choleskyUpper } from "./cholesky.ts";
 export { addEnergy } from "./error.ts";
 export { type Factor, factorHessian, inverseDiagonal, releaseFactor } from "./factor.ts";
 export { tuneGemm, type TuningStore } from "./gemm_tuning_webgpu.ts";
+export { halfExponent, halfIn } from "./half_unit.ts";
 export { packUpper, triangleLength, unpackUpper } from "./triangle.ts";
 export { invertUpper } from "./triangular.ts";

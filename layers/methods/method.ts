@@ -137,10 +137,15 @@ export interface MethodRun {
   columnwise?(block: Block, factor: Matrix): void;
   /** Keeps the block's result. */
   store(block: Block): void;
-  /** What the layer comes to, by name: matrices to download, and the shapes they are stored with. */
+  /**
+   * What the layer comes to, by name: matrices to download, and the shapes they are stored with. What is F32 is in the units of the
+   * layer's weights (`OpenLayer.exponent`), and is brought back to weights as they are.
+   */
   readonly arrays: Readonly<Record<string, MethodArray>>;
   /** What the arrays do not say, for the format. */
   readonly facts: JsonRecord;
+  /** More of it that is known only from the arrays, which are still in the layer's units. */
+  factsOf?(arrays: Readonly<Record<string, Tensor>>): JsonRecord;
 }
 
 /** A matrix that is downloaded at the end. */

@@ -2,6 +2,8 @@
  * spbo: stepwise pruning with binarization optimisation (PBS²P, arXiv 2502.01705) of one column block: groups, signs and scales.
  */
 import * as z from "zod";
+import type { JsonRecord } from "../../files/json.ts";
+import type { Tensor } from "../../files/safetensors.ts";
 import { type Device, type Matrix, matrix, part } from "../../kernels/device.ts";
 import {
   alternate,
@@ -15,7 +17,7 @@ import {
   solveJoint,
   startScales,
 } from "../../kernels/binary/ops.ts";
-import { copy, gemm, roundHalf, subtract } from "../../kernels/matrix/ops.ts";
+import { copy, gemm, halfExponent, roundScales, subtract } from "../../kernels/matrix/ops.ts";
 import { importance } from "../../kernels/scores/ops.ts";
 import { error, type Rule, warning } from "../../recipes/language.ts";
 import { count } from "../../recipes/words.ts";
@@ -232,7 +234,20 @@ class SpboRun implements MethodRun {
       else device.run(alternate, scales, { ...rounds, schedule: "oneshot" });
     }
     // Before the errors are formed, so that compensation sees what will be stored.
-    if (job.settings.scales === "f16") device.run(roundHalf, scales);
+    if (job.settings.scales === "f16") device.run(roundScales, scales);
+  }
+
+  /** The unit of scales that float16 would lose, so that they are packed in it; nothing for nearly every layer. */
+  factsOf({ scales }: Readonly<Record<string, Tensor>>): JsonRecord {
+    const { job, layer: { exponent } } = this.#open, together = this.#blockScales.cols;
+    if (job.settings.scales !== "f16") return {};
+    let own = exponent !== 0;
+    for (let start = 0; start < scales.data.length && !own; start += together) {
+      let largest = 0;
+      for (let i = start; i < start + together; i++) largest = Math.max(largest, Math.abs(Number(scales.data[i])));
+      own = halfExponent(largest) !== 0;
+    }
+    return own ? { exponent } : {};
   }
 
   decode(block: Block): void {
