@@ -115,7 +115,7 @@ function finder(tokens: readonly AddedToken[]): (piece: Text) => readonly Piece[
         while (SPACES.test(before(text, begin))) begin--;
         begin = Math.max(begin, done);
       }
-      if (token.rstrip) while (SPACES.test(after(text, end))) end++;
+      if (token.rstrip) { while (SPACES.test(after(text, end))) end++; }
       tell(begin);
       pieces.push({ id: token.id });
       done = end;

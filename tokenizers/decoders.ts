@@ -43,7 +43,10 @@ function steps(part: Part): Decode {
     case "Strip":
       return strip(part.only(["content", "start", "stop"]));
     case "Metaspace": {
-      const mark = character(part.only(["replacement", "prepend_scheme", "add_prefix_space", "split", "str_rep"]), "replacement");
+      const mark = character(
+        part.only(["replacement", "prepend_scheme", "add_prefix_space", "split", "str_rep"]),
+        "replacement",
+      );
       const prefixed = scheme(part) !== "never";
       return (tokens) => tokens.map((token, i) => token.replaceAll(mark, i === 0 && prefixed ? "" : " "));
     }

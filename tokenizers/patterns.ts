@@ -6,8 +6,10 @@ import { inexact, type Part, shown } from "./parts.ts";
 
 /** Unicode's White_Space: JavaScript's `\s` adds U+FEFF and lacks U+0085. */
 export const SPACE = "\\p{White_Space}";
-/** Oniguruma's `\w` of UTF-8; the digits and fractions of Latin-1 are its own. */
-const WORD = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}²³¹¼-¾";
+/** Oniguruma's `\w` inside of brackets. */
+const WORD_IN_SET = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+/** And outside, where it takes Latin-1's digits and fractions too. */
+const WORD = `${WORD_IN_SET}²³¹¼-¾`;
 
 /** What stands inside of brackets for a class, and what for its opposite. */
 const CLASSES: Readonly<Record<string, string>> = {
@@ -15,8 +17,8 @@ const CLASSES: Readonly<Record<string, string>> = {
   S: `[^${SPACE}]`,
   d: "\\p{Nd}",
   D: "\\P{Nd}",
-  w: WORD,
-  W: `[^${WORD}]`,
+  w: WORD_IN_SET,
+  W: `[^${WORD_IN_SET}]`,
   h: "0-9a-fA-F",
   H: "[^0-9a-fA-F]",
 };
@@ -176,7 +178,9 @@ export function translate(source: string, path: string): string {
   const atom = (): string => {
     switch (source[at]) {
       case "\\": {
+        const kind = source[at + 1];
         const { set, character, anchor } = escaped();
+        if (kind === "w" || kind === "W") return `[${kind === "W" ? "^" : ""}${WORD}]`;
         return set === undefined ? anchor ?? literal(character ?? "") : `[${set}]`;
       }
       case "[":

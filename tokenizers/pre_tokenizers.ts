@@ -2,7 +2,7 @@
 import { toByteCharacters } from "./byte_level.ts";
 import { inexact, type Part, shown } from "./parts.ts";
 import { literal, patternMatcher, regexMatcher, SPACE, translate } from "./patterns.ts";
-import { BEHAVIORS, type Behavior, cutter } from "./splits.ts";
+import { type Behavior, BEHAVIORS, cutter } from "./splits.ts";
 import { assertAlike, type Unlike } from "./unlike_characters.ts";
 import { remembered } from "./word_memo.ts";
 

@@ -37,6 +37,8 @@ export interface Tokenizer {
    * @throws {RangeError} for what is no id: negative or fractional
    */
   decode(ids: ArrayLike<number>): string;
+  /** Whether an id is a special token's, which is no text. */
+  isSpecial(id: number): boolean;
   /** Id of the token that begins a text, where the model has one. */
   readonly bos: number | undefined;
   /** Id of the token that ends a text, where the model has one. */
@@ -91,10 +93,10 @@ function definitionOf(source: TokenizerSource): TokenizerDefinition {
 }
 
 function build(definition: TokenizerDefinition): Tokenizer {
-  const { ends, bos, eos, size, decisive, ...inner } = openDefinition(definition);
-  const encode = (text: string, { special = true } = {}) => {
+  const { ends, bos, eos, size, special, decisive, ...inner } = openDefinition(definition);
+  const encode = (text: string, { special: around = true } = {}) => {
     const ids = inner.encode(text);
-    return Int32Array.from(special ? [...ends.before, ...ids, ...ends.after] : ids);
+    return Int32Array.from(around ? [...ends.before, ...ids, ...ends.after] : ids);
   };
   const decode = (ids: ArrayLike<number>) => {
     const list = Array.from(ids);
@@ -110,6 +112,7 @@ function build(definition: TokenizerDefinition): Tokenizer {
     size,
     bos,
     eos,
+    isSpecial: (id) => special.has(id),
     encode,
     decode,
     streamDecoder: () => streamDecoder(decode),

@@ -28,6 +28,8 @@ export interface OpenDefinition {
   readonly bos: number | undefined;
   readonly eos: number | undefined;
   readonly size: number;
+  /** Ids of special tokens. */
+  readonly special: ReadonlySet<number>;
   /** Everything that decides ids. */
   readonly decisive: JsonObject;
 }
@@ -97,6 +99,7 @@ export function openDefinition({ tokenizer, config }: TokenizerDefinition): Open
     bos,
     eos,
     size,
+    special: new Set(adapted.added.flatMap(({ id, special }) => (special ? [id] : []))),
     decisive: {
       model,
       normalizer: normal,

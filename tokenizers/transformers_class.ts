@@ -90,7 +90,9 @@ export function adapt(
   };
   const wants = (name: string, otherwise: boolean) => {
     const value = part.get(name) === undefined ? otherwise : part.get(name) ?? false;
-    if (typeof value !== "boolean") throw malformed(`${part.path}.${name} must be true or false: current value is ${shown(value)}`);
+    if (typeof value !== "boolean") {
+      throw malformed(`${part.path}.${name} must be true or false: current value is ${shown(value)}`);
+    }
     return value;
   };
   const ends = kind.ends && {
