@@ -214,9 +214,11 @@ export function translate(source: string, path: string): string {
       return found[2] === "+" ? `(?:${atomic(inner + found[1])})` : inner + found[0];
     }
     const [, , , least, comma, most, lazy] = found;
-    // `{2}?` and `{2}+` mean other things there.
-    if (lazy !== "" && (comma === "" || lazy === "+")) throw refuse("the quantifier");
-    return `${inner}{${least || "0"}${comma}${most}}${lazy}`;
+    // `{2}?` means another thing there.
+    if (lazy === "?" && comma === "") throw refuse("the quantifier");
+    const counted = `${inner}{${least || "0"}${comma}${most}}`;
+    // After a count "+" is no possessive but one more quantifier.
+    return lazy === "+" ? `(?:${counted})+` : counted + lazy;
   };
 
   const alternatives = (): string => {

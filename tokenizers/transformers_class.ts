@@ -86,7 +86,7 @@ export function adapt(
     const content = contentOf(special.get(name));
     const found = added.find((token) => token.content === content)?.id;
     if (found !== undefined) return [found];
-    throw malformed(`add_${name} is true but ${name} is ${shown(special.get(name))}`);
+    throw malformed(`add_${name} is true but ${name} is ${shown(part.get(name))}`);
   };
   const wants = (name: string, otherwise: boolean) => {
     const value = part.get(name) === undefined ? otherwise : part.get(name) ?? false;
