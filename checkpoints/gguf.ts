@@ -150,7 +150,9 @@ function checkShards(label: string, metadata: JsonObject, shards: number): void 
 /** All ids that end a text or a turn, as a generation_config.json would name them. */
 function endsOf(label: string, metadata: JsonObject): JsonObject | undefined {
   const named = ["eos", "eot", "eom"].map((name) => metadata[`tokenizer.ggml.${name}_token_id`]);
-  const ids = [...new Set(named.filter((id) => id !== undefined))];
+  const ids = [
+    ...new Set(named.filter((id) => id !== undefined).map((id) => typeof id === "bigint" ? Number(id) : id)),
+  ];
   if (ids.length === 0) return undefined;
   const stray = ids.find((id) => !Number.isSafeInteger(id) || Number(id) < 0);
   if (stray === undefined) return { eos_token_id: ids };
