@@ -11,7 +11,7 @@ const UNCHANGED: Normalize = (text) => text;
 const FORMS = ["NFC", "NFD", "NFKC", "NFKD"] as const;
 const LEADING = new RegExp(`^[${SPACE}]+`, "v");
 const TRAILING = new RegExp(`[${SPACE}]+$`, "v");
-const REMOVED_BY_NMT = new RegExp("[\\x01-\\x08\\x0b\\x0e-\\x1f\\x7f\\x8f\\x9f]", "g");
+const REMOVED_BY_NMT = /(?![\0\t\n\f\r])[\p{Cc}&&[\p{ASCII}\x8f\x9f]]/gv;
 const SPACES_OF_NMT = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g;
 
 /**
