@@ -88,6 +88,8 @@ export interface Checkpoint {
   readonly label: string;
   /** config.json, or the same keys rebuilt from GGUF metadata. */
   readonly config: JsonObject;
+  /** generation_config.json, or the same keys rebuilt from GGUF metadata; undefined where the model has none. */
+  readonly generation?: JsonObject;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly tokenizer: TokenizerSource | undefined;
   /** Bytes of all weight files. */

@@ -16,6 +16,8 @@ export interface GgufParts {
   /** config.json of the original model. */
   readonly config?: JsonObject;
   readonly tokenizer?: TokenizerSource;
+  /** generation_config.json of the original model. */
+  readonly generation?: JsonObject;
   /** Whether the weights' bytes are here, not only their header. */
   readonly local: boolean;
 }
@@ -87,6 +89,7 @@ export async function openGguf(files: readonly WeightFile[], parts: GgufParts): 
       config,
       tensors,
       tokenizer: parts.tokenizer ?? tokenizerOf(metadata),
+      generation: parts.generation ?? endsOf(label, metadata),
       bytes: files.reduce((sum, { source }) => sum + source.size, 0),
       local: parts.local,
       identity: (names) => identityOf(label, stored, names),
@@ -157,6 +160,21 @@ function checkShards(label: string, metadata: JsonObject, shards: number): void 
   const expected = metadataNumber(label, metadata, "split.count", 1);
   if (expected <= 1 || expected === shards) return;
   throw new InputError(`Cannot open ${label}: the model has ${expected} shards: found ${shards}`);
+}
+
+/** All ids that end a text or a turn, as a generation_config.json would name them. */
+function endsOf(label: string, metadata: JsonObject): JsonObject | undefined {
+  const named = ["eos", "eot", "eom"].map((name) => metadata[`tokenizer.ggml.${name}_token_id`]);
+  const ids = [
+    ...new Set(named.filter((id) => id !== undefined).map((id) => typeof id === "bigint" ? Number(id) : id)),
+  ];
+  if (ids.length === 0) return undefined;
+  const stray = ids.find((id) => !Number.isSafeInteger(id) || Number(id) < 0);
+  if (stray === undefined) return { eos_token_id: ids };
+  throw new InputError(
+    `Cannot open ${label}: tokenizer.ggml.eos_token_id, eot_token_id and eom_token_id must be token ids: ` +
+      `current value is ${JSON.stringify(stray)}`,
+  );
 }
 
 function tokenizerOf(metadata: JsonObject): TokenizerSource | undefined {

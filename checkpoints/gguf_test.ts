@@ -204,6 +204,15 @@ Deno.test("openCheckpoint() recognises rotary scaling, or says what to do", asyn
   await refuses({}, { ...embedding, "rope_freqs.weight": floats([16], 3) }, /rope_freqs\.weight.*config: FOLDER/);
 });
 
+Deno.test("openCheckpoint() of a GGUF takes the ends of texts, turns and messages from its metadata", async () => {
+  const ends = { "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.eot_token_id": 7, "tokenizer.ggml.eom_token_id": 2 };
+  await withGguf(ends, embedding, ({ generation }) => {
+    assert.deepEqual(generation, { eos_token_id: [2, 7] });
+    return Promise.resolve();
+  });
+  await refuses({ "tokenizer.ggml.eot_token_id": "end" }, embedding, /eot_token_id .* must be token ids: .*"end"/);
+});
+
 Deno.test("llama3Factors() leaves short wavelengths, divides long ones, and is monotonous between", () => {
   const factors = llama3Factors(500000, 128, 8);
   assert.equal(factors[0], 1);

@@ -11,6 +11,21 @@ import { parseJsonObject, readTextFile } from "../files/text_file.ts";
 /** Classes of transformers whose tokenizers vocab.json and merges.txt define completely; OPT uses the first. */
 const VOCAB_CLASSES: readonly unknown[] = ["GPT2Tokenizer", "GPT2TokenizerFast", undefined];
 
+/** AutoTokenizer's classes by `model_type` (transformers 4.57.6, models/auto/tokenization_auto.py). */
+const CLASS_OF_TYPE: ReadonlyMap<unknown, string> = new Map([
+  ["llama", "LlamaTokenizer"],
+  ["mistral", "LlamaTokenizer"],
+  ["opt", "GPT2Tokenizer"],
+  ["gpt2", "GPT2Tokenizer"],
+  ["gpt_neox", "GPTNeoXTokenizer"],
+  ["qwen2", "Qwen2Tokenizer"],
+  ["qwen3", "Qwen2Tokenizer"],
+  ["gemma", "GemmaTokenizer"],
+]);
+
+/** Where models say how text is generated with them. */
+export const GENERATION_FILE = "generation_config.json";
+
 /** A file of weights and the hash of its content. */
 export type WeightFile = HashedFile;
 
@@ -92,7 +107,11 @@ export async function readTokenizer(files: Texts): Promise<TokenizerSource | und
   const optional = async (name: string) => files.names.has(name) ? await readJson(files, name) : {};
   const config = await optional("tokenizer_config.json");
   if (files.names.has("tokenizer.json")) {
-    return { kind: "files", tokenizer: await readJson(files, "tokenizer.json"), config };
+    return {
+      kind: "files",
+      tokenizer: await readJson(files, "tokenizer.json"),
+      config: await completed(files, config),
+    };
   }
   if (!files.names.has("vocab.json") || !files.names.has("merges.txt")) return undefined;
   if (!VOCAB_CLASSES.includes(config.tokenizer_class)) return undefined;
@@ -105,6 +124,44 @@ export async function readTokenizer(files: Texts): Promise<TokenizerSource | und
     added: await optional("added_tokens.json"),
   };
   return { kind: "vocab", files: source };
+}
+
+/**
+ * A tokenizer_config.json with what transformers' AutoTokenizer finds elsewhere: its class by the model's type, and the
+ * special tokens of older models. One that is not there stays empty.
+ */
+async function completed(files: Texts, config: JsonObject): Promise<JsonObject> {
+  if (Object.keys(config).length === 0) return config;
+  const special = config.added_tokens_decoder === undefined && files.names.has("special_tokens_map.json")
+    ? await readJson(files, "special_tokens_map.json")
+    : {};
+  if ((config.tokenizer_class ?? null) !== null || !files.names.has("config.json")) return { ...config, ...special };
+  const { tokenizer_class, model_type } = await readJson(files, "config.json");
+  const found = tokenizer_class ?? CLASS_OF_TYPE.get(model_type);
+  return { ...config, ...special, ...found === undefined ? {} : { tokenizer_class: found } };
+}
+
+/**
+ * generation_config.json, or undefined where a model has none; its `eos_token_id` goes before the config's.
+ *
+ * @throws {InputError} when it is no JSON object, or its end tokens are no ids
+ */
+export async function readGeneration(files: Texts): Promise<JsonObject | undefined> {
+  if (!files.names.has(GENERATION_FILE)) return undefined;
+  const generation = await readJson(files, GENERATION_FILE);
+  checkGeneration(generation, files.label);
+  return generation;
+}
+
+/** @throws {InputError} when the end tokens of a generation_config.json are no ids */
+export function checkGeneration({ eos_token_id: eos }: JsonObject, label: string): void {
+  const ids: readonly unknown[] = Array.isArray(eos) ? eos : [eos ?? 0];
+  if (ids.every((id) => Number.isSafeInteger(id) && Number(id) >= 0)) return;
+  throw new InputError(
+    `Cannot read ${GENERATION_FILE} of ${label}: eos_token_id must be a token id or a list of them: current value is ${
+      JSON.stringify(eos)
+    }`,
+  );
 }
 
 /** Whether a value is a JSON object. */

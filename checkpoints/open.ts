@@ -10,7 +10,15 @@ import { openGguf } from "./gguf.ts";
 import type { GgufLayout } from "./gguf_layout.ts";
 import { hubFiles } from "./hub_files.ts";
 import { InputError } from "../files/input_error.ts";
-import { folderFiles, isObject, type ModelFiles, readJson, readTokenizer, type WeightFile } from "./model_files.ts";
+import {
+  folderFiles,
+  isObject,
+  type ModelFiles,
+  readGeneration,
+  readJson,
+  readTokenizer,
+  type WeightFile,
+} from "./model_files.ts";
 import { locateWeights, openSharded } from "./sharded_checkpoint.ts";
 
 /**
@@ -133,7 +141,13 @@ async function openFolder({ weights, described = weights, label, local, packed, 
       `Cannot open model ${label}: its weights are quantized already (${quantized.quant_method}); give the original model`,
     );
   }
-  return await openSharded(weights, located, { label, config, tokenizer: await readTokenizer(described), local });
+  return await openSharded(weights, located, {
+    label,
+    config,
+    tokenizer: await readTokenizer(described),
+    generation: await readGeneration(described),
+    local,
+  });
 }
 
 /** An adapter beside the weights changes what they compute: transformers applies it without a word. */
@@ -155,6 +169,7 @@ async function openGgufFile({ weights, described, label, local, layouts }: Place
   const beside = described === undefined ? {} : {
     config: described.names.has("config.json") ? await readJson(described, "config.json") : undefined,
     tokenizer: await readTokenizer(described),
+    generation: await readGeneration(described),
   };
   const opened: WeightFile[] = [];
   try {

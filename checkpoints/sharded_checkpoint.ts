@@ -49,6 +49,8 @@ export interface ModelParts {
   readonly label: string;
   readonly config: JsonObject;
   readonly tokenizer: TokenizerSource | undefined;
+  /** generation_config.json. */
+  readonly generation: JsonObject | undefined;
   /** Whether the weights' bytes are here, not only their headers. */
   readonly local: boolean;
 }

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
-import { generate, type GenerateOptions } from "../inference/generate.ts";
+import { endTokens, generate, type GenerateOptions } from "../inference/generate.ts";
 import { fitModel, modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
 import { chooseDevice, chooseForward } from "../pipeline/device.ts";
 import { openTokenizer } from "../tokenizers/tokenizer.ts";
@@ -21,7 +21,10 @@ interface Options extends Pick<GenerateOptions, "maxTokens" | "temperature" | "t
 /** The command. */
 export function generateCommand(context: CommandContext): Command {
   return new Command("generate")
-    .description("continue a text with a model, packed or not; the text comes as it is written")
+    .description(
+      "continue a text with a model, packed or not; the text comes as it is written. It ends where generation_config.json " +
+        "says (eos_token_id), whose other settings, such as temperature, are not taken: give them here",
+    )
     .argument("<model>", "a packed folder, a run (its folder, its id, `last`), a checkpoint folder or a .gguf file")
     .requiredOption("-p, --prompt <text>", "the text to continue")
     .option("--max-tokens <count>", "new tokens at most", parseWhole(1), 128)
@@ -58,6 +61,15 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
     if (ids.length === 0) {
       throw new UsageError("Cannot continue an empty prompt: this model begins texts with no token");
     }
+    if (tokenizer.bos !== undefined && ids[0] === tokenizer.bos && ids[1] === tokenizer.bos) {
+      terminal.note(
+        `the prompt spells ${
+          tokenizer.decode([tokenizer.bos])
+        } itself, which this model's tokenizer adds: it begins with two`,
+      );
+    }
+    const ends = endTokens(checkpoint);
+    const silent = (id: number) => id === tokenizer.eos || ends.includes(id) && tokenizer.isSpecial(id);
     const provider = forward === "cpu" ? forward : await choose(checkpoint, forward, terminal);
     const decoder = tokenizer.streamDecoder();
     // What stands before a token decides how it reads, such as whether a space begins it.
@@ -66,7 +78,7 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
     const drawing = { maxTokens, temperature, topK, topP, seed };
     const tokens = generate(checkpoint, [...ids], { ...drawing, provider, signal: stop.signal });
     for await (const id of tokens) {
-      if (id !== tokenizer.eos) terminal.write(decoder.push(id));
+      if (!silent(id)) terminal.write(decoder.push(id));
       // The text is all there is to it: where nobody reads it, no more is wanted.
       if (terminal.closed.aborted) return 0;
     }

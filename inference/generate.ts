@@ -50,7 +50,7 @@ const GIBIBYTE = 1024 ** 3;
 /**
  * Continues a prompt.
  *
- * Ends after an end-of-text token (which is yielded), after `maxTokens`, or at the model's last position.
+ * Ends after a token that ends texts or turns (which is yielded; see `endTokens`), after `maxTokens`, or at the model's last position.
  *
  * @example
  * ```ts
@@ -79,6 +79,7 @@ export async function* generate(
 ): AsyncGenerator<number, void, void> {
   const { maxTokens = 128, threads = 0, provider = "cpu", memoryBudget = 4 * GIBIBYTE, signal } = options;
   const { spec, checkpoint: model } = await fitModel(checkpoint);
+  const ends = endTokens(checkpoint);
   if (prompt.length === 0 || prompt.length >= spec.maxPositions) {
     throw new RangeError(
       `Cannot generate text as the prompt must have 1 to ${
@@ -115,12 +116,21 @@ export async function* generate(
       position += fresh.length;
       const id = choose(await head.logits(chunks[chunks.length - 1].slice(-spec.hidden)));
       yield id;
-      if (spec.eos.includes(id)) return;
+      if (ends.includes(id)) return;
       fresh = Int32Array.of(id);
     }
   } finally {
     await forward.close();
   }
+}
+
+/**
+ * Ids after which text ends: generation_config.json's where it names any, else the config's, as in transformers. Its
+ * other settings, such as temperature, are the caller's to choose.
+ */
+export function endTokens({ config, generation }: Pick<Checkpoint, "config" | "generation">): readonly number[] {
+  const { eos_token_id: eos } = { ...config, ...generation?.eos_token_id != null ? generation : {} };
+  return (Array.isArray(eos) ? eos : [eos]).filter((id): id is number => typeof id === "number");
 }
 
 /** Hidden states of new tokens, in chunks of at most PREFILL tokens. */

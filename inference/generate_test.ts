@@ -57,6 +57,21 @@ Deno.test("generate() ends after an end-of-text token, at maxTokens, and at the 
   assert.equal((await Array.fromAsync(generate(checkpoint(CONFIG), long))).length, 10);
 });
 
+Deno.test("generate() ends where generation_config.json says, before what the config says", async () => {
+  const free = await Array.fromAsync(generate(checkpoint(CONFIG), PROMPT, { maxTokens: 6 }));
+  const cases: [unknown, number][] = [
+    [[30, free[2]], free.indexOf(free[2]) + 1],
+    [free[0], 1],
+    [null, free.indexOf(free[3]) + 1],
+    [undefined, free.indexOf(free[3]) + 1],
+  ];
+  for (const [eos_token_id, length] of cases) {
+    const model = { ...checkpoint({ ...CONFIG, eos_token_id: free[3] }), generation: { eos_token_id } };
+    const ended = await Array.fromAsync(generate(model, PROMPT, { maxTokens: 6 }));
+    assert.deepEqual(ended, free.slice(0, length), JSON.stringify(eos_token_id));
+  }
+});
+
 Deno.test("generate() draws the same tokens from the same seed", async () => {
   const draw = (seed: number) => {
     return Array.fromAsync(generate(checkpoint(CONFIG), PROMPT, { maxTokens: 16, temperature: 5, seed }));

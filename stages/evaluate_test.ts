@@ -49,7 +49,7 @@ async function measure(outputs: Outputs): Promise<Json> {
   } as unknown as Tools;
   const planning: Planning = {
     spec: SPEC,
-    identities: { blocks: ["0", "1", "2"], embedding: "e", head: "h", rest: "r" },
+    identities: { blocks: ["0", "1", "2"], embedding: "e", head: "h", rest: "r", companions: "c" },
     architecture: null,
     text: () => ({ identity: null, windows: WINDOWS, length: LENGTH }),
     device: "cpu",

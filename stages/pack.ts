@@ -123,7 +123,7 @@ function modelStep(planning: Planning, { method }: Roles["quantized"], blocks: r
     stage: NAME,
     code,
     reads: [],
-    facts: { rest: identities.rest, method },
+    facts: { rest: identities.rest, companions: identities.companions, method },
     inputs: Object.fromEntries(blocks.map((block) => [`block ${block}`, layersOf(block)])),
     outputs: { model: { retain: "keep", bytes: 0.4 * weights + 4 * spec.vocab * spec.hidden } },
     estimate: { seconds: 0.1 + weights / 5e8, memory: 8 * spec.vocab * spec.hidden },

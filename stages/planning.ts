@@ -19,6 +19,8 @@ export interface Identities {
   readonly head: string;
   /** Everything that is not in a compressed layer. */
   readonly rest: string;
+  /** What is stored beside the weights: config, tokenizer, generation_config.json. */
+  readonly companions: string;
 }
 
 /** What is known of one set of token windows before it is made. */

@@ -70,6 +70,8 @@ Deno.test("plan chooses as run does and names it; a provider that is not there i
 Deno.test("generate writes with the cpu provider, and refuses one that is not there", async () => {
   const args = [models.llama, "--prompt", "The people", "--max-tokens", "2"];
   assert.match(await succeed("generate", args), /^The people/);
+  const twice = await runTask("generate", [models.llama, "--prompt", "<s>The people", "--max-tokens", "2"]);
+  assert.match(twice.err, /^the prompt spells <s> itself, .* it begins with two\n$/);
   const { code, err } = await runTask("generate", [...args, "--forward", MISSING]);
   assert.equal(code, 3, err);
   assert.match(err, /no such provider/);

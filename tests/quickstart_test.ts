@@ -81,6 +81,7 @@ Deno.test("the quickstart compresses a model, shows it, and is served from the c
     ]);
     assert.deepEqual(readdirSync(model).sort(), [
       "config.json",
+      "generation_config.json",
       "model.safetensors",
       "tokenizer.json",
       "tokenizer_config.json",

@@ -1,7 +1,8 @@
 /** A tokenizer definition rebuilt from the metadata of a GGUF file (`tokenizer.ggml.*`). */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
-import { GPT2_WORDS, splitBy, type TokenizerDefinition } from "./tokenizer_definition.ts";
+import { GPT2_WORDS } from "./pre_tokenizers.ts";
+import { splitBy, type TokenizerDefinition } from "./tokenizer_definition.ts";
 
 /** Kinds of tokens, as numbered in GGUF files. */
 const KIND = { unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
@@ -165,20 +166,55 @@ function finish(metadata: JsonObject, tokens: readonly string[], { bos, ...parts
     if (kinds[id] === KIND.userDefined) return [{ id, content, special: false, normalized: false }];
     return kinds[id] === KIND.control || kinds[id] === KIND.unknown ? [{ id, content, special: true }] : [];
   });
+  const [bosToken, eosToken] = [token(metadata, tokens, "bos"), token(metadata, tokens, "eos")];
+  const wants = (name: "bos" | "eos", otherwise: boolean) => {
+    const value = metadata[`tokenizer.ggml.add_${name}_token`] ?? otherwise;
+    if (typeof value === "boolean") return value;
+    throw malformedKey(`tokenizer.ggml.add_${name}_token`, "true or false", value);
+  };
+  const ends = {
+    bos: wants("bos", bos) ? [bosToken ?? missingToken("bos")] : [],
+    eos: wants("eos", false) ? [eosToken ?? missingToken("eos")] : [],
+  };
+  const special = (content: string) => ({ SpecialToken: { id: content, type_id: 0 } });
+  const used = [...ends.bos, ...ends.eos].map((content) => [content, { ids: [tokens.indexOf(content)] }]);
   return {
-    tokenizer: { ...parts, post_processor: null, added_tokens: added },
-    config: {
-      bos_token: token(metadata, tokens, "bos"),
-      eos_token: token(metadata, tokens, "eos"),
-      add_bos_token: metadata["tokenizer.ggml.add_bos_token"] ?? bos,
-      add_eos_token: metadata["tokenizer.ggml.add_eos_token"] ?? false,
+    tokenizer: {
+      ...parts,
+      post_processor: {
+        type: "TemplateProcessing",
+        single: [...ends.bos.map(special), { Sequence: { id: "A", type_id: 0 } }, ...ends.eos.map(special)],
+        special_tokens: Object.fromEntries(used),
+      },
+      added_tokens: added,
     },
+    // The class that leaves all of this as it is.
+    config: { tokenizer_class: "PreTrainedTokenizerFast", bos_token: bosToken, eos_token: eosToken },
   };
 }
 
+function missingToken(name: string): never {
+  throw new InputError(
+    `Cannot rebuild the tokenizer from GGUF metadata: tokenizer.ggml.${name}_token_id must be there as texts begin or ` +
+      "end with it",
+  );
+}
+
+function malformedKey(key: string, wanted: string, value: unknown): InputError {
+  return new InputError(
+    `Cannot rebuild the tokenizer from GGUF metadata: ${key} must be ${wanted}: current value is ${
+      JSON.stringify(value) ?? value
+    }`,
+  );
+}
+
 function token(metadata: JsonObject, tokens: readonly string[], name: string): string | undefined {
-  const id = metadata[`tokenizer.ggml.${name}_token_id`];
-  return id === undefined ? undefined : tokens[Number(id)];
+  const key = `tokenizer.ggml.${name}_token_id`;
+  const id = metadata[key];
+  if (id === undefined) return undefined;
+  const found = tokens[Number(id)];
+  if (typeof id !== "number" || found === undefined) throw malformedKey(key, `an id below ${tokens.length}`, id);
+  return found;
 }
 
 function vocabulary(tokens: readonly string[]): JsonObject {

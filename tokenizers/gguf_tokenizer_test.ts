@@ -130,6 +130,9 @@ Deno.test("ggufTokenizer() names what it does not support and what is malformed"
     ],
     [{ ...BYTE_PAIRS, "tokenizer.ggml.tokens": [1, 2] }, /tokenizer\.ggml\.tokens must be a list of strings/],
     [{ ...BYTE_PAIRS, "tokenizer.ggml.token_type": [1] }, /token_type must be a list of 2048 numbers/],
+    [{ ...SENTENCE_PIECES, "tokenizer.ggml.bos_token_id": 1e6 }, /bos_token_id must be an id below \d+: .* 1000000/],
+    [{ ...SENTENCE_PIECES, "tokenizer.ggml.bos_token_id": undefined }, /bos_token_id must be there/],
+    [{ ...SENTENCE_PIECES, "tokenizer.ggml.add_bos_token": 1 }, /add_bos_token must be true or false/],
     [{ ...SENTENCE_PIECES, "tokenizer.ggml.scores": undefined }, /scores must be a list of \d+ numbers/],
   ];
   for (const [metadata, message] of cases) {

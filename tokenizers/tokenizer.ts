@@ -1,13 +1,10 @@
 /** Text to token ids and back, for a model's own tokenizer: from Hugging Face files or from GGUF metadata. */
 import { createHash } from "node:crypto";
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import type { JsonObject, StoredTokenizer, TokenizerSource } from "../checkpoints/checkpoint.ts";
-import { InputError } from "../files/input_error.ts";
 import { ggufTokenizer } from "./gguf_tokenizer.ts";
 import { type StreamDecoder, streamDecoder } from "./stream_decoder.ts";
-import { exactDefinition, type TokenizerDefinition } from "./tokenizer_definition.ts";
+import { openDefinition, type TokenizerDefinition } from "./tokenizer_definition.ts";
 import { vocabTokenizer } from "./vocab_tokenizer.ts";
-import { rememberWords } from "./word_memo.ts";
 
 /**
  * A tokenizer.
@@ -32,11 +29,16 @@ export interface Tokenizer {
    *
    * `special` (default true) adds what the model's tokenizer adds by itself, such as LLaMA's bos before the text;
    * special tokens that are spelled out in the text (`<s>`) are recognised either way.
-   * @throws {InputError} when the tokenizer adds tokens that it does not know
+   * @throws {InputError} for the rare characters that the reference knows by another version of Unicode, where it matters
    */
   encode(text: string, options?: { readonly special?: boolean }): Int32Array;
-  /** Text of token ids, special tokens spelled out. @throws {RangeError} for an id outside the vocabulary */
+  /**
+   * Text of token ids, special tokens spelled out. Ids that no token has, as those of a padded vocabulary, are nothing.
+   * @throws {RangeError} for what is no id: negative or fractional
+   */
   decode(ids: ArrayLike<number>): string;
+  /** Whether an id is a special token's, which is no text. */
+  isSpecial(id: number): boolean;
   /** Id of the token that begins a text, where the model has one. */
   readonly bos: number | undefined;
   /** Id of the token that ends a text, where the model has one. */
@@ -50,7 +52,7 @@ export interface Tokenizer {
 }
 
 /** Raised whenever the same definition would give other ids. */
-const VERSION = 1;
+const VERSION = 2;
 
 /**
  * Opens a tokenizer.
@@ -66,7 +68,7 @@ const VERSION = 1;
  * @throws {InputError} when the definition is incomplete, or of a kind that cannot be reproduced exactly
  */
 export function openTokenizer(source: TokenizerSource): Tokenizer {
-  return build(exactDefinition(definitionOf(source)));
+  return build(definitionOf(source));
 }
 
 /**
@@ -90,53 +92,36 @@ function definitionOf(source: TokenizerSource): TokenizerDefinition {
   return { tokenizer: stored.tokenizer, config: stored.config };
 }
 
-function build({ tokenizer, config }: TokenizerDefinition): Tokenizer {
-  let inner: HuggingFaceTokenizer;
-  try {
-    inner = new HuggingFaceTokenizer(tokenizer, config);
-  } catch (cause) {
-    throw new InputError(`Cannot open the tokenizer: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
-  rememberWords(inner);
-  const size = vocabularySize(inner);
-  const special = (token: unknown) => (typeof token === "string" ? inner.token_to_id(token) : undefined);
-  const encode = (text: string, { special = true } = {}) => {
-    const { ids } = inner.encode(text, { add_special_tokens: special });
-    // The library leaves holes for special tokens that the vocabulary lacks.
-    if (!ids.every(Number.isInteger)) {
-      throw new InputError("Cannot tokenize as the tokenizer adds special tokens that its vocabulary lacks");
-    }
-    return Int32Array.from(ids);
+function build(definition: TokenizerDefinition): Tokenizer {
+  const { ends, bos, eos, size, special, decisive, ...inner } = openDefinition(definition);
+  const encode = (text: string, { special: around = true } = {}) => {
+    const ids = inner.encode(text);
+    return Int32Array.from(around ? [...ends.before, ...ids, ...ends.after] : ids);
   };
   const decode = (ids: ArrayLike<number>) => {
     const list = Array.from(ids);
     for (const id of list) {
-      if (!(Number.isInteger(id) && id >= 0 && id < size)) {
-        throw new RangeError(`Cannot decode as token ids must be below ${size}: current value is ${id}`);
+      if (!(Number.isInteger(id) && id >= 0)) {
+        throw new RangeError(`Cannot decode as token ids must be whole numbers from 0: current value is ${id}`);
       }
     }
-    return list.length === 0 ? "" : inner.decode(list, { clean_up_tokenization_spaces: false });
+    return inner.decode(list);
   };
   let hash: string | undefined;
   return {
     size,
-    bos: special(config.bos_token),
-    eos: special(config.eos_token),
+    bos,
+    eos,
+    isSpecial: (id) => special.has(id),
     encode,
     decode,
     streamDecoder: () => streamDecoder(decode),
-    fingerprint: () => hash ??= fingerprint({ tokenizer, config }),
+    fingerprint: () => hash ??= fingerprint(decisive),
   };
 }
 
-function vocabularySize(inner: HuggingFaceTokenizer): number {
-  let size = 0;
-  for (const id of inner.get_vocab().values()) size = Math.max(size, id + 1);
-  return size;
-}
-
-function fingerprint(definition: TokenizerDefinition): string {
-  return createHash("sha256").update(JSON.stringify(sorted({ VERSION, ...definition }))).digest("hex");
+function fingerprint(decisive: JsonObject): string {
+  return createHash("sha256").update(JSON.stringify(sorted({ VERSION, ...decisive }))).digest("hex");
 }
 
 function sorted(value: unknown): unknown {

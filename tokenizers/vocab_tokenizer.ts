@@ -39,7 +39,7 @@ interface AddedToken {
  * @throws {InputError} when a file is malformed, or merges tokens that the vocabulary lacks
  */
 export function vocabTokenizer(files: VocabFiles): TokenizerDefinition {
-  const config: JsonObject = { ...SPECIAL, ...files.config, ...files.special };
+  const config: JsonObject = { ...SPECIAL, tokenizer_class: "GPT2Tokenizer", ...files.config, ...files.special };
   const vocab = vocabularyOf(files, "vocab.json", files.vocab);
   const addedTokens = addedTokensOf(files, config, vocab);
   const byteLevel = { type: "ByteLevel", add_prefix_space: config.add_prefix_space === true, use_regex: true };

@@ -61,9 +61,11 @@ Deno.test("vocabTokenizer() follows add_bos_token, add_prefix_space and the spec
 });
 
 Deno.test("vocabTokenizer() gives special tokens that the vocabulary lacks the next ids", () => {
-  const tokenizer = open({ ...opt(), config: { add_bos_token: true }, special: {}, added: { "<extra>": 420 } });
-  assert.equal(tokenizer.bos, 421);
-  assert.deepEqual([...tokenizer.encode("<extra><|endoftext|>")], [421, 420, 421]);
+  const tokenizer = open({ ...opt(), config: { add_bos_token: true }, special: {}, added: { "<extra>": 417 } });
+  assert.equal(tokenizer.bos, 418);
+  assert.deepEqual([...tokenizer.encode("<extra><|endoftext|>")], [418, 417, 418]);
+  // transformers 4.57.6 makes 417 of it with its fast tokenizer, and 420 with its slow one.
+  assert.throws(() => open({ ...opt(), added: { "<extra>": 420 } }), /"<extra>" with id 420, .* gives it 417/);
 });
 
 Deno.test("vocabTokenizer() takes the tokens of merges.txt as they are, with either kind of line ends", () => {

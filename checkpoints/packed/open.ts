@@ -10,6 +10,7 @@ import { openHashed } from "../../files/hashed_file.ts";
 import { assertFinite } from "../finite.ts";
 import { identityOf, placed, sameTensors } from "../identity.ts";
 import { InputError } from "../../files/input_error.ts";
+import { checkGeneration } from "../model_files.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, LayerHeader } from "./format.ts";
 import { formatOf, type FormatOptions, FORMATS, fromRecord } from "./formats.ts";
 import { PACKED_FILES, PACKED_VERSION } from "./write.ts";
@@ -110,7 +111,16 @@ export async function openPacked(
     const header = await parseHeader(source);
     const config = await readJson(join(folder, PACKED_FILES.config));
     const tokenizer = await readTokenizer(folder);
-    return makeCheckpoint(source, header, { config, tokenizer, label: basename(resolve(folder)), sha256, formats });
+    const generation = await readOptional(folder, PACKED_FILES.generation);
+    if (generation !== undefined) checkGeneration(generation, folder);
+    return makeCheckpoint(source, header, {
+      config,
+      tokenizer,
+      generation,
+      label: basename(resolve(folder)),
+      sha256,
+      formats,
+    });
   } catch (error) {
     await source.close();
     throw error;
@@ -120,6 +130,7 @@ export async function openPacked(
 interface Described {
   readonly config: JsonObject;
   readonly tokenizer: TokenizerSource | undefined;
+  readonly generation: JsonObject | undefined;
   readonly label: string;
   readonly formats: readonly LayerFormat[];
   sha256(): Promise<string>;
@@ -128,7 +139,7 @@ interface Described {
 function makeCheckpoint(
   source: ByteSource,
   header: Header,
-  { config, tokenizer, label, formats, sha256 }: Described,
+  { config, tokenizer, generation, label, formats, sha256 }: Described,
 ): PackedCheckpoint {
   const { layers, origin } = readMetadata(source, header, formats);
   const tensors = describeTensors(source, header, layers);
@@ -167,6 +178,7 @@ function makeCheckpoint(
     config,
     tensors,
     tokenizer,
+    generation,
     bytes: source.size,
     local: true,
     layers,
@@ -292,17 +304,19 @@ function packedName(name: string, layers: ReadonlyMap<string, PackedLayer>): str
 }
 
 async function readTokenizer(folder: string): Promise<TokenizerSource | undefined> {
-  const optional = async (file: string) => {
-    const path = join(folder, file);
-    // A link to nothing is there, and is told.
-    return await lstat(path).then(() => true, () => false) ? await readJson(path) : undefined;
-  };
+  const optional = (file: string) => readOptional(folder, file);
   const tokenizer = await optional(PACKED_FILES.tokenizer);
   if (tokenizer !== undefined) {
     return { kind: "files", tokenizer, config: await optional(PACKED_FILES.tokenizerConfig) ?? {} };
   }
   const metadata = await optional(PACKED_FILES.ggufTokenizer);
   return metadata === undefined ? undefined : { kind: "gguf", metadata };
+}
+
+/** A JSON file that need not be there. A link to nothing is there, and is told. */
+async function readOptional(folder: string, file: string): Promise<JsonObject | undefined> {
+  const path = join(folder, file);
+  return await lstat(path).then(() => true, () => false) ? await readJson(path) : undefined;
 }
 
 async function readJson(path: string): Promise<JsonObject> {

@@ -13,6 +13,7 @@ import { toFloat16 } from "../../files/float16.ts";
 import type { JsonRecord } from "../../files/json.ts";
 import type { Checkpoint, JsonObject, StoredTokenizer } from "../checkpoint.ts";
 import type { EncodedLayer, LayerFormat } from "./format.ts";
+import { GENERATION_FILE } from "../model_files.ts";
 import { formatOf, type FormatOptions, FORMATS, toRecord } from "./formats.ts";
 import type { Tensor } from "../../files/safetensors.ts";
 
@@ -23,6 +24,7 @@ export const PACKED_VERSION = 1;
 export const PACKED_FILES = {
   weights: "model.safetensors",
   config: "config.json",
+  generation: GENERATION_FILE,
   tokenizer: "tokenizer.json",
   tokenizerConfig: "tokenizer_config.json",
   ggufTokenizer: "tokenizer.gguf.json",
@@ -36,6 +38,8 @@ export interface PackedContent {
   readonly others: Iterable<readonly [string, Tensor]> | AsyncIterable<readonly [string, Tensor]>;
   readonly config: JsonObject;
   readonly tokenizer: StoredTokenizer | undefined;
+  /** generation_config.json. */
+  readonly generation?: JsonObject;
   /** For people: label and size of what was compressed, method. Kept in the file's metadata. */
   readonly source: JsonObject;
 }
@@ -200,10 +204,11 @@ async function joinFiles(
   return { bytes, sha256: hash.digest("hex") };
 }
 
-async function writeCompanions(folder: string, { config, tokenizer }: PackedContent): Promise<void> {
+async function writeCompanions(folder: string, { config, tokenizer, generation }: PackedContent): Promise<void> {
   // A loader that knows nothing of this format must refuse it by name, not read what it finds.
   const marked = { ...config, quantization_config: { quant_method: "pbs2p", version: PACKED_VERSION } };
   await writeJson(join(folder, PACKED_FILES.config), marked);
+  if (generation !== undefined) await writeJson(join(folder, PACKED_FILES.generation), generation);
   if (tokenizer?.kind === "files") {
     await writeJson(join(folder, PACKED_FILES.tokenizer), tokenizer.tokenizer);
     await writeJson(join(folder, PACKED_FILES.tokenizerConfig), tokenizer.config);
@@ -212,9 +217,17 @@ async function writeCompanions(folder: string, { config, tokenizer }: PackedCont
   }
 }
 
+/** Before a number that JSON has no word for; no text of a file holds it by chance. */
+const BARE = "\u0000bare ";
+
+/** As Python writes JSON: what is not finite stands there in its own word, so that it is read back as it was. */
 async function writeJson(path: string, value: JsonObject): Promise<void> {
-  const plain = (_key: string, entry: unknown) => typeof entry === "bigint" ? Number(entry) : entry;
-  await writeFile(path, JSON.stringify(value, plain, 1) + "\n");
+  const plain = (_key: string, entry: unknown) => {
+    if (typeof entry === "bigint") return Number(entry);
+    return typeof entry === "number" && !Number.isFinite(entry) ? BARE + entry : entry;
+  };
+  const text = JSON.stringify(value, plain, 1).replaceAll(/"\\u0000bare (-?Infinity|NaN)"/g, "$1");
+  await writeFile(path, text + "\n");
 }
 
 /** The upper 16 bits of each value: exact for values that came from bfloat16. */

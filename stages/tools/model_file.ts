@@ -40,12 +40,13 @@ export interface ModelFileTool {
 export function openModelFileTool(): ModelFileTool {
   return {
     async write(folder, { checkpoint }, { layers, names, method, warn }) {
-      const { config, tokenizer } = checkpoint;
+      const { config, tokenizer, generation } = checkpoint;
       await writePackedModel(folder, {
         layers,
         others: uncompressedTensors(checkpoint, names, warn),
         config,
         tokenizer: tokenizer && storedTokenizer(tokenizer),
+        generation,
         source: { method },
       });
     },
