@@ -126,6 +126,7 @@ Deno.test("openCheckpoint() reads a config as Python does: byte order mark, Infi
     assert.deepEqual(tokenizer?.kind === "files" && tokenizer.config, {
       model_max_length: Infinity,
       add_bos_token: true,
+      tokenizer_class: "LlamaTokenizer",
     });
   });
 });
