@@ -5,6 +5,7 @@ import { metadataNumber } from "./gguf_config.ts";
 import { type GgufEntry, parseGguf } from "./gguf_header.ts";
 import { type GgufLayout, huggingFaceName, layoutOf } from "./gguf_layout.ts";
 import { identityOf, infos, type Placed, placed, sameTensors } from "./identity.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import type { WeightFile } from "./model_files.ts";
 
@@ -173,7 +174,7 @@ function endsOf(label: string, metadata: JsonObject): JsonObject | undefined {
   if (stray === undefined) return { eos_token_id: ids };
   throw new InputError(
     `Cannot open ${label}: tokenizer.ggml.eos_token_id, eot_token_id and eom_token_id must be token ids: ` +
-      `current value is ${JSON.stringify(stray)}`,
+      `${found(stray)}`,
   );
 }
 

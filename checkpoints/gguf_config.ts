@@ -1,5 +1,6 @@
 /** config.json's keys, rebuilt from GGUF metadata: those that llama.cpp writes for rotary decoders of any architecture. */
 import type { JsonObject } from "./checkpoint.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import type { GgufModel } from "./gguf_layout.ts";
 
@@ -34,7 +35,7 @@ export function slides(metadata: JsonObject, architecture: string): boolean {
 export function metadataNumber(label: string, metadata: JsonObject, key: string, fallback?: number): number {
   const value = metadata[key] ?? fallback;
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new InputError(`Cannot open ${label}: ${key} must be a number: current value is ${JSON.stringify(value)}`);
+  throw new InputError(`Cannot open ${label}: ${key} must be a number: ${found(value)}`);
 }
 
 /**

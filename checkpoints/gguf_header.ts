@@ -4,6 +4,7 @@ import type { ByteSource } from "../files/byte_source.ts";
 import type { JsonObject } from "./checkpoint.ts";
 import { GGML_TYPES, type GgmlType } from "./dequantize.ts";
 import { readGgufHeader } from "./gguf_reader.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import type { Fail } from "../files/json_text.ts";
 import { lookAt, quote } from "../files/what_is_it.ts";
@@ -53,7 +54,7 @@ export async function parseGguf(source: ByteSource): Promise<GgufHeader> {
     typeof alignment !== "number" ||
     !(alignment >= 1 && alignment <= MOST_ALIGNMENT && Number.isInteger(Math.log2(alignment)))
   ) {
-    return fail(`general.alignment must be a power of two up to ${MOST_ALIGNMENT}: current value is ${alignment}`);
+    return fail(`general.alignment must be a power of two up to ${MOST_ALIGNMENT}: ${found(alignment)}`);
   }
   const aligned = (at: number) => Math.ceil(at / alignment) * alignment;
   const dataBegin = aligned(bytes);

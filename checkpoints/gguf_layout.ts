@@ -1,5 +1,6 @@
 /** How the GGUF files of one family of models are read in Hugging Face's names: what families declare, and nothing reads alone. */
 import type { JsonObject, TensorInfo } from "./checkpoint.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 
 /** An opened GGUF model, for rebuilding its config.json. */
@@ -43,7 +44,7 @@ export function layoutOf(label: string, metadata: JsonObject, layouts: readonly 
   if (layout === undefined) {
     const known = [...new Set(layouts.map(({ architecture }) => architecture))].sort().join(" or ");
     throw new InputError(
-      `Cannot open ${label}: the architecture of a GGUF file must be ${known}: current value is ${architecture}`,
+      `Cannot open ${label}: the architecture of a GGUF file must be ${known}: ${found(architecture)}`,
     );
   }
   if (Number(metadata[`${architecture}.expert_count`] ?? 0) > 0) {

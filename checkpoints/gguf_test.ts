@@ -222,7 +222,7 @@ Deno.test("llama3Factors() leaves short wavelengths, divides long ones, and is m
 });
 
 Deno.test("openCheckpoint() refuses GGUF files it cannot use, naming what is wrong", async () => {
-  await refuses({ "general.architecture": "gpt2" }, embedding, /must be llama or .*qwen2.*: current value is gpt2/);
+  await refuses({ "general.architecture": "gpt2" }, embedding, /must be llama or .*qwen2.*: current value is "gpt2"/);
   await refuses({ "llama.expert_count": 8 }, embedding, /experts/);
   await refuses({ "llama.block_count": undefined }, embedding, /llama\.block_count must be a number/);
   await refuses({ "llama.block_count": "6" }, embedding, /llama\.block_count must be a number/);

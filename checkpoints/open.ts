@@ -9,6 +9,7 @@ import { inMemoryHashes } from "../files/file_hashes.ts";
 import { openGguf } from "./gguf.ts";
 import type { GgufLayout } from "./gguf_layout.ts";
 import { hubFiles } from "./hub_files.ts";
+import { shown } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import {
   folderFiles,
@@ -138,7 +139,9 @@ async function openFolder({ weights, described = weights, label, local, packed, 
   if (isObject(quantized)) {
     if (quantized.quant_method === "pbs2p" && packed !== undefined) return await packed();
     throw new InputError(
-      `Cannot open model ${label}: its weights are quantized already (${quantized.quant_method}); give the original model`,
+      `Cannot open model ${label}: its weights are quantized already (quant_method: ${
+        shown(quantized.quant_method)
+      }); give the original model`,
     );
   }
   return await openSharded(weights, located, {

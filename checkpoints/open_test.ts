@@ -112,7 +112,7 @@ Deno.test("openCheckpoint() says what is wrong with a folder", async (t) => {
     [
       "weights quantized by someone else",
       { "model.safetensors": weights, "config.json": '{"quantization_config":{"quant_method":"gptq"}}' },
-      /quantized already \(gptq\)/,
+      /quantized already \(quant_method: "gptq"\)/,
     ],
     ["a missing shard", without("model-00002-of-00002.safetensors"), /"b" lies in "model-00002.*missing/],
     ["an index without a map", index({}), /weight_map/],
@@ -215,7 +215,10 @@ Deno.test("openCheckpoint() recognises a packed model by its config, and opens i
       tokenizer: undefined,
       source: {},
     });
-    await assert.rejects(openCheckpoint({ path }), /quantized already \(pbs2p\); give the original model/);
+    await assert.rejects(
+      openCheckpoint({ path }),
+      /quantized already \(quant_method: "pbs2p"\); give the original model/,
+    );
     const checkpoint = await openCheckpoint({ path }, { packed: openPacked });
     assert.equal(checkpoint.format, "packed");
     assert.deepEqual(await checkpoint.read("q_proj.weight"), decodeLayer(layer));

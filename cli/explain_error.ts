@@ -1,6 +1,6 @@
 /** One sentence for whatever is thrown, also by libraries and the system, whose own words are not for people. */
 import * as z from "zod";
-import { visibleText } from "../files/text_width.ts";
+import { visibleText } from "../files/clear_text.ts";
 
 /** An error as people should read it. */
 export interface Explained {

@@ -1,5 +1,6 @@
 /** Tables and wrapped text, for a terminal. */
-import { fitText, textWidth, visibleText } from "../files/text_width.ts";
+import { visibleText } from "../files/clear_text.ts";
+import { fitText, textWidth } from "../files/text_width.ts";
 
 /** A column: its head, and on which side its cells stand. */
 export interface Column {

@@ -1,6 +1,6 @@
 /** The one place through which everything is printed: colours, width, lines, and what is an error stream's. */
 import { fstatSync } from "node:fs";
-import { visibleText } from "../files/text_width.ts";
+import { visibleText } from "../files/clear_text.ts";
 import { renderDiagnostics } from "../recipes/diagnostics.ts";
 import type { Diagnostic } from "../recipes/diagnostics.ts";
 

@@ -1,3 +1,5 @@
+import { clearMessage } from "./clear_text.ts";
+
 /**
  * What is wrong lies in the input: a checkpoint, a text, a hub id. Not a defect of the program and not of the machine.
  *
@@ -11,4 +13,9 @@ export class InputError extends Error {
   override readonly name = "InputError";
   /** For exit codes. */
   readonly code = "INPUT";
+
+  /** @param message one sentence; what it quotes of the input may be anything */
+  constructor(message: string, options?: ErrorOptions) {
+    super(clearMessage(message), options);
+  }
 }

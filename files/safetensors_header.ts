@@ -1,5 +1,6 @@
 /** The header of a safetensors file: names, types, shapes and byte ranges, checked before anything is allocated. */
 import type { ByteSource } from "./byte_source.ts";
+import { found } from "./clear_text.ts";
 import { InputError } from "./input_error.ts";
 import { type Fail, parseJson } from "./json_text.ts";
 import { lookAt, quote } from "./what_is_it.ts";
@@ -100,9 +101,9 @@ function checkEntry(value: unknown, dataBegin: number, fail: Fail): HeaderEntry 
   if (!isRecord(value)) return fail("the entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string") return fail("dtype is not a string");
-  if (!isLengths(shape)) return fail(`shape must be a list of sizes: current value is ${brief(shape)}`);
+  if (!isLengths(shape)) return fail(`shape must be a list of sizes: ${found(shape)}`);
   if (!isLengths(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
-    return fail(`data_offsets must be [begin, end]: current value is ${brief(offsets)}`);
+    return fail(`data_offsets must be [begin, end]: ${found(offsets)}`);
   }
   const bytes = offsets[1] - offsets[0];
   if (isDtype(dtype)) {
@@ -145,10 +146,6 @@ function decode(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function brief(value: unknown): string {
-  return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 100);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

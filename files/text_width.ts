@@ -1,5 +1,5 @@
 /**
- * Text as a terminal shows it: how many columns it takes, cut to a width, and with nothing in it that steers the terminal.
+ * Text as a terminal shows it: how many columns it takes, and cut to a width.
  *
  * Not the layout of tables and lines, which their printers know.
  */
@@ -44,23 +44,6 @@ export function fitText(text: string, width: number): string {
     used += columns;
   }
   return `${cut}…`;
-}
-
-/**
- * A text in which every character is written out that does not show, or that steers a terminal: control characters, and
- * those that turn the direction of writing.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * assert.equal(visibleText("a\x1b[2Jb\u202ec"), "a\\u001b[2Jb\\u202ec");
- * ```
- */
-export function visibleText(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
-    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }
 
 const segmenter = new Intl.Segmenter();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { fitText, graphemes, textWidth, visibleText } from "./text_width.ts";
+import { fitText, graphemes, textWidth } from "./text_width.ts";
 
 Deno.test("textWidth() counts columns: wide characters and emoji take two, marks and controls none", () => {
   const widths: readonly (readonly [string, number])[] = [
@@ -29,9 +29,4 @@ Deno.test("fitText() never takes more columns than it may, and cuts no character
     return textWidth(cut) <= width && (cut === text || text.startsWith(cut.slice(0, -1)));
   }));
   assert.deepEqual(graphemes("e\u0301漢"), ["e\u0301", "漢"]);
-});
-
-Deno.test("visibleText() leaves nothing that steers a terminal", () => {
-  assert.equal(visibleText("a\tb\r\n\x07\x9bm\u2066x"), "a\\u0009b\\u000d\\u000a\\u0007\\u009bm\\u2066x");
-  assert.equal(visibleText("漢 é 👩‍💻"), "漢 é 👩‍💻");
 });

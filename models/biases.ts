@@ -1,5 +1,6 @@
 /** Which linears have biases: a config says it in few words, or not at all; a file holds them or does not. */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import { LINEAR_ROLES, type LinearRole, type ModelSpec } from "./spec.ts";
 import { blockPrefix } from "./tensors.ts";
@@ -47,7 +48,7 @@ export function withWrittenBiases(spec: ModelSpec, { [KEY]: written }: JsonObjec
   const strange = roles.find((role) => !known.some((each) => each === role));
   if (strange === undefined) return withBiases(spec, known.filter((role) => roles.includes(role)));
   throw new InputError(
-    `Cannot read the model as ${KEY} must list ${known.join(", ")}: current value is ${JSON.stringify(written)}`,
+    `Cannot read the model as ${KEY} must list ${known.join(", ")}: ${found(written)}`,
   );
 }
 

@@ -4,6 +4,7 @@
  * What is supported the families say; see `families/mod.ts`.
  */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { shown } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import type { Family } from "./families/family.ts";
 import * as families from "./families/mod.ts";
@@ -36,7 +37,7 @@ export function modelSpec(config: JsonObject): ModelSpec {
   );
   if (family) return withWrittenBiases(family.spec(config), config);
   const supported = known.map(({ title, modelType }) => `${title} ("model_type": "${modelType}")`);
-  const found = `model_type ${JSON.stringify(type)}, architectures ${JSON.stringify(classes)}`;
+  const found = `model_type ${shown(type)}, architectures ${shown(classes)}`;
   throw new InputError(
     `Cannot read the model as only ${supported.slice(0, -1).join(", ")} and ${
       supported.at(-1)

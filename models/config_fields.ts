@@ -1,5 +1,6 @@
 /** Fields of a config, read with their bounds: sizes are checked here, before anything is allocated for them. */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { found, shown } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import type { ModelSpec, RopeScaling } from "./spec.ts";
 
@@ -44,18 +45,21 @@ export function ropeScaling(rope: JsonObject, maxPositions: number): RopeScaling
       };
     default:
       throw new InputError(
-        `Cannot read the model as only ${SUPPORTED_ROPE} rotary scalings are supported: found ${JSON.stringify(type)}`,
+        `Cannot read the model as only ${SUPPORTED_ROPE} rotary scalings are supported: found ${shown(type)}`,
       );
   }
 }
 
-/** Ids of the tokens that begin and end a text. */
+/** Ids of the tokens that begin and end a text. @throws {InputError} ids that are none */
 export function specialTokens(config: JsonObject): Pick<ModelSpec, "bos" | "eos"> {
-  const eos = config.eos_token_id;
-  return {
-    bos: typeof config.bos_token_id === "number" ? config.bos_token_id : undefined,
-    eos: (Array.isArray(eos) ? eos : [eos]).filter((id): id is number => typeof id === "number"),
-  };
+  return { bos: tokenIds(config, "bos_token_id")[0], eos: tokenIds(config, "eos_token_id") };
+}
+
+/** One id, a list of them, or none. */
+function tokenIds(config: JsonObject, key: string): number[] {
+  const value = config[key] ?? [], ids: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (ids.every((id): id is number => Number.isSafeInteger(id) && Number(id) >= 0)) return [...ids];
+  throw new InputError(`Cannot read the model as ${key} must be a token id or a list of them: ${found(value)}`);
 }
 
 /** A positive integer. @throws {InputError} another value, or none where there is no fallback */
@@ -63,7 +67,7 @@ export function size(config: JsonObject, key: string, limit: number, fallback?: 
   const value = config[key] ?? fallback;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= limit) return value;
   throw new InputError(
-    `Cannot read the model as ${key} must be an integer from 1 to ${limit}: current value is ${JSON.stringify(value)}`,
+    `Cannot read the model as ${key} must be an integer from 1 to ${limit}: ${found(value)}`,
   );
 }
 
@@ -72,7 +76,7 @@ export function real(config: JsonObject, key: string, fallback?: number): number
   const value = config[key] ?? fallback;
   if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
   throw new InputError(
-    `Cannot read the model as ${key} must be a positive number: current value is ${JSON.stringify(value)}`,
+    `Cannot read the model as ${key} must be a positive number: ${found(value)}`,
   );
 }
 
@@ -81,7 +85,7 @@ export function flag(config: JsonObject, key: string, fallback: boolean): boolea
   const value = config[key] ?? fallback;
   if (typeof value === "boolean") return value;
   throw new InputError(
-    `Cannot read the model as ${key} must be true or false: current value is ${JSON.stringify(value)}`,
+    `Cannot read the model as ${key} must be true or false: ${found(value)}`,
   );
 }
 
@@ -96,5 +100,5 @@ export function only(config: JsonObject, key: string, allowed: readonly unknown[
   const value = config[key] ?? fallback;
   if (allowed.includes(value)) return;
   const list = allowed.map((item) => JSON.stringify(item)).join(" or ");
-  throw new InputError(`Cannot read the model as ${key} must be ${list}: current value is ${JSON.stringify(value)}`);
+  throw new InputError(`Cannot read the model as ${key} must be ${list}: ${found(value)}`);
 }

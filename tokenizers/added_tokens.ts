@@ -2,8 +2,9 @@
  * Added tokens: found in a text before anything else, special ones and others. Source: huggingface/tokenizers,
  * tokenizers/src/tokenizer/added_vocabulary.rs.
  */
+import { shown } from "../files/clear_text.ts";
 import type { Normalize } from "./normalizers.ts";
-import { inexact, isId, malformed, type Part, shown } from "./parts.ts";
+import { inexact, isId, malformed, type Part } from "./parts.ts";
 import { SPACE } from "./patterns.ts";
 import { RUST_WORD } from "./pre_tokenizers.ts";
 

@@ -2,7 +2,8 @@
  * Byte pair encoding as the reference does it, its corners included: what an unknown character becomes, and in which
  * order pairs of equal rank merge. Source: huggingface/tokenizers, tokenizers/src/models/bpe (model.rs, word.rs).
  */
-import { GREATEST_ID, inexact, isId, isObject, malformed, type Part, shown } from "./parts.ts";
+import { found, shown } from "../files/clear_text.ts";
+import { GREATEST_ID, inexact, isId, isObject, malformed, type Part } from "./parts.ts";
 import { remembered } from "./word_memo.ts";
 
 const FIELDS = [
@@ -51,7 +52,7 @@ const pairKey = (left: number, right: number) => left * (GREATEST_ID + 1) + righ
  */
 export function bytePairs(part: Part): BytePairs {
   const type = part.type ?? "BPE";
-  if (type !== "BPE") throw malformed(`its model must be BPE: current value is ${shown(type)}`);
+  if (type !== "BPE") throw malformed(`its model must be BPE: ${found(type)}`);
   part.only(FIELDS);
   if ((part.get("dropout") ?? 0) !== 0) throw inexact(part.path, `dropout ${shown(part.get("dropout"))}`);
   const vocab = vocabulary(part);
@@ -71,14 +72,14 @@ export function bytePairs(part: Part): BytePairs {
 
 function vocabulary(part: Part): ReadonlyMap<string, number> {
   const entries = part.get("vocab");
-  if (!isObject(entries)) throw malformed(`${part.path}.vocab must be an object: current value is ${shown(entries)}`);
+  if (!isObject(entries)) throw malformed(`${part.path}.vocab must be an object: ${found(entries)}`);
   const vocab = new Map<string, number>();
   const owners = new Map<number, string>();
   for (const [token, id] of Object.entries(entries)) {
     if (!isId(id)) {
       throw malformed(
         `in ${part.path}.vocab the id of ${shown(token)} must be a whole number from 0 to ${GREATEST_ID}: ` +
-          `current value is ${shown(id)}`,
+          `${found(id)}`,
       );
     }
     const owner = owners.get(id);
@@ -98,12 +99,12 @@ function mergesOf(part: Part, vocab: ReadonlyMap<string, number>, prefix: number
     const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
     const at = () => `${part.path}.merges[${ids.length}]`;
     if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((token) => typeof token === "string")) {
-      throw malformed(`${at()} must be two tokens: current value is ${shown(merge)}`);
+      throw malformed(`${at()} must be two tokens: ${found(merge)}`);
     }
     const [left, right]: string[] = pair;
     const [a, b, id] = [left, right, left + right.slice(prefix)].map((token) => vocab.get(token));
     if (a === undefined || b === undefined || id === undefined) {
-      throw malformed(`${at()} must be two tokens of the vocabulary, joined too: current value is ${shown(merge)}`);
+      throw malformed(`${at()} must be two tokens of the vocabulary, joined too: ${found(merge)}`);
     }
     byPair.set(pairKey(a, b), { rank: ids.length, id });
     ids.push(id);
@@ -121,7 +122,7 @@ function spelling(
   const unknownToken = part.get("unk_token") == null ? undefined : part.text("unk_token");
   const unknown = unknownToken === undefined ? undefined : vocab.get(unknownToken);
   if (unknownToken !== undefined && unknown === undefined) {
-    throw malformed(`${part.path}.unk_token must be in the vocabulary: current value is ${shown(unknownToken)}`);
+    throw malformed(`${part.path}.unk_token must be in the vocabulary: ${found(unknownToken)}`);
   }
   return (word) => {
     const ids: number[] = [];

@@ -1,7 +1,8 @@
 /** The decoders of tokenizer.json. Source: huggingface/tokenizers, tokenizers/src/decoders. */
+import { shown } from "../files/clear_text.ts";
 import { tokenBytes } from "./byte_level.ts";
 import { replaced } from "./normalizers.ts";
-import { inexact, type Part, shown } from "./parts.ts";
+import { inexact, type Part } from "./parts.ts";
 import { patternMatcher } from "./patterns.ts";
 import { character, scheme } from "./pre_tokenizers.ts";
 

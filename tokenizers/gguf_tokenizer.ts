@@ -1,5 +1,6 @@
 /** A tokenizer definition rebuilt from the metadata of a GGUF file (`tokenizer.ggml.*`). */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import { GPT2_WORDS } from "./pre_tokenizers.ts";
 import { splitBy, type TokenizerDefinition } from "./tokenizer_definition.ts";
@@ -64,7 +65,7 @@ export function ggufTokenizer(metadata: JsonObject): TokenizerDefinition {
     default:
       throw new InputError(
         `Cannot rebuild the tokenizer from GGUF metadata: tokenizer.ggml.model must be gpt2 or llama: ` +
-          `current value is ${JSON.stringify(model)}; give the recipe's model a config folder with tokenizer.json`,
+          `${found(model)}; give the recipe's model a config folder with tokenizer.json`,
       );
   }
 }
@@ -75,7 +76,7 @@ function bytePairs(metadata: JsonObject): TokenizerDefinition {
   if (rules === undefined) {
     throw new InputError(
       `Cannot rebuild the tokenizer from GGUF metadata: tokenizer.ggml.pre must be one of ` +
-        `${[...PRE_TOKENIZERS.keys()].join(", ")}: current value is ${JSON.stringify(pre)}; ` +
+        `${[...PRE_TOKENIZERS.keys()].join(", ")}: ${found(pre)}; ` +
         "give the recipe's model a config folder with tokenizer.json",
     );
   }

@@ -122,7 +122,7 @@ Deno.test("ggufTokenizer() recognises special and user-defined tokens in a text"
 
 Deno.test("ggufTokenizer() names what it does not support and what is malformed", () => {
   const cases: [JsonObject, RegExp][] = [
-    [{}, /tokenizer\.ggml\.model must be gpt2 or llama: current value is undefined/],
+    [{}, /tokenizer\.ggml\.model must be gpt2 or llama: it is missing/],
     [{ ...BYTE_PAIRS, "tokenizer.ggml.model": "t5" }, /current value is "t5"/],
     [
       { ...BYTE_PAIRS, "tokenizer.ggml.pre": "tekken" },

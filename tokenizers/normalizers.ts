@@ -1,6 +1,7 @@
 /** The normalizers of tokenizer.json. Source: huggingface/tokenizers, tokenizers/src/normalizers and utils/unicode. */
+import { shown } from "../files/clear_text.ts";
 import { toByteCharacters } from "./byte_level.ts";
-import { inexact, type Part, shown } from "./parts.ts";
+import { inexact, type Part } from "./parts.ts";
 import { patternMatcher, SPACE } from "./patterns.ts";
 import { assertAlike, type Unlike } from "./unlike_characters.ts";
 

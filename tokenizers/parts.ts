@@ -1,5 +1,6 @@
 /** Reads the parts of a tokenizer.json strictly: what is not known to decide ids as it does in the reference is refused. */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { found, shown } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 
 /** What to do about a tokenizer that is refused. */
@@ -15,12 +16,6 @@ export function inexact(path: string, what: string): InputError {
   return malformed(`${path} is of a kind that cannot be reproduced exactly: ${what}; ${REMEDY}`);
 }
 
-/** A value as it is shown in a message. */
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
-}
-
 /** Whether a value is a JSON object. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -34,7 +29,7 @@ export class Part {
 
   /** @throws {InputError} when the value is no object */
   constructor(value: unknown, path: string) {
-    if (!isObject(value)) throw malformed(`${path} must be an object: current value is ${shown(value)}`);
+    if (!isObject(value)) throw malformed(`${path} must be an object: ${found(value)}`);
     this.path = path;
     this.#values = value;
   }
@@ -102,7 +97,7 @@ export class Part {
   }
 
   #wrong(name: string, wanted: string): InputError {
-    return malformed(`${this.path}.${name} must be ${wanted}: current value is ${shown(this.get(name))}`);
+    return malformed(`${this.path}.${name} must be ${wanted}: ${found(this.get(name))}`);
   }
 }
 

@@ -2,7 +2,8 @@
  * Regular expressions of tokenizer.json, which are Oniguruma's, as JavaScript's. Only syntax that is known to mean the
  * same is taken; classes are spelled out by Unicode properties, which agree on every character.
  */
-import { inexact, type Part, shown } from "./parts.ts";
+import { shown } from "../files/clear_text.ts";
+import { inexact, type Part } from "./parts.ts";
 
 /** Unicode's White_Space: JavaScript's `\s` adds U+FEFF and lacks U+0085. */
 export const SPACE = "\\p{White_Space}";

@@ -1,5 +1,6 @@
 /** What a tokenizer puts before and after a text. Source: huggingface/tokenizers, tokenizers/src/processors. */
-import { inexact, isId, malformed, Part, shown } from "./parts.ts";
+import { found, shown } from "../files/clear_text.ts";
+import { inexact, isId, malformed, Part } from "./parts.ts";
 
 /** Ids that stand around a text's own. */
 export interface Ends {
@@ -52,7 +53,7 @@ function template(part: Part): Ends {
     }
     const name = item.only(["SpecialToken"]).part("SpecialToken").text("id");
     const ids = tokens.part(name).list("ids");
-    if (!ids.every(isId)) throw malformed(`${tokens.path}.${name}.ids must be ids: current value is ${shown(ids)}`);
+    if (!ids.every(isId)) throw malformed(`${tokens.path}.${name}.ids must be ids: ${found(ids)}`);
     (texts === 0 ? before : after).push(...ids);
   }
   if (texts !== 1) throw inexact(`${part.path}.single`, `a template with ${texts} texts`);
@@ -64,7 +65,7 @@ function pairId(part: Part, name: string): number {
   const pair = part.list(name);
   const [token, id] = pair;
   if (pair.length !== 2 || typeof token !== "string" || !isId(id)) {
-    throw malformed(`${part.path}.${name} must be a token and its id: current value is ${shown(pair)}`);
+    throw malformed(`${part.path}.${name} must be a token and its id: ${found(pair)}`);
   }
   return id;
 }

@@ -1,6 +1,7 @@
 /** The pre-tokenizers of tokenizer.json. Source: huggingface/tokenizers, tokenizers/src/pre_tokenizers. */
+import { shown } from "../files/clear_text.ts";
 import { toByteCharacters } from "./byte_level.ts";
-import { inexact, type Part, shown } from "./parts.ts";
+import { inexact, type Part } from "./parts.ts";
 import { literal, patternMatcher, regexMatcher, SPACE, translate } from "./patterns.ts";
 import { type Behavior, BEHAVIORS, cutter } from "./splits.ts";
 import { assertAlike, type Unlike } from "./unlike_characters.ts";

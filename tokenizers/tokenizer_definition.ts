@@ -2,12 +2,13 @@
  * Opens a tokenizer.json so that it gives the ids of the reference (Hugging Face tokenizers, Rust), or refuses it: every
  * part and every field is one of those that are known to be exact.
  */
+import { shown } from "../files/clear_text.ts";
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { type AddedToken, addedTokens, tokenFinder, tokensById } from "./added_tokens.ts";
 import { bytePairs } from "./bpe.ts";
 import { decoder } from "./decoders.ts";
 import { normalizer } from "./normalizers.ts";
-import { inexact, malformed, Part, shown } from "./parts.ts";
+import { inexact, malformed, Part } from "./parts.ts";
 import { type Ends, endsOf } from "./post_processors.ts";
 import { leaves, preTokenizer, scheme } from "./pre_tokenizers.ts";
 import { adapt } from "./transformers_class.ts";

@@ -5,9 +5,10 @@
  *
  * Source: transformers 4.57.6, tokenization_utils_fast.py and models/{llama,gemma,gpt2,gpt_neox,qwen2}.
  */
+import { found, shown } from "../files/clear_text.ts";
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { type AddedToken, nextId } from "./added_tokens.ts";
-import { inexact, isObject, malformed, Part, shown } from "./parts.ts";
+import { inexact, isObject, malformed, Part } from "./parts.ts";
 import type { Ends } from "./post_processors.ts";
 
 /** Special tokens in transformers' order. */
@@ -91,7 +92,7 @@ export function adapt(
   const wants = (name: string, otherwise: boolean) => {
     const value = part.get(name) === undefined ? otherwise : part.get(name) ?? false;
     if (typeof value !== "boolean") {
-      throw malformed(`${part.path}.${name} must be true or false: current value is ${shown(value)}`);
+      throw malformed(`${part.path}.${name} must be true or false: ${found(value)}`);
     }
     return value;
   };
@@ -137,7 +138,7 @@ function specialTokens(part: Part, kind: TokenizerClass): ReadonlyMap<string, un
     const value = part.get(name) === undefined ? kind.tokens[name] : part.get(name);
     if (value === undefined || value === null || value === "") continue;
     if (contentOf(value) === undefined) {
-      throw malformed(`${part.path}.${name} must be a token: current value is ${shown(value)}`);
+      throw malformed(`${part.path}.${name} must be a token: ${found(value)}`);
     }
     tokens.set(name, value);
   }
@@ -157,7 +158,7 @@ function addedByConfig(
   const contents = new Set(specials.map(contentOf));
   const add = (value: unknown, path: string, wanted?: number) => {
     const content = contentOf(value);
-    if (content === undefined) throw malformed(`${path} must be a token: current value is ${shown(value)}`);
+    if (content === undefined) throw malformed(`${path} must be a token: ${found(value)}`);
     if (content === "" || known.has(content)) return;
     const id = vocab.get(content) ?? nextId(all, vocab);
     if (wanted !== undefined && wanted !== id) {

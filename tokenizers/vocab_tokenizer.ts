@@ -1,5 +1,6 @@
 /** A tokenizer.json made of the files that older models have instead: vocab.json and merges.txt of GPT-2's kind. */
 import type { JsonObject, VocabFiles } from "../checkpoints/checkpoint.ts";
+import { found } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
 import type { TokenizerDefinition } from "./tokenizer_definition.ts";
 
@@ -95,7 +96,7 @@ function mergesOf({ label, merges }: VocabFiles, vocab: ReadonlyMap<string, numb
     if (!known) {
       throw new InputError(
         `Cannot read merges.txt of ${label}: line ${index + 1} must be two tokens that vocab.json has, joined too: ` +
-          `current value is ${JSON.stringify(line)}`,
+          `${found(line)}`,
       );
     }
     pairs.push([left, right]);

@@ -9,6 +9,7 @@ import { type FileHashes, inMemoryHashes } from "../../files/file_hashes.ts";
 import { openHashed } from "../../files/hashed_file.ts";
 import { assertFinite } from "../finite.ts";
 import { identityOf, placed, sameTensors } from "../identity.ts";
+import { found } from "../../files/clear_text.ts";
 import { InputError } from "../../files/input_error.ts";
 import { checkGeneration } from "../model_files.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, LayerHeader } from "./format.ts";
@@ -183,7 +184,7 @@ function makeCheckpoint(
     local: true,
     layers,
     source: origin,
-    layer: (name) => readLayer(name, (format, encoded) => format.unpack(encoded)),
+    layer: (name) => readLayer(name, (format, encoded) => finite(format.unpack(encoded), name, label)),
     plane: readPlane,
     headerBytes: header.dataBegin,
     planeBytes(name, plane) {
@@ -260,11 +261,11 @@ function readMetadata(
 }
 
 /** The first of what a header's checks found, with the value that is there. */
-function issueOf({ issues: [{ path, message }] }: z.ZodError, record: JsonObject): string {
+function issueOf({ issues: [{ path, message, code }] }: z.ZodError, record: JsonObject): string {
   const [key] = path;
-  return key === undefined
-    ? message
-    : `${String(key)}: ${message}: current value is ${JSON.stringify(record[String(key)])}`;
+  // A check of ours that concerns several values speaks for itself; the words of a library do not.
+  if (key === undefined) return code === "custom" ? message : "it has values that no such layer has";
+  return `${String(key)} is none that such a layer can have: ${found(record[String(key)])}`;
 }
 
 /** Every tensor under its Hugging Face name: packed layers as one weight each, the others as they are. */
@@ -296,6 +297,14 @@ function describeTensors(
     tensors.set(name, { name, dtype, shape, bytes: end - begin });
   }
   return tensors;
+}
+
+/** A layer whose numbers are numbers: its bytes may be anything. */
+function finite(layer: LayerContent, name: string, label: string): LayerContent {
+  for (const [array, { data }] of Object.entries(layer.arrays)) {
+    if (data instanceof Float32Array) assertFinite(data, `${name}.${array}`, label);
+  }
+  return layer;
 }
 
 function packedName(name: string, layers: ReadonlyMap<string, PackedLayer>): string | undefined {

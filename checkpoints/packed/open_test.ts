@@ -108,7 +108,7 @@ Deno.test("openPacked() refuses other versions, other files and headers that are
       [
         '\\"segments\\":3',
         '\\"segments\\":9',
-        /list of packed layers is malformed at "model.*": segments: .*current value is 9; pack it again/,
+        /list of packed layers is malformed at "model.*": segments is none that .*: current value is 9; pack it again/,
       ],
       ['\\"rows\\":24', '\\"rows\\":-4', /list of packed layers is malformed/],
       ['\\"groupSize\\":128', '\\"format\\":\\"xy\\"', /format "xy": this version knows planes; use a newer pbs2p$/],
