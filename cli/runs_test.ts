@@ -84,6 +84,16 @@ Deno.test("runs list leaves a run with a damaged journal out, names it in one li
     assert.match((await command("runs", "list", "--runs", runs)).err, /it is not there, or not a file/);
   }));
 
+Deno.test("a journal whose events are nested without end is damaged, and said to be", () =>
+  withRuns(async (runs, put) => {
+    const [first, ...rest] = filesOf(OTHER)["events.ndjson"].split("\n");
+    const deep = `{"at": 1, "type": "note", "x": ${"[".repeat(5000)}${"]".repeat(5000)}}`;
+    put(OTHER, "events.ndjson", [first, deep, ...rest].join("\n"));
+    const { code, err } = await command("runs", "show", OTHER, "--runs", runs);
+    assert.equal(code, 3, err);
+    assert.match(err, /^error: Cannot read .*events\.ndjson: line 2 is not an event of a run$/m);
+  }));
+
 Deno.test("runs show and compare name the file of a run that is damaged", () =>
   withRuns(async (runs, put) => {
     const broken = [
@@ -96,6 +106,8 @@ Deno.test("runs show and compare name the file of a run that is damaged", () =>
       "- a\n- b\n",
       "a: [\n",
       `${"[".repeat(30_000)}`,
+      `{"a": ${"[".repeat(2000)}${"]".repeat(2000)}}`,
+      '{"device": {"kind": 1e999}}',
     ];
     for (const file of ["metrics.json", "recipe.lock.yaml"]) {
       for (const content of broken) {

@@ -33,7 +33,7 @@ export function visibleText(text: string): string {
  * @example
  * ```ts
  * import assert from "node:assert/strict";
- * assert.equal(clearMessage("Cannot read \"a\\tb\""), "Cannot read \"a\\u0009b\"");
+ * assert.equal(clearMessage("Cannot read a\tb"), String.raw`Cannot read a\u0009b`);
  * const long = clearMessage(`Cannot read "${"x".repeat(1e6)}"; download it again`);
  * assert.match(long, /^Cannot read "x+…x+"; download it again$/);
  * assert.ok(long.length < 300);

@@ -6,7 +6,7 @@ import { InputError } from "../files/input_error.ts";
 import { fromJsonNumber } from "../files/json_number.ts";
 import type { RunEvent } from "./events.ts";
 import { type Difference, firstDifference } from "./explain.ts";
-import { JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
+import { isSound, JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
 import type { DeviceRecord, Json } from "./stage.ts";
 
 /** A run in a list. */
@@ -255,7 +255,7 @@ function readTree(path: string, parse: (text: string) => unknown): Readonly<Reco
   } catch {
     tree = undefined;
   }
-  if (typeof tree === "object" && tree !== null && !Array.isArray(tree)) return tree as Readonly<Record<string, Json>>;
+  if (isTree(tree as Json) && !Array.isArray(tree) && isSound(tree)) return tree as Readonly<Record<string, Json>>;
   throw new InputError(
     `Cannot read ${path}: it is damaged; run the recipe again, or look at the other files beside it`,
   );

@@ -85,9 +85,19 @@ export function readSmallText(path: string, most = 1 << 26): string {
   }
 }
 
+/** Depth of what a run writes, and some more. */
+const MOST_NESTING = 64;
+
+/** Whether a value is JSON of a bounded depth, with finite numbers: what a run writes, whatever its file has become. */
+export function isSound(value: unknown, depth = 0): boolean {
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object" || value === null) return ["string", "boolean", "object"].includes(typeof value);
+  return depth < MOST_NESTING && Object.values(value).every((item) => isSound(item, depth + 1));
+}
+
 function readEvent(line: string): RunEvent {
   const event = renamed(JSON.parse(line));
-  AnyEvent.parse(event);
+  AnyEvent.refine((value) => isSound(value)).parse(event);
   if (Object.hasOwn(Events, event.type)) Events[event.type].parse(event);
   return event;
 }

@@ -3,6 +3,7 @@
  * it is read. Where they lie and when they go is the cache's business (`cache.ts`).
  */
 import { dirname, join } from "node:path";
+import { clearMessage } from "../../files/clear_text.ts";
 import type { Content } from "../../files/hash_content.ts";
 import { readSafetensors, writeSafetensors } from "../../files/safetensors.ts";
 import { type FileState, stateOf } from "../../files/file_state.ts";
@@ -25,9 +26,9 @@ export class CorruptArtifactError extends Error {
   readonly key: string;
   readonly detail: string;
   constructor(key: string, detail: string) {
-    super(`Cannot use artifact ${key}: ${detail}`);
+    super(`Cannot use artifact ${key}: ${clearMessage(detail)}`);
     this.key = key;
-    this.detail = detail;
+    this.detail = clearMessage(detail);
   }
 }
 

@@ -103,17 +103,24 @@ export function renderManifest(manifest: Manifest): string {
  * @throws {SyntaxError} saying what is wrong with it
  */
 export function parseManifest(bytes: Uint8Array, key: string): Manifest {
-  let manifest: Manifest;
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    manifest = JSON.parse(text).manifest;
-    if (renderManifest(manifest) !== text) throw new SyntaxError("its digest does not fit its content");
-  } catch (error) {
-    throw new SyntaxError(`${MANIFEST} is damaged: ${error instanceof Error ? error.message : error}`);
-  }
+  // Words of the runtime's own say nothing to anybody.
+  const damaged = (why: string) => new SyntaxError(`${MANIFEST} is damaged: ${why}`);
+  const attempt = <T>(read: () => T, why: string): T => {
+    try {
+      return read();
+    } catch (error) {
+      throw Object.assign(damaged(why), { cause: error });
+    }
+  };
+  const text = attempt(
+    () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes),
+    "it is not UTF-8",
+  );
+  const manifest: Manifest = attempt(() => JSON.parse(text).manifest, "it is not JSON");
+  const rendered = attempt(() => renderManifest(manifest), "it holds what no manifest holds");
+  if (rendered !== text) throw damaged("its digest does not fit its content");
   const wrong = ManifestSchema.safeParse(manifest).error?.issues[0].path.join(".");
-  if (wrong !== undefined) throw new SyntaxError(`${MANIFEST} is damaged: ${wrong || "it"} is not what it should be`);
+  if (wrong !== undefined) throw damaged(`${wrong || "it"} is not what it should be`);
   if (manifest.key !== key || outputKey(manifest.stepKey, manifest.output) !== key) {
     throw new SyntaxError(`${MANIFEST} belongs to another artifact, ${manifest.key}`);
   }
