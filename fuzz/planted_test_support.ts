@@ -19,8 +19,9 @@ function planted(name: string, spoilt: (folder: string, seen: (what: string, val
   };
 }
 
+/** An error of the house whose message was not cleaned on its way. */
 const refuse = (message: string) => () => {
-  throw new InputError(message);
+  throw Object.assign(new InputError("planted"), { message });
 };
 
 /** Problems by the kind that has them; a kind without a problem refuses clearly. */

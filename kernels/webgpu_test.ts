@@ -13,7 +13,6 @@ import {
   gemm,
   packUpper,
   power,
-  roundHalf,
   subtract,
   unpack,
 } from "./matrix/ops.ts";
@@ -52,7 +51,6 @@ async function largeOperations(device: Device): Promise<readonly Float32Array[]>
   device.run(gemm, product, a, b, { transposeB: true });
   device.run(gemm, product, turned, b, { transposeA: true, transposeB: true, alpha: 0.5, beta: 2 });
   device.run(power, squares, a, 2);
-  device.run(roundHalf, squares);
   const live = Float32Array.from({ length: cols }, (_, c) => c % 3);
   device.run(clearColumns, squares, matrix(device.upload("f32", live), 1, cols));
   device.run(diagonal, diagonals, part(product, { cols: rows }));

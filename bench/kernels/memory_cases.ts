@@ -9,7 +9,7 @@ import {
   diagonal,
   packUpper,
   power,
-  roundHalf,
+  roundScales,
   subtract,
   triangleLength,
   unpack,
@@ -21,6 +21,9 @@ import { absoluteSums } from "../../kernels/scores/ops.ts";
 
 /** Rows and columns: a column block, a layer, and what no cache holds. */
 const SIZES = [[576, 128, true], [1536, 576, true], [4096, 2048, false]] as const;
+
+/** Scales of a row in one column block, salient columns and two thresholds taken. */
+const SCALES = 8;
 
 /** Rows and columns of a packed triangle. */
 const TRIANGLE = 1024;
@@ -60,9 +63,14 @@ function sizedCases([rows, cols, quick]: typeof SIZES[number]): KernelCase[] {
 /** What is done with all of a layer's weights, or with a vector of them. */
 function layerCases(): KernelCase[] {
   const [rows, cols] = SIZES[1], all = rows * cols;
-  const make = (op: string, f32: number, open: (device: Device, w: Matrix) => () => void): KernelCase => ({
+  const make = (
+    op: string,
+    f32: number,
+    open: (device: Device, w: Matrix) => () => void,
+    size = `${rows} × ${cols}`,
+  ): KernelCase => ({
     op,
-    size: `${rows} × ${cols}`,
+    size,
     quick: true,
     work: moves(f32),
     open: (device) => open(device, random(device, rows, cols)),
@@ -89,7 +97,11 @@ function layerCases(): KernelCase[] {
       const live = matrix(device.upload("f32", Float32Array.from({ length: cols }, (_, j) => j % 2)), 1, cols);
       return () => device.run(clearColumns, w, live);
     }),
-    make("roundHalf", 2 * all, (device, w) => () => device.run(roundHalf, w)),
+    // The scales of a column block: its rows' scales lie side by side.
+    make("roundScales", 2 * rows * SCALES, (device) => {
+      const scales = random(device, rows, SCALES);
+      return () => device.run(roundScales, scales);
+    }, `${rows} × ${SCALES}`),
     make("absoluteSums", all + rows + cols, (device, w) => {
       const rowSums = zeros(device, 1, rows), columnSums = zeros(device, 1, cols), moments = zeros(device, 1, 2);
       return () => device.run(absoluteSums, rowSums, columnSums, moments, w);

@@ -1,15 +1,6 @@
 /** The conformance suite's part on what works element by element. */
 import assert from "node:assert/strict";
-import {
-  allClose,
-  allEqual,
-  close,
-  ELEMENT_SIZES,
-  FLOAT,
-  get,
-  randomWindow,
-  zeros,
-} from "../conformance_test_support.ts";
+import { allEqual, close, ELEMENT_SIZES, FLOAT, get, randomWindow, zeros } from "../conformance_test_support.ts";
 import { matrix } from "../device.ts";
 import { deviceCases, deviceTest } from "../device_test_support.ts";
 import { normal } from "../binary/row_kernels_test_support.ts";
@@ -20,7 +11,6 @@ import {
   copy,
   diagonal,
   power,
-  roundHalf,
   roundScales,
   subtract,
 } from "./elementwise_ops.ts";
@@ -85,18 +75,6 @@ deviceCases("diagonal() and clearColumns() take what they are told", ELEMENT_SIZ
   const [entries, cleared] = await device.download([out.buffer, w.at.buffer]);
   allEqual(entries, Float32Array.from({ length: size }, (_, i) => get(a, i, i)), "diagonal");
   allEqual(cleared, w.data.map((x, i) => live[i % cols] === 0 ? 0 : x), "cleared");
-});
-
-deviceCases("roundHalf() rounds to float16 and stays finite", ELEMENT_SIZES, async (device, { rows, cols }) => {
-  const edges = [1 / 3, -70000, 1e-9, 65519.9, -65520, 2 ** -24, 2 ** -25, 3 * 2 ** -25, 6.1e-5, -0.1, 1e-40];
-  const next = normal(rows),
-    x = Float32Array.from({ length: rows * cols }, (_, i) => edges[i] ?? next() * 2 ** (i % 34 - 20));
-  const at = matrix(device.upload("f32", x.slice()), rows, cols);
-  device.run(roundHalf, at);
-  const [half] = await device.download([at.buffer]);
-  const wanted = x.map((v) => Math.max(-65504, Math.min(65504, Math.f16round(v))));
-  // Which zero it is does not matter.
-  allClose(half, wanted, 0, "rounded");
 });
 
 const SCALE_SIZES = {

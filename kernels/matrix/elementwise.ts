@@ -98,19 +98,6 @@ export function clearColumnsOf(w: ArrayWindow, live: ArrayWindow): void {
   }
 }
 
-/** Largest finite float16. */
-const HALF_MAX = 65504;
-
-/** Rounds to float16 and back; beyond its range to its largest value. */
-export function roundHalfWindow(x: ArrayWindow): void {
-  for (let r = 0; r < x.rows; r++) {
-    const start = x.offset + r * x.stride;
-    for (let at = start; at < start + x.cols; at++) {
-      x.data[at] = Math.f16round(Math.min(Math.max(x.data[at], -HALF_MAX), HALF_MAX));
-    }
-  }
-}
-
 /** Rounds each row to float16 and back, in a unit of its own where float16 would lose its largest value. */
 export function roundScalesWindow(x: ArrayWindow): void {
   for (let r = 0; r < x.rows; r++) {

@@ -10,7 +10,6 @@ import {
   diagonalOf,
   dotWindows,
   powerWindow,
-  roundHalfWindow,
   roundScalesWindow,
   subtractWindow,
   transposeWindow,
@@ -23,7 +22,6 @@ import {
   gpuDamp,
   gpuDiagonal,
   gpuPower,
-  gpuRoundHalf,
   gpuRoundScales,
   gpuSubtract,
   gpuUnpack,
@@ -105,13 +103,6 @@ export const clearColumns: Op<[w: Matrix, live: Matrix]> = {
   check: (w, live) => expectShape("clearColumns", live, 1, w.cols),
   cpu: (_, w, live) => clearColumnsOf(view(w), view(live)),
   gpu: gpuClearColumns,
-};
-
-/** Rounds to float16 and back; beyond its range to its largest value. */
-export const roundHalf: Op<[x: Matrix]> = {
-  name: "roundHalf",
-  cpu: (_, x) => roundHalfWindow(view(x)),
-  gpu: gpuRoundHalf,
 };
 
 /**

@@ -8,7 +8,6 @@ import { type DeviceBuffer, type ElementType, type Matrix, matrix, part } from "
 import diagonal from "./diagonal.wgsl" with { type: "text" };
 import dot from "./dot.wgsl" with { type: "text" };
 import power from "./power.wgsl" with { type: "text" };
-import roundHalf from "./round_half.wgsl" with { type: "text" };
 import roundScales from "./round_scales.wgsl" with { type: "text" };
 import subtract from "./subtract.wgsl" with { type: "text" };
 import unpack from "./unpack.wgsl" with { type: "text" };
@@ -132,14 +131,6 @@ export function gpuClearColumns(context: GpuContext, w: Matrix, live: Matrix): v
     const x = bindMatrix(part(live, { col: tile.col, cols: tile.cols }), "read");
     const params = [tile.cols, to.offset, w.stride, x.offset];
     context.run({ name: "clearColumns", code: clearColumns }, [to.binding, x.binding], params, grid(tile));
-  }
-}
-
-/** Rounds to float16 and back; beyond its range to its largest value. */
-export function gpuRoundHalf(context: GpuContext, x: Matrix): void {
-  for (const tile of cut(context, x, (tile) => [part(x, tile)])) {
-    const to = bindMatrix(part(x, tile), "read_write");
-    context.run({ name: "roundHalf", code: roundHalf }, [to.binding], [tile.cols, to.offset, x.stride], grid(tile));
   }
 }
 

@@ -8,7 +8,6 @@ export {
   damp,
   diagonal,
   power,
-  roundHalf,
   roundScales,
   subtract,
   unpack,
