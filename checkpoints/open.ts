@@ -10,9 +10,9 @@ import { openGguf } from "./gguf.ts";
 import type { GgufLayout } from "./gguf_layout.ts";
 import { hubFiles } from "./hub_files.ts";
 import { InputError } from "../files/input_error.ts";
+import { isObject } from "../files/json.ts";
 import {
   folderFiles,
-  isObject,
   type ModelFiles,
   readGeneration,
   readJson,

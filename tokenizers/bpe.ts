@@ -2,7 +2,8 @@
  * Byte pair encoding as the reference does it, its corners included: what an unknown character becomes, and in which
  * order pairs of equal rank merge. Source: huggingface/tokenizers, tokenizers/src/models/bpe (model.rs, word.rs).
  */
-import { GREATEST_ID, inexact, isId, isObject, malformed, type Part, shown } from "./parts.ts";
+import { isObject } from "../files/json.ts";
+import { GREATEST_ID, inexact, isId, malformed, type Part, shown } from "./parts.ts";
 import { remembered } from "./word_memo.ts";
 
 const FIELDS = [

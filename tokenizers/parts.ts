@@ -1,6 +1,7 @@
 /** Reads the parts of a tokenizer.json strictly: what is not known to decide ids as it does in the reference is refused. */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
+import { isObject } from "../files/json.ts";
 
 /** What to do about a tokenizer that is refused. */
 const REMEDY = "give windows of token ids made with its own library in place of texts";
@@ -19,11 +20,6 @@ export function inexact(path: string, what: string): InputError {
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
-}
-
-/** Whether a value is a JSON object. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** One object of a tokenizer.json; every accessor names the place in its error. */

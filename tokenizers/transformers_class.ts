@@ -6,8 +6,9 @@
  * Source: transformers 4.57.6, tokenization_utils_fast.py and models/{llama,gemma,gpt2,gpt_neox,qwen2}.
  */
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { isObject } from "../files/json.ts";
 import { type AddedToken, nextId } from "./added_tokens.ts";
-import { inexact, isObject, malformed, Part, shown } from "./parts.ts";
+import { inexact, malformed, Part, shown } from "./parts.ts";
 import type { Ends } from "./post_processors.ts";
 
 /** Special tokens in transformers' order. */
