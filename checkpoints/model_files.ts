@@ -163,8 +163,3 @@ export function checkGeneration({ eos_token_id: eos }: JsonObject, label: string
     }`,
   );
 }
-
-/** Whether a value is a JSON object. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}

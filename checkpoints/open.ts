@@ -11,9 +11,9 @@ import type { GgufLayout } from "./gguf_layout.ts";
 import { hubFiles } from "./hub_files.ts";
 import { shown } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
+import { isObject } from "../files/json.ts";
 import {
   folderFiles,
-  isObject,
   type ModelFiles,
   readGeneration,
   readJson,

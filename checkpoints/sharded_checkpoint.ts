@@ -4,11 +4,12 @@ import type { Checkpoint, JsonObject, TensorInfo, TokenizerSource } from "./chec
 import { assertFinite } from "./finite.ts";
 import { identityOf, infos, type Placed, placed, sameTensors } from "./identity.ts";
 import { InputError } from "../files/input_error.ts";
-import { inPlace, isObject, type ModelFiles, readJson, type WeightFile } from "./model_files.ts";
+import { inPlace, type ModelFiles, readJson, type WeightFile } from "./model_files.ts";
 import { parseStateDict, readTorchTensor, torchBytes, torchSpan } from "./pytorch.ts";
 import type { Span } from "./same_bytes.ts";
 import { requireFloats } from "./weight_types.ts";
 import { parseHeader, readTensor, type Tensor, toFloat32 } from "../files/safetensors.ts";
+import { isObject } from "../files/json.ts";
 import { quote } from "../files/what_is_it.ts";
 
 /** A tensor whose place in its file is known. */

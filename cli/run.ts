@@ -1,7 +1,8 @@
 /** `run`: makes what a recipe asks for, and says what came of it. */
-import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { Command } from "commander";
+import { InputError } from "../files/input_error.ts";
+import { parseJsonObject, readTextFile } from "../files/text_file.ts";
 import { meets, Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import type { RunEvent } from "../runner/events.ts";
@@ -154,8 +155,13 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
   return exit !== 0 ? exit : missed ? 7 : 0;
 }
 
+/** @throws {InputError} when something else has taken the file's place meanwhile */
 async function readMetrics(folder: string): Promise<Metrics> {
-  return Metrics.parse(JSON.parse(await readFile(join(folder, "metrics.json"), "utf8")));
+  const path = join(folder, "metrics.json"), label = show(path);
+  const read = Metrics.safeParse(parseJsonObject(await readTextFile(path, { wanted: "JSON", label }), label));
+  if (read.success) return read.data;
+  const [{ path: at, message }] = read.error.issues;
+  throw new InputError(`Cannot read ${label}: ${at.join(".")}: ${message}; run the recipe again`);
 }
 
 /** The command that goes on: as given, but always a run. */

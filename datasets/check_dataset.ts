@@ -4,7 +4,7 @@
  *
  * Nothing is said of the datasets of the hub, which may not have been downloaded.
  */
-import { stat } from "node:fs/promises";
+import { sizeOfFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
 import type { Dataset } from "./dataset.ts";
 import { measureStoredWindows } from "./stored_windows.ts";
@@ -43,7 +43,7 @@ export interface FoundWindows {
  */
 export async function checkDataset(dataset: Dataset, options: WindowOptions): Promise<FoundWindows> {
   if (typeof dataset !== "string" && "windows" in dataset) {
-    const small = await sizeOf(dataset.windows, "token windows") <= READ_AT_ONCE;
+    const small = await sizeOfFile(dataset.windows) <= READ_AT_ONCE;
     const { length } = await (small ? loadWindows(dataset, options) : measureStoredWindows(dataset, options));
     return { length };
   }
@@ -55,21 +55,8 @@ export async function checkDataset(dataset: Dataset, options: WindowOptions): Pr
     );
   }
   if (typeof dataset === "string") return {};
-  const bytes = await sizeOf(dataset.text, "text");
+  const bytes = await sizeOfFile(dataset.text);
   const doubtful = bytes <= LONG_TOKEN * length || (tokenizer !== undefined && tokenizer.size > vocab);
   if (doubtful && bytes <= READ_AT_ONCE) await loadWindows(dataset, options);
   return {};
-}
-
-/** Bytes of a file. @throws {InputError} there is none, or nothing in it */
-async function sizeOf(path: string, what: string): Promise<number> {
-  const cannot = (why: string, cause?: unknown) =>
-    new InputError(`Cannot read ${what} from ${path}: ${why}`, { cause });
-  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw cannot(cause.code === "ENOENT" ? "there is no such file" : cause.message, cause);
-  });
-  if (found.isDirectory()) throw cannot("it is a folder; name a file in it");
-  if (!found.isFile()) throw cannot("it is no plain file");
-  if (found.size === 0) throw cannot("it is empty");
-  return found.size;
 }

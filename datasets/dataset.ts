@@ -55,12 +55,25 @@ export interface DatasetAccess {
  * @throws {InputError} when it cannot be found or read
  */
 export async function describeDataset(dataset: Dataset, access: DatasetAccess): Promise<DatasetDescription> {
-  const { hashes = inMemoryHashes(), split } = access;
   if (typeof dataset === "string") {
-    return describeText(dataset, await findText(dataset, split, requireHub(dataset, access)), split);
+    return describeText(dataset, await findText(dataset, access.split, requireHub(dataset, access)), access.split);
   }
+  if ("windows" in dataset) await look(dataset.windows, async (file) => void await parseHeader(file));
+  else {
+    await look(dataset.text, async (file) => {
+      const other = await lookAt(file, "text");
+      if (other !== undefined) throw new InputError(`Cannot read ${dataset.text} as text: ${other}`);
+    });
+  }
+  return await describeFile(dataset, access);
+}
+
+/** As `describeDataset`, for a file that has been read. @throws {InputError} when it cannot be hashed */
+export async function describeFile(
+  dataset: Exclude<Dataset, string>,
+  { hashes = inMemoryHashes(), split }: DatasetAccess,
+): Promise<DatasetDescription> {
   if ("windows" in dataset) {
-    await look(dataset.windows, async (file) => void await parseHeader(file));
     const sha256 = await hashFile(dataset.windows, hashes);
     return {
       source: `${basename(dataset.windows)} ${dataset.tensor}`,
@@ -68,10 +81,6 @@ export async function describeDataset(dataset: Dataset, access: DatasetAccess): 
       facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
     };
   }
-  await look(dataset.text, async (file) => {
-    const other = await lookAt(file, "text");
-    if (other !== undefined) throw new InputError(`Cannot read ${dataset.text} as text: ${other}`);
-  });
   const sha256 = await hashFile(dataset.text, hashes);
   return {
     source: basename(dataset.text),

@@ -2,7 +2,7 @@
 import { InputError } from "../files/input_error.ts";
 import { readTextFile } from "../files/text_file.ts";
 import { downloadFile } from "../hub/mod.ts";
-import { type Dataset, type DatasetAccess, describeDataset, describeText, type Facts, requireHub } from "./dataset.ts";
+import { type Dataset, type DatasetAccess, describeFile, describeText, type Facts, requireHub } from "./dataset.ts";
 import { drawDocuments } from "./documents.ts";
 import { findText, type HubDataset, joinRows } from "./hub_text.ts";
 import { seededRandom } from "./random.ts";
@@ -103,7 +103,7 @@ export async function loadWindows(dataset: Dataset, options: WindowOptions): Pro
   if (typeof dataset === "string") return await hubWindows(dataset, options);
   // Read before it is hashed, so that a change in between is noticed by whoever knows the hash from before.
   const read = "windows" in dataset ? await storedWindows(dataset, options) : await readText(dataset.text);
-  const { source, facts } = await describeDataset(dataset, options);
+  const { source, facts } = await describeFile(dataset, options);
   if (typeof read !== "string") return { ...read, source, facts };
   return cut(encoder(source, options)(read), { source, facts }, options);
 }

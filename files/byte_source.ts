@@ -1,5 +1,5 @@
 /** Random access to the bytes of one file, on disk or behind HTTP range requests. */
-import { closeSync, open, read } from "node:fs";
+import { closeSync, open, read, type Stats } from "node:fs";
 import { lstat, readlink, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { promisify } from "node:util";
@@ -50,8 +50,9 @@ const REASONS: Readonly<Record<string, string>> = {
  */
 export async function openFile(path: string): Promise<LocalFile> {
   const label = basename(path);
-  const file = await openRegular(path).catch(async (cause) => {
-    throw new InputError(`Cannot open ${path}: ${await whyUnreadable(path, cause)}`, { cause });
+  const file = await reaching(path, async () => {
+    await statRegular(path);
+    return await promisify(open)(path, "r");
   });
   const opened = stateOfOpen(file);
   if (opened === undefined) {
@@ -82,6 +83,15 @@ export async function openFile(path: string): Promise<LocalFile> {
       return bytes;
     },
   };
+}
+
+/**
+ * Bytes of a local file, which is not opened.
+ *
+ * @throws {InputError} as `openFile`, but for permissions
+ */
+export async function sizeOfFile(path: string): Promise<number> {
+  return (await reaching(path, () => statRegular(path))).size;
 }
 
 /** @throws {InputError} unless 0 ≤ begin ≤ end ≤ size */
@@ -117,10 +127,18 @@ export async function whyUnreadable(path: string, cause: unknown): Promise<strin
   return REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause));
 }
 
-/** Looks before it opens: opening a pipe would wait for somebody to write to it. */
-async function openRegular(path: string): Promise<number> {
+async function reaching<T>(path: string, reach: () => Promise<T>): Promise<T> {
+  try {
+    return await reach();
+  } catch (cause) {
+    throw new InputError(`Cannot open ${path}: ${await whyUnreadable(path, cause)}`, { cause });
+  }
+}
+
+/** Looks before anything is opened: opening a pipe would wait for somebody to write to it. */
+async function statRegular(path: string): Promise<Stats> {
   const found = await stat(path);
   if (found.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
   if (!found.isFile()) throw new Error("it is a device or a pipe, not a file");
-  return await promisify(open)(path, "r");
+  return found;
 }

@@ -3,6 +3,7 @@ import type { ByteSource } from "./byte_source.ts";
 import { found } from "./clear_text.ts";
 import { InputError } from "./input_error.ts";
 import { type Fail, parseJson } from "./json_text.ts";
+import { isObject } from "./json.ts";
 import { lookAt, quote } from "./what_is_it.ts";
 
 /** Bytes of one element, by stored type. */
@@ -80,7 +81,7 @@ export async function parseHeader(source: ByteSource): Promise<Header> {
   // Read with JSON's own rules, without a byte order mark.
   if (text === undefined || !text.startsWith("{")) return await refuse("the header is not JSON, or not a JSON object");
   const json = parseJson(text, (why) => fail(`the header is not JSON: ${why}`), { unique: true });
-  if (!isRecord(json)) return fail("the header is not a JSON object");
+  if (!isObject(json)) return fail("the header is not a JSON object");
   const { __metadata__: metadata = {}, ...entries } = json;
   const tensors = new Map(
     Object.entries(entries).map(([name, value]) => [
@@ -98,7 +99,7 @@ export function elements(shape: readonly number[]): number {
 }
 
 function checkEntry(value: unknown, dataBegin: number, fail: Fail): HeaderEntry {
-  if (!isRecord(value)) return fail("the entry is not an object");
+  if (!isObject(value)) return fail("the entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string") return fail("dtype is not a string");
   if (!isLengths(shape)) return fail(`shape must be a list of sizes: ${found(shape)}`);
@@ -114,7 +115,7 @@ function checkEntry(value: unknown, dataBegin: number, fail: Fail): HeaderEntry 
 }
 
 function checkMetadata(metadata: unknown, fail: Fail): Readonly<Record<string, string>> {
-  if (!isRecord(metadata)) return fail("__metadata__ is not an object");
+  if (!isObject(metadata)) return fail("__metadata__ is not an object");
   return Object.fromEntries(
     Object.entries(metadata).map(([key, text]) =>
       typeof text === "string" ? [key, text] : fail(`__metadata__.${key.slice(0, 100)} is not a string`)
@@ -146,10 +147,6 @@ function decode(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isLengths(value: unknown): value is number[] {

@@ -1,6 +1,7 @@
 /** Text files, read whole, where what is no text is told apart. */
 import { openFile } from "./byte_source.ts";
 import { InputError } from "./input_error.ts";
+import { isObject } from "./json.ts";
 import { type Fail, parseJson } from "./json_text.ts";
 import { type Wanted, whatIsIt } from "./what_is_it.ts";
 
@@ -51,7 +52,7 @@ export async function readTextFile(path: string, { wanted, label = path }: TextF
 export function parseJsonObject(text: string, label: string): Readonly<Record<string, unknown>> {
   const fail = failing(label);
   const value = parseJson(text, (why) => fail(`it is not valid JSON: ${why}`));
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  if (isObject(value)) return value;
   return fail(
     `it is not a JSON object but ${Array.isArray(value) ? "a list" : value === null ? "null" : `a ${typeof value}`}`,
   );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openFile, whyUnreadable } from "./byte_source.ts";
+import { openFile, sizeOfFile, whyUnreadable } from "./byte_source.ts";
 import { InputError } from "./input_error.ts";
 import { parseJsonObject, readTextFile } from "./text_file.ts";
 
@@ -47,7 +47,11 @@ Deno.test("openFile() tells a missing file from a link to nothing, a folder, a p
       ["linked", /linked: it is a folder, not a file$/],
       ["file/x", /x: a part of its path is a file, not a folder$/],
     ];
-    for (const [name, message] of cases) await assert.rejects(openFile(path(name)), isInput(message), name);
+    for (const [name, message] of cases) {
+      await assert.rejects(openFile(path(name)), isInput(message), name);
+      await assert.rejects(sizeOfFile(path(name)), isInput(message), name);
+    }
+    assert.equal(await sizeOfFile(path("file")), 1);
     await assert.rejects(openFile("/dev/zero"), isInput(/it is a device or a pipe, not a file$/));
   }));
 

@@ -6,7 +6,7 @@ import type { ByteSource } from "./byte_source.ts";
 import type { JsonRecord } from "./json.ts";
 
 /** What a reader wanted to read. */
-export type Wanted = "safetensors" | "GGUF" | "PyTorch" | "Parquet" | "gzip" | "JSON" | "lines" | "text";
+export type Wanted = "safetensors" | "GGUF" | "PyTorch" | "Parquet" | "gzip" | "JSON" | "recipe" | "lines" | "text";
 
 /** The beginning of a file. */
 interface Beginning {
@@ -17,11 +17,17 @@ interface Beginning {
   readonly size: number;
 }
 
-/** One kind of files. `what` says what it is and what to do, or nothing where it is another kind. */
+/** What a file is, and what to do about it: two parts of a sentence that has named the file. */
+export interface Other {
+  readonly is: string;
+  readonly remedy: string;
+}
+
+/** One kind of files. `what` says nothing where it is another kind. */
 interface Kind {
   /** Readers for which it is no mistake. */
   readonly fine: readonly Wanted[];
-  what(beginning: Beginning): string | undefined;
+  what(beginning: Beginning): Other | undefined;
 }
 
 /** So many bytes tell a kind; a tar archive has its mark after 257. */
@@ -35,25 +41,29 @@ const ANSWER: ReadonlySet<string> = new Set(
 );
 
 const AGAIN = "download it again";
+const SENT = "as a server sends in place of a file";
 
 /** Those of which any file may consist as far as its content goes. */
 const TEXTS = ["lines", "text"] as const satisfies Wanted[];
 
 /** In the order in which they are tried. */
 const KINDS: readonly Kind[] = [
-  { fine: [], what: ({ size }) => size === 0 ? `it is empty; ${AGAIN}` : undefined },
+  { fine: [], what: ({ size }) => size === 0 ? { is: "it is empty", remedy: AGAIN } : undefined },
   {
     fine: [],
     what: ({ text }) =>
       text?.startsWith("version https://git-lfs")
-        ? "it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull` in its folder"
+        ? { is: "it is a Git LFS pointer, not the file itself", remedy: "fetch it with `git lfs pull` in its folder" }
         : undefined,
   },
   {
     fine: [],
     what: ({ bytes, size }) =>
       bytes.every((byte) => byte === 0)
-        ? `its first ${bytes.length} of ${size} bytes are all zero: it was never written to its end; ${AGAIN}`
+        ? {
+          is: `its first ${bytes.length} of ${size} bytes are all zero: it was never written to its end`,
+          remedy: AGAIN,
+        }
         : undefined,
   },
   { fine: ["text"], what: ({ text }) => text === undefined ? undefined : page(text) },
@@ -85,19 +95,20 @@ const KINDS: readonly Kind[] = [
     fine: ["PyTorch"],
     what: ({ bytes: [proto, version] }) =>
       proto === 0x80 && version >= 2 && version <= 5
-        ? "it is a Python pickle; load it with PyTorch and save the model as safetensors"
+        ? { is: "it is a Python pickle", remedy: "load it with PyTorch and save the model as safetensors" }
         : undefined,
   },
   {
     fine: ["safetensors"],
     what: ({ bytes }) =>
       bytes.length > 9 && bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0)
-        ? "it is a safetensors file; name it so, and give what this file should be"
+        ? { is: "it is a safetensors file", remedy: "name it so, and give what this file should be" }
         : undefined,
   },
   {
-    fine: ["JSON", ...TEXTS],
-    what: ({ text }) => text === undefined ? undefined : `it is a text that begins with ${quote(text, 60)}; ${AGAIN}`,
+    fine: ["JSON", "recipe", ...TEXTS],
+    what: ({ text }) =>
+      text === undefined ? undefined : { is: `it is a text that begins with ${quote(text, 60)}`, remedy: AGAIN },
   },
 ];
 
@@ -119,6 +130,12 @@ const KINDS: readonly Kind[] = [
  * @returns the rest of a message that has named the file, or undefined where the beginning does not tell
  */
 export function whatIsIt(bytes: Uint8Array, size: number, wanted: Wanted): string | undefined {
+  const other = identify(bytes, size, wanted);
+  return other && `${other.is}; ${other.remedy}`;
+}
+
+/** As `whatIsIt`, in parts. */
+export function identify(bytes: Uint8Array, size: number, wanted: Wanted): Other | undefined {
   const first = bytes.subarray(0, LOOK);
   const beginning = { bytes: first, size, text: textOf(first, first.length < size) };
   for (const { fine, what } of KINDS) {
@@ -141,7 +158,7 @@ export function quote(text: string, most = 100): string {
 function magic(name: string, mark: readonly number[], remedy: string, fine: readonly Wanted[] = [], at = 0): Kind {
   return {
     fine,
-    what: ({ bytes }) => mark.every((byte, i) => bytes[at + i] === byte) ? `it is ${name}; ${remedy}` : undefined,
+    what: ({ bytes }) => mark.every((byte, i) => bytes[at + i] === byte) ? { is: `it is ${name}`, remedy } : undefined,
   };
 }
 
@@ -160,23 +177,23 @@ function textOf(bytes: Uint8Array, cut: boolean): string | undefined {
   }
 }
 
-function page(text: string): string | undefined {
+function page(text: string): Other | undefined {
   if (/^<(!doctype html|html|head|body)\b/i.test(text) || /^<!--[\s\S]*<html\b/i.test(text)) {
     const [, title] = /<title[^>]*>\s*([^<]*?)\s*</i.exec(text) ?? [];
-    return `it is an HTML page${title ? ` (${quote(title)})` : ""}, as a server sends in place of a file; ${AGAIN}`;
+    return { is: `it is an HTML page${title ? ` (${quote(title)})` : ""}, ${SENT}`, remedy: AGAIN };
   }
   if (!/^<(\?xml|Error)\b/.test(text)) return undefined;
   const [, said] = /<Message>([^<]*)</.exec(text) ?? [];
-  return `it is an XML document${said ? ` (${quote(said)})` : ""}, as a server sends in place of a file; ${AGAIN}`;
+  return { is: `it is an XML document${said ? ` (${quote(said)})` : ""}, ${SENT}`, remedy: AGAIN };
 }
 
 /** A server's refusal in JSON: it has the keys of one and no others, which no config has. */
-function answer(text: string): string | undefined {
+function answer(text: string): Other | undefined {
   const value = jsonOf(text);
   const [key] = Object.keys(value).filter((key) => SAID.includes(key));
   if (key === undefined || Object.keys(value).some((key) => !ANSWER.has(key))) return undefined;
   const said = typeof value[key] === "string" ? value[key] : JSON.stringify(value[key]);
-  return `it is the answer of a server (${quote(said)}) in place of the file; ${AGAIN}`;
+  return { is: `it is the answer of a server (${quote(said)}) in place of the file`, remedy: AGAIN };
 }
 
 /** A short JSON object; empty where the text is anything else. */
@@ -188,12 +205,14 @@ function jsonOf(text: string): JsonRecord {
   }
 }
 
-/** UTF-16 by its mark, or by every other byte of the first few being zero. */
-function wide(bytes: Uint8Array): string | undefined {
-  const [a, b] = bytes;
-  const marked = a === 0xff && b === 0xfe || a === 0xfe && b === 0xff;
+/** UTF-32 and UTF-16 by their marks, or UTF-16 by every other byte of the first few being zero. */
+function wide(bytes: Uint8Array): Other | undefined {
+  const [a, b, c, d] = bytes;
+  const little = a === 0xff && b === 0xfe, big = a === 0xfe && b === 0xff;
+  const longer = little && c === 0 && d === 0 || a === 0 && b === 0 && c === 0xfe && d === 0xff;
   const isText = (byte: number) => byte >= 0x20 && byte < 0x7f || byte >= 9 && byte <= 13;
   const plain = (low: number) =>
     bytes.length >= 8 && bytes.subarray(0, 8).every((byte, i) => i % 2 === low ? isText(byte) : byte === 0);
-  return marked || plain(0) || plain(1) ? "it is UTF-16; save it as UTF-8" : undefined;
+  if (!longer && !little && !big && !plain(0) && !plain(1)) return undefined;
+  return { is: `it is UTF-${longer ? 32 : 16}`, remedy: "save it as UTF-8" };
 }

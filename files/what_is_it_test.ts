@@ -5,7 +5,7 @@ import { type Wanted, whatIsIt } from "./what_is_it.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const look = (bytes: Uint8Array, wanted: Wanted) => whatIsIt(bytes, bytes.length, wanted);
-const ALL: readonly Wanted[] = ["safetensors", "GGUF", "PyTorch", "Parquet", "gzip", "JSON", "lines", "text"];
+const ALL: readonly Wanted[] = ["safetensors", "GGUF", "PyTorch", "Parquet", "gzip", "JSON", "recipe", "lines", "text"];
 
 const POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:5d5d\nsize 462000\n";
 const UTF16 = (value: string) => new Uint8Array(Uint16Array.from(value, (c) => c.charCodeAt(0)).buffer);
@@ -36,6 +36,8 @@ Deno.test("whatIsIt() names what a file is in place of any other kind, and the r
     ],
     [UTF16("\ufeff{}"), /^it is UTF-16; save it as UTF-8$/, []],
     [UTF16('{"a": 1, "b": 2}'), /^it is UTF-16/, []],
+    [UTF16("\ufeff\0{\0}\0"), /^it is UTF-32; save it as UTF-8$/, []],
+    [Uint8Array.of(0, 0, 0xfe, 0xff, 0, 0, 0, 0x7b), /^it is UTF-32; save it as UTF-8$/, []],
     [gzipSync("x"), /^it is a gzip archive; unpack it with gunzip$/, ["gzip"]],
     [text("PK\x03\x04 and more"), /^it is a zip archive; unpack it$/, ["PyTorch"]],
     [Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0), /^it is an xz archive/, []],
@@ -47,6 +49,7 @@ Deno.test("whatIsIt() names what a file is in place of any other kind, and the r
     [safetensors, /^it is a safetensors file/, ["safetensors"]],
     [text("Entry not found"), /^it is a text that begins with "Entry not found"; download it again$/, [
       "JSON",
+      "recipe",
       "lines",
       "text",
     ]],

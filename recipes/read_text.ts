@@ -1,6 +1,7 @@
 /** A recipe's text from its file, or what that file is instead. */
 import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
 import { dirname, extname } from "node:path";
+import { identify } from "../files/what_is_it.ts";
 import { listSimilar } from "./suggest.ts";
 
 /** Why there is no text. */
@@ -29,15 +30,20 @@ export async function readText(file: string): Promise<{ readonly text: string } 
   } catch (error) {
     return await explain(error, file);
   }
-  const kind = kindOf(bytes);
-  if (kind !== undefined) return kind;
+  if (bytes.length === 0) return { reason: "it is empty" };
+  const other = identify(bytes, bytes.length, "recipe");
+  if (other !== undefined) return { reason: other.is, note: other.remedy };
+  const zero = bytes.indexOf(0);
+  if (zero >= 0) {
+    return { reason: `it is not text: there is a zero byte at ${zero} in it`, note: "name a YAML file" };
+  }
   if (bytes.length > MOST_BYTES) {
     return { reason: `it has more than ${MOST_BYTES / 1024} KiB, which is no recipe`, note: "name a YAML file" };
   }
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     if (text.trim() !== "") return { text };
-    return { reason: bytes.length === 0 ? "it is empty" : "there is nothing but blanks in it" };
+    return { reason: "there is nothing but blanks in it" };
   } catch {
     return { reason: `line ${firstWrongLine(bytes)} is not UTF-8 text`, note: "save it as UTF-8" };
   }
@@ -99,42 +105,6 @@ async function describeMissing(file: string): Promise<Refusal> {
   if (!there) return { reason: "there is no such file, nor its folder" };
   const similar = await listSimilar(file);
   return { reason: "there is no such file", ...(similar === undefined ? {} : { similar }) };
-}
-
-/** What files that are no recipes begin with; Latin-1 letters stand for bytes. */
-const BEGINNINGS: readonly (readonly [RegExp, Refusal])[] = [
-  [/^\xff\xfe\0\0|^\0\0\xfe\xff/, { reason: "it is UTF-32 text, and recipes are UTF-8", note: "save it as UTF-8" }],
-  [/^\xff\xfe|^\xfe\xff/, { reason: "it is UTF-16 text, and recipes are UTF-8", note: "save it as UTF-8" }],
-  [/^(?:[\t\n\r -~]\0){2}/, { reason: "it looks like UTF-16 text, and recipes are UTF-8", note: "save it as UTF-8" }],
-  [/^(?:\0[\t\n\r -~]){2}/, { reason: "it looks like UTF-16 text, and recipes are UTF-8", note: "save it as UTF-8" }],
-  [/^version https:\/\/git-lfs\.github\.com\//, {
-    reason: "it is a Git LFS pointer, not the file that it stands for",
-    note: "`git lfs pull` brings the file",
-  }],
-  [/^(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|!--)/i, {
-    reason: "it is a web page (HTML or XML), not a recipe",
-    note: "download the file itself: on code hosts its raw form",
-  }],
-  [/^GGUF/, { reason: "it is a GGUF model, not a recipe", note: "`model.path` in a recipe names it" }],
-  [/^[^]{2}\0{6}\{"/, { reason: "it is a safetensors file, not a recipe", note: "`model.path` names its folder" }],
-  [/^PK\p{Cc}\p{Cc}/u, { reason: "it is a ZIP archive or a PyTorch file, not a recipe", note: "name a YAML file" }],
-  [/^\p{Cc}\x8b\p{Cc}|^\(\xb5\/\xfd|^\xfd7zXZ|^BZh\d/u, {
-    reason: "it is compressed, not a recipe",
-    note: "unpack it first",
-  }],
-  [/^%PDF-/, { reason: "it is a PDF, not a recipe", note: "name a YAML file" }],
-];
-
-/** What a file is that is not a recipe, by its first bytes; undefined where it may be one. */
-function kindOf(bytes: Uint8Array): Refusal | undefined {
-  const start = String.fromCharCode(...bytes.subarray(0, 4096));
-  const found = BEGINNINGS.find(([pattern]) => pattern.test(start));
-  if (found) return found[1];
-  const zero = bytes.indexOf(0);
-  return zero < 0 ? undefined : {
-    reason: `it is not text: there is a zero byte at ${zero} in it`,
-    note: "name a YAML file",
-  };
 }
 
 /** The first line that is no UTF-8, from 1. */

@@ -216,21 +216,28 @@ function reasonOf(
 }
 
 /**
- * Seconds by what was measured: the step itself, else its stage, each relative to what had been expected, so that a step of
- * another size is expected to be as much off; else what the stage expects.
+ * Seconds by what was measured: the step itself, else steps of its kind, each relative to what had been expected, so that a
+ * step of another size is expected to be as much off; else what the stage expects. Other steps of the
+ * stage tell nothing: how long its blocks take does not say how long reading its text does.
  */
 function makeEstimator(cache: ArtifactCache, model: string): (step: Step) => number {
-  const byStage = memo((stage: string) => {
-    const ratios = cache.recordsOfStage(stage).filter(({ estimate }) => estimate > 0)
+  const recordsOf = memo((stage: string) => Map.groupBy(cache.recordsOfStage(stage), ({ step }) => kindOf(step)));
+  const ratioOf = ({ stage, id }: Step) => {
+    const ratios = (recordsOf(stage).get(kindOf(id)) ?? []).filter(({ estimate }) => estimate > 0)
       .map(({ seconds, estimate }) => seconds / estimate).sort((a, b) => a - b);
     return ratios.length > 0 ? ratios[ratios.length >> 1] : 1;
-  });
+  };
   return (step) => {
     const expected = step.estimate.seconds;
     const [latest] = cache.records(model, step.id);
-    if (latest === undefined) return expected * byStage(step.stage);
+    if (latest === undefined) return expected * ratioOf(step);
     return latest.estimate > 0 && expected > 0 ? expected * latest.seconds / latest.estimate : latest.seconds;
   };
+}
+
+/** A step's id without its block: `calibrate[3]` and `calibrate.windows` are two kinds of one stage. */
+function kindOf(id: string): string {
+  return id.replace(/\[\d+\]$/, "");
 }
 
 /** Bytes at the peak, when transient outputs go as soon as nothing reads them any more. */

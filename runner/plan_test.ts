@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { type ArithmeticOptions, openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
 import { type ArtifactCache, openCache } from "./cache/cache.ts";
@@ -184,6 +185,27 @@ Deno.test("makePlan() expects what was measured, scaled to the step's size", () 
     const more = await planOf(cache, { pipeline: { blocks: 4 } });
     const seconds = more.steps.find(({ id }) => id === "spbo[3]")?.seconds ?? 0;
     assert.ok(seconds >= 0.039 && seconds < 0.4, `${seconds}`);
+  }));
+
+Deno.test("makePlan() expects nothing of a step by other kinds of steps of its stage", () =>
+  inCache(async (cache) => {
+    const step = (id: string, seconds: number): Step => ({
+      ...{ id, stage: "calibrate", code: "1", reads: [], facts: {}, inputs: {} },
+      outputs: { out: { retain: "keep", bytes: 8 } },
+      estimate: { seconds, memory: 1 },
+      async run({ output }) {
+        await delay(50);
+        output("out").value(1);
+      },
+    });
+    const blocks = [0, 1, 2].map((block) => step(`calibrate[${block}]`, 1e-4));
+    await runSteps(cache, { steps: blocks, target: "calibrate[2]", stages: {} });
+    const steps = [step("calibrate.windows", 0.5), step("calibrate[7]", 1e-4)];
+    const subject = { ...openArithmetic(recipeWith()), model: "another", steps, targets: steps.map(({ id }) => id) };
+    const plan = await makePlan(subject, cache, { recipe: recipeWith() });
+    const [windows, block] = plan.steps.map(({ seconds }) => seconds);
+    assert.equal(windows, 0.5);
+    assert.ok(block >= 0.049 && block < 5, `${block}`);
   }));
 
 Deno.test("makePlan() shares what two recipes have in common", () =>

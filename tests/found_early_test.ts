@@ -89,7 +89,7 @@ function rows(folder: string): Row[] {
     ...both(
       "llama",
       { dataset: { windows: join(folder, "folder"), tensor: "x" } },
-      /it is a folder; name a file in it/,
+      /it is a folder, not a file/,
     ),
     ...both("llama", text("none.txt"), /none\.txt: there is no such file/),
     ...both("llama", text("folder"), /it is a folder/),

@@ -3,7 +3,8 @@
  * order pairs of equal rank merge. Source: huggingface/tokenizers, tokenizers/src/models/bpe (model.rs, word.rs).
  */
 import { found, shown } from "../files/clear_text.ts";
-import { GREATEST_ID, inexact, isId, isObject, malformed, type Part } from "./parts.ts";
+import { isObject } from "../files/json.ts";
+import { GREATEST_ID, inexact, isId, malformed, type Part } from "./parts.ts";
 import { remembered } from "./word_memo.ts";
 
 const FIELDS = [

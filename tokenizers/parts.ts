@@ -2,6 +2,7 @@
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
 import { found, shown } from "../files/clear_text.ts";
 import { InputError } from "../files/input_error.ts";
+import { isObject } from "../files/json.ts";
 
 /** What to do about a tokenizer that is refused. */
 const REMEDY = "give windows of token ids made with its own library in place of texts";
@@ -14,11 +15,6 @@ export function malformed(what: string): InputError {
 /** The error of a definition that is sound, but whose ids would not be the reference's. */
 export function inexact(path: string, what: string): InputError {
   return malformed(`${path} is of a kind that cannot be reproduced exactly: ${what}; ${REMEDY}`);
-}
-
-/** Whether a value is a JSON object. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** One object of a tokenizer.json; every accessor names the place in its error. */

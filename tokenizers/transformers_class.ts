@@ -7,8 +7,9 @@
  */
 import { found, shown } from "../files/clear_text.ts";
 import type { JsonObject } from "../checkpoints/checkpoint.ts";
+import { isObject } from "../files/json.ts";
 import { type AddedToken, nextId } from "./added_tokens.ts";
-import { inexact, isObject, malformed, Part } from "./parts.ts";
+import { inexact, malformed, Part } from "./parts.ts";
 import type { Ends } from "./post_processors.ts";
 
 /** Special tokens in transformers' order. */

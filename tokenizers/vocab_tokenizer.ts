@@ -1,6 +1,7 @@
 /** A tokenizer.json made of the files that older models have instead: vocab.json and merges.txt of GPT-2's kind. */
 import type { JsonObject, VocabFiles } from "../checkpoints/checkpoint.ts";
 import { found } from "../files/clear_text.ts";
+import { isObject } from "../files/json.ts";
 import { InputError } from "../files/input_error.ts";
 import type { TokenizerDefinition } from "./tokenizer_definition.ts";
 
@@ -149,8 +150,4 @@ function bosFirst(tokens: readonly AddedToken[], bos: string | undefined): JsonO
 function contentOf(value: unknown): string | undefined {
   if (isObject(value)) return contentOf(value.content);
   return typeof value === "string" ? value : undefined;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -19,7 +19,7 @@ import { parseJson } from "../../files/json_text.ts";
 import { type Header, parseHeader, readTensor, type Tensor, toFloat32 } from "../../files/safetensors.ts";
 import { parseJsonObject, readTextFile } from "../../files/text_file.ts";
 import { quote } from "../../files/what_is_it.ts";
-import { isObject } from "../model_files.ts";
+import { isObject } from "../../files/json.ts";
 
 /** How a layer is packed. */
 export interface PackedLayer {
