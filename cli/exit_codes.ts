@@ -1,5 +1,6 @@
 /** How commands end: the codes, and which error leads to which. */
 import { CommanderError } from "commander";
+import { clearMessage } from "../files/clear_text.ts";
 import { RecipeError } from "../recipes/diagnostics.ts";
 import { exitCodeOf } from "../runner/run_errors.ts";
 import { explainError } from "./explain_error.ts";
@@ -8,6 +9,9 @@ import { OutputError, type Terminal } from "./terminal.ts";
 /** Arguments that cannot be used. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  constructor(message: string, options?: ErrorOptions) {
+    super(clearMessage(message), options);
+  }
 }
 
 /** Exit codes with what they mean, for `--help` and the README. */

@@ -148,12 +148,8 @@ async function ask(
   }
 }
 
-function issueOf({ path, message }: z.core.$ZodIssue): string {
-  return `${path.join(".")}: ${message}`;
-}
-
 function whyUnexpected(cause: unknown): string {
-  if (cause instanceof z.ZodError) return issueOf(cause.issues[0]);
+  if (cause instanceof z.ZodError) return `${cause.issues[0].path.join(".")} of its listing is not what it should be`;
   if (cause instanceof SyntaxError) return "it is not JSON";
   return cause instanceof Error ? cause.message : String(cause);
 }

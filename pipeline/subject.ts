@@ -54,7 +54,12 @@ export async function openSubject(
   options: OpenOptions,
   machine: Machine = { chooseDevice, chooseForward },
 ): Promise<Subject> {
-  const { purpose, hashes: memo = inMemoryHashes(), cache, warn = () => {}, progress = () => {} } = options;
+  const { purpose, hashes: memo = inMemoryHashes(), cache, progress = () => {} } = options;
+  const warnings: string[] = [];
+  const warn = (message: string) => {
+    warnings.push(message);
+    options.warn?.(message);
+  };
   const device = await machine.chooseDevice(options.device);
   const hashes = purpose === "run" ? { ...memo, tell: progress } : withoutReading(memo, ({ path, size }) =>
     warn(
@@ -109,7 +114,7 @@ export async function openSubject(
     };
     const steps = orderSteps(named.flatMap(({ stage, settings }) => stage.plan(planning, settings)));
     const record: DeviceRecord = { kind: device.kind, name: device.name, why: device.why, forward };
-    return makeSubject({ recipe, planning, weights, requests, record, code, close }, steps);
+    return makeSubject({ recipe, planning, weights, requests, record, warnings, code, close }, steps);
   } catch (error) {
     weights.close();
     throw error;
@@ -122,13 +127,14 @@ interface Opened {
   readonly weights: Weights;
   readonly requests: readonly TextRequest[];
   readonly record: DeviceRecord;
+  readonly warnings: readonly string[];
   /** Hashes of code by what uses it. */
   readonly code: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
 
 function makeSubject(
-  { recipe, planning, weights: { checkpoint }, requests, record, code, close }: Opened,
+  { recipe, planning, weights: { checkpoint }, requests, record, warnings, code, close }: Opened,
   steps: readonly Step[],
 ): Subject {
   const { roles: { packed, perplexity, quantized }, identities, forward } = planning;
@@ -138,6 +144,7 @@ function makeSubject(
     method: quantized?.method ?? "none",
     model: checkpoint.label,
     device: record,
+    warnings,
     steps,
     targets: targets.map(({ step }) => step),
     lock: () => ({

@@ -227,6 +227,8 @@ class Run {
       return { ...rest, state, ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}) };
     });
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
+    // Whoever listens was told when the recipe was opened.
+    for (const message of this.#subject.warnings ?? []) this.#keep({ type: "warning", message });
     for (const [key, detail] of damaged) {
       this.#emit({ type: "artifact-corrupt", key, step: makerOf(this.#graph, key) ?? "unknown", detail });
     }
@@ -426,9 +428,15 @@ class Run {
     };
   }
 
-  #emit(event: Undated): void {
+  /** Writes to the journal alone. */
+  #keep(event: Undated): RunEvent {
     const dated: RunEvent = { at: Date.now(), ...event };
     writingTo(this.#settings.folder, () => this.#settings.journal.append(dated));
+    return dated;
+  }
+
+  #emit(event: Undated): void {
+    const dated = this.#keep(event);
     try {
       this.#settings.onEvent?.(dated);
     } catch (error) {

@@ -1,4 +1,5 @@
 /** How a run can fail, and the exit codes for it. */
+import { clearMessage } from "../files/clear_text.ts";
 import { isFull, OUTPUT } from "./cache/no_space.ts";
 
 /** A step did not end well. */
@@ -6,6 +7,9 @@ export class StepError extends Error {
   override readonly name = "StepError";
   /** For exit codes. */
   readonly code = "STEP";
+  constructor(message: string, options?: ErrorOptions) {
+    super(clearMessage(message), options);
+  }
 }
 
 /** The run was asked to stop. */
@@ -21,6 +25,9 @@ export class InterruptedError extends Error {
 export class FolderError extends Error {
   override readonly name = "FolderError";
   readonly code = "FOLDER";
+  constructor(message: string, options?: ErrorOptions) {
+    super(clearMessage(message), options);
+  }
 }
 
 /** What the system says where a folder is a file, read-only, or not the user's. */

@@ -471,6 +471,19 @@ Deno.test("FinishContext tells what this run took, and what everything took when
     assert.ok((seen?.recorded.total ?? 0) > 0.05 && (seen?.recorded.stages.spbo ?? 0) > 0.014);
   }));
 
+Deno.test("executeRun() keeps in its journal what was told when the recipe was opened, and tells it to nobody again", () =>
+  withCache(async (cache) => {
+    const recipe = recipeWith(), warnings = ["m has biases that its config.json does not mention"];
+    const subject: Subject = { ...openArithmetic(recipe), warnings }, told: RunEvent[] = [];
+    const options = { cache, recipe, runsDir: join(cache.folder, "..", "runs") };
+    const plan = await makePlan(subject, cache, { recipe });
+    const { folder } = await executeRun(plan, subject, { ...options, onEvent: (event) => told.push(event) });
+    const events = readJournal(join(folder, "events.ndjson"));
+    assert.deepEqual(events.slice(0, 2).map(({ type }) => type), ["run-started", "warning"]);
+    assert.deepEqual(events.flatMap((event) => event.type === "warning" ? [event.message] : []), warnings);
+    assert.deepEqual(told.filter(({ type }) => type === "warning"), []);
+  }));
+
 function filesUnder(folder: string): string[] {
   return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
     isDirectory ? filesUnder(join(folder, name)) : [join(folder, name)]

@@ -192,6 +192,8 @@ export interface Subject {
   readonly method: string;
   readonly model: string;
   readonly device: DeviceRecord;
+  /** What `OpenOptions.warn` was told; runs keep it in their journals. */
+  readonly warnings?: readonly string[];
   /** In an order in which they can run. */
   readonly steps: readonly Step[];
   /** Steps whose outputs a run is for. */

@@ -1,6 +1,7 @@
 /** The file of a cache's index: opened, made where it is missing, and made anew where it is not what it should be. */
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { clearMessage } from "../../files/clear_text.ts";
 import { asNoSpace } from "./no_space.ts";
 
 /** The index cannot be used, and not be made anew either. */
@@ -8,6 +9,9 @@ export class IndexError extends Error {
   override readonly name = "IndexError";
   /** For exit codes. */
   readonly code = "CACHE";
+  constructor(message: string, options?: ErrorOptions) {
+    super(clearMessage(message), options);
+  }
 }
 
 /** Tables of an index and what to do once they are made. */
