@@ -43,10 +43,12 @@ export const config: Kind = {
       await writeSafetensors(join(folder, name, "model.safetensors"), zeros(content), {}, { flush: false });
     }
     const generation = join(projectFolder, "configs", "models", "tiny-llama", "generation_config.json");
-    await copyFile(generation, join(folder, "llama", "generation_config.json"));
+    // Beside the first only, so that the others are read without one.
+    const [first] = Object.keys(configs);
+    await copyFile(generation, join(folder, first, "generation_config.json"));
     return Object.keys(configs).map((name) => ({
       name,
-      targets: ["config.json", ...name === "llama" ? ["generation_config.json"] : []]
+      targets: ["config.json", ...name === first ? ["generation_config.json"] : []]
         .map((path) => ({ path, syntax: "json" })),
     }));
   },
