@@ -108,6 +108,10 @@ Deno.test("runs show and compare name the file of a run that is damaged", () =>
       `${"[".repeat(30_000)}`,
       `{"a": ${"[".repeat(2000)}${"]".repeat(2000)}}`,
       '{"device": {"kind": 1e999}}',
+      "%YAML 1.1\n---\nrecipe: { made: 2020-01-01 }\n",
+      "%YAML 1.1\n---\nrecipe: { bytes: !!binary aGVsbG8= }\n",
+      "recipe: { stages: !!set { spbo } }\n",
+      "recipe: !mine { stages: {} }\n",
     ];
     for (const file of ["metrics.json", "recipe.lock.yaml"]) {
       for (const content of broken) {

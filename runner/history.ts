@@ -1,7 +1,7 @@
 /** Past runs, read from their folders: what they were, how they ended, and how two of them differ. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { parseDocument } from "yaml";
 import { InputError } from "../files/input_error.ts";
 import { fromJsonNumber } from "../files/json_number.ts";
 import type { RunEvent } from "./events.ts";
@@ -114,7 +114,7 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const events = readJournal(join(folder, JOURNAL));
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
-  const { recipe, lock } = readTree(join(folder, LOCK), parse) ?? {};
+  const { recipe, lock } = readTree(join(folder, LOCK), parseLock) ?? {};
   // One that is unfinished may have left, or be writing, half of it.
   const metrics = info.outcome === "finished" || info.outcome === "failed"
     ? readTree(join(folder, "metrics.json"), JSON.parse)
@@ -243,6 +243,14 @@ function allNumbers(a: Json | undefined, b: Json | undefined, path = ""): RunCom
 
 function isTree(value: Json | undefined): value is { readonly [key: string]: Json } {
   return typeof value === "object" && value !== null;
+}
+
+/** The value of a lock. @throws when it is no YAML, or has tags that mean nothing */
+function parseLock(text: string): unknown {
+  const document = parseDocument(text);
+  const [wrong] = [...document.errors, ...document.warnings];
+  if (wrong !== undefined) throw wrong;
+  return document.toJS();
 }
 
 /** A file that holds a map, or undefined where there is none. @throws {InputError} when it holds anything else */

@@ -92,6 +92,8 @@ const MOST_NESTING = 64;
 export function isSound(value: unknown, depth = 0): boolean {
   if (typeof value === "number") return Number.isFinite(value);
   if (typeof value !== "object" || value === null) return ["string", "boolean", "object"].includes(typeof value);
+  // YAML has tags for dates, bytes and sets, which are no JSON.
+  if (![Object.prototype, Array.prototype, null].includes(Object.getPrototypeOf(value))) return false;
   return depth < MOST_NESTING && Object.values(value).every((item) => isSound(item, depth + 1));
 }
 
