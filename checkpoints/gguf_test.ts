@@ -4,7 +4,15 @@ import { fileURLToPath } from "node:url";
 import type { Checkpoint, JsonObject } from "./checkpoint.ts";
 import { undoRotaryPermutation } from "./gguf.ts";
 import { llama3Factors } from "./gguf_config.ts";
-import { encodeGguf, type GgufTensor, ggufTensor, type GgufValue, permuteRotary } from "./gguf_test_support.ts";
+import {
+  convertRotary,
+  encodeGguf,
+  ggufName,
+  type GgufTensor,
+  ggufTensor,
+  type GgufValue,
+  permuteRotary,
+} from "./gguf_test_support.ts";
 import { huggingFaceName } from "./gguf_layout.ts";
 import { InputError } from "../files/input_error.ts";
 import { llama } from "../models/families/mod.ts";
@@ -31,31 +39,11 @@ const metadata: Readonly<Record<string, GgufValue>> = {
   "tokenizer.ggml.tokens": ["a", "b"],
 };
 
-/** GGUF names by Hugging Face name, the long way round. */
-const NAMES: Readonly<Record<string, string>> = {
-  "model.embed_tokens": "token_embd",
-  "model.norm": "output_norm",
-  "lm_head": "output",
-  "input_layernorm": "attn_norm",
-  "post_attention_layernorm": "ffn_norm",
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.o_proj": "attn_output",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-};
-
 /** What llama.cpp's converter makes of a LLaMA model with 8 query and 4 key heads. */
 function convert(tensors: Readonly<Record<string, Tensor>>): Record<string, GgufTensor> {
+  const heads = { queries: 8, keys: 4 };
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => {
-      const [, block, part, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
-      const heads = part === "self_attn.q_proj" ? 8 : part === "self_attn.k_proj" ? 4 : 0;
-      const stored = heads === 0 ? tensor : permuteRotary(tensor, heads);
-      return [`${block === undefined ? "" : `blk.${block}.`}${NAMES[part]}.${kind}`, ggufTensor(stored)];
-    }),
+    Object.entries(tensors).map(([name, tensor]) => [ggufName(name), convertRotary(name, tensor, heads)]),
   );
 }
 

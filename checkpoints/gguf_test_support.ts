@@ -12,6 +12,44 @@ export interface GgufTensor {
   readonly data: Uint8Array;
 }
 
+/** GGUF's names of a LLaMA's or Qwen's parts by Hugging Face's, spelled out apart from the reader's own. */
+const NAMES: Readonly<Record<string, string>> = {
+  "model.embed_tokens": "token_embd",
+  "model.norm": "output_norm",
+  "lm_head": "output",
+  "input_layernorm": "attn_norm",
+  "post_attention_layernorm": "ffn_norm",
+  "self_attn.q_proj": "attn_q",
+  "self_attn.k_proj": "attn_k",
+  "self_attn.v_proj": "attn_v",
+  "self_attn.o_proj": "attn_output",
+  "self_attn.q_norm": "attn_q_norm",
+  "self_attn.k_norm": "attn_k_norm",
+  "mlp.gate_proj": "ffn_gate",
+  "mlp.up_proj": "ffn_up",
+  "mlp.down_proj": "ffn_down",
+};
+
+/** A tensor's name in GGUF, as llama.cpp's converter gives it: `blk.0.attn_q.weight`. */
+export function ggufName(name: string): string {
+  const [, block, part, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
+  return `${block === undefined ? "" : `blk.${block}.`}${NAMES[part]}.${kind}`;
+}
+
+/** As llama.cpp's converter stores a tensor of a model whose queries and keys it permutes. */
+export function convertRotary(
+  name: string,
+  tensor: Tensor,
+  heads: { readonly queries: number; readonly keys: number },
+): GgufTensor {
+  const permuted = name.endsWith("q_proj.weight") || name.endsWith("q_proj.bias")
+    ? heads.queries
+    : name.endsWith("k_proj.weight") || name.endsWith("k_proj.bias")
+    ? heads.keys
+    : 0;
+  return ggufTensor(permuted === 0 ? tensor : permuteRotary(tensor, permuted));
+}
+
 /**
  * A GGUF file, version 3, aligned to 32 bytes.
  *

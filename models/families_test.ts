@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import {
+  convertRotary,
   encodeGguf,
+  ggufName,
   type GgufTensor,
   ggufTensor,
   type GgufValue,
-  permuteRotary,
 } from "../checkpoints/gguf_test_support.ts";
 import { readSafetensors, type Tensor } from "../files/safetensors.ts";
 import { generate } from "../inference/generate.ts";
@@ -207,24 +208,6 @@ function near(actual: ArrayLike<number>, { data }: Tensor): void {
   assert.ok(difference <= TOLERANCE * largest, `off by ${difference} of ${largest}`);
 }
 
-/** GGUF names by Hugging Face name, the long way round. */
-const NAMES: Readonly<Record<string, string>> = {
-  "model.embed_tokens": "token_embd",
-  "model.norm": "output_norm",
-  "lm_head": "output",
-  "input_layernorm": "attn_norm",
-  "post_attention_layernorm": "ffn_norm",
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.o_proj": "attn_output",
-  "self_attn.q_norm": "attn_q_norm",
-  "self_attn.k_norm": "attn_k_norm",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-};
-
 /** Writes a model as llama.cpp's converter does, and hands its path to `body`. */
 async function withGguf(
   { name, architecture, permuted, metadata, extra }: Case,
@@ -233,10 +216,7 @@ async function withGguf(
   const { tensors } = await readSafetensors(join(folderOf(name), "model.safetensors"));
   const stored: Record<string, GgufTensor> = {};
   for (const [full, tensor] of Object.entries(tensors)) {
-    const [, block, part, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(full) ?? [];
-    const heads = !permuted ? 0 : part === "self_attn.q_proj" ? 4 : part === "self_attn.k_proj" ? 2 : 0;
-    const target = `${block === undefined ? "" : `blk.${block}.`}${NAMES[part]}.${kind}`;
-    stored[target] = ggufTensor(heads === 0 ? tensor : permuteRotary(tensor, heads));
+    stored[ggufName(full)] = permuted ? convertRotary(full, tensor, { queries: 4, keys: 2 }) : ggufTensor(tensor);
   }
   if (extra !== undefined) stored[extra] = ggufTensor({ dtype: "F32", shape: [32], data: new Float32Array(32) });
   const folder = await Deno.makeTempDir();

@@ -53,7 +53,7 @@ export const DECODER_FRAME = {
 /**
  * The shape of a model of this kind.
  *
- * @throws {InputError} an option that is not implemented, missing or unreasonable size
+ * @throws {InputError} an option that asks for another computation than the graphs here have, or a size that is missing or unreasonable
  * @example
  * ```ts
  * import assert from "node:assert/strict";

@@ -133,6 +133,7 @@ function place(sources: Sources, field: string): { at?: { file: string; line: nu
   return {};
 }
 
-function isTree(value: Json | undefined): value is { readonly [key: string]: Json } {
+/** Whether a value is a map or a list. */
+export function isTree(value: Json | undefined): value is { readonly [key: string]: Json } {
   return typeof value === "object" && value !== null;
 }

@@ -5,7 +5,7 @@ import { parseDocument } from "yaml";
 import { InputError } from "../files/input_error.ts";
 import { fromJsonNumber } from "../files/json_number.ts";
 import type { RunEvent } from "./events.ts";
-import { type Difference, firstDifference } from "./explain.ts";
+import { type Difference, firstDifference, isTree } from "./explain.ts";
 import { isSound, JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
 import type { DeviceRecord, Json } from "./stage.ts";
 
@@ -239,10 +239,6 @@ function allNumbers(a: Json | undefined, b: Json | undefined, path = ""): RunCom
   const [before, now] = [a, b].map((value) => isTree(value) && !Array.isArray(value) ? value : {});
   return Object.keys({ ...before, ...now })
     .flatMap((name) => allNumbers(before[name], now[name], path === "" ? name : `${path}.${name}`));
-}
-
-function isTree(value: Json | undefined): value is { readonly [key: string]: Json } {
-  return typeof value === "object" && value !== null;
 }
 
 /** The value of a lock. @throws when it is no YAML, or has tags that mean nothing */

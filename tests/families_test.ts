@@ -3,12 +3,9 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { openPacked } from "../checkpoints/packed/open.ts";
-import { type Tensor, writeSafetensors } from "../files/safetensors.ts";
 import * as families from "../models/families/mod.ts";
 import { lastRun, metricsOf, project, runTask, succeed, temporaryFolder } from "./command_line_test_support.ts";
-import { writeRecipe } from "./small_models_test_support.ts";
-
-const LENGTH = 32;
+import { writeRandomRecipe } from "./small_models_test_support.ts";
 
 /** Files in which a family's name means something else. */
 const OTHERS: Readonly<Record<string, string>> = {
@@ -71,22 +68,8 @@ Deno.test("no code outside models/families/ asks which family a model is of", ()
 });
 
 /** A recipe for a checkpoint of models/testdata/, on random tokens. */
-async function recipeFor(name: string, folder: string): Promise<string> {
-  const ids = (windows: number, seed: number): Tensor => ({
-    dtype: "I32",
-    shape: [windows, LENGTH],
-    data: Int32Array.from({ length: windows * LENGTH }, (_, i) => ((i + seed) * (i + 7) * 48_271 % 9_973) % 96),
-  });
-  await writeSafetensors(join(folder, "windows.safetensors"), { calibration: ids(8, 1), heldout: ids(4, 2) });
-  const dataset = { windows: join(folder, "windows.safetensors"), tensor: "heldout" };
-  const perplexity = [{ name: "heldout", dataset, samples: 4, length: LENGTH }];
-  const model = join(project, "models", "testdata", name);
-  return writeRecipe(folder, {
-    model,
-    windows: folder,
-    name,
-    stages: { calibrate: { samples: 8, length: LENGTH }, evaluate: { perplexity } },
-  });
+function recipeFor(name: string, folder: string): Promise<string> {
+  return writeRandomRecipe(folder, { model: join(project, "models", "testdata", name), name });
 }
 
 /** The project's code, without its tests. */

@@ -3,14 +3,12 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openPacked } from "../checkpoints/packed/open.ts";
-import { type Tensor, writeSafetensors } from "../files/safetensors.ts";
 import { generate } from "../inference/generate.ts";
 import { modelSpec } from "../models/config.ts";
 import { lastRun, metricsOf, modelBytes, project, runTask, temporaryFolder } from "./command_line_test_support.ts";
 import { type PlainTensor, readPlain, writePlain } from "./plain_safetensors_test_support.ts";
-import { writeRecipe } from "./small_models_test_support.ts";
+import { writeRandomRecipe } from "./small_models_test_support.ts";
 
-const LENGTH = 32;
 const SOURCE = join(project, "models", "testdata", "qwen2-tied");
 const { tensors: TENSORS } = readPlain(join(SOURCE, "model.safetensors"));
 const CONFIG = JSON.parse(readFileSync(join(SOURCE, "config.json"), "utf8"));
@@ -93,16 +91,7 @@ async function write(
   Deno.mkdirSync(model);
   writeFileSync(join(model, "config.json"), JSON.stringify(config));
   writePlain(join(model, "model.safetensors"), tensors);
-  const ids = (windows: number, seed: number): Tensor => ({
-    dtype: "I32",
-    shape: [windows, LENGTH],
-    data: Int32Array.from({ length: windows * LENGTH }, (_, i) => ((i + seed) * (i + 7) * 48_271 % 9_973) % 96),
-  });
-  await writeSafetensors(join(folder, "windows.safetensors"), { calibration: ids(8, 1), heldout: ids(4, 2) });
-  const dataset = { windows: join(folder, "windows.safetensors"), tensor: "heldout" };
-  const perplexity = [{ name: "heldout", dataset, samples: 4, length: LENGTH }];
-  const stages = { calibrate: { samples: 8, length: LENGTH }, evaluate: { perplexity } };
-  return writeRecipe(folder, { model, windows: folder, stages });
+  return await writeRandomRecipe(folder, { model });
 }
 
 /** The rows of a matrix [96, 64] of F32 in the opposite order. */

@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { type Tensor, writeSafetensors } from "../files/safetensors.ts";
 import { project } from "./command_line_test_support.ts";
 import { readPlain, writePlain } from "./plain_safetensors_test_support.ts";
 
@@ -61,4 +62,25 @@ export function writeRecipe(folder: string, recipe: SmallRecipe, file = "small.y
   const path = join(folder, file);
   writeFileSync(path, stringify(smallRecipe(recipe)));
   return path;
+}
+
+/** Tokens of a window of random ids. */
+const RANDOM_LENGTH = 32;
+
+/** Writes a recipe for a model of a small vocabulary, and windows of random ids of it. @returns the recipe's path */
+export async function writeRandomRecipe(
+  folder: string,
+  recipe: Pick<SmallRecipe, "model" | "name">,
+): Promise<string> {
+  const ids = (windows: number, seed: number): Tensor => ({
+    dtype: "I32",
+    shape: [windows, RANDOM_LENGTH],
+    data: Int32Array.from({ length: windows * RANDOM_LENGTH }, (_, i) => ((i + seed) * (i + 7) * 48_271 % 9_973) % 96),
+  });
+  const path = join(folder, "windows.safetensors");
+  await writeSafetensors(path, { calibration: ids(8, 1), heldout: ids(4, 2) });
+  const dataset = { windows: path, tensor: "heldout" };
+  const perplexity = [{ name: "heldout", dataset, samples: 4, length: RANDOM_LENGTH }];
+  const stages = { calibrate: { samples: 8, length: RANDOM_LENGTH }, evaluate: { perplexity } };
+  return writeRecipe(folder, { ...recipe, windows: folder, stages });
 }

@@ -3,21 +3,12 @@ import type { JsonObject, VocabFiles } from "../checkpoints/checkpoint.ts";
 import { found } from "../files/clear_text.ts";
 import { isObject } from "../files/json.ts";
 import { InputError } from "../files/input_error.ts";
+import type { AddedToken } from "./added_tokens.ts";
 import type { TokenizerDefinition } from "./tokenizer_definition.ts";
 
 /** Special tokens of a GPT-2 tokenizer, in the order in which missing ones get ids, and what they are if nobody says. */
 const SPECIAL = { bos_token: "<|endoftext|>", eos_token: "<|endoftext|>", unk_token: "<|endoftext|>" };
 const NAMES = [...Object.keys(SPECIAL), "pad_token", "mask_token"];
-
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly single_word: boolean;
-  readonly lstrip: boolean;
-  readonly rstrip: boolean;
-  readonly normalized: boolean;
-  readonly special: boolean;
-}
 
 /**
  * The tokenizer.json that transformers' GPT2Tokenizer amounts to, and the config with its special tokens.

@@ -1,29 +1,20 @@
 /** Models in one GGUF file, as llama.cpp's converter and quantizer leave them. */
 import { join } from "node:path";
-import { encodeGguf, type GgufTensor, ggufTensor, type GgufValue } from "../../checkpoints/gguf_test_support.ts";
-import { permuteRotary } from "../../checkpoints/gguf_test_support.ts";
-import type { Tensor } from "../../files/safetensors.ts";
+import {
+  convertRotary,
+  encodeGguf,
+  ggufName,
+  type GgufTensor,
+  type GgufValue,
+} from "../../checkpoints/gguf_test_support.ts";
 import type { Kind } from "../kind.ts";
 import { readModel } from "../read_model.ts";
 import { FFN, HEADS, HIDDEN, KV_HEADS, smallTensors, smallTokenizer, VOCAB } from "../small_model.ts";
 
-/** GGUF's names. */
-const NAMES: Readonly<Record<string, string>> = {
-  "model.embed_tokens": "token_embd",
-  "model.norm": "output_norm",
-  "input_layernorm": "attn_norm",
-  "post_attention_layernorm": "ffn_norm",
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.o_proj": "attn_output",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-};
-
 /** Numbers of ggml's types with 32 weights a block, and the bytes of one. */
 const Q8_0 = [8, 34] as const, Q4_0 = [2, 18] as const, BLOCK = 32;
+
+const HEADS_OF = { queries: HEADS, keys: KV_HEADS };
 
 /** The kind. */
 export const gguf: Kind = {
@@ -90,7 +81,7 @@ function sentencePieces(): Record<string, GgufValue> {
 
 function tensors(): Record<string, GgufTensor> {
   return Object.fromEntries(
-    Object.entries(smallTensors()).map(([name, tensor]) => [nameOf(name), convert(name, tensor)]),
+    Object.entries(smallTensors()).map(([name, tensor]) => [ggufName(name), convertRotary(name, tensor, HEADS_OF)]),
   );
 }
 
@@ -107,14 +98,4 @@ function quantized(): Record<string, GgufTensor> {
       return [name, { shape, type, data }];
     }),
   );
-}
-
-function convert(name: string, tensor: Tensor): GgufTensor {
-  const heads = name.includes("q_proj") ? HEADS : name.includes("k_proj") ? KV_HEADS : 0;
-  return ggufTensor(heads === 0 ? tensor : permuteRotary(tensor, heads));
-}
-
-function nameOf(name: string): string {
-  const [, block, part] = /^(?:model\.layers\.(\d+)\.)?(.+)\.weight$/.exec(name) ?? [];
-  return `${block === undefined ? "" : `blk.${block}.`}${NAMES[part]}.weight`;
 }

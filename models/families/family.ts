@@ -39,7 +39,7 @@ export interface Family {
   /**
    * The shape of one model.
    * @param config parsed config.json
-   * @throws {InputError} an option that changes what is computed and is not implemented, missing or unreasonable size
+   * @throws {InputError} an option that asks for another computation than the graphs here have, or a size that is missing or unreasonable
    */
   spec(config: JsonObject): ModelSpec;
   /** How its GGUF files are read; `null` where llama.cpp does not know the family, or files them under another. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { canonicalJson, outputKey, sha256, stepKey } from "../keys.ts";
 import type { Json } from "../stage.ts";
+import { draws } from "../../files/mutate_test_support.ts";
 import { CorruptArtifactError } from "./artifact.ts";
 import { type ArtifactCache, openCache } from "./cache.ts";
 import { CacheIndex } from "./cache_index.ts";
@@ -50,13 +51,8 @@ async function put(cache: ArtifactCache): Promise<string> {
 
 /** Numbers from 0 to below 1, the same each time. */
 function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = state + 0x6d2b79f5 | 0;
-    const a = Math.imul(state ^ state >>> 15, 1 | state);
-    const b = a + Math.imul(a ^ a >>> 7, 61 | a) ^ a;
-    return ((b ^ b >>> 14) >>> 0) / 2 ** 32;
-  };
+  const draw = draws(seed);
+  return () => draw(2 ** 32) / 2 ** 32;
 }
 
 const LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 5\n";
