@@ -70,7 +70,10 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   return { ...known, ...sums };
 }
 
-/** Weights and Hessian in the layer's units. The Hessian, which layers may share, is copied where its unit is not 1. */
+/**
+ * Weights and Hessian in the layer's units. The weights, which the device is handed next, are changed in place; the Hessian, which layers
+ * may share, is copied where its unit is not 1.
+ */
 function inUnits(
   { name, cols, weight, upper }: MaskJob,
 ): { readonly exponent: number; readonly weights: Float32Array; readonly upper: Float32Array | undefined } {
