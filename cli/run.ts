@@ -160,8 +160,8 @@ async function readMetrics(folder: string): Promise<Metrics> {
   const path = join(folder, "metrics.json"), label = show(path);
   const read = Metrics.safeParse(parseJsonObject(await readTextFile(path, { wanted: "JSON", label }), label));
   if (read.success) return read.data;
-  const [{ path: at, message }] = read.error.issues;
-  throw new InputError(`Cannot read ${label}: ${at.join(".")}: ${message}; run the recipe again`);
+  const [{ path: at }] = read.error.issues;
+  throw new InputError(`Cannot read ${label}: ${at.join(".") || "it"} is not what it should be; run the recipe again`);
 }
 
 /** The command that goes on: as given, but always a run. */

@@ -172,12 +172,12 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     steps: { run: facts.steps.run, cached: facts.steps.cached },
   });
   if (checked.success) return checked.data;
-  const [{ path, message }] = checked.error.issues;
+  const [{ path }] = checked.error.issues;
   throw new StepError(
     `Cannot write metrics.json of run ${facts.run}: ${
       path.join(".")
-    } is not a number in its range (${message}); the packed ` +
-      "model is in the run's folder all the same",
+    } is not a number in its range; the packed model is ` +
+      "in the run's folder all the same",
     { cause: checked.error },
   );
 }
