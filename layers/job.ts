@@ -1,11 +1,14 @@
 /** One layer's work and what comes of it. */
 import type { ImportanceMetric, PruningType } from "../kernels/scores/ops.ts";
 import type { LayerContent } from "../checkpoints/packed/format.ts";
+import type { MethodSource } from "./method_source.ts";
 
 /** Settings that a layer's result depends on, from all stages of a recipe. */
 export interface LayerSettings {
-  /** Name of the method, in `methods/mod.ts`. */
+  /** Name of the method, in `methods/mod.ts` or in its source. */
   readonly method: string;
+  /** The file that the method comes from, where it is none of this project's. */
+  readonly source?: MethodSource;
   /** Settings of the method; what is left out stands at its default. */
   readonly params: unknown;
   /** How weights are ranked. */
