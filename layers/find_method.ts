@@ -1,5 +1,6 @@
 /** Methods by name. */
-import { methodsOf, type MethodSource } from "./method_source.ts";
+import type { MethodSource } from "./job.ts";
+import { methodsOf } from "./method_source.ts";
 import type { Method } from "./methods/method.ts";
 import * as methods from "./methods/mod.ts";
 

@@ -1,7 +1,14 @@
 /** One layer's work and what comes of it. */
 import type { ImportanceMetric, PruningType } from "../kernels/scores/ops.ts";
 import type { LayerContent } from "../checkpoints/packed/format.ts";
-import type { MethodSource } from "./method_source.ts";
+
+/** A file that brings methods; it goes to workers with their jobs. */
+export interface MethodSource {
+  /** Of the module. */
+  readonly url: string;
+  /** Hex sha256 of it and of what it imports of its own, by absolute path, as the run's keys have them. */
+  readonly files: Readonly<Record<string, string>>;
+}
 
 /** Settings that a layer's result depends on, from all stages of a recipe. */
 export interface LayerSettings {

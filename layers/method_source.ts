@@ -8,15 +8,8 @@ import { readFileSync } from "node:fs";
 import { relative } from "node:path";
 import { dirname } from "node:path/posix";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import type { MethodSource } from "./job.ts";
 import type { Method } from "./methods/method.ts";
-
-/** A file that brings methods; it goes to workers with their jobs. */
-export interface MethodSource {
-  /** Of the module. */
-  readonly url: string;
-  /** Hex sha256 of it and of what it imports of its own, by absolute path, as the run's keys have them. */
-  readonly files: Readonly<Record<string, string>>;
-}
 
 const loaded = new Map<string, readonly Method[]>();
 

@@ -6,8 +6,10 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import type { JsonRecord } from "../files/json.ts";
-import { loadMethods, looksLikeMethod, type MethodSource } from "../layers/method_source.ts";
+import type { MethodSource } from "../layers/job.ts";
+import { loadMethods, looksLikeMethod } from "../layers/method_source.ts";
 import type { Method } from "../layers/methods/method.ts";
 import type { RecipeLanguage, UsedFile } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -16,7 +18,7 @@ import type { Stage } from "../stages/planning.ts";
 import { methodStage } from "../stages/quantize.ts";
 import { languageWith, type Recipe } from "../stages/schema.ts";
 import { checkMethod } from "./check_method.ts";
-import { type PluginCode, readPluginCode } from "./plugin_code.ts";
+import { type PluginCode, readPluginCode, ROOMS } from "./plugin_code.ts";
 
 /** A file of methods. */
 export interface Plugin {
@@ -40,7 +42,7 @@ class PluginError extends Error {
 
 const ENDINGS = [".ts", ".mts", ".js", ".mjs"];
 
-/** This project's folder, whose own places in a stack say nothing to the user. */
+/** This project's folder. */
 const PROJECT = new URL("../", import.meta.url).href;
 
 /** Each file is read and run once in a process, so that keys and code agree whatever happens to it meanwhile. */
@@ -197,19 +199,21 @@ function check(method: object, file: string): string | undefined {
 
 /** The user's own mistake, with its place. */
 function explainFailure(cause: unknown, file: string): PluginError {
-  const text = cause instanceof Error ? `${cause.message}\n${cause.stack ?? ""}`.replaceAll(/\x1b\[\d*m/g, "") : "";
-  const [first = ""] = cause instanceof Error
-    ? cause.message.replaceAll(/\x1b\[\d*m/g, "").split("\n")
-    : [String(cause)];
-  const said = shorten(first, file).replace(/\.$/, "") || (cause instanceof Error ? cause.name : "nothing is said");
-  const thrown = cause instanceof Error && !/^(SyntaxError: |Module not found|Import ")/.test(first)
-    ? `${cause.name}: `
-    : "";
-  const place = [...text.matchAll(/(file:\/\/[^\s()]+?):(\d+):(\d+)/g)].find(([, url]) => !url.startsWith(PROJECT));
-  return new PluginError(`cannot load \`${basename(file)}\`: ${thrown}${said}`, {
+  const { name, message, stack = "" } = cause instanceof Error ? cause : new Error(String(cause));
+  const text = stripVTControlCharacters(`${message}\n${stack}`), [first] = text.split("\n");
+  const said = shorten(first, file).replace(/\.$/, "") || "nothing is said";
+  // The runtime's own sentences say what they are.
+  const kind = /^(SyntaxError: |Module not found|Import ")/.test(first) ? "" : `${name}: `;
+  const place = [...text.matchAll(/(file:\/\/[^\s()]+?):(\d+):(\d+)/g)].find(([, url]) => !isOurs(url));
+  return new PluginError(`cannot load \`${basename(file)}\`: ${kind}${said}`, {
     note: place ? describePlace(place, file) : undefined,
     cause,
   });
+}
+
+/** Whether a module is of this project's rooms, whose places say nothing to the user. */
+function isOurs(url: string): boolean {
+  return url.startsWith(PROJECT) && ROOMS.has(url.slice(PROJECT.length).split("/")[0]);
 }
 
 function describePlace([, url, line, column]: readonly string[], file: string): string {

@@ -7,8 +7,7 @@
 import type { LayerContent } from "../checkpoints/packed/format.ts";
 import type { JsonRecord } from "../files/json.ts";
 import type { JsonNumber } from "../files/json_number.ts";
-import type { LayerSettings } from "../layers/job.ts";
-import type { MethodSource } from "../layers/method_source.ts";
+import type { LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 
 /** Everything that may be handed on. */

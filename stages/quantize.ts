@@ -6,8 +6,7 @@
  * parameters of all and credits each with its seconds. With `mask_from: original` the masks are made by steps of fine-search.
  */
 import type { LayerContent } from "../checkpoints/packed/format.ts";
-import type { LayerJob } from "../layers/job.ts";
-import type { MethodSource } from "../layers/method_source.ts";
+import type { LayerJob, MethodSource } from "../layers/job.ts";
 import type { Method } from "../layers/methods/method.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
 import type { Rule } from "../recipes/language.ts";
