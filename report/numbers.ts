@@ -17,6 +17,23 @@ export function formatNumber(value: number): string {
 }
 
 /**
+ * A mean and how far its values lie from it, with the mean's decimals.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(formatSpread(34.381, 0.0312), "34.38 ± 0.03");
+ * assert.equal(formatSpread(34.381, undefined), "34.38");
+ * ```
+ * @param spread undefined where there is none, as of a single value
+ */
+export function formatSpread(mean: number, spread: number | undefined): string {
+  const text = formatNumber(mean);
+  if (spread === undefined || !Number.isFinite(spread)) return text;
+  return `${text} ± ${spread.toFixed(text.split(".")[1]?.length ?? 0)}`;
+}
+
+/**
  * Bits per weight, two decimals.
  *
  * @param value bits
