@@ -47,7 +47,7 @@ export interface Row {
 }
 
 /** A point that has no result. */
-export type Unfinished = Pick<SweepPoint, "id" | "label" | "state" | "step" | "exit" | "run"> & {
+export type Unfinished = Pick<SweepPoint, "id" | "label" | "values" | "state" | "step" | "exit" | "run"> & {
   /** Why, in words. */
   readonly reason: string;
 };
@@ -108,9 +108,9 @@ export function buildLeaderboard(record: SweepRecord): Leaderboard {
   const axes = record.axes.filter((path) => !record.repeats.includes(path) && differs(record.points, path));
   const evaluations = [...new Set(measured.flatMap(({ metrics }) => Object.keys(metrics.perplexity)))];
   const groups = Map.groupBy(measured, ({ point, metrics }) => groupOf(point, record, metrics.model));
-  const sizes = Map.groupBy(record.points, (point) => groupOf(point, record));
+  const all = Map.groupBy(record.points, (point) => groupOf(point, record));
   const rows = [...groups.values()].map((group) =>
-    rowOf(group, { record, of: sizes.get(groupOf(group[0].point, record))?.length ?? group.length })
+    rowOf(group, { record, all: all.get(groupOf(group[0].point, record)) ?? [] })
   );
   const models = [...Map.groupBy(rows, comparable).values()];
   return {
@@ -132,10 +132,10 @@ const STATES: Readonly<Record<SweepPoint["state"], string>> = {
   waiting: "not run yet",
 };
 
-function withReason({ id, label, state, step, exit, run, error }: SweepPoint, unreadable: boolean): Unfinished {
+function withReason({ id, label, values, state, step, exit, run, error }: SweepPoint, unreadable: boolean): Unfinished {
   const reason = error ?? STATES[unreadable ? "finished" : state];
   return {
-    ...{ id, label, state, reason },
+    ...{ id, label, values, state, reason },
     ...(step === undefined ? {} : { step }),
     ...(exit === undefined ? {} : { exit }),
     ...(run === undefined ? {} : { run }),
@@ -147,7 +147,8 @@ function differs(points: readonly SweepPoint[], path: string): boolean {
 }
 
 /** Points of one group repeat each other. */
-function groupOf({ values }: SweepPoint, { axes, repeats }: SweepRecord, model = ""): string {
+function groupOf({ id, values }: SweepPoint, { axes, repeats }: SweepRecord, model = ""): string {
+  if (repeats.length === 0) return id;
   return JSON.stringify([...axes.filter((path) => !repeats.includes(path)).map((path) => values[path] ?? null), model]);
 }
 
@@ -156,16 +157,19 @@ function comparable({ model, original }: Row): string {
   return JSON.stringify([model, Object.entries(original).map(([name, value]) => [name, value.toPrecision(4)])]);
 }
 
-function rowOf(group: readonly Measured[], { record, of }: { readonly record: SweepRecord; readonly of: number }): Row {
+function rowOf(
+  group: readonly Measured[],
+  { record, all }: { readonly record: SweepRecord; readonly all: readonly SweepPoint[] },
+): Row {
   const [{ point, metrics }] = group;
   const over = (number: (each: Measured) => number | undefined) => spread(group.map(number));
   const among = (number: (each: Metrics) => number) => spreadOf(group.map(({ metrics }) => number(metrics)));
   const components = Object.keys(metrics.bits.stored).filter((name) => name !== "total");
   const sweep = over(({ point }) => point.seconds), alone = over(({ point }) => point.alone);
   return {
-    label: sharedLabel(group.map(({ point }) => point.label)),
+    label: sharedLabel(all.map(({ label }) => label)),
     points: group.map(({ point }) => point.id),
-    of,
+    of: all.length,
     values: Object.fromEntries(Object.entries(point.values).filter(([path]) => !record.repeats.includes(path))),
     model: metrics.model,
     method: metrics.method,

@@ -1,5 +1,5 @@
 /** The leaderboard's columns and cells in words, alike in the terminal, in Markdown and on the page. */
-import type { SweepRecord } from "../runner/sweep/record.ts";
+import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
 import { axisText } from "./axis_names.ts";
 import type { Leaderboard, Row, Spread } from "./leaderboard.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds, formatSpread } from "./numbers.ts";
@@ -10,6 +10,8 @@ export interface RowColumn {
   /** What it is, for those who ask. */
   readonly title: string;
   readonly cell: (row: Row) => string;
+  /** The axis whose values it shows. */
+  readonly axis?: string;
 }
 
 /** Columns in their order: what tells a row apart, what it is worth, what it costs. */
@@ -35,9 +37,10 @@ export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): 
       ...(new Set(originals.map(({ model }) => model)).size > 1
         ? [column("model", "Model", ({ model }) => model)]
         : []),
-      ...axes.filter(({ said }) => !said).map(({ path, name }) =>
-        column(name, path, ({ values }) => axisText(values[path]))
-      ),
+      ...axes.filter(({ said }) => !said).map(({ path, name }) => ({
+        ...column(name, path, ({ values }) => axisText(values[path])),
+        axis: path,
+      })),
       ...(rows.some(({ of }) => of > 1)
         ? [column("n", "Points that repeat each other", ({ points, of }) => countOf(points.length, of))]
         : []),
@@ -65,14 +68,34 @@ export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): 
 }
 
 /** What became of the points, in one sentence. */
-export function describeSweep({ points, seconds, steps }: SweepRecord): string {
-  const states = ["failed", "interrupted", "waiting"] as const;
-  const counts = states.map((state) => [points.filter((point) => point.state === state).length, state] as const);
-  const finished = points.length - counts.reduce((sum, [count]) => sum + count, 0);
-  const rest = counts.filter(([count]) => count > 0).map(([count, state]) => `, ${count} ${state}`).join("");
+export function describeSweep(record: SweepRecord): string {
+  const { points, seconds, steps } = record;
   const shared = steps.all - steps.different;
-  return `${finished} of ${points.length} points finished${rest}, in ${formatSeconds(seconds)}` +
-    (shared > 0 ? `; ${shared} of ${steps.all} steps shared` : "");
+  const alone = secondsAlone(record);
+  return [
+    [`${points.length - countUnfinished(record)} of ${points.length} points finished`, ...statesOf(record)].join(", ") +
+    `, in ${formatSeconds(seconds)}`,
+    ...(shared > 0 ? [`${shared} of ${steps.all} steps shared`] : []),
+    ...(alone === undefined ? [] : [`${(seconds / alone).toFixed(2)} of the ${formatSeconds(alone)} of single runs`]),
+  ].join("; ");
+}
+
+/** How many points failed, were interrupted or wait, in words. */
+export function statesOf({ points }: SweepRecord): string[] {
+  const count = (state: SweepPoint["state"]) => points.filter((point) => point.state === state).length;
+  return (["failed", "interrupted", "waiting"] as const).filter((state) => count(state) > 0)
+    .map((state) => `${count(state)} ${state}`);
+}
+
+/** Seconds that the points would take one by one; undefined while not all are finished, as then nothing compares with it. */
+export function secondsAlone({ points }: SweepRecord): number | undefined {
+  const known = points.filter(({ state, alone }) => state === "finished" && alone !== undefined);
+  if (points.length < 2 || known.length < points.length) return undefined;
+  return known.reduce((sum, { alone = 0 }) => sum + alone, 0) || undefined;
+}
+
+function countUnfinished({ points }: SweepRecord): number {
+  return points.filter(({ state }) => state !== "finished").length;
 }
 
 /** Perplexity of the uncompressed models, a line each. */

@@ -1,6 +1,7 @@
 /** The leaderboard as text for people: lines for a terminal, and Markdown. */
 import type { SweepRecord } from "../runner/sweep/record.ts";
 import { textWidth } from "../files/text_width.ts";
+import { axisText } from "./axis_names.ts";
 import { buildLeaderboard, type Unfinished } from "./leaderboard.ts";
 import {
   BITS_NOTE,
@@ -64,7 +65,13 @@ export function leaderboardMarkdown(record: SweepRecord): string[] {
     ]),
     ...board.unfinished.map((point) => [
       point.label,
-      ...columns.map(({ head }) => head === worth[0].head ? `${point.state}: ${describeUnfinished(point)}` : "–"),
+      ...columns.map(({ head, axis }) =>
+        axis !== undefined
+          ? axisText(point.values[axis])
+          : head === worth[0].head
+          ? `${point.state}: ${describeUnfinished(point)}`
+          : "–"
+      ),
     ]),
   ];
   return [

@@ -7,11 +7,18 @@ interface Spot {
 }
 
 /** Edges in pixels. */
-interface Box {
+export interface Box {
   readonly left: number;
   readonly right: number;
   readonly top: number;
   readonly bottom: number;
+}
+
+/** A dot with its label. */
+export interface LabelledDot extends Spot {
+  readonly text: string;
+  /** Where its label stands if it can; default: to the right. */
+  readonly prefer?: "right" | "below-left";
 }
 
 /** A label at its place. */
@@ -33,28 +40,31 @@ const LETTER = 0.58;
  * import assert from "node:assert/strict";
  * const frame = { left: 0, right: 200, top: 0, bottom: 100 };
  * const dots = [{ text: "first", x: 50, y: 50 }, { text: "second", x: 52, y: 50 }, { text: "far", x: 195, y: 20 }];
- * const placed = placeLabels(dots, { others: dots, frame, fontSize: 13 });
- * assert.deepEqual(placed.map(({ text, anchor }) => [text, anchor]), [["first", "end"], ["second", "start"], ["far", "end"]]);
+ * const placed = placeLabels(dots, { frame, fontSize: 13 });
+ * assert.deepEqual(placed.map(({ text, anchor }) => [text, anchor]), [["first", "start"], ["second", "middle"], ["far", "end"]]);
  * ```
  * @param dots the most important first
+ * @param options `dots` that have no label, boxes that are `taken` by other things, and the `frame` that labels stay in
  */
 export function placeLabels(
-  dots: readonly (Spot & { readonly text: string })[],
-  { others, frame, fontSize }: { readonly others: readonly Spot[]; readonly frame: Box; readonly fontSize: number },
+  labelled: readonly LabelledDot[],
+  { dots = [], taken = [], frame, fontSize }: {
+    readonly dots?: readonly Spot[];
+    readonly taken?: readonly Box[];
+    readonly frame: Box;
+    readonly fontSize: number;
+  },
 ): PlacedLabel[] {
-  const taken: Box[] = others.map(({ x, y }) => ({
-    ...{ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS },
-  }));
+  const full: Box[] = [...taken, ...[...labelled, ...dots].map(around)];
   const placed: PlacedLabel[] = [];
-  for (const { text, x, y } of dots) {
+  for (const { text, x, y, prefer = "right" } of labelled) {
     const width = text.length * fontSize * LETTER, half = fontSize / 2;
-    const own = { left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS };
-    for (const { anchor, dx, dy } of PLACES) {
+    for (const { anchor, dx, dy } of prefer === "right" ? PLACES : PLACES.toReversed()) {
       const at = { x: x + dx, y: y + dy * (half + GAP) };
       const left = anchor === "start" ? at.x : anchor === "end" ? at.x - width : at.x - width / 2;
       const box = { left, right: left + width, top: at.y - half, bottom: at.y + half };
-      if (!inside(box, frame) || overlaps(box, own) || taken.some((other) => overlaps(box, other))) continue;
-      taken.push(box);
+      if (!inside(box, frame) || full.some((other) => overlaps(box, other))) continue;
+      full.push(box);
       placed.push({ text, anchor, ...at });
       break;
     }
@@ -62,16 +72,22 @@ export function placeLabels(
   return placed;
 }
 
+/** From the right to below on the left; read backwards by those that prefer that. */
 const PLACES: readonly { readonly anchor: PlacedLabel["anchor"]; readonly dx: number; readonly dy: number }[] = [
   { anchor: "start", dx: GAP, dy: 0 },
-  { anchor: "end", dx: -GAP, dy: 0 },
-  { anchor: "middle", dx: 0, dy: -1 },
-  { anchor: "middle", dx: 0, dy: 1 },
   { anchor: "start", dx: GAP, dy: -0.7 },
-  { anchor: "start", dx: GAP, dy: 0.7 },
+  { anchor: "middle", dx: 0, dy: -1 },
   { anchor: "end", dx: -GAP, dy: -0.7 },
+  { anchor: "start", dx: GAP, dy: 0.7 },
+  { anchor: "middle", dx: 0, dy: 1 },
+  { anchor: "end", dx: -GAP, dy: 0 },
   { anchor: "end", dx: -GAP, dy: 0.7 },
 ];
+
+/** What a dot covers. */
+function around({ x, y }: Spot): Box {
+  return { left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS };
+}
 
 function inside(box: Box, frame: Box): boolean {
   return box.left >= frame.left && box.right <= frame.right && box.top >= frame.top && box.bottom <= frame.bottom;

@@ -12,7 +12,7 @@ export const WIDTH = 360;
 export const FONT = 13;
 
 /** Colours of the page for parts of a whole. */
-const PARTS = 6;
+const PARTS = 8;
 
 /** Of a number at the end of its bar. */
 export const END_LABEL = { textAnchor: "start", dx: 5, fill: "currentColor", fontVariant: "tabular-nums" } as const;

@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { axisText } from "./axis_names.ts";
 import type { Axis, Leaderboard, Row, Spread } from "./leaderboard.ts";
-import type { Html } from "./markup.ts";
+import { type Content, type Html, markup } from "./markup.ts";
 import { formatNumber } from "./numbers.ts";
 import { draw, partColour } from "./plot.ts";
 import { formatTick, logTicks } from "./sweep_charts.ts";
@@ -11,7 +11,7 @@ import { formatTick, logTicks } from "./sweep_charts.ts";
 export interface AxisChart {
   readonly title: string;
   readonly chart: Html;
-  readonly caption: string;
+  readonly caption: Content;
 }
 
 /** Most lines in one chart, as there are colours. */
@@ -69,7 +69,8 @@ function chartOf(
   if (dots.length < 2) return undefined;
   const [low, high] = [Math.min(...dots.map(({ min }) => min)), Math.max(...dots.map(({ max }) => max))];
   const log = low > 0 && high / low > WIDE_RANGE;
-  const domain = log ? [low / 1.1, high * 1.1] : [Math.min(low, Math.max(0, low - 0.1 * (high - low))), high];
+  const below = 0.1 * (high - low) || 0.1 * high;
+  const domain = log ? [low / 1.1, Math.min(high * 1.1, Number.MAX_VALUE)] : [Math.max(0, low - below), high + below];
   const values = [...new Set(dots.map(({ x }) => x))].sort((a, b) => a - b);
   const spread = dots.filter(({ min, max }) => max > min);
   return {
@@ -95,7 +96,7 @@ function chartOf(
           type: log ? "log" : "linear",
           domain,
           grid: true,
-          ...(log ? { ticks: logTicks(domain), tickFormat: formatTick } : { ticks: 5, nice: true }),
+          ...(log ? { ticks: logTicks(domain), tickFormat: formatTick } : { ticks: 5, tickFormat: formatTick }),
         },
         marks: [
           Plot.ruleX(spread, { x: "x", y1: "min", y2: "max", stroke: "stroke", strokeWidth: 2 }),
@@ -114,11 +115,18 @@ function chartOf(
       dots.map(({ line, x, mean }) => `${line === "" ? "" : `${line}, `}${x}: ${formatNumber(mean)}`).join("; "),
     ),
     caption: [
-      ...(log ? ["Logarithmic scale."] : []),
-      ...(spread.length > 0 ? ["Strokes go from the least to the greatest of the points that repeat each other."] : []),
-      ...(lines.size > 1 ? [`Lines: ${[...lines.keys()].join("; ")}.`] : []),
+      ...(lines.size > 1
+        ? [...lines.keys()].map((line, place) =>
+          markup`<span class="swatch" style="--swatch: ${partColour(place)}">${line}</span> `
+        )
+        : []),
       path,
-    ].join(" "),
+      ...(log ? ["; logarithmic scale"] : []),
+      ...(spread.length > 0
+        ? ["; strokes go from the least to the greatest of the points that repeat each other"]
+        : []),
+      ".",
+    ],
   };
 }
 

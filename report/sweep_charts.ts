@@ -3,7 +3,7 @@ import * as Plot from "@observablehq/plot";
 import type { Leaderboard, Row } from "./leaderboard.ts";
 import type { Html } from "./markup.ts";
 import { formatBits, formatNumber } from "./numbers.ts";
-import { placeLabels } from "./place_labels.ts";
+import { type Box, placeLabels } from "./place_labels.ts";
 import { draw, END_LABEL, FONT, most, partColour, WIDTH } from "./plot.ts";
 
 /** Perplexity against bits: the same for screens that are wide and for phones. */
@@ -17,6 +17,10 @@ export interface ParetoChart {
 const WIDE = { width: 840, height: 420 } as const;
 const NARROW = { width: WIDTH, height: 360 } as const;
 const MARGINS = { top: 16, right: 16, bottom: 46, left: 56 } as const;
+/** Logarithm of about the largest number there is. */
+const LARGEST = 709;
+/** Most ticks. */
+const MOST_TICKS = 9;
 /** Most labels that a chart is tried to fit. */
 const MOST_LABELS = 60;
 
@@ -43,7 +47,7 @@ export function paretoChart(board: Leaderboard, evaluation: string): ParetoChart
     title: `Perplexity on ${evaluation} against bits of the whole file`,
     wide: chart(WIDE, "wide"),
     narrow: chart(NARROW, "narrow"),
-    caption: "The line is the Pareto front: nothing is both smaller and better. Dashed: uncompressed." +
+    caption: "The line is the Pareto front: nothing is both smaller and better. Perplexity on a logarithmic scale." +
       (left === 0 ? "" : ` Not drawn, as their perplexity is no finite number: ${left}.`),
   };
 }
@@ -67,24 +71,32 @@ function scatter(
   const [left, right] = extent(dots.map(({ x }) => x));
   const [low, high] = extent([...dots.map(({ y }) => y), ...originals]).map(Math.log);
   // Room at the sides for half a label, and so that no dot stands on the frame; of one dot alone, something.
-  const room = (right - left) * 0.08 || 0.5, above = (high - low) * 0.06 || 0.2;
+  const room = (right - left) * 0.08 || 0.5, above = (high - low) * 0.06 || 0.2, below = 2 * above;
   const x = { domain: [left - room, right + room], range: [MARGINS.left, width - MARGINS.right] };
   const y = {
     type: "log" as const,
-    domain: [Math.exp(low - above), Math.exp(high + above)],
+    domain: [Math.exp(low - below), Math.exp(Math.min(high + above, LARGEST))],
     range: [height - MARGINS.bottom, MARGINS.top],
   };
   const [across, up] = [Plot.scale({ x: { ...x, type: "linear" } }), Plot.scale({ y })];
-  const ranked = dots.toSorted((a, b) => Number(b.front) - Number(a.front)).slice(0, MOST_LABELS);
+  const at = ({ x, y }: Dot) => ({ x: across.apply(x), y: up.apply(y) });
+  const front = dots.filter(({ front }) => front).sort((a, b) => a.x - b.x);
+  const notes = originals.map((value) => ({ text: `uncompressed ${formatNumber(value)}`, value }));
+  const ranked = dots.toSorted((a, b) => Number(b.front) - Number(a.front));
   const labels = placeLabels(
-    ranked.map(({ row, x, y }) => ({ text: shorten(row.label, width), x: across.apply(x), y: up.apply(y) })),
+    ranked.slice(0, MOST_LABELS).map((dot) => ({
+      ...at(dot),
+      text: shorten(dot.row.label, width),
+      // Nothing is drawn below the front.
+      ...(dot.front ? { prefer: "below-left" as const } : {}),
+    })),
     {
-      others: dots.map(({ x, y }) => ({ x: across.apply(x), y: up.apply(y) })),
+      dots: ranked.slice(MOST_LABELS).map(at),
+      taken: [...stairs(front.map(at)), ...notes.map(({ value }) => noteBox(up.apply(value)))],
       frame: { left: MARGINS.left, right: width - 2, top: 2, bottom: height - MARGINS.bottom },
       fontSize: FONT,
     },
   );
-  const front = dots.filter(({ front }) => front).sort((a, b) => a.x - b.x);
   return draw(
     {
       width,
@@ -110,6 +122,15 @@ function scatter(
           stroke: ({ front }) => front ? "var(--accent)" : "var(--soft)",
           title: ({ row, x, y }) => `${row.label}: perplexity ${formatNumber(y)}, ${formatBits(x)} bits`,
         }),
+        Plot.text(notes, {
+          frameAnchor: "left",
+          y: "value",
+          text: "text",
+          textAnchor: "start",
+          dx: 4,
+          dy: 10,
+          fill: "var(--soft)",
+        }),
         ...labels.map(({ text, x, y, anchor }) =>
           Plot.text([text], {
             frameAnchor: "top-left",
@@ -133,6 +154,22 @@ function scatter(
   );
 }
 
+/** What the line of the front covers. */
+function stairs(front: readonly { readonly x: number; readonly y: number }[]): Box[] {
+  return front.slice(1).flatMap((to, i) => {
+    const from = front[i];
+    return [
+      { left: from.x, right: to.x, top: from.y - 1, bottom: from.y + 1 },
+      { left: to.x - 1, right: to.x + 1, top: from.y, bottom: to.y },
+    ];
+  });
+}
+
+/** What the note below a line across covers, and the line. */
+function noteBox(y: number): Box {
+  return { left: MARGINS.left, right: MARGINS.left + 150, top: y - 2, bottom: y + 18 };
+}
+
 /** Names of all components of stored bits, in the order in which rows have them. */
 export function componentNames(rows: readonly Row[]): string[] {
   return [...new Set(rows.flatMap(({ components }) => Object.keys(components)))];
@@ -141,7 +178,7 @@ export function componentNames(rows: readonly Row[]): string[] {
 /** Stored bits of each row by component, with the nominal number as a stroke. */
 export function componentsChart(
   rows: readonly Row[],
-  { names }: { readonly names: readonly string[]; readonly longest: number },
+  names: readonly string[],
 ): Html {
   const bars = rows.flatMap(({ components, label }, place) =>
     names.filter((name) => components[name] > 0).map((name) => ({
@@ -230,22 +267,26 @@ function shorten(text: string, width: number): string {
 
 /** Ticks 1, 2, 5, 10, …; where those would be few, evenly spaced ones. */
 export function logTicks([low, high]: readonly number[]): number[] {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const step = Math.ceil((last - first) / MOST_TICKS);
   const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-    for (const digit of high / low > 1e4 ? [1] : [1, 2, 5]) ticks.push(digit * 10 ** power);
+  for (let power = first; power <= last; power += step) {
+    for (const digit of high / low > 1e4 ? [1] : [1, 2, 5]) ticks.push(Number(`${digit}e${power}`));
   }
   const inside = ticks.filter((tick) => tick >= low && tick <= high);
   if (inside.length >= 3) return inside;
   const rough = (high - low) / 4, unit = 10 ** Math.floor(Math.log10(rough));
-  const step = unit * ([1, 2, 5].find((each) => each * unit >= rough) ?? 10);
+  const between = unit * ([1, 2, 5].find((each) => each * unit >= rough) ?? 10);
   const even: number[] = [];
-  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) even.push(Number(tick.toPrecision(6)));
+  for (let tick = Math.ceil(low / between) * between; tick <= high; tick += between) {
+    even.push(Number(tick.toPrecision(6)));
+  }
   return even;
 }
 
 /** A tick in few letters. */
 export function formatTick(value: number): string {
-  return value >= 1e5 ? value.toExponential(0).replace("e+", "e") : `${Number(value.toPrecision(6))}`;
+  return Math.abs(value) >= 1e5 ? value.toExponential(0).replace("e+", "e") : `${Number(value.toPrecision(4))}`;
 }
 
 function extent(values: readonly number[]): [number, number] {

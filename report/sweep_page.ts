@@ -1,5 +1,4 @@
 /** A sweep's page: leaderboard, plots and what did not finish, in one file, without scripts and without a request to anywhere. */
-import { textWidth } from "../files/text_width.ts";
 import type { SweepRecord } from "../runner/sweep/record.ts";
 import { buildLeaderboard, type Leaderboard, type Row } from "./leaderboard.ts";
 import {
@@ -7,12 +6,13 @@ import {
   columnsOf,
   describeOrder,
   describeOriginals,
-  describeSweep,
   isMarked,
+  secondsAlone,
+  statesOf,
 } from "./leaderboard_cells.ts";
 import { describeUnfinished } from "./leaderboard_text.ts";
 import { type Content, type Html, markup } from "./markup.ts";
-import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
+import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 import { figure, page, section } from "./page.ts";
 import { partColour } from "./plot.ts";
 import { axisCharts } from "./sweep_axis_charts.ts";
@@ -50,15 +50,11 @@ ${describeOriginals(board).map((line) => `${line}. `)}</p>
 
 function tiles(record: SweepRecord, board: Leaderboard): Html {
   const { points, seconds, steps } = record;
-  const finished = points.length - board.unfinished.length;
-  const alone = points.reduce((sum, point) => sum + (point.alone ?? 0), 0);
+  const finished = points.filter(({ state }) => state === "finished").length;
+  const alone = secondsAlone(record);
   const [best, value] = bestOf(board);
   const tiles: [string, Content, Content][] = [
-    [
-      "Points finished",
-      `${finished} of ${points.length}`,
-      describeSweep(record).split(" finished")[1].replace(/^, /, ""),
-    ],
+    ["Points finished", `${finished} of ${points.length}`, statesOf(record).join(", ")],
     ...(best === undefined ? [] : [[
       `Lowest perplexity, ${board.evaluations[0]}`,
       datum(value, formatNumber(value)),
@@ -67,9 +63,9 @@ function tiles(record: SweepRecord, board: Leaderboard): Html {
     [
       "Time",
       datum(seconds, formatSeconds(seconds)),
-      alone > 0 ? markup`one by one ${formatSeconds(alone)}` : "",
+      alone !== undefined && `${(seconds / alone).toFixed(2)} of the ${formatSeconds(alone)} of single runs`,
     ],
-    ["Steps", `${steps.different}`, `${steps.all} without sharing`],
+    ["Steps", `${steps.different}`, `${steps.all} in single runs`],
   ];
   return markup`<dl class="tiles">
 ${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}</dd><dd>${note}</dd></div>\n`)}</dl>`;
@@ -97,7 +93,7 @@ function leaderboard(record: SweepRecord, board: Leaderboard): Html {
       ["Point", ...columns.map(({ head, title }) => markup`<abbr title="${title}">${head}</abbr>`)],
       board.rows.map((row) => [name(row), ...columns.map(({ cell }) => cell(row))]),
     )
-  }<p class="soft">${describeOrder(board, "Marked:").join(" ")} ${BITS_NOTE}</p>`;
+  }<p class="note">${describeOrder(board, "Marked:").join(" ")} ${BITS_NOTE}</p>`;
 }
 
 /** A run's report, from the sweep's folder. */
@@ -108,8 +104,8 @@ function linkTo(run: string): string {
 function unfinishedTable({ unfinished }: Leaderboard): Html {
   return table(
     "Points that did not finish",
-    ["Point", { words: "State" }, { words: "Reason" }],
-    unfinished.map((point) => [point.label, { words: point.state }, { words: describeUnfinished(point) }]),
+    ["Point", { words: "Reason" }],
+    unfinished.map((point) => [point.label, { words: `${point.state}: ${describeUnfinished(point)}` }]),
   );
 }
 
@@ -119,17 +115,17 @@ function plots(board: Leaderboard): Html {
   const swatches = names.map((name, place) =>
     markup`<span class="swatch" style="--swatch: ${partColour(place)}">${name}</span> `
   );
-  const longest = Math.max(...board.rows.map(({ label }) => textWidth(label)));
-  return markup`${
+  return markup`<div class="charts full">${
     pareto.map(({ title, wide, narrow, caption }) =>
       figure(title, markup`<div class="wide">${wide}</div><div class="narrow">${narrow}</div>`, caption)
     )
-  }<div class="charts">
+  }</div>
+<div class="charts loose">
 ${axisCharts(board).map(({ title, chart, caption }) => figure(title, chart, caption))}${
     figure(
       "Stored bits by component",
-      componentsChart(board.rows, { names, longest }),
-      markup`${swatches}The stroke is the nominal number. Compressed layers only.`,
+      componentsChart(board.rows, names),
+      markup`${swatches}<br>Of the compressed layers. The stroke is the nominal number.`,
     )
   }</div>`;
 }
