@@ -1,18 +1,17 @@
 /** `runs compare`: how two runs or more differ, in their recipes, their results, and block by block. */
-import { existsSync, readFileSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { Command, Option } from "commander";
-import { InputError } from "../files/input_error.ts";
 import { sayNumbers } from "../files/json_number.ts";
 import { textWidth } from "../files/text_width.ts";
 import { JOURNAL } from "../runner/journal.ts";
 import { compareRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "../runner/mod.ts";
 import { COMPARED_BY, type ComparedBy, type ComparedPlace, compareLayers } from "../report/compare_layers.ts";
 import { formatExactly } from "../report/numbers.ts";
-import type { SweepRecord } from "../runner/sweep/record.ts";
 import { asked, UsageError } from "./exit_codes.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { locate, runsFolder } from "./places.ts";
+import { openSweep } from "./sweep_runs.ts";
 import { type Column, renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -70,24 +69,12 @@ function compare(ids: readonly string[], { runs, by, json }: Options, terminal: 
 
 /** One run, or all of a sweep that have a folder. */
 function openRuns(id: string, runs: string): NamedRun[] {
-  const folder = locate(id);
-  const path = join(folder, "sweep.json");
-  if (!existsSync(path)) return [{ record: openRun(id, runs) }];
-  const points = readPoints(path).filter(({ run }) => run !== undefined && existsSync(join(folder, run, JOURNAL)));
-  return points.map(({ label, run = "" }) => {
-    const place = resolve(folder, run);
-    return { label, record: asked(() => readRun(dirname(place), basename(place))) };
+  const sweep = openSweep(locate(id));
+  if (sweep === undefined) return [{ record: openRun(id, runs) }];
+  return sweep.record.points.flatMap(({ id, label }) => {
+    const record = sweep.runs.get(id);
+    return record === undefined ? [] : [{ label, record }];
   });
-}
-
-function readPoints(path: string): SweepRecord["points"] {
-  try {
-    const record: SweepRecord = JSON.parse(readFileSync(path, "utf8"));
-    if (record.points.every(({ label }) => typeof label === "string")) return record.points;
-  } catch {
-    // Said below, whatever it was.
-  }
-  throw new InputError(`Cannot read ${path}: it is damaged; name the sweep's runs one by one`);
 }
 
 /** Runs side by side: who they are, recipe values that differ, the numbers of their results, blocks or layers. */

@@ -151,7 +151,10 @@ Deno.test("runs compare takes a sweep's folder for its points' runs", () =>
     writeFileSync(join(sweep, "sweep.json"), '{"points": 7}');
     const damaged = await compare([sweep, C]);
     assert.equal(damaged.code, 3);
-    assert.match(damaged.err, /^error: Cannot read .*sweep\.json: it is damaged; name the sweep's runs one by one$/m);
+    assert.match(
+      damaged.err,
+      /^error: Cannot read .*sweep\.json: it is damaged; run the sweep again, or name its runs one by one$/m,
+    );
   }));
 
 Deno.test("runs compare refuses what is not two runs", () =>

@@ -117,9 +117,7 @@ export function buildLeaderboard(record: SweepRecord): Leaderboard {
     axes: axisNames(axes).map(({ path, name }) => ({ path, name, said: rows.every((row) => says(row, path)) })),
     evaluations,
     originals: models.map(([{ model, original }]) => ({ model, perplexity: original })),
-    rows: models.flatMap((same) => withFronts(same, evaluations)).sort((a, b) =>
-      a.bits.model.mean - b.bits.model.mean || order(firstOf(a, evaluations), firstOf(b, evaluations))
-    ),
+    rows: models.flatMap((same) => withFronts(same, evaluations)).sort(inOrder(evaluations)),
     unfinished,
   };
 }
@@ -152,8 +150,8 @@ function groupOf({ id, values }: SweepPoint, { axes, repeats }: SweepRecord, mod
   return JSON.stringify([...axes.filter((path) => !repeats.includes(path)).map((path) => values[path] ?? null), model]);
 }
 
-/** Rows that may be compared: of one model, measured alike. Perplexities of originals are rounded, as devices differ in last digits. */
-function comparable({ model, original }: Row): string {
+/** The same for rows that may be compared: of one model, measured alike. Perplexities of originals are rounded, as devices differ in last digits. */
+export function comparable({ model, original }: Row): string {
   return JSON.stringify([model, Object.entries(original).map(([name, value]) => [name, value.toPrecision(4)])]);
 }
 
@@ -201,7 +199,7 @@ function sharedLabel([first, ...others]: readonly string[]): string {
 }
 
 /** Rows that may be compared, with the evaluations on whose front each is. */
-function withFronts(rows: readonly Row[], evaluations: readonly string[]): Row[] {
+export function withFronts(rows: readonly Row[], evaluations: readonly string[]): Row[] {
   const fronts = evaluations.map((name) =>
     paretoFront(rows, ({ bits, perplexity }) => [bits.model.mean, perplexity[name]?.mean ?? NaN])
   );
@@ -212,6 +210,11 @@ function withFronts(rows: readonly Row[], evaluations: readonly string[]): Row[]
 function says({ label, values }: Row, path: string): boolean {
   const text = axisText(values[path]);
   return ` ${label.replaceAll(/[,:=]/g, " ")} `.includes(` ${text} `);
+}
+
+/** Compares rows: by bits of the whole file, then perplexity of the first evaluation. */
+export function inOrder(evaluations: readonly string[]): (a: Row, b: Row) => number {
+  return (a, b) => a.bits.model.mean - b.bits.model.mean || order(firstOf(a, evaluations), firstOf(b, evaluations));
 }
 
 function firstOf({ perplexity }: Row, [name]: readonly string[]): number {
