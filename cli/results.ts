@@ -2,9 +2,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join, relative, resolve } from "node:path";
 import { Command } from "commander";
+import { expandHome } from "../files/home.ts";
 import { type Evidence, makeEvidence, readEvidence, recordOfRun, renderEvidence } from "../report/evidence.ts";
 import { renderResultsPage } from "../report/results_page.ts";
-import { UsageError } from "./exit_codes.ts";
+import { asked, UsageError } from "./exit_codes.ts";
 import { type CommandContext, runsOption } from "./options.ts";
 import { locate, projectFolder, runsFolder, workingFolder } from "./places.ts";
 import { commandOfPoint, commandOfRun, commandOfSweep, shippedRecipes } from "./result_commands.ts";
@@ -13,8 +14,8 @@ import { openSweep } from "./sweep_runs.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {
-  readonly out: string;
-  readonly records: string;
+  readonly out?: string;
+  readonly records?: string;
   readonly runs?: string;
   readonly check?: boolean;
   readonly color?: boolean;
@@ -28,14 +29,14 @@ export function resultsCommand(context: CommandContext): Command {
   return new Command("results")
     .description("make the page of results from the records that are kept; folders of sweeps and runs are kept first")
     .argument("[folders...]", "sweeps' folders, and runs: their folders, ids, beginnings of ids, or `last`")
-    .option("--out <file>", "the page", "RESULTS.md")
-    .option("--records <dir>", "folder of the records that are kept", "results")
+    .option("--out <file>", "the page (default: RESULTS.md of the project)")
+    .option("--records <dir>", "folder of the records that are kept (default: results of the project)")
     .option("--check", "write nothing; fail where the page is not what the records make")
     .addOption(runsOption())
     .option("--no-color", "print without colours")
     .action(async (folders: readonly string[], options: Options) => {
       const terminal = context.terminal(options);
-      const records = inProject(options.records), out = inProject(options.out);
+      const records = placeOf(options.records, "results"), out = placeOf(options.out, "RESULTS.md");
       if (options.check === true) {
         if (folders.length > 0) {
           throw new UsageError("Cannot check folders that are not kept: leave them out, or --check");
@@ -50,10 +51,9 @@ export function resultsCommand(context: CommandContext): Command {
     });
 }
 
-/** A path from where the command was given, or else in the project. */
-function inProject(path: string): string {
-  const here = resolve(workingFolder(), path);
-  return existsSync(here) ? here : resolve(projectFolder, path);
+/** A path from where the command was given, or a name in the project. */
+function placeOf(path: string | undefined, name: string): string {
+  return path === undefined ? join(projectFolder, name) : resolve(workingFolder(), asked(() => expandHome(path)));
 }
 
 async function evidenceOf(folder: string, { runs }: Options): Promise<Evidence> {

@@ -8,7 +8,7 @@ import {
   type ReferenceModel,
 } from "./measured_elsewhere.ts";
 import { type MarkdownCell, markdownTable, markdownText } from "./markdown.ts";
-import { formatBits, formatBytes, formatNumber } from "./numbers.ts";
+import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { PUBLISHED_ABLATIONS, PUBLISHED_MODELS, PUBLISHED_ROWS, SOURCE } from "./published.ts";
 import type { Entry, ModelResults } from "./results_by_model.ts";
 
@@ -51,10 +51,10 @@ export function besideMeasured(results: ModelResults): string[] {
       { head: "" },
     ],
     compared.map(({ row, entry, verdict }): MarkdownCell[] => [
-      ...[row.method, row.settings, row.official ? "official" : "plain PyTorch", entry?.row.label ?? "–"],
+      ...[row.method, row.settings, row.code, entry?.row.label ?? "–"],
       ...pair(row.perplexity, entry?.row.perplexity[evaluation]?.mean),
       ...pair(row.layerError, entry?.row.layerError.mean.mean),
-      verdict === "differs" ? { bold: verdict } : verdict,
+      verdict === "differs" ? { bold: verdict } : verdict === "time only" ? timeOnly(row) : verdict,
     ]),
   );
   const differing = compared.filter(({ verdict }) => verdict === "differs").map(({ row, entry }) =>
@@ -63,7 +63,7 @@ export function besideMeasured(results: ModelResults): string[] {
   return [
     title,
     "",
-    `Calibrated on ${reference.calibration}, measured on ${reference.evaluation}, as ours. *within*: perplexity within ` +
+    `Calibrated on ${reference.calibration}, measured on ${reference.evaluation}, as ours. *official* code is the authors' own, *plain* code an implementation in PyTorch. *within*: perplexity within ` +
     `${percent(WITHIN.perplexity)} and layer error within ${percent(WITHIN.layerError)}.`,
     "",
     ...table,
@@ -141,7 +141,7 @@ export function besidePublished({ model, entries, evaluations }: ModelResults): 
         const row = nominal === 16 ? undefined : entryFor(entries, ours)?.row;
         const value = nominal === 16 ? entries[0].row.original[evaluation] : row?.perplexity[evaluation]?.mean;
         return [
-          ...[method, formatBits(nominal), formatNumber(perplexity[published.id]), row?.label ?? "–"],
+          ...[method, formatBits(nominal), printed(perplexity[published.id]), row?.label ?? "–"],
           ...[
             row === undefined ? "–" : formatBits(row.bits.nominal.mean),
             row === undefined ? "–" : formatBits(row.bits.stored.mean),
@@ -168,7 +168,7 @@ export function publishedTables(): string[] {
         ...[
           method,
           formatBits(nominal),
-          ...PUBLISHED_MODELS.map(({ id }) => formatNumber(perplexity[id])),
+          ...PUBLISHED_MODELS.map(({ id }) => printed(perplexity[id])),
           time ?? "–",
         ],
       ]),
@@ -177,7 +177,7 @@ export function publishedTables(): string[] {
     "Ablations on LLaMA-1 7B at 4:8:",
     "",
     ...PUBLISHED_ABLATIONS.map(({ what, rows }) =>
-      `- ${what}: ${rows.map(([setting, value]) => `${setting} ${formatNumber(value)}`).join(", ")}`
+      `- ${what}: ${rows.map(([setting, value]) => `${setting} ${printed(value)}`).join(", ")}`
     ),
     "",
   ];
@@ -204,6 +204,17 @@ function entryFor(entries: readonly Entry[], names: readonly string[]): Entry | 
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+function timeOnly({ seconds, note }: MeasuredRow): string {
+  return `only its time: ${seconds === undefined ? "–" : formatSeconds(seconds)}${
+    note === undefined ? "" : `, ${note}`
+  }`;
+}
+
+/** As printed, with two decimals. */
+function printed(value: number): string {
+  return value.toFixed(2);
 }
 
 function otherWindows({ title, original }: ReferenceModel): string {

@@ -40,7 +40,7 @@ const INTRODUCTION: readonly string[] = [
   "# Results",
   "",
   "Made by `deno task results` from the records in `results/`, never by hand; `deno task results --check` fails where this page is not what they make. " +
-  "`deno task results --keep FOLDER…` adds the records of sweeps and runs.",
+  "`deno task results FOLDER…` keeps the records of sweeps and runs there first.",
   "",
   "- **nominal**: bits per weight as the method's paper counts them. **stored**: 8 × bytes ÷ weights of the compressed layers, which says what the nominal number leaves out. " +
   "**file**: the same of the whole packed file, embeddings and all.",
