@@ -47,7 +47,7 @@ export function resultsCommand(context: CommandContext): Command {
       for (const folder of folders) keep(await evidenceOf(folder, options), records, terminal);
       const evidence = readRecords(records);
       writeFileSync(out, renderResultsPage(evidence));
-      terminal.line(`${shown(out)}: ${evidence.length} records`);
+      terminal.line(`${shown(out)}: ${evidence.length} ${evidence.length === 1 ? "record" : "records"}`);
     });
 }
 

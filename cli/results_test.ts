@@ -78,7 +78,7 @@ Deno.test("results keeps records of runs and sweeps by their recipes' names, and
     const first = await results("20260101");
     assert.deepEqual([first.code, first.out, first.err], [
       0,
-      "mine.json: 20260101-000000000-aaaaaa-mine\nPAGE.md: 1 records\n",
+      "mine.json: 20260101-000000000-aaaaaa-mine\nPAGE.md: 1 record\n",
       "",
     ]);
     const second = await results("last", join(folder, "sweep"));
