@@ -95,6 +95,9 @@ function encode({ format, rows, cols, facts: found, arrays }: LayerContent, { ma
     );
   }
   for (let i = 0, at = 0; i < kept.length; i++) {
+    if (!Number.isFinite(values[i])) {
+      throw new RangeError(`Cannot pack value ${i} as it is not finite: it is ${values[i]}`);
+    }
     if (kept[i] & KEPT) packed[at++] = values[i];
     else if (values[i] !== 0) throw new RangeError(`Cannot pack value ${i} as it is pruned: it is ${values[i]}, not 0`);
   }
@@ -138,12 +141,11 @@ function halves(packed: Float32Array, header: SparseHeader, kept: Uint8Array) {
   return { half: toFloat16(stored), units: Int32Array.from(units) };
 }
 
-/** See `halves`. @param values finite, or refused by whoever rounds them */
+/** See `halves`. @param values finite */
 function ownUnit(values: Float32Array, exponent: number): number {
   const scale = 2 ** -exponent;
   if (values.every((value) => Math.f16round(value * scale) === value * scale)) return 0;
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value * scale)), 0);
-  if (!Number.isFinite(largest)) return 0;
   let own = Math.max(-MAX_EXPONENT, Math.floor(Math.log2(largest)) - 17);
   while (largest * 2 ** -own > HALF_MOST) own++;
   return own;
