@@ -201,3 +201,9 @@ Deno.test("prune stores rows that float16 would lose in units of their own, at f
     await device.destroy();
   }
 });
+
+Deno.test("prune.reads() names all of its settings: each counts", () => {
+  const params = prune.params.parse({});
+  assert.deepEqual(prune.reads(params), Object.keys(params));
+  assert.ok(prune.groupKeys?.every((key) => prune.reads(params).includes(key)));
+});
