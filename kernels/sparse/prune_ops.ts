@@ -25,7 +25,7 @@ export const pruneWeights: Op<
   cpu(_, values, kept, w, { rank, pruned, half }) {
     const [out, marks, from, ranks] = [dense(values), dense(kept), dense(w), dense(rank)], { cols } = w;
     for (let start = 0; start < from.length; start += cols) {
-      const unit = half ? rowUnit(from, start, cols) : 0;
+      const unit = half ? rowUnit(from, start, cols) : 1;
       for (let at = start; at < start + cols; at++) {
         const stays = ranks[at] >= pruned;
         marks[at] = stays ? 1 : 0;
