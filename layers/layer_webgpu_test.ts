@@ -1,28 +1,12 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
-import { openCheckpoint } from "../checkpoints/open.ts";
 import { layerOf } from "../checkpoints/packed/planes.ts";
-import { readSafetensors } from "../files/safetensors.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
 import { KEPT } from "../kernels/binary/ops.ts";
 import { openWebGpuDevice } from "../kernels/webgpu.ts";
 import { hasAdapter } from "../kernels/gpu/webgpu_test_support.ts";
-import { readTensors } from "../checkpoints/read_tensors.ts";
-import {
-  blockLinears,
-  blockShapes,
-  embeddingShapes,
-  type InputSums,
-  type LinearSpec,
-  modelSpec,
-  openForward,
-  type Weights,
-} from "../models/mod.ts";
-import type { LayerJob, LayerSettings } from "./job.ts";
+import { firstBlock, jobOf } from "./first_block_test_support.ts";
 import { quantizeLayer, searchMasks } from "./layer.ts";
 import { copyJob, settingsWith } from "./layer_test_support.ts";
-
-const FOLDER = fileURLToPath(new URL("../configs/models/tiny-llama/", import.meta.url));
 
 /** As configs/bases has them: as printed in the paper, and what this project found best. */
 const SETTINGS = {
@@ -35,37 +19,6 @@ const SETTINGS = {
 };
 
 const CASES = [["k_proj", "paper"], ["k_proj", "best"], ["k_proj", "columnwise"], ["down_proj", "best"]] as const;
-
-/**
- * First block of tiny-llama: its linears, weights and the inputs they saw in some windows of its calibration text. Nine
- * of them, as these layers are then away from ties: on the CPU no code differs when every element of H is moved by up to
- * 4e-7 of itself, where with eight, two of ten such moves of 2e-7 turned 835 codes and more.
- */
-async function firstBlock(): Promise<{ linears: LinearSpec[]; weights: Weights; sums: Record<string, InputSums> }> {
-  const checkpoint = await openCheckpoint({ path: FOLDER });
-  const spec = modelSpec(checkpoint.config), windows = { windows: 9, length: 256 };
-  const weights = await readTensors(checkpoint, blockShapes(spec, 0));
-  const embedding = await readTensors(checkpoint, embeddingShapes(spec));
-  checkpoint.close();
-  const { calibration } = (await readSafetensors(`${FOLDER}windows.safetensors`)).tensors;
-  const ids = Int32Array.from({ length: windows.windows * windows.length }, (_, i) => Number(calibration.data[i]));
-  const forward = await openForward(spec, { threads: 1 });
-  const block = await forward.openBlock(0, weights, { gather: "full", output: false });
-  await block.run(await forward.embed(embedding, ids, windows), windows);
-  const sums = await block.finish();
-  await forward.close();
-  return { linears: blockLinears(spec, 0), weights, sums };
-}
-
-/** A layer of the block as a job. */
-function jobOf(block: Awaited<ReturnType<typeof firstBlock>>, name: string, settings: LayerSettings): LayerJob {
-  const linear = block.linears.find((linear) => linear.name.endsWith(name));
-  assert.ok(linear);
-  const { upper, windows } = block.sums[linear.input];
-  assert.ok(upper);
-  const { rows, cols } = linear, weight = block.weights[`${linear.name}.weight`];
-  return { name, rows, cols, weight, upper: upper.map((x) => x * 2 / windows), keep: 4, of: 8, settings };
-}
 
 /** What float32 products summed in another order may turn over, of all codes; on llvmpipe at most 6e-5 was measured. */
 const TURNED = 1e-3;

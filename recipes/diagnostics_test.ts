@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type Diagnostic, renderDiagnostic, renderDiagnostics, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
-import { language } from "../stages/schema.ts";
 import { overlay, type Source } from "./located.ts";
+import { oneMethod as language } from "./one_method_test_support.ts";
 import { readYaml } from "./read_yaml.ts";
 import { validate } from "./problems.ts";
 import { readSettings } from "./settings.ts";
@@ -39,7 +39,7 @@ error: unknown key \`iteratons\` in stages.spbo
   |     ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
              split_on, candidates, search_grid, search_target, solver, schedule,
-             iterations, resign`,
+             iterations, resign, block_metric`,
   },
   {
     name: "a key in the wrong place",
@@ -311,7 +311,7 @@ error: unknown key \`itertions\` in stages.spbo
   |             ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
              split_on, candidates, search_grid, search_target, solver, schedule,
-             iterations, resign
+             iterations, resign, block_metric
 
 error: stages.pack.scales cannot be "f8" (text)
  --> --set:1:20

@@ -17,6 +17,7 @@ import { BLOCK, type BlockData, blockData } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";
 import { copy } from "../../kernels/matrix/ops.ts";
 import { importance, rank } from "../../kernels/scores/ops.ts";
+import { pruneColumns, pruneWeights } from "../../kernels/sparse/ops.ts";
 
 /** Columns of a block. */
 const COLS = 128;
@@ -106,6 +107,21 @@ function casesOf(rows: number, quick: boolean): KernelCase[] {
       device,
     ) =>
     () => device.run(columnwise, codes, residual, { ...BLOCK, w, factor, scales })),
+    make(
+      "pruneWeights",
+      moves({ f32: 2 * all, u8: 2 * all }),
+      ({ w, rank, score, codes }, device) => () =>
+        device.run(pruneWeights, score, codes, w, { rank, pruned: BLOCK.pruned, half: true }),
+    ),
+    make("pruneColumns", computes(() => columnwiseFlops(rows, cols)), (
+      { w, factor, diagonalU, score, codes, residual },
+      device,
+    ) =>
+    () =>
+      device.run(pruneColumns, score, codes, residual, {
+        ...{ w, factor, pruned: BLOCK.pruned, half: true },
+        masks: { of: BLOCK.of, columnWeight: diagonalU },
+      })),
     make(
       "decode",
       moves({ f32: all + scales, u8: all }),

@@ -1,10 +1,13 @@
 /** Packed models, with masks of every kind. */
 import { join } from "node:path";
+import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
 import { encodeLayer } from "../../checkpoints/packed/planes.ts";
+import { sparse } from "../../checkpoints/packed/sparse.ts";
 import { openPacked } from "../../checkpoints/packed/open.ts";
 import { writePackedModel } from "../../checkpoints/packed/write.ts";
 import { inspectCommand } from "../../cli/inspect.ts";
-import { randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
+import { KEPT } from "../../kernels/binary/ops.ts";
+import { type LayerShape, randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import type { Kind } from "../kind.ts";
 import { runQuietly } from "../quiet.ts";
 import { SHAPES, smallConfig, smallTensors, smallTokenizer, smallTokenizerConfig } from "../small_model.ts";
@@ -16,19 +19,23 @@ const PACKINGS = {
   bitmask: { shape: { type: "unstructured", keep: 3, of: 8, salient: false, segments: 2 }, scales: "f32" },
 } as const;
 
+/** How pruned layers are. */
+const PRUNED = { type: "semi-structured", keep: 4, of: 8, mask: "enumerative" } as const;
+
+const SAMPLES = ["enumerative", "bitmask", "sparse"] as const;
+
 /** The kind. */
 export const packed: Kind = {
   name: "packed",
   async make(folder) {
-    for (const mask of ["enumerative", "bitmask"] as const) {
-      const { shape, scales } = PACKINGS[mask];
+    for (const sample of SAMPLES) {
       const compressed = Object.keys(SHAPES).filter((name) => name.endsWith("_proj.weight"));
-      const layers = compressed.map((name, seed) => {
+      const layers: (readonly [string, EncodedLayer])[] = [];
+      for (const [seed, name] of compressed.entries()) {
         const [rows, cols] = SHAPES[name];
-        const layer = randomLayer({ ...shape, rows, cols, groupSize: 16 }, seed);
-        return [name.slice(0, -".weight".length), encodeLayer(layer, { mask, scales })] as const;
-      });
-      await writePackedModel(join(folder, mask), {
+        layers.push([name.slice(0, -".weight".length), await pack(sample, { rows, cols, groupSize: 16 }, seed)]);
+      }
+      await writePackedModel(join(folder, sample), {
         layers,
         others: Object.entries(smallTensors()).filter(([name]) => !compressed.includes(name)),
         config: { ...await smallConfig(), quantization_config: { quant_method: "pbs2p" } },
@@ -36,7 +43,7 @@ export const packed: Kind = {
         source: { label: "small", method: "pbs2p" },
       });
     }
-    return ["enumerative", "bitmask"].map((name) => ({
+    return SAMPLES.map((name) => ({
       name,
       targets: [
         ...Array<{ path: string; syntax: "safetensors" }>(4).fill({ path: "model.safetensors", syntax: "safetensors" }),
@@ -61,3 +68,30 @@ export const packed: Kind = {
     }
   },
 };
+
+/** A random layer as a sample packs it. */
+async function pack(
+  sample: typeof SAMPLES[number],
+  size: Pick<LayerShape, "rows" | "cols" | "groupSize">,
+  seed: number,
+): Promise<EncodedLayer> {
+  if (sample !== "sparse") {
+    const { shape, scales } = PACKINGS[sample];
+    return encodeLayer(randomLayer({ ...shape, ...size }, seed), { mask: sample, scales });
+  }
+  const { rows, cols, groupSize } = size, { keep, of, type, mask } = PRUNED;
+  const { codes } = randomLayer({ ...size, keep, of, type, segments: 1, salient: false }, seed);
+  const kept = codes.map((code) => code & KEPT), values = Float32Array.from(kept, (mark, i) => mark * (1 + i % 7) / 8);
+  // A row in units of its own.
+  for (let i = 0; i < cols; i++) values[i] *= 2 ** -40;
+  return await sparse.pack({
+    format: sparse.name,
+    rows,
+    cols,
+    facts: { groupSize, keep, of, type, values: "f16", exponent: 0 },
+    arrays: {
+      kept: { dtype: "U8", shape: [rows, cols], data: kept },
+      values: { dtype: "F32", shape: [rows, cols], data: values },
+    },
+  }, { mask });
+}

@@ -2,6 +2,17 @@
 export { packPlanes, unpackPlanes } from "./plane_ops.ts";
 
 export { MAX_RANKED_OF } from "./combinations.ts";
-export { type MaskCode, MAX_LAYER_WEIGHTS, packCodes, PLANES, type Planes, unpackCodes } from "./pack.ts";
+export {
+  checkShape,
+  type MaskCode,
+  MAX_LAYER_WEIGHTS,
+  packCodes,
+  packMask,
+  PLANES,
+  type Planes,
+  type PlaneShape,
+  unpackCodes,
+  unpackMask,
+} from "./pack.ts";
 export { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "./plane_buffer.ts";
 export { decodeOn, packOn } from "./plane_device.ts";

@@ -208,7 +208,13 @@ function findSalientColumns({ rows, cols, codes, salient }: PackableLayer): Uint
   return columns.map((flags) => flags & 1);
 }
 
-function packMask(shape: PlaneShape, codes: Uint8Array): Uint32Array<ArrayBuffer> {
+/**
+ * The mask plane of a layer's codes alone.
+ *
+ * @param codes [rows, cols]
+ * @throws {RangeError} when they break what the type promises
+ */
+export function packMask(shape: PlaneShape, codes: Uint8Array): Uint32Array<ArrayBuffer> {
   const { rows, cols, keep, of, type } = shape;
   if (type === "none") {
     const pruned = codes.findIndex((code) => !(code & KEPT));
@@ -243,8 +249,12 @@ function packMask(shape: PlaneShape, codes: Uint8Array): Uint32Array<ArrayBuffer
   return words;
 }
 
-/** The mask as codes of 0 or KEPT, [rows, cols]. */
-function unpackMask(words: Uint32Array, shape: PlaneShape): Uint8Array<ArrayBuffer> {
+/**
+ * The mask as codes of 0 or KEPT, [rows, cols]; of a whole layer: bound its size first where that is not trusted.
+ *
+ * @throws {RangeError} when the plane has too few or too many words, or bits that packing cannot have written
+ */
+export function unpackMask(words: Uint32Array, shape: PlaneShape): Uint8Array<ArrayBuffer> {
   const { rows, cols, keep, of, type } = shape;
   const digits = maskDigits(shape);
   const bits = type === "none" ? 0 : type === "structured" ? cols : rows * (digits?.rowBits ?? cols);

@@ -1,2 +1,3 @@
 /** The methods that recipes can name: a file and a line each. */
 export { spbo } from "./spbo.ts";
+export { prune } from "./prune.ts";

@@ -59,6 +59,9 @@ const Params = z.strictObject({
   ),
   iterations: count(0, 10_000).default(15).describe("Rounds per step, T in PBS²P (solver alternate)"),
   resign: count(0, 100).default(0).describe("Sweeps that choose signs again, each followed by a solve"),
+  block_metric: z.enum(["raw", "conditional"]).default("raw").describe(
+    "What solver and resign weigh errors by: the block of H (PBS²P), or what is left of it once later columns absorb what they can",
+  ),
 });
 
 /** Settings of the method. */
@@ -104,6 +107,19 @@ const rules: readonly ((path: PathOf) => Rule)[] = [
       },
     };
   },
+  (path) => {
+    const metric = path("block_metric"), mode = "stages.compensate.mode";
+    return {
+      reads: [metric, mode],
+      partial: true,
+      check({ value, blame }) {
+        if (value(metric) !== "conditional" || !["none", undefined].includes(value<string>(mode))) return [];
+        return [error(blame(metric, mode), "block_metric conditional needs errors to be fed on, and nothing does so", {
+          allowed: "block_metric raw, or a stage compensate of mode exact, diagonal or columnwise",
+        })];
+      },
+    };
+  },
 ];
 
 /** The method; see the file's head. */
@@ -135,6 +151,7 @@ function reads({ salient, split_points: points, split_search: search, solver }: 
     search_target: salient || points > 0,
     schedule: solver === "alternate",
     iterations: solver === "alternate",
+    block_metric: solver !== "none",
   };
   return Object.keys(Params.shape).filter((key) => chosen[key] ?? true);
 }
@@ -154,6 +171,8 @@ class SpboRun implements MethodRun {
   readonly #salient: Matrix<"u8">;
   /** Hessian scores, which order the salient columns whatever the metric; undefined where the ranks' scores are these. */
   readonly #order: Matrix | undefined;
+  /** width × width: G of a block; undefined where errors are weighed by S. */
+  readonly #conditional: Matrix | undefined;
 
   constructor(device: Device, scope: Scope, open: MethodLayer<SpboParams>) {
     const { job, params, group } = open, { rows, cols, keep, of, settings: { search } } = job;
@@ -168,6 +187,7 @@ class SpboRun implements MethodRun {
     this.#blockScales = scope.matrix("f32", rows, perBlock);
     this.#salient = scope.matrix("u8", 1, width);
     if (search.metric !== "hessian" || job.ranks) this.#order = scope.matrix("f32", rows, width);
+    if (params.block_metric === "conditional") this.#conditional = scope.matrix("f32", width, width);
     this.arrays = {
       codes: { matrix: this.#codes, dtype: "U8", shape: [rows, cols] },
       scales: { matrix: this.#scales, dtype: "F32", shape: [rows, blocks, perBlock] },
@@ -180,7 +200,7 @@ class SpboRun implements MethodRun {
 
   block(block: Block): void {
     const { layer, params, pruned, job } = this.#open, shape = this.#shape, device = this.#device;
-    const { target: w, rank, gram } = block, { cols } = w;
+    const { target: w, rank } = block, { cols } = w, gram = this.#gramOf(block);
     const codes = this.#codesOf(block), scales = this.#blockScales, salient = matrix(this.#salient.buffer, 1, cols);
     const seen = { rank, pruned: params.split_on === "kept" ? pruned : 0 };
     const diagonalU = part(layer.diagonalU, { col: block.col, cols });
@@ -263,6 +283,19 @@ class SpboRun implements MethodRun {
     const { cols } = this.#blockScales;
     this.#device.run(copy, part(this.#codes, { col: block.col, cols: block.w.cols }), this.#codesOf(block));
     this.#device.run(copy, part(this.#scales, { col: block.index * cols, cols }), this.#blockScales);
+  }
+
+  /**
+   * What errors of a block cost: S_b, or G_b = R_bb·R_bbᵀ (H = R·Rᵀ, R upper). Where errors are fed on exactly, what a layer comes to is
+   * Σ_b ‖(T_b − Ŵ_b)·R_bb‖²: S_b also charges what later blocks then absorb.
+   */
+  #gramOf({ gram, index, col }: Block): Matrix {
+    const { factor } = this.#open.layer;
+    if (!this.#conditional || !factor) return gram;
+    const corner = part(factor.panels[index], { row: col }),
+      out = matrix(this.#conditional.buffer, gram.rows, gram.cols);
+    this.#device.run(gemm, out, corner, corner, { transposeB: true });
+    return out;
   }
 
   #codesOf({ w }: Block): Matrix<"u8"> {

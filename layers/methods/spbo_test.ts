@@ -5,7 +5,7 @@ import { spbo } from "./spbo.ts";
 const unread: readonly [string, Readonly<Record<string, unknown>>, readonly string[]][] = [
   ["alternate", {}, []],
   ["joint", { solver: "joint" }, ["iterations", "schedule"]],
-  ["no solver", { solver: "none" }, ["iterations", "schedule"]],
+  ["no solver", { solver: "none" }, ["block_metric", "iterations", "schedule"]],
   ["no salient columns", { salient: false }, ["salient_max"]],
   ["one split point", { split_points: 1 }, ["split_search"]],
   ["one split point, no salient columns", { split_points: 1, salient: false }, [
