@@ -7,6 +7,7 @@ export { solveJoint } from "./joint_op.ts";
 export { resign } from "./resign_op.ts";
 export { searchSalient } from "./salient_op.ts";
 export { searchSegments } from "./segments_op.ts";
+export { chooseSplit, splitCandidates, splitResiduals } from "./weighted_split_ops.ts";
 
 export { alternateRounds } from "./alternate.ts";
 export { binarizeRows, pruneCodes } from "./binarize.ts";

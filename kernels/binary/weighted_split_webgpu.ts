@@ -1,0 +1,9 @@
+export function gpuChooseSplit(): void {
+  throw new Error("todo");
+}
+export function gpuSplitCandidates(): void {
+  throw new Error("todo");
+}
+export function gpuSplitResiduals(): void {
+  throw new Error("todo");
+}

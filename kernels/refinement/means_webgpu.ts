@@ -1,0 +1,3 @@
+export function gpuRefineMeans(): void {
+  throw new Error("todo");
+}

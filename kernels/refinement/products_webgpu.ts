@@ -1,0 +1,3 @@
+export function gpuRefineProducts(): void {
+  throw new Error("todo");
+}
