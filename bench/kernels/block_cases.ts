@@ -9,6 +9,7 @@ import {
   scalesPerBlock,
   searchSalient,
   searchSegments,
+  searchThresholds,
   solveJoint,
   startScales,
 } from "../../kernels/binary/ops.ts";
@@ -20,6 +21,9 @@ import { importance, rank } from "../../kernels/scores/ops.ts";
 
 /** Columns of a block. */
 const COLS = 128;
+
+/** The search of the official BiLLM. */
+const BILLM = { within: "rest", order: 1, doubled: false, candidates: 81, percentiles: "block", first: 1 } as const;
 
 /** Every operation on column blocks of SmolLM2's attention and feed-forward layers. */
 export function blockCases(): KernelCase[] {
@@ -64,6 +68,12 @@ function casesOf(rows: number, quick: boolean): KernelCase[] {
       moves({ f32: all, u8: 2 * all + cols }),
       ({ w, rank, salient, grouped }, device) => () =>
         device.run(searchSegments, grouped, { ...BLOCK, w, salient, rank, pruned: 0 }),
+    ),
+    make(
+      "searchThresholds",
+      moves({ f32: all, u8: 2 * all + cols }),
+      ({ score, rank, salient, grouped }, device) => () =>
+        device.run(searchThresholds, grouped, { ...BILLM, values: score, salient, rank, pruned: 0 }),
     ),
     make(
       "startScales",

@@ -153,6 +153,8 @@ export interface MethodArray {
   readonly matrix: Matrix<ElementType>;
   readonly dtype: Tensor["dtype"];
   readonly shape: readonly number[];
+  /** `none` for F32 that is the same in whatever units the layer's weights are: it is stored as it is. */
+  readonly unit?: "weights" | "none";
 }
 
 /**
