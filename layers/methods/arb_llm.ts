@@ -21,8 +21,8 @@ import {
 import { importance } from "../../kernels/scores/ops.ts";
 import { count } from "../../recipes/words.ts";
 import type { Scope } from "../scope.ts";
+import { WeightedSplit } from "../weighted_split.ts";
 import type { Block, Method, MethodLayer, MethodRun } from "./method.ts";
-import { WeightedSplit } from "./weighted_split.ts";
 
 const Params = z.strictObject({
   variant: z.enum(["arb", "arb-x", "arb-rc"]).default("arb-rc").describe(

@@ -35,7 +35,7 @@ export type Need = "statistics" | "allocation" | "ranks" | "feedback";
  * ```
  */
 export interface Method<P = unknown> {
-  /** As recipes name it; its file is called so too. */
+  /** As recipes name it; its file is called so too, with `_` for `-`. */
   readonly name: string;
   /** As results name it. */
   readonly label: string;

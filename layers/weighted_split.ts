@@ -1,10 +1,10 @@
 /** ARB-X's search for the cut outside salient columns, as operations on a device: every candidate's residual meets S. */
-import { chooseSplit, splitCandidates, splitResiduals } from "../../kernels/binary/ops.ts";
-import { type Device, type Matrix, matrix, part } from "../../kernels/device.ts";
-import { addDot, gemm, subtract } from "../../kernels/matrix/ops.ts";
-import { decodeRefined, meansPerRow, refineMeans } from "../../kernels/refinement/ops.ts";
-import type { Scope } from "../scope.ts";
-import type { Block } from "./method.ts";
+import { chooseSplit, splitCandidates, splitResiduals } from "../kernels/binary/ops.ts";
+import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
+import { addDot, gemm, subtract } from "../kernels/matrix/ops.ts";
+import { decodeRefined, meansPerRow, refineMeans } from "../kernels/refinement/ops.ts";
+import type { Block } from "./methods/method.ts";
+import type { Scope } from "./scope.ts";
 
 /** Rows of residuals that are multiplied by S at a time. */
 const ROWS_AT_ONCE = 8192;
