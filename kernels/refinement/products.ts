@@ -31,6 +31,9 @@ export interface ProductScales {
   readonly columns: Float32Array;
 }
 
+/** Share of a weight below which the rest of it is rounding: float64 and pairs of floats are well below it, float32 well above. */
+const NOTHING = 2 ** -36;
+
 /**
  * Binarizes a column block by row and column scales.
  *
@@ -110,6 +113,15 @@ function refineSingles(codes: Uint8Array, { row, column }: Found, options: Produ
   column.set(c.subarray(0, single * cols), first * cols);
 }
 
+/**
+ * What the other order leaves of a weight. A column with one weight in the group is met exactly: what rounding leaves of it is nothing,
+ * or else its sign would be chance, and another on each device.
+ */
+function restOf(x: number, level: number): number {
+  const rest = x - level;
+  return Math.abs(rest) > NOTHING * Math.abs(x) ? rest : 0;
+}
+
 /** One group of two signs. */
 function refineDoubled(codes: Uint8Array, { row, column }: Found, group: number, options: ProductsOptions): void {
   const { w, rows, cols, iterations } = options;
@@ -139,7 +151,9 @@ function refineDoubled(codes: Uint8Array, { row, column }: Found, group: number,
     }
     for (let j = 0; j < cols; j++) c[order][j] = squares[j] > 0 ? sums[j] / squares[j] : 0;
     for (let i = 0, k = 0; i < rows; i++) {
-      for (const end = ends[i + 1]; k < end; k++) rest[k] -= r[order][i] * c[order][col[k]] * signs[order][k];
+      for (const end = ends[i + 1]; k < end; k++) {
+        rest[k] = restOf(x[k], r[order][i] * c[order][col[k]] * signs[order][k]);
+      }
     }
   }
   for (let round = 0; round < iterations; round++) {
@@ -152,7 +166,7 @@ function refineDoubled(codes: Uint8Array, { row, column }: Found, group: number,
         let above = 0, below = 0;
         for (; k < end; k++) {
           const by = mine[col[k]];
-          rest[k] = sign[k] * (x[k] - their * theirs[col[k]] * other[k]);
+          rest[k] = sign[k] * restOf(x[k], their * theirs[col[k]] * other[k]);
           above += by * rest[k];
           below += by * by;
         }
