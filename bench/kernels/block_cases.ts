@@ -16,6 +16,7 @@ import {
 import { alternateFlops, columnwiseFlops, elementBytes, type Elements, jointFlops, resignFlops } from "./counts.ts";
 import { BLOCK, type BlockData, blockData } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";
+import { refinementCases } from "./refinement_cases.ts";
 import { copy } from "../../kernels/matrix/ops.ts";
 import { importance, rank } from "../../kernels/scores/ops.ts";
 
@@ -27,7 +28,7 @@ const BILLM = { within: "rest", order: 1, doubled: false, candidates: 81, percen
 
 /** Every operation on column blocks of SmolLM2's attention and feed-forward layers. */
 export function blockCases(): KernelCase[] {
-  return [...casesOf(576, true), ...casesOf(1536, false)];
+  return [...casesOf(576, true), ...casesOf(1536, false), ...refinementCases()];
 }
 
 function casesOf(rows: number, quick: boolean): KernelCase[] {
