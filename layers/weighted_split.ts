@@ -1,9 +1,8 @@
-/** ARB-X's search for the cut outside salient columns, as operations on a device: every candidate's residual meets S. */
+/** The search for the cut outside salient columns, as operations on a device: every candidate's residual is made, and in ARB-X meets S. */
 import { chooseSplit, splitCandidates, splitResiduals } from "../kernels/binary/ops.ts";
 import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
 import { addDot, gemm, subtract } from "../kernels/matrix/ops.ts";
 import { decodeRefined, meansPerRow, refineMeans } from "../kernels/refinement/ops.ts";
-import type { Block } from "./methods/method.ts";
 import type { Scope } from "./scope.ts";
 
 /** Rows of residuals that are multiplied by S at a time. */
@@ -51,12 +50,16 @@ export class WeightedSplit {
    *
    * @param codes rows × width, overwritten by groups: 0 in salient columns, else `firstGroup` and the next
    */
-  search(codes: Matrix<"u8">, { gram, w: { rows, cols } }: Block, split: {
+  search(codes: Matrix<"u8">, split: {
+    /** rows × width: what is cut by size, and binarized to judge a cut. */
     readonly values: Matrix;
     readonly salient: Matrix<"u8">;
     readonly firstGroup: number;
+    /** width × width: S; without it squares are summed. */
+    readonly gram?: Matrix;
   }): void {
-    const { values, salient } = split, device = this.#device, candidates = this.#candidates, errors = this.#errors;
+    const { values, salient, firstGroup, gram } = split, { rows, cols } = values;
+    const device = this.#device, candidates = this.#candidates, errors = this.#errors;
     const fit = (m: Matrix) => matrix(m.buffer, rows, cols), own = matrix(this.#codes.buffer, rows, cols);
     const rest = fit(this.#rest), shape = SHAPE, iterations = this.#iterations;
     device.run(splitCandidates, candidates, { values, salient });
@@ -71,12 +74,13 @@ export class WeightedSplit {
       const residuals = matrix(this.#residuals.buffer, count * rows, cols);
       const products = matrix(this.#products.buffer, count * rows, cols);
       device.run(splitResiduals, residuals, { values, salient, rest, candidates, first });
-      device.run(gemm, products, residuals, gram);
+      if (gram) device.run(gemm, products, residuals, gram);
+      const other = gram ? products : residuals;
       for (let k = 0; k < count; k++) {
         const of = { row: k * rows, rows };
-        device.run(addDot, part(errors, { col: first + k, cols: 1 }), part(residuals, of), part(products, of), 1);
+        device.run(addDot, part(errors, { col: first + k, cols: 1 }), part(residuals, of), part(other, of), 1);
       }
     }
-    device.run(chooseSplit, codes, { ...split, candidates, errors });
+    device.run(chooseSplit, codes, { values, salient, candidates, errors, firstGroup });
   }
 }

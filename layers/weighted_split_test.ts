@@ -5,7 +5,6 @@ import { form, gram, residual, weights } from "../kernels/binary/row_kernels_tes
 import { matrix } from "../kernels/device.ts";
 import { deviceCases } from "../kernels/device_test_support.ts";
 import { plainLevels, plainMeans } from "../kernels/refinement/refinement_test_support.ts";
-import type { Block } from "./methods/method.ts";
 import { Scope } from "./scope.ts";
 import { WeightedSplit } from "./weighted_split.ts";
 
@@ -26,31 +25,32 @@ deviceCases("WeightedSplit cuts where the whole residual has the least Σ r·S·
   const refined = plainMeans(values, groups(0), { ...shape, iterations: 15 });
   const twice = plainLevels(refined.codes, refined.scales, shape);
   const cuts = [...percentiles(values.map((v, at) => salient[at % cols] ? 0 : v), candidates)];
-  const errors = cuts.map((cut) => {
-    let sum = 0;
-    for (let r = 0; r < rows; r++) {
-      const at = Array.from({ length: cols }, (_, c) => r * cols + c),
-        e = Float64Array.from(at, (i) => values[i] - twice[i]);
-      for (const above of [false, true]) {
-        const part = at.filter((i) => !salient[i % cols] && values[i] >= cut === above);
-        residual(part.map((i) => values[i]), 1).forEach((level, k) => e[part[k] % cols] = values[part[k]] - level);
+  const errorsOf = (s: Float32Array) =>
+    cuts.map((cut) => {
+      let sum = 0;
+      for (let r = 0; r < rows; r++) {
+        const at = Array.from({ length: cols }, (_, c) => r * cols + c);
+        const e = Float64Array.from(at, (i) => values[i] - twice[i]);
+        for (const above of [false, true]) {
+          const part = at.filter((i) => !salient[i % cols] && values[i] >= cut === above);
+          residual(part.map((i) => values[i]), 1).forEach((level, k) => e[part[k] % cols] = values[part[k]] - level);
+        }
+        sum += form(e, s, e);
       }
-      sum += form(e, s, e);
-    }
-    return sum;
-  });
+      return sum;
+    });
   const up = (data: Float32Array, rows: number) => matrix(scope.upload("f32", data.slice()), rows, data.length / rows);
-  const w = up(values, rows), other = w, rank = scope.matrix("u8", rows, cols);
-  const block: Block = {
-    ...{ col: 0, index: 0, source: other, w, target: w, gram: up(s, cols), score: w, rank },
-    ...{ decoded: other, scratch: other, product: other },
-  };
-  const codes = scope.matrix("u8", rows, cols), marks = matrix(scope.upload("u8", salient.slice()), 1, cols);
+  const search = { values: up(values, rows), salient: matrix(scope.upload("u8", salient.slice()), 1, cols) };
   const split = new WeightedSplit(device, scope, { rows, width: cols, params: { candidates, iterations: 15 } });
-  for (const firstGroup of [2, 1]) split.search(codes, block, { values: w, salient: marks, firstGroup });
-  const [found] = await device.download([codes.buffer]);
-  const chosen = cuts.findIndex((cut) => groups(cut).every((code, at) => code === found[at]));
-  assert.ok(chosen >= 0, "it is one of the candidates");
-  assert.ok(errors[chosen] <= (1 + 1e-5) * Math.min(...errors), `${errors[chosen]}, not ${Math.min(...errors)}`);
+  const ofX = scope.matrix("u8", rows, cols), plain = scope.matrix("u8", rows, cols);
+  split.search(plain, { ...search, firstGroup: 2 });
+  split.search(ofX, { ...search, firstGroup: 1, gram: up(s, cols) });
+  const found = await device.download([ofX.buffer, plain.buffer]);
+  const one = Float32Array.from(s, (_, at) => Number(at % (cols + 1) === 0));
+  for (const [i, errors] of [errorsOf(s), errorsOf(one)].entries()) {
+    const chosen = cuts.findIndex((cut) => groups(cut, 1 + i).every((code, at) => code === found[i][at]));
+    assert.ok(chosen >= 0, "it is one of the candidates");
+    assert.ok(errors[chosen] <= (1 + 1e-5) * Math.min(...errors), `${errors[chosen]}, not ${Math.min(...errors)}`);
+  }
   scope.close();
 });

@@ -19,6 +19,7 @@ import {
   takeGroups,
 } from "../../kernels/refinement/ops.ts";
 import { importance } from "../../kernels/scores/ops.ts";
+import { error, type Rule } from "../../recipes/language.ts";
 import { count } from "../../recipes/words.ts";
 import type { Scope } from "../scope.ts";
 import { WeightedSplit } from "../weighted_split.ts";
@@ -32,12 +33,12 @@ const Params = z.strictObject({
   column_groups: z.boolean().default(true).describe(
     "Cut the salient columns' weights in two groups as well (the official order2_group, on in the published runs)",
   ),
-  group_size: count(8, 65_536).default(128).describe("Consecutive inputs (columns) that share scales"),
-  salient_max: count(1, 4096).default(49).describe("Columns: at most so many are salient; clamped to group width − 1"),
+  group_size: count(8, 4096).default(128).describe("Consecutive inputs (columns) that share scales"),
+  salient_max: count(1, 4095).default(49).describe("Columns: at most so many are salient; clamped to group width − 1"),
   candidates: count(3, 400).default(81).describe("Percentiles tried as thresholds, from 10 % to 90 %"),
   iterations: count(0, 10_000).default(15).describe("Rounds of refinement; arb-x has as many weighted ones after them"),
   search_target: z.enum(["scores", "weights"]).default("scores").describe(
-    "What the searches cut and binarize to judge a choice: scores w²/U² (the official code), or weights",
+    "What the searches cut and binarize to judge a choice: scores w²/U² (the official code), or weights (salient ones by size)",
   ),
 });
 
@@ -47,12 +48,28 @@ export type ArbParams = z.infer<typeof Params>;
 /** Groups of one sign: below and above the threshold. */
 const SINGLE = 2;
 
+/** Nothing is pruned here, so nothing may be asked to choose what is. */
+function keepsAll(path: (key: string) => string): Rule {
+  const type = "stages.fine-search.type";
+  return {
+    reads: [path("variant"), type],
+    check({ value }) {
+      if (value(type) === "none") return [];
+      return [error(["stages", "fine-search"], "arb-llm keeps every weight: there is nothing to search", {
+        isKey: true,
+        allowed: "leave stages.coarse-search and stages.fine-search out",
+      })];
+    },
+  };
+}
+
 /** The method; see the file's head. */
 export const arbLlm: Method<ArbParams> = {
   name: "arb-llm",
   label: "arb-llm",
   summary: "Alternating refined binarization, on one group of columns at a time; every weight is kept",
   params: Params,
+  rules: [keepsAll],
   needs: ["statistics"],
   format: "refined",
   groupKeys: ["group_size"],
@@ -107,7 +124,9 @@ class ArbRun implements MethodRun {
     this.#blockColumns = scope.matrix("f32", width, each);
     this.#salient = scope.matrix("u8", 1, width);
     this.#score = scope.matrix("f32", rows, width);
-    if (params.variant === "arb-x") this.#split = new WeightedSplit(device, scope, { rows, width, params });
+    if (params.variant === "arb-x" || params.search_target === "weights") {
+      this.#split = new WeightedSplit(device, scope, { rows, width, params });
+    }
     const columns = { matrix: this.#columnScales, dtype: "F32", shape: [cols, each], unit: "none" } as const;
     this.arrays = {
       codes: { matrix: this.#codes, dtype: "U8", shape: [rows, cols] },
@@ -130,8 +149,11 @@ class ArbRun implements MethodRun {
     const values = params.search_target === "scores" ? score : w;
     device.run(searchSalient, salient, { ...seen, values, score, most: params.salient_max });
     const cut = { ...seen, values, salient, doubled: false, candidates };
-    if (this.#split) this.#split.search(codes, block, { values, salient, firstGroup: shape.doubled });
-    else {
+    if (this.#split) {
+      const gram = params.variant === "arb-x" ? block.gram : undefined;
+      this.#split.search(codes, { values, salient, firstGroup: shape.doubled, gram });
+    } else {
+      // Scores are not negative, so that this search, which does not look at signs, is the same and faster.
       const settings = { within: "rest", order: 1, percentiles: "block", first: shape.doubled } as const;
       device.run(searchThresholds, codes, { ...cut, ...settings });
     }
