@@ -11,7 +11,26 @@ const ROWS_AT_ONCE = 8192;
 /** While a cut is judged: salient columns with two signs, the others in two groups of one. */
 const SHAPE = { doubled: 1, single: 2 } as const;
 
-/** The search, with the buffers that all blocks of a layer share. */
+/**
+ * The search, with the buffers that all blocks of a layer share.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../kernels/cpu.ts";
+ * import { matrix } from "../kernels/device.ts";
+ * import { Scope } from "./scope.ts";
+ * import { WeightedSplit } from "./weighted_split.ts";
+ *
+ * const device = openCpuDevice(), scope = new Scope(device);
+ * const values = matrix(scope.upload("f32", Float32Array.of(9, 1, 7, 1, 7, 1)), 1, 6);
+ * const salient = matrix(scope.upload("u8", Uint8Array.of(1, 0, 0, 0, 0, 0)), 1, 6), codes = scope.matrix("u8", 1, 6);
+ * const split = new WeightedSplit(device, scope, { rows: 1, width: 6, params: { candidates: 9, iterations: 15 } });
+ * split.search(codes, { values, salient, firstGroup: 1 });
+ * assert.deepEqual([...(await device.download([codes.buffer]))[0]].map((code) => code >> 3), [0, 1, 2, 1, 2, 1]);
+ * await device.destroy();
+ * ```
+ */
 export class WeightedSplit {
   readonly #device: Device;
   readonly #iterations: number;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
+import type { Tensor } from "../../files/safetensors.ts";
 import { GROUP_SHIFT, KEPT, SECOND_SIGN, SIGN } from "../../kernels/binary/ops.ts";
 import { meansPerRow, productsPerRow } from "../../kernels/refinement/ops.ts";
 import type { EncodedLayer } from "./format.ts";
@@ -109,6 +110,40 @@ Deno.test("refined: what packing cannot have written is refused, before anything
     [{ ...encoded, header: { ...header, scales: "f32" } }, /Cannot unpack scales: F32/],
   ];
   for (const [layer, message] of broken) assert.throws(() => refined.unpack(layer), { name: "RangeError", message });
+});
+
+Deno.test("refined: spoilt planes and headers are read or refused, and nothing else", async () => {
+  const mutation = fc.record({
+    at: fc.nat(),
+    bits: fc.nat({ max: 2 ** 31 - 1 }),
+    key: fc.nat(),
+    value: fc.integer({ min: 1 }),
+  });
+  await fc.assert(fc.asyncProperty(shapes, mutation, async (shape, { at, bits, key, value }) => {
+    const { header, tensors } = await refined.pack(contentOf(randomLayer(shape)), { scales: "f16" });
+    const names = Object.keys(tensors), name = names[key % names.length], { dtype, shape: of, data } = tensors[name];
+    const spoilt = data.slice();
+    spoilt[at % Math.max(spoilt.length, 1)] = bits;
+    const size = (["rows", "cols", "groupSize"] as const)[key % 3];
+    const broken = [
+      { format: "refined", header, tensors: { ...tensors, [name]: { dtype, shape: of, data: spoilt } as Tensor } },
+      {
+        format: "refined",
+        header,
+        tensors: { ...tensors, [name]: { dtype: "U8", shape: [1], data: new Uint8Array(1) } as Tensor },
+      },
+      { format: "refined", header: { ...header, [size]: value }, tensors },
+      { format: "refined", header: { ...header, columnGroups: !header.columnGroups }, tensors },
+    ];
+    for (const layer of broken) {
+      try {
+        assert.equal(refined.unpack(layer).arrays.codes.data.length, layer.header.rows * layer.header.cols);
+      } catch (error) {
+        assert.ok(error instanceof RangeError, String(error));
+        assert.match(error.message, /^Cannot unpack /);
+      }
+    }
+  }));
 });
 
 Deno.test("refined: codes that break the format's promise are not packed", async () => {

@@ -61,6 +61,14 @@ export function splitCandidatesOf(out: Float32Array, { values, salient, cols }: 
 /**
  * What is left of the values when those below a candidate, and those that are not, are binarized by themselves in each row.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const values = Float32Array.of(9, 1, 3, 7), out = new Float32Array(4), rest = Float32Array.of(0.5, 0, 0, 0);
+ * const split = { values, salient: Uint8Array.of(1, 0, 0, 0), rows: 1, cols: 4 };
+ * splitResidualsOf(out, { ...split, rest, candidates: Float32Array.of(4) });
+ * assert.deepEqual([...out], [0.5, 0, 0, 0]);
+ * ```
  * @param out (candidates of it · rows) × cols, candidate after candidate
  */
 export function splitResidualsOf(

@@ -40,7 +40,16 @@ export function productsPerRow({ doubled, single }: RefinedShape): number {
   return 2 * doubled + single;
 }
 
-/** Where the scales of a group begin among those of a row. */
+/**
+ * Where the scales of a group begin among those of a row.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const places = [0, 1, 2, 3].map((group) => firstScale(group, { doubled: 2, single: 2 }, "means"));
+ * assert.deepEqual(places, [0, 3, 6, 8]);
+ * ```
+ */
 export function firstScale(group: number, { doubled }: RefinedShape, kind: "means" | "products"): number {
   const [two, one] = kind === "means" ? [3, 2] : [2, 1];
   return two * Math.min(group, doubled) + one * Math.max(group - doubled, 0);
