@@ -77,8 +77,8 @@ async function quantize(device: Device, job: LayerJob, { method, params }: Found
       arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
     );
     const facts = { ...run.facts, ...run.factsOf?.(content) };
-    for (const { data } of Object.values(content)) {
-      if (data instanceof Float32Array) scaleByPower(data, layer.exponent);
+    for (const [name, { data }] of Object.entries(content)) {
+      if (data instanceof Float32Array && run.arrays[name].unit !== "none") scaleByPower(data, layer.exponent);
     }
     return {
       name: job.name,

@@ -9,12 +9,14 @@ import {
   scalesPerBlock,
   searchSalient,
   searchSegments,
+  searchThresholds,
   solveJoint,
   startScales,
 } from "../../kernels/binary/ops.ts";
 import { alternateFlops, columnwiseFlops, elementBytes, type Elements, jointFlops, resignFlops } from "./counts.ts";
 import { BLOCK, type BlockData, blockData } from "./data.ts";
 import type { KernelCase, Work } from "./kernel_case.ts";
+import { refinementCases } from "./refinement_cases.ts";
 import { copy } from "../../kernels/matrix/ops.ts";
 import { importance, rank } from "../../kernels/scores/ops.ts";
 import { pruneColumns, pruneWeights } from "../../kernels/sparse/ops.ts";
@@ -22,9 +24,12 @@ import { pruneColumns, pruneWeights } from "../../kernels/sparse/ops.ts";
 /** Columns of a block. */
 const COLS = 128;
 
+/** The search of the official BiLLM. */
+const BILLM = { within: "rest", order: 1, doubled: false, candidates: 81, percentiles: "block", first: 1 } as const;
+
 /** Every operation on column blocks of SmolLM2's attention and feed-forward layers. */
 export function blockCases(): KernelCase[] {
-  return [...casesOf(576, true), ...casesOf(1536, false)];
+  return [...casesOf(576, true), ...casesOf(1536, false), ...refinementCases()];
 }
 
 function casesOf(rows: number, quick: boolean): KernelCase[] {
@@ -65,6 +70,12 @@ function casesOf(rows: number, quick: boolean): KernelCase[] {
       moves({ f32: all, u8: 2 * all + cols }),
       ({ w, rank, salient, grouped }, device) => () =>
         device.run(searchSegments, grouped, { ...BLOCK, w, salient, rank, pruned: 0 }),
+    ),
+    make(
+      "searchThresholds",
+      moves({ f32: all, u8: 2 * all + cols }),
+      ({ score, rank, salient, grouped }, device) => () =>
+        device.run(searchThresholds, grouped, { ...BILLM, values: score, salient, rank, pruned: 0 }),
     ),
     make(
       "startScales",

@@ -7,6 +7,8 @@ export { solveJoint } from "./joint_op.ts";
 export { resign } from "./resign_op.ts";
 export { searchSalient } from "./salient_op.ts";
 export { searchSegments } from "./segments_op.ts";
+export { searchThresholds } from "./thresholds_op.ts";
+export { chooseSplit, splitCandidates, splitResiduals } from "./weighted_split_ops.ts";
 
 export { alternateRounds } from "./alternate.ts";
 export { binarizeRows, pruneCodes } from "./binarize.ts";
@@ -16,3 +18,4 @@ export { GROUP_SHIFT, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SI
 export { resignSweep } from "./resign.ts";
 export { salientSearch } from "./salient.ts";
 export { segmentSearch } from "./segments.ts";
+export { type ThresholdSettings } from "./thresholds.ts";

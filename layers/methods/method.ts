@@ -35,7 +35,7 @@ export type Need = "statistics" | "allocation" | "ranks" | "feedback";
  * ```
  */
 export interface Method<P = unknown> {
-  /** As recipes name it; its file is called so too. */
+  /** As recipes name it; its file is called so too, with `_` for `-`. */
   readonly name: string;
   /** As results name it. */
   readonly label: string;
@@ -153,6 +153,8 @@ export interface MethodArray {
   readonly matrix: Matrix<ElementType>;
   readonly dtype: Tensor["dtype"];
   readonly shape: readonly number[];
+  /** `none` for F32 that is the same in whatever units the layer's weights are: it is stored as it is. */
+  readonly unit?: "weights" | "none";
 }
 
 /**

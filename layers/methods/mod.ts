@@ -1,3 +1,4 @@
 /** The methods that recipes can name: a file and a line each. */
 export { spbo } from "./spbo.ts";
 export { prune } from "./prune.ts";
+export { arbLlm } from "./arb_llm.ts";
