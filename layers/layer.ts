@@ -10,6 +10,7 @@ import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, MaskJob, MaskResult } from "./job.ts";
 import { openLayer } from "./open.ts";
+import { columnsOf, inOrder } from "./order.ts";
 import { Scope } from "./scope.ts";
 import { scaleByPower } from "./units.ts";
 
@@ -44,15 +45,16 @@ import { scaleByPower } from "./units.ts";
  *
  * @throws {RangeError} when shapes or N:M do not fit, or the Hessian is not positive definite after damping
  */
-export async function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResult> {
-  const { method, params } = findMethod(job.settings.method, job.settings.params);
-  const { rows, cols, settings } = job, group = method.groupSize(params, cols);
-  checkJob(job, group);
-  if (!(Number.isInteger(job.keep) && job.keep >= 1 && job.keep <= job.of)) {
+export async function quantizeLayer(device: Device, given: LayerJob): Promise<LayerResult> {
+  const { method, params } = findMethod(given.settings.method, given.settings.params);
+  const { rows, cols, settings } = given, group = method.groupSize(params, cols);
+  checkJob(given, group);
+  if (!(Number.isInteger(given.keep) && given.keep >= 1 && given.keep <= given.of)) {
     throw new RangeError(
-      `Cannot compress layer "${job.name}" as keep must be 1..${job.of}: current value is ${job.keep}`,
+      `Cannot compress layer "${given.name}" as keep must be 1..${given.of}: current value is ${given.keep}`,
     );
   }
+  const order = method.order?.(params, columnsOf(given)), job = order === undefined ? given : inOrder(given, order);
   const scope = new Scope(device);
   try {
     const pruned = settings.search.type === "none" ? 0 : job.of - job.keep;
@@ -69,9 +71,12 @@ export async function quantizeLayer(device: Device, job: LayerJob): Promise<Laye
       [energies.buffer, status.buffer, ...arrays.map(([, { matrix }]) => matrix.buffer)],
     );
     if (bad > 0) throw singular(job, bad - 1);
-    const content: Readonly<Record<string, Tensor>> = Object.fromEntries(
-      arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
-    );
+    const content: Readonly<Record<string, Tensor>> = {
+      ...Object.fromEntries(
+        arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
+      ),
+      ...(order && { order: { dtype: "U32", shape: [cols], data: order } }),
+    };
     const facts = { ...run.facts, ...run.factsOf?.(content) };
     for (const { data } of Object.values(content)) {
       if (data instanceof Float32Array) scaleByPower(data, layer.exponent);

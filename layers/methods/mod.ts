@@ -1,2 +1,4 @@
 /** The methods that recipes can name: a file and a line each. */
+export { gptq } from "./gptq.ts";
+export { rtn } from "./rtn.ts";
 export { spbo } from "./spbo.ts";
