@@ -241,7 +241,7 @@ function columnByColumn(
 }
 
 /** U upper with H⁻¹ = UᵀU of the damped H. */
-function upperFactor(h: Float64Array, size: number, damping: number): Float64Array {
+export function upperFactor(h: Float64Array, size: number, damping: number): Float64Array {
   const a = h.slice();
   let mean = 0;
   for (let j = 0; j < size; j++) {

@@ -28,7 +28,7 @@ export interface LayerInfo {
  * ```ts
  * import assert from "node:assert/strict";
  * assert.equal(formatOf("planes").name, "planes");
- * assert.throws(() => formatOf("x"), /format "x": this version knows planes; use a newer pbs2p/);
+ * assert.throws(() => formatOf("x"), /format "x": this version knows .*planes.*; use a newer pbs2p/);
  * ```
  * @throws {InputError} when there is none
  */
