@@ -52,7 +52,7 @@ function nothingFedRule(path: (key: string) => string): Rule {
     check({ value, blame }) {
       if (value(mode) === "none") return [];
       return [
-        error(blame(mode), `rtn rounds weights as they are, and compensate would move them: mode is ${value(mode)}`, {
+        error(blame(mode), `rtn feeds no errors on, and compensate's mode is ${value(mode)}`, {
           allowed: "a recipe without compensate, its mode none, or gptq instead of rtn",
         }),
       ];
