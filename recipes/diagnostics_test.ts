@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type Diagnostic, renderDiagnostic, renderDiagnostics, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
-import { language } from "../stages/schema.ts";
 import { overlay, type Source } from "./located.ts";
+import { oneMethod as language } from "./one_method_test_support.ts";
 import { readYaml } from "./read_yaml.ts";
 import { validate } from "./problems.ts";
 import { readSettings } from "./settings.ts";

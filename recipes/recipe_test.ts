@@ -9,6 +9,7 @@ import { loadRecipe } from "../pipeline/mod.ts";
 import { RecipeSchema } from "../stages/schema.ts";
 import { recipeJsonSchema } from "./json_schema.ts";
 import { error, type Recipe, type RecipeLanguage } from "./language.ts";
+import { oneMethod } from "./one_method_test_support.ts";
 import { readRecipe, renderRecipe } from "./recipe.ts";
 
 const configs = fileURLToPath(new URL("../configs/", import.meta.url));
@@ -63,7 +64,7 @@ Deno.test("loadRecipe() takes a stage with nothing after it as named, and leaves
 
 Deno.test("loadRecipe() names a stage with a setting of it", async () => {
   await withFiles({ "a.yaml": `${model}stages: { calibrate: {}, pack: {} }\n` }, async (folder) => {
-    await assert.rejects(loadRecipe("a.yaml", { cwd: folder }), {
+    await assert.rejects(readRecipe(oneMethod, "a.yaml", { cwd: folder }), {
       message: [
         "error: no stage makes `quantized`: add spbo",
         " --> a.yaml:2:26",
@@ -290,7 +291,7 @@ Deno.test("loadRecipe() says of a base recipe only that it has no model, and of 
     "top.yaml": "extends: middle.yaml\nstages: { compensate: { mode: exact } }\n",
   };
   await withFiles(files, async (folder) => {
-    await assert.rejects(loadRecipe("top.yaml", { cwd: folder }), {
+    await assert.rejects(readRecipe(oneMethod, "top.yaml", { cwd: folder }), {
       message: [
         "error: no stage makes `quantized`: add spbo",
         " --> base.yaml:3:3",

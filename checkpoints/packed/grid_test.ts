@@ -3,25 +3,8 @@ import * as fc from "fast-check";
 import type { Tensor } from "../../files/safetensors.ts";
 import { fixedWords, packFixed, unpackFixed } from "./fixed_bits.ts";
 import type { EncodedLayer, LayerContent } from "./format.ts";
-import {
-  contentOf,
-  decodeGridLayer,
-  encodeLayer,
-  grid,
-  type GridHeader,
-  type GridLayer,
-  layerOf,
-  restoreLayer,
-} from "./grid.ts";
-
-interface Shape {
-  readonly rows: number;
-  readonly cols: number;
-  readonly bits: number;
-  readonly groupSize: number;
-  readonly grid: "minmax" | "sign";
-  readonly ordered: boolean;
-}
+import { contentOf, decodeGridLayer, encodeLayer, grid, type GridHeader, layerOf, restoreLayer } from "./grid.ts";
+import { type GridShape, randomGrid } from "./grid_test_support.ts";
 
 const shapes = fc.record({
   rows: fc.integer({ min: 1, max: 9 }),
@@ -29,30 +12,7 @@ const shapes = fc.record({
   bits: fc.integer({ min: 1, max: 8 }),
   groupSize: fc.integer({ min: 1, max: 80 }),
   ordered: fc.boolean(),
-}).chain((shape) => fc.constantFrom("minmax" as const, "sign" as const).map((grid): Shape => ({ ...shape, grid })));
-
-/** A layer of random codes; scales are exact in half precision. */
-function layerLike({ grid, bits: wanted, ordered, ...shape }: Shape, seed: number): GridLayer {
-  let state = seed >>> 0;
-  const next = (below: number) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 2 ** 32 * below);
-  };
-  const { rows, cols, groupSize } = shape, groups = rows * Math.ceil(cols / groupSize);
-  const bits = grid === "sign" ? 1 : wanted,
-    values = (length: number) => Uint8Array.from({ length }, () => next(2 ** bits));
-  const order = Uint32Array.from({ length: cols }, (_, j) => j);
-  for (let j = cols - 1; j > 0; j--) {
-    const other = next(j + 1);
-    [order[j], order[other]] = [order[other], order[j]];
-  }
-  return {
-    ...{ ...shape, grid, bits, codes: values(rows * cols) },
-    scales: Float32Array.from({ length: groups }, () => next(2048) / 1024),
-    zeros: grid === "sign" ? new Uint8Array(0) : values(groups),
-    ...(ordered ? { order } : {}),
-  };
-}
+}).chain((shape) => fc.constantFrom("minmax" as const, "sign" as const).map((grid): GridShape => ({ ...shape, grid })));
 
 const SHAPE = { rows: 5, cols: 37, bits: 3, groupSize: 16, grid: "minmax", ordered: true } as const;
 
@@ -76,7 +36,7 @@ Deno.test("unpackFixed(packFixed(x)) is x in as many bits as were asked for, and
 Deno.test("restoreLayer(encodeLayer(x)) is x for every width, shape and order", () => {
   fc.assert(
     fc.property(shapes, fc.constantFrom("f16" as const, "f32" as const), fc.integer(), (shape, scales, seed) => {
-      const layer = layerLike(shape, seed), encoded = encodeLayer(layer, { scales });
+      const layer = randomGrid(shape, seed), encoded = encodeLayer(layer, { scales });
       assert.deepEqual(grid.header.parse(encoded.header), encoded.header);
       assert.deepEqual(restoreLayer(encoded), layer);
     }),
@@ -85,7 +45,7 @@ Deno.test("restoreLayer(encodeLayer(x)) is x for every width, shape and order", 
 });
 
 Deno.test("grid packs, unpacks and decodes; what is stored takes the bits that are counted", async () => {
-  const layer = layerLike(SHAPE, 1), content = contentOf(layer);
+  const layer = randomGrid(SHAPE, 1), content = contentOf(layer);
   const encoded = await grid.pack(content, { scales: "f16", mask: "of another format" });
   assert.deepEqual(encoded, encodeLayer(layer, { scales: "f16" }));
   assert.deepEqual(grid.unpack(encoded), content);
@@ -101,7 +61,7 @@ Deno.test("grid packs, unpacks and decodes; what is stored takes the bits that a
   }
   const figures = await grid.figures({ header: encoded.header, plane: () => Promise.resolve(undefined) });
   assert.deepEqual([figures.nominal, figures.storing, figures.groupSize], [3, 19 / 16, 16]);
-  const signs = layerLike({ ...SHAPE, grid: "sign" }, 2);
+  const signs = randomGrid({ ...SHAPE, grid: "sign" }, 2);
   assert.deepEqual(
     decodeGridLayer({ ...signs, order: undefined }).map(Math.sign),
     Float32Array.from(signs.codes, (code, at) => {
@@ -111,7 +71,8 @@ Deno.test("grid packs, unpacks and decodes; what is stored takes the bits that a
 });
 
 Deno.test("encodeLayer() stores scales that float16 would lose in units that the header announces", () => {
-  const plain = layerLike(SHAPE, 3), scales = plain.scales.map((scale, i) => Math.max(scale, 2 ** -9) * 2 ** (i === 7 ? -90 : -40));
+  const plain = randomGrid(SHAPE, 3),
+    scales = plain.scales.map((scale, i) => Math.max(scale, 2 ** -9) * 2 ** (i === 7 ? -90 : -40));
   const layer = { ...plain, scales, exponent: -40 }, encoded = encodeLayer(layer, { scales: "f16" });
   assert.deepEqual(restoreLayer(encoded), layer);
   assert.deepEqual([encoded.header.exponent, encoded.tensors.units.shape], [-40, [1, 2]]);
@@ -125,7 +86,7 @@ Deno.test("encodeLayer() stores scales that float16 would lose in units that the
 });
 
 Deno.test("grid refuses content and tensors that are not what their facts say", async () => {
-  const content = contentOf(layerLike(SHAPE, 4)), encoded = encodeLayer(layerOf(content), { scales: "f16" });
+  const content = contentOf(randomGrid(SHAPE, 4)), encoded = encodeLayer(layerOf(content), { scales: "f16" });
   const arrays = (change: Readonly<Record<string, Tensor | undefined>>): LayerContent => {
     const kept = Object.entries({ ...content.arrays, ...change }).filter(([, tensor]) => tensor !== undefined);
     return { ...content, arrays: Object.fromEntries(kept) as LayerContent["arrays"] };
@@ -172,7 +133,7 @@ Deno.test("grid refuses content and tensors that are not what their facts say", 
 });
 
 Deno.test("a spoilt header or plane of a grid gives a layer of its shape or a RangeError", async () => {
-  const encoded = encodeLayer(layerLike(SHAPE, 5), { scales: "f16" });
+  const encoded = encodeLayer(randomGrid(SHAPE, 5), { scales: "f16" });
   await fc.assert(
     fc.asyncProperty(
       fc.record({

@@ -1,6 +1,9 @@
-/** Packed models, with masks of every kind. */
+/** Packed models, with masks of every kind, and on grids. */
 import { join } from "node:path";
+import { encodeLayer as encodeGrid } from "../../checkpoints/packed/grid.ts";
+import { randomGrid } from "../../checkpoints/packed/grid_test_support.ts";
 import { encodeLayer } from "../../checkpoints/packed/planes.ts";
+import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
 import { openPacked } from "../../checkpoints/packed/open.ts";
 import { writePackedModel } from "../../checkpoints/packed/write.ts";
 import { inspectCommand } from "../../cli/inspect.ts";
@@ -16,19 +19,19 @@ const PACKINGS = {
   bitmask: { shape: { type: "unstructured", keep: 3, of: 8, salient: false, segments: 2 }, scales: "f32" },
 } as const;
 
+const SAMPLES = ["enumerative", "bitmask", "grid"] as const;
+
 /** The kind. */
 export const packed: Kind = {
   name: "packed",
   async make(folder) {
-    for (const mask of ["enumerative", "bitmask"] as const) {
-      const { shape, scales } = PACKINGS[mask];
+    for (const sample of SAMPLES) {
       const compressed = Object.keys(SHAPES).filter((name) => name.endsWith("_proj.weight"));
       const layers = compressed.map((name, seed) => {
         const [rows, cols] = SHAPES[name];
-        const layer = randomLayer({ ...shape, rows, cols, groupSize: 16 }, seed);
-        return [name.slice(0, -".weight".length), encodeLayer(layer, { mask, scales })] as const;
+        return [name.slice(0, -".weight".length), layerOf(sample, { rows, cols, seed })] as const;
       });
-      await writePackedModel(join(folder, mask), {
+      await writePackedModel(join(folder, sample), {
         layers,
         others: Object.entries(smallTensors()).filter(([name]) => !compressed.includes(name)),
         config: { ...await smallConfig(), quantization_config: { quant_method: "pbs2p" } },
@@ -36,7 +39,7 @@ export const packed: Kind = {
         source: { label: "small", method: "pbs2p" },
       });
     }
-    return ["enumerative", "bitmask"].map((name) => ({
+    return SAMPLES.map((name) => ({
       name,
       targets: [
         ...Array<{ path: string; syntax: "safetensors" }>(4).fill({ path: "model.safetensors", syntax: "safetensors" }),
@@ -61,3 +64,15 @@ export const packed: Kind = {
     }
   },
 };
+
+function layerOf(
+  sample: typeof SAMPLES[number],
+  { rows, cols, seed }: { readonly rows: number; readonly cols: number; readonly seed: number },
+): EncodedLayer {
+  if (sample === "grid") {
+    const shape = { rows, cols, bits: 3, groupSize: 16, grid: "minmax", ordered: seed % 2 === 0 } as const;
+    return encodeGrid(randomGrid(shape, seed), { scales: "f16" });
+  }
+  const { shape, scales } = PACKINGS[sample];
+  return encodeLayer(randomLayer({ ...shape, rows, cols, groupSize: 16 }, seed), { mask: sample, scales });
+}
