@@ -8,7 +8,8 @@ import { type Device, part } from "../kernels/device.ts";
 import { addEnergy, triangleLength } from "../kernels/matrix/ops.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
-import type { LayerJob, LayerResult, LayerSeconds, MaskJob, MaskResult } from "./job.ts";
+import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
+import { loadMethods, withPlace } from "./method_source.ts";
 import { openLayer } from "./open.ts";
 import { columnsOf, inOrder } from "./order.ts";
 import { Scope } from "./scope.ts";
@@ -45,8 +46,11 @@ import { scaleByPower } from "./units.ts";
  *
  * @throws {RangeError} when shapes or N:M do not fit, or the Hessian is not positive definite after damping
  */
-export async function quantizeLayer(device: Device, given: LayerJob): Promise<LayerResult> {
-  const { method, params } = findMethod(given.settings.method, given.settings.params);
+export function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResult> {
+  return withMethod(job.settings, (found) => quantize(device, job, found));
+}
+
+async function quantize(device: Device, given: LayerJob, { method, params }: Found): Promise<LayerResult> {
   const { rows, cols, settings } = given, group = method.groupSize(params, cols);
   checkJob(given, group);
   if (!(Number.isInteger(given.keep) && given.keep >= 1 && given.keep <= given.of)) {
@@ -97,8 +101,11 @@ export async function quantizeLayer(device: Device, given: LayerJob): Promise<La
  *
  * @throws {RangeError} when shapes do not fit, or the Hessian is not positive definite after damping
  */
-export async function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
-  const { method, params } = findMethod(job.settings.method, job.settings.params);
+export function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
+  return withMethod(job.settings, (found) => search(device, job, found));
+}
+
+async function search(device: Device, job: MaskJob, { method, params }: Found): Promise<MaskResult> {
   const group = method.groupSize(params, job.cols);
   checkJob(job, group);
   const scope = new Scope(device);
@@ -113,6 +120,22 @@ export async function searchMasks(device: Device, job: MaskJob): Promise<MaskRes
     return { name: job.name, ranks: ranksOut, seconds: secondsOf(device, method.name) };
   } finally {
     scope.close();
+  }
+}
+
+type Found = ReturnType<typeof findMethod>;
+
+/** Computes with the method that settings name; what fails in a file of the user's own is said with its place. */
+async function withMethod<R>(
+  { method, params, source }: LayerSettings,
+  compute: (found: Found) => Promise<R>,
+): Promise<R> {
+  if (source === undefined) return await compute(findMethod(method, params));
+  await loadMethods(source);
+  try {
+    return await compute(findMethod(method, params, { source }));
+  } catch (error) {
+    throw withPlace(error, source);
   }
 }
 
