@@ -11,6 +11,7 @@ import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
 import { loadMethods, withPlace } from "./method_source.ts";
 import { openLayer } from "./open.ts";
+import { columnsOf, inOrder } from "./order.ts";
 import { Scope } from "./scope.ts";
 import { scaleByPower } from "./units.ts";
 
@@ -49,14 +50,15 @@ export function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResul
   return withMethod(job.settings, (found) => quantize(device, job, found));
 }
 
-async function quantize(device: Device, job: LayerJob, { method, params }: Found): Promise<LayerResult> {
-  const { rows, cols, settings } = job, group = method.groupSize(params, cols);
-  checkJob(job, group);
-  if (!(Number.isInteger(job.keep) && job.keep >= 1 && job.keep <= job.of)) {
+async function quantize(device: Device, given: LayerJob, { method, params }: Found): Promise<LayerResult> {
+  const { rows, cols, settings } = given, group = method.groupSize(params, cols);
+  checkJob(given, group);
+  if (!(Number.isInteger(given.keep) && given.keep >= 1 && given.keep <= given.of)) {
     throw new RangeError(
-      `Cannot compress layer "${job.name}" as keep must be 1..${job.of}: current value is ${job.keep}`,
+      `Cannot compress layer "${given.name}" as keep must be 1..${given.of}: current value is ${given.keep}`,
     );
   }
+  const order = method.order?.(params, columnsOf(given)), job = order === undefined ? given : inOrder(given, order);
   const scope = new Scope(device);
   try {
     const pruned = settings.search.type === "none" ? 0 : job.of - job.keep;
@@ -73,9 +75,12 @@ async function quantize(device: Device, job: LayerJob, { method, params }: Found
       [energies.buffer, status.buffer, ...arrays.map(([, { matrix }]) => matrix.buffer)],
     );
     if (bad > 0) throw singular(job, bad - 1);
-    const content: Readonly<Record<string, Tensor>> = Object.fromEntries(
-      arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
-    );
+    const content: Readonly<Record<string, Tensor>> = {
+      ...Object.fromEntries(
+        arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
+      ),
+      ...(order && { order: { dtype: "U32", shape: [cols], data: order } }),
+    };
     const facts = { ...run.facts, ...run.factsOf?.(content) };
     for (const [name, { data }] of Object.entries(content)) {
       if (data instanceof Float32Array && run.arrays[name].unit !== "none") scaleByPower(data, layer.exponent);

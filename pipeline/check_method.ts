@@ -13,12 +13,13 @@ const NEEDS: readonly Need[] = ["statistics", "allocation", "ranks", "feedback"]
  * import assert from "node:assert/strict";
  * import { spbo } from "../layers/methods/spbo.ts";
  * assert.equal(checkMethod(spbo), undefined);
- * assert.match(checkMethod({ ...spbo, format: "mine" }) ?? "", /^format is "mine".* pack in the formats that there are: planes/);
+ * assert.match(checkMethod({ ...spbo, format: "mine" }) ?? "", /^format is "mine".* pack in the formats that there are: .*planes/);
+ * assert.match(checkMethod({ ...spbo, order: () => undefined }) ?? "", /^order .* format planes stores none$/);
  * ```
  * @returns undefined where it can be used
  */
 export function checkMethod(method: object): string | undefined {
-  const { name, label, summary, params, needs, format, reads, groupKeys, groupSize, open, rules } = method as {
+  const { name, label, summary, params, needs, format, reads, groupKeys, groupSize, open, order, rules } = method as {
     [K in keyof Method]?: unknown;
   };
   if (typeof name !== "string" || !/^[a-z][a-z0-9_-]*$/.test(name)) {
@@ -41,10 +42,15 @@ export function checkMethod(method: object): string | undefined {
   if (wrong !== undefined || needs === undefined) {
     return `needs must be a list of ${NEEDS.join(", ")}: ${show(wrong)} is none of them`;
   }
-  if (!FORMATS.some((each) => each.name === format)) {
+  const found = FORMATS.find((each) => each.name === format);
+  if (found === undefined) {
     return `format is ${show(format)}, and methods of one's own pack in the formats that there are: ${
       FORMATS.map((each) => each.name).join(", ")
     }`;
+  }
+  if (order !== undefined && typeof order !== "function") return `order must be a function: it is ${show(order)}`;
+  if (order && !found.planes.includes("order")) {
+    return `order must not be there, as columns would not find back: the format ${found.name} stores none`;
   }
   const settings = Object.keys(params.shape);
   const keys: unknown = (reads as Method["reads"])(params.parse({}));

@@ -91,6 +91,16 @@ interface Row {
   readonly keys: readonly string[];
 }
 
+/** Nothing is pruned, and another method takes spbo's place. */
+const without = {
+  extends: fileURLToPath(new URL("../configs/bases/tiny-llama.yaml", import.meta.url)),
+  "stages.spbo": undefined,
+  "stages.pack": {},
+};
+const withGptq = { ...without, "stages.gptq": {}, "stages.compensate": {} };
+const withRtn = { ...without, "stages.rtn": { bits: 1 } };
+const quantizedBy = (method: string) => [...PACKED, method].sort();
+
 const rows: readonly Row[] = [
   { set: { name: "another", description: "other words" }, keys: NOTHING },
   { set: { expect: { heldout: { value: 30, within: 0.1 } } }, keys: NOTHING },
@@ -139,6 +149,13 @@ const rows: readonly Row[] = [
   },
   { set: { "stages.spbo.resign": 2 }, keys: QUANTIZED },
   { set: { "stages.spbo.block_metric": "conditional" }, keys: QUANTIZED },
+  { on: withGptq, set: { "stages.gptq.bits": 3 }, keys: quantizedBy("gptq") },
+  { on: withGptq, set: { "stages.gptq.group_size": "row" }, keys: quantizedBy("gptq") },
+  { on: withGptq, set: { "stages.gptq.act_order": true }, keys: quantizedBy("gptq") },
+  { on: withGptq, set: { "stages.compensate.mode": "columnwise" }, keys: quantizedBy("gptq") },
+  { on: withRtn, set: { "stages.rtn.bits": 2 }, keys: quantizedBy("rtn") },
+  { on: withRtn, set: { "stages.rtn.group_size": 64 }, keys: quantizedBy("rtn") },
+  { on: withRtn, set: { "stages.rtn.grid": "sign" }, keys: quantizedBy("rtn") },
   { set: { "stages.compensate.mode": "diagonal" }, keys: QUANTIZED },
   { set: { "stages.compensate.damping": 0.02 }, keys: QUANTIZED },
   { set: { "stages.pack.scales": "f32" }, keys: QUANTIZED },

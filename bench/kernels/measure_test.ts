@@ -3,6 +3,7 @@ import { openCpuDevice } from "../../kernels/cpu.ts";
 import { roomOps } from "../../kernels/room_ops_test_support.ts";
 import { blockCases } from "./block_cases.ts";
 import { goalsOf, isBusy } from "./goals.ts";
+import { gridCases } from "./grid_cases.ts";
 import { layerCases } from "./layer_cases.ts";
 import { type Measured, measureKernels } from "./measure.ts";
 import { memoryCases } from "./memory_cases.ts";
@@ -11,7 +12,7 @@ import { productCases } from "./product_cases.ts";
 import { rate, renderDevice, renderGoals, toJson } from "./render.ts";
 
 Deno.test("every operation of the devices has a quick row, and its least work is finite", async () => {
-  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...packedCases()];
+  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...gridCases(), ...packedCases()];
   const quick = all.filter((each) => each.quick), ops = new Set(quick.map(({ op }) => op));
   const missing = (await roomOps()).filter(({ name }) => !ops.has(name));
   assert.deepEqual(missing, []);

@@ -1,6 +1,8 @@
-/** Packed models, with masks of every kind. */
+/** Packed models, with masks of every kind, and on grids. */
 import { join } from "node:path";
 import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
+import { encodeLayer as encodeGrid } from "../../checkpoints/packed/grid.ts";
+import { randomGrid } from "../../checkpoints/packed/grid_test_support.ts";
 import { encodeLayer } from "../../checkpoints/packed/planes.ts";
 import { sparse } from "../../checkpoints/packed/sparse.ts";
 import { openPacked } from "../../checkpoints/packed/open.ts";
@@ -22,7 +24,7 @@ const PACKINGS = {
 /** How pruned layers are. */
 const PRUNED = { type: "semi-structured", keep: 4, of: 8, mask: "enumerative" } as const;
 
-const SAMPLES = ["enumerative", "bitmask", "sparse"] as const;
+const SAMPLES = ["enumerative", "bitmask", "sparse", "grid"] as const;
 
 /** The kind. */
 export const packed: Kind = {
@@ -75,6 +77,11 @@ async function pack(
   size: Pick<LayerShape, "rows" | "cols" | "groupSize">,
   seed: number,
 ): Promise<EncodedLayer> {
+  if (sample === "grid") {
+    const { rows, cols } = size;
+    const shape = { rows, cols, bits: 3, groupSize: 16, grid: "minmax", ordered: seed % 2 === 0 } as const;
+    return encodeGrid(randomGrid(shape, seed), { scales: "f16" });
+  }
   if (sample !== "sparse") {
     const { shape, scales } = PACKINGS[sample];
     return encodeLayer(randomLayer({ ...shape, ...size }, seed), { mask: sample, scales });

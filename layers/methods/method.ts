@@ -55,8 +55,31 @@ export interface Method<P = unknown> {
   readonly groupKeys?: readonly string[];
   /** Consecutive columns that are quantized together. @param cols of the layer */
   groupSize(params: P, cols: number): number;
+  /**
+   * Another order in which the layer's columns are quantized, where the method has one: column j is then column order[j] of the layer. All
+   * that the method sees is in that order, and its `arrays` get the order (U32) as `order`. Such a method prunes nothing.
+   */
+  order?(params: P, columns: LayerColumns): Uint32Array | undefined;
   /** Begins a layer: takes what it needs of the device. */
   open(device: Device, scope: Scope, layer: MethodLayer<P>): MethodRun;
+}
+
+/**
+ * What is known of a layer's columns before anything is done.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { LayerColumns } from "./method.ts";
+ *
+ * const columns: LayerColumns = { cols: 2, diagonal: Float32Array.of(4, 9) };
+ * assert.equal(columns.diagonal?.length, columns.cols);
+ * ```
+ */
+export interface LayerColumns {
+  readonly cols: number;
+  /** diag(H), undamped; undefined without a Hessian. */
+  readonly diagonal: Float32Array | undefined;
 }
 
 /**
