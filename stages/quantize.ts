@@ -31,15 +31,18 @@ export function methodStage<P>(method: Method<P>): Stage<P> {
     offer: (settings) => ({
       quantized: {
         stage: name,
-        method: method.label,
+        method: method.labelOf?.(settings) ?? method.label,
+        prunesFirst: method.prunesFirst ?? false,
         format: method.format,
         block: (block) => from(`${name}[${block}]`, "quantized"),
         reads: method.reads(settings).map(path),
         groupReads: (method.groupKeys ?? []).map(path),
       },
     }),
-    plan(planning) {
+    plan(planning, settings) {
       const { spec, roles: { statistics } } = planning;
+      const warning = method.warningOf?.(settings);
+      if (warning !== undefined) planning.warn(warning);
       if (statistics === undefined) return [];
       return Array.from({ length: spec.blocks }, (_, block) => blockStep(planning, { name, statistics, block }));
     },
