@@ -181,7 +181,7 @@ interface Feed {
 }
 
 /** W_rest −= D·U_b,rest with D = E·diag(U_bb)⁻¹ or E·U_bb⁻¹. */
-function feedForward(
+export function feedForward(
   w: Float64Array,
   q: Float64Array,
   u: Float64Array,
@@ -241,7 +241,7 @@ function columnByColumn(
 }
 
 /** U upper with H⁻¹ = UᵀU of the damped H. */
-function upperFactor(h: Float64Array, size: number, damping: number): Float64Array {
+export function upperFactor(h: Float64Array, size: number, damping: number): Float64Array {
   const a = h.slice();
   let mean = 0;
   for (let j = 0; j < size; j++) {
