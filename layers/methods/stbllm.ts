@@ -32,18 +32,18 @@ export type StbllmParams = z.infer<typeof Params>;
 
 const FROM = "stages.fine-search.mask_from", INPUTS = "stages.fine-search.inputs";
 
-const masksRule: Rule = {
-  reads: [FROM, INPUTS],
+/** Masks must be there before anything is binarized. */
+const masksRule = (path: (key: string) => string): Rule => ({
+  reads: [path("variant"), FROM, INPUTS],
   check({ value, blame }) {
-    const wrong = [FROM, INPUTS].filter((path) => value(path) !== "original");
-    return wrong.map((path) =>
-      error(blame(path), `stbllm needs ${path.split(".")[2]} \`original\`: it is \`${value(path)}\``, {
-        allowed: `${path}: original`,
+    return [FROM, INPUTS].filter((from) => value(from) !== "original").map((from) =>
+      error(blame(from), `stbllm needs ${from.split(".").at(-1)} \`original\`: it is \`${value(from)}\``, {
+        allowed: `${from}: original`,
         note: "the model is pruned before anything is binarized, by what its weights and inputs originally are",
       })
     );
   },
-};
+});
 
 /** The method; see the file's head. */
 export const stbllm: Method<StbllmParams> = {
@@ -57,7 +57,7 @@ export const stbllm: Method<StbllmParams> = {
       : undefined,
   summary: "STBLLM: a model pruned to N:M, then binarized with salient columns and three segments",
   params: Params,
-  rules: [() => masksRule],
+  rules: [masksRule],
   needs: ["statistics", "allocation", "ranks"],
   format: "planes",
   prunesFirst: true,
