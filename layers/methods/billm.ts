@@ -1,10 +1,12 @@
 /**
  * billm: binarization of weights with salient columns and bell-shaped splitting (BiLLM, arXiv 2402.04291), as its released code does it:
- * nothing is pruned, salient columns are binarized twice, the other weights in two segments.
+ * salient columns are binarized twice, the other weights in two segments. Nothing is pruned there; where a recipe prunes, what stays is
+ * binarized.
  *
  * An element equal to the mean of its group is stored there as the mean, a third value; here it takes the sign +1.
  */
 import * as z from "zod";
+import { prune } from "../../kernels/binary/ops.ts";
 import { count } from "../../recipes/words.ts";
 import { PlanesRun } from "../planes_run.ts";
 import { ScoredGroups } from "../scored_groups.ts";
@@ -34,11 +36,15 @@ export const billm: Method<BillmParams> = {
   groupKeys: ["group_size"],
   groupSize: ({ group_size }) => group_size,
   open(device, scope, open) {
+    const { pruned, job: { keep, of, settings: { search: { type } } } } = open;
     const groups = new ScoredGroups(device, scope, open, 2);
     return new PlanesRun(device, scope, open, {
       shape: { segments: 2, salient: true },
-      mask: { keep: 1, of: 1, type: "none" },
-      binarize: (block, planes) => groups.binarize(block, planes, 0),
+      mask: { keep: type === "none" ? of : keep, of, type },
+      binarize(block, planes) {
+        groups.binarize(block, planes, pruned);
+        if (pruned > 0) device.run(prune, planes.codes, { rank: block.rank, pruned });
+      },
     });
   },
 };
