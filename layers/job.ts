@@ -41,6 +41,8 @@ export interface MaskJob {
   readonly weight: Float32Array;
   /** Packed upper triangle of the undamped Hessian (`packUpper`); H = I where only weights matter. */
   readonly upper?: Float32Array;
+  /** Where there is no Hessian: its diagonal up to a factor, for metrics that look at the norms of inputs. */
+  readonly diagonal?: Float32Array;
   /** M of N:M; 1 where nothing is pruned. */
   readonly of: number;
   readonly settings: LayerSettings;

@@ -4,14 +4,15 @@
  * Not where layers come from (`stages/calibrate.ts`) or go to (`stages/pack.ts`), and not the choice of cores (`pool.ts`).
  */
 import type { Tensor } from "../files/safetensors.ts";
-import { type Device, part } from "../kernels/device.ts";
-import { addEnergy, triangleLength } from "../kernels/matrix/ops.ts";
+import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
+import { addEnergy, subtract, triangleLength } from "../kernels/matrix/ops.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
 import { loadMethods, withPlace } from "./method_source.ts";
-import { openLayer } from "./open.ts";
+import { type OpenLayer, openLayer } from "./open.ts";
 import { columnsOf, inOrder } from "./order.ts";
+import { givenRanks, pruneWeights } from "./prune_first.ts";
 import { Scope } from "./scope.ts";
 import { scaleByPower } from "./units.ts";
 
@@ -63,13 +64,15 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
   try {
     const pruned = settings.search.type === "none" ? 0 : job.of - job.keep;
     const energies = scope.matrix("f32", 1, 2);
+    const taken = method.prunesFirst ? pruneWeights({ weight: job.weight, ranks: givenRanks(job) }, pruned) : undefined;
     const layer = openLayer(device, scope, job, group);
+    const whole = wholeWeights(device, scope, layer, taken);
     const run = method.open(device, scope, { job, params, layer, group, pruned });
     const status = layer.factor?.status ?? scope.matrix("u32", 1, 1);
     device.section("compensate");
-    addEnergy(device, part(energies, { cols: 1 }), layer.weight, layer.packed);
+    addEnergy(device, part(energies, { cols: 1 }), whole(), layer.packed);
     quantizeBlocks(device, scope, { job, layer, run, name: method.name, group });
-    addEnergy(device, part(energies, { col: 1 }), layer.weight, layer.packed);
+    addEnergy(device, part(energies, { col: 1 }), whole(), layer.packed);
     const arrays = Object.entries(run.arrays);
     const [[before, after], [bad], ...downloaded] = await device.download(
       [energies.buffer, status.buffer, ...arrays.map(([, { matrix }]) => matrix.buffer)],
@@ -137,6 +140,18 @@ async function withMethod<R>(
   } catch (error) {
     throw withPlace(error, source);
   }
+}
+
+/** What the layer's weights, or what is left of them, come to together with those that were taken away before. */
+function wholeWeights(device: Device, scope: Scope, layer: OpenLayer, taken: Float32Array | undefined): () => Matrix {
+  const { weight, exponent } = layer, { rows, cols } = weight;
+  if (taken === undefined) return () => weight;
+  const whole = scope.matrix("f32", rows, cols);
+  const less = matrix(scope.upload("f32", scaleByPower(taken.map((w) => -w), -exponent)), rows, cols);
+  return () => {
+    device.run(subtract, whole, weight, less);
+    return whole;
+  };
 }
 
 function secondsOf(device: Device, method: string): LayerSeconds {

@@ -181,7 +181,7 @@ interface Feed {
 }
 
 /** W_rest −= D·U_b,rest with D = E·diag(U_bb)⁻¹ or E·U_bb⁻¹. */
-function feedForward(
+export function feedForward(
   w: Float64Array,
   q: Float64Array,
   u: Float64Array,

@@ -53,7 +53,8 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
     device.run(clearColumns, weight, factor.diagonal);
     inputNorm = scope.matrix("f32", 1, cols);
     device.run(power, inputNorm, factor.diagonal, 0.5);
-  } else inputNorm = ones();
+  } else if (job.diagonal) inputNorm = matrix(scope.upload("f32", job.diagonal.map(Math.sqrt)), 1, cols);
+  else inputNorm = ones();
   device.section("fine-search");
   let squares: Matrix | undefined;
   if (metric === "hessian-squared") squares = factor ? scope.own(inverseDiagonal(device, factor)) : ones();

@@ -39,17 +39,26 @@ export function allocateByRedundancy(redundancy: readonly number[], { keep, of, 
 }
 
 /**
- * N per block from relative importance (STBLLM, arXiv 2408.01803): shares of outlying scores, stretched to 0..2·spread, less
- * their mean, rounded, are added to N and clamped to 1..M.
+ * N per block from relative importance, as the released code of STBLLM (arXiv 2408.01803) has it: shares of outlying scores, stretched to
+ * 0..2·spread, less their mean, rounded, are added to N and clamped to 1..M. What comes to one weight more is made two there.
  *
+ * @example
+ * ```ts
+ * import { allocateByOutliers } from "./allocation.ts";
+ * import assert from "node:assert/strict";
+ * assert.deepEqual(allocateByOutliers([0.1, 0.9, 0.5], { keep: 4, of: 8, spread: 1 }), [3, 6, 4]);
+ * ```
  * @param outliers share of a block's scores above six times their mean, one number a block
- * @returns N of each block; its mean may differ from `keep`, as in the released code
+ * @returns N of each block; its mean may differ from `keep`
  */
 export function allocateByOutliers(outliers: readonly number[], { keep, of, spread }: Budget): number[] {
   const least = Math.min(...outliers), most = Math.max(...outliers);
   const stretched = outliers.map((share) => most > least ? 2 * spread * (share - least) / (most - least) : 0);
   const mean = stretched.reduce((sum, value) => sum + value, 0) / stretched.length;
-  return stretched.map((value) => clamp(keep + Math.round(value - mean), 1, of));
+  return stretched.map((value) => {
+    const more = Math.round(value - mean);
+    return clamp(keep + (more === 1 ? 2 : more), 1, of);
+  });
 }
 
 function clamp(value: number, least: number, most: number): number {

@@ -34,7 +34,8 @@ Deno.test("allocateByRedundancy() stays within 1..M", () => {
   assert.deepEqual(allocateByRedundancy([0.5], { keep: 4, of: 8, spread: 1 }), [4]);
 });
 
-Deno.test("allocateByOutliers() keeps more where outliers are", () => {
-  assert.deepEqual(allocateByOutliers([0.0, 0.5, 1.0], { keep: 4, of: 8, spread: 1 }), [3, 4, 5]);
+Deno.test("allocateByOutliers() keeps more where outliers are, one more never", () => {
+  assert.deepEqual(allocateByOutliers([0.0, 0.5, 1.0], { keep: 4, of: 8, spread: 1 }), [3, 4, 6]);
+  assert.deepEqual(allocateByOutliers([0.0, 0.5, 1.0], { keep: 7, of: 8, spread: 1 }), [6, 7, 8]);
   assert.deepEqual(allocateByOutliers([0.2, 0.2], { keep: 4, of: 8, spread: 1 }), [4, 4]);
 });

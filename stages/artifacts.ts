@@ -26,6 +26,8 @@ export interface Roles {
     readonly keep: OutputRef;
     readonly of: number;
     readonly reads: { readonly of: string };
+    /** Σx² of every input of a block in the original model; made where `ranks.inputs` is original and statistics are not. */
+    diagonals(block: number): OutputRef;
   };
   /** Which weights are the least important of every M. */
   readonly ranks: {
@@ -33,6 +35,8 @@ export interface Roles {
     /** Recipe paths that the choice depends on, and of these those that count also where masks are given. */
     readonly reads: readonly string[];
     readonly typeReads: readonly string[];
+    /** Whose inputs weigh scores: those that statistics are of, or the original model's. */
+    readonly inputs: "seen" | "original";
     /** Masks of a block, where they are made from its original weights. */
     readonly masks?: (block: number) => OutputRef;
   };
@@ -47,6 +51,8 @@ export interface Roles {
     readonly stage: string;
     /** The method, as the result states it. */
     readonly method: string;
+    /** Whether weights are pruned before anything else (`Method.prunesFirst`). */
+    readonly prunesFirst: boolean;
     /** Name of the format that packs them. */
     readonly format: string;
     block(block: number): OutputRef;

@@ -24,6 +24,7 @@ import {
   type Windows,
 } from "./hidden_states.ts";
 import type { Planning, Stage } from "./planning.ts";
+import { prunedFirst } from "./pruned_first.ts";
 import type { TextRequest } from "./tools/text.ts";
 import type { Tools } from "./tools/mod.ts";
 
@@ -121,6 +122,7 @@ function sequentialBlock(planning: Planning, block: number): Step {
     import.meta.url,
     block === 0 ? ["forward", "weights"] : ["forward", "weights", "packing"],
   );
+  const pruning = prunedFirst(planning, block);
   const before: Step["inputs"] = block === 0 || roles.packed === undefined ? {} : {
     previous: from(`${NAME}[${block - 1}]`, "hidden"),
     compressed: roles.packed.block(block - 1),
@@ -132,7 +134,8 @@ function sequentialBlock(planning: Planning, block: number): Step {
       ...common(planning, block).facts,
       ...(block === 0 ? { embedding: identities.embedding } : { before: identities.blocks[block - 1] }),
     },
-    inputs: { windows: WINDOWS, ...before },
+    reads: [...common(planning, block).reads, ...pruning.reads],
+    inputs: { windows: WINDOWS, ...before, ...pruning.inputs },
     outputs: {
       statistics: statisticsOutput(planning),
       hidden: { retain: "transient", bytes: hiddenBytes(spec, size) },
@@ -154,7 +157,7 @@ function sequentialBlock(planning: Planning, block: number): Step {
         await storeHidden(hidden, batch, values, { length: text.length });
         return values;
       };
-      const weights = await tools.weights.block(block);
+      const weights = await pruning.prune(await tools.weights.block(block), context);
       const forward = await tools.forward();
       const { gathered } = await passBlock(
         { forward, spec, text, source: keep, block, weights, gather: "full" },

@@ -10,11 +10,11 @@ import { redundancy } from "../models/similarity.ts";
 import { blockLinears, embeddingShapes } from "../models/tensors.ts";
 import { error, type Rule, warning } from "../recipes/language.ts";
 import { count } from "../recipes/words.ts";
-import type { Step } from "../runner/stage.ts";
+import type { ArtifactWriter, Step } from "../runner/stage.ts";
 import { allocateByOutliers, allocateByRedundancy } from "./allocation.ts";
 import { type Allocation, from, type Roles } from "./artifacts.ts";
 import { finiteSimilarity, passBlock } from "./block_pass.ts";
-import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
+import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
 import { embeddedHidden, storedHidden, storedWindows } from "./hidden_states.ts";
 import type { Planning, Stage } from "./planning.ts";
 
@@ -75,7 +75,14 @@ export const coarseSearch: Stage<Params> = {
   rules,
   makes: ["allocation"],
   needs: ["statistics"],
-  offer: (settings) => ({ allocation: { keep: KEEP, of: settings.of, reads: { of } } }),
+  offer: (settings) => ({
+    allocation: {
+      keep: KEEP,
+      of: settings.of,
+      reads: { of },
+      diagonals: (block) => from(`${NAME}[${block}]`, "diagonals"),
+    },
+  }),
   plan,
 };
 
@@ -89,26 +96,29 @@ type Measured = {
 const OUTLYING = 6;
 
 function plan(planning: Planning, settings: Params): Step[] {
-  const { spec, roles: { statistics } } = planning;
-  if (settings.metric === "none" || statistics === undefined) return [allocationStep(planning, settings, {})];
+  const { spec, roles: { statistics, ranks } } = planning;
+  if (statistics === undefined) return [allocationStep(planning, settings, {})];
+  const diagonals = ranks?.inputs === "original" && !statistics.original;
+  if (settings.metric === "none" && !diagonals) return [allocationStep(planning, settings, {})];
   const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
-  const shared = settings.metric === "lr" && statistics.original;
+  const ranked = settings.metric !== "none", shared = settings.metric === "lr" && statistics.original;
   const measured = (block: number) => shared ? statistics.block(block) : from(`${NAME}[${block}]`, "measured");
-  const inputs = Object.fromEntries(blocks.map((block) => [`block ${block}`, measured(block)]));
-  const passes = shared ? [] : blocks.map((block) => blockStep(planning, settings, statistics, block));
+  const inputs = ranked ? Object.fromEntries(blocks.map((block) => [`block ${block}`, measured(block)])) : {};
+  const options = { outliers: settings.metric === "ri", diagonals };
+  const passes = shared ? [] : blocks.map((block) => blockStep(planning, options, statistics, block));
   return [...passes, allocationStep(planning, settings, inputs)];
 }
 
 /** One block of the original model, over the calibration windows. */
 function blockStep(
   planning: Planning,
-  settings: Params,
+  { outliers, diagonals }: { readonly outliers: boolean; readonly diagonals: boolean },
   { text: id, windows }: Roles["statistics"],
   block: number,
 ): Step {
   const { spec, identities, architecture, forward: { provider } } = planning;
   const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
-  const outliers = settings.metric === "ri", calibration = planning.text(id);
+  const calibration = planning.text(id);
   const last = block === spec.blocks - 1;
   return {
     id: `${NAME}[${block}]`,
@@ -119,6 +129,7 @@ function blockStep(
     facts: {
       architecture,
       outliers,
+      ...(diagonals ? { diagonals } : {}),
       weights: identities.blocks[block],
       provider,
       ...(block === 0 ? { embedding: identities.embedding } : {}),
@@ -126,6 +137,7 @@ function blockStep(
     inputs: block === 0 ? { windows } : { windows, previous: from(`${NAME}[${block - 1}]`, "hidden") },
     outputs: {
       measured: { retain: "keep", bytes: 500 },
+      ...(diagonals ? { diagonals: { retain: "keep", bytes: 4 * gramSizes(spec).reduce((a, b) => a + b) } } : {}),
       ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, calibration) } }),
     },
     estimate: { seconds: forwardSeconds(spec, calibration, false), memory: forwardMemory(spec, false) },
@@ -144,11 +156,12 @@ function blockStep(
           source,
           block,
           weights,
-          gather: outliers ? "diagonal" : "none",
+          gather: outliers || diagonals ? "diagonal" : "none",
           ...(last ? { each: () => Promise.resolve() } : { output: context.output("hidden") }),
         },
         context,
       );
+      if (diagonals) await storeDiagonals(context.output("diagonals"), gathered, block);
       const share: { readonly [key: string]: number } = outliers
         ? { outliers: outlierShare(blockLinears(spec, block), await tools.weights.block(block), gathered) }
         : {};
@@ -197,6 +210,29 @@ function allocationStep(planning: Planning, { metric }: Params, inputs: Step["in
       context.measure({ keep: kept, mean, measured });
     },
   };
+}
+
+/**
+ * Writes Σx² of every input of a block.
+ *
+ * @throws {Error} when an entry is not finite
+ */
+async function storeDiagonals(
+  writer: ArtifactWriter,
+  gathered: Readonly<Record<string, InputSums>>,
+  block: number,
+): Promise<void> {
+  for (const [input, { diagonal }] of Object.entries(gathered)) {
+    if (diagonal === undefined || !diagonal.every(Number.isFinite)) {
+      throw new Error(
+        `Cannot measure block ${block} in stages.${NAME} as the squares of input "${input}" must be finite: activations overflow ` +
+          "float32; look for extreme weights in this block and those before it",
+      );
+    }
+    await writer.write(`${input}.safetensors`, {
+      diagonal: { dtype: "F32", shape: [diagonal.length], data: diagonal },
+    });
+  }
 }
 
 /** Share of a block's scores (STBLLM's SI before standardising) above six times their mean. */

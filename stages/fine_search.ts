@@ -8,9 +8,10 @@
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
+import { type Broken, error, type Rule } from "../recipes/language.ts";
 import { count } from "../recipes/words.ts";
 import type { Step } from "../runner/stage.ts";
-import { from, type Roles } from "./artifacts.ts";
+import { from } from "./artifacts.ts";
 import { layerJobs } from "./layer_jobs.ts";
 import type { Opened, Planning, Stage } from "./planning.ts";
 
@@ -22,6 +23,10 @@ const Params = z.strictObject({
     ),
   mask_from: z.enum(["updated", "original"]).default("updated").describe(
     "Score weights after the compensation of earlier column blocks, or all of them beforehand",
+  ),
+  inputs: z.enum(["seen", "original"]).default("seen").describe(
+    "Whose inputs weigh the scores: those that calibrate gathers, or the original model's (STBLLM; mask_from original, and no " +
+      "metric that needs a Hessian)",
   ),
   type: z.enum(["semi-structured", "unstructured", "structured", "none"]).default("semi-structured").describe(
     "N of every M inputs; the same share anywhere in a row; whole inputs; or nothing pruned",
@@ -36,6 +41,30 @@ export type FineSearchParams = Params;
 const NAME = "fine-search";
 const path = (key: keyof Params) => `stages.${NAME}.${key}`;
 
+/** Metrics of more than the weights and the norms of inputs. */
+const HESSIAN: readonly string[] = ["hessian", "hessian-squared"];
+
+const inputsRule: Rule = {
+  reads: [path("inputs"), path("mask_from"), path("metric"), "stages.calibrate.inputs"],
+  check({ value, blame }) {
+    if (value(path("inputs")) !== "original") return [];
+    const broken: Broken[] = [];
+    if (value(path("mask_from")) !== "original") {
+      broken.push(error(blame(path("mask_from")), "inputs `original` needs mask_from `original`", {
+        allowed: `${path("mask_from")}: original, or ${path("inputs")}: seen`,
+      }));
+    }
+    const metric = value<string>(path("metric")) ?? "";
+    if (HESSIAN.includes(metric) && value("stages.calibrate.inputs") !== "original") {
+      broken.push(error(blame(path("metric")), `inputs \`original\` has no Hessian for metric \`${metric}\``, {
+        allowed: "metric magnitude, wanda, ria, si or random; or stages.calibrate.inputs: original",
+        note: "of the original model only the norms of inputs are gathered",
+      }));
+    }
+    return broken;
+  },
+};
+
 /** The stage; see the file's head. */
 export const fineSearch: Stage<Params> = {
   name: NAME,
@@ -43,19 +72,30 @@ export const fineSearch: Stage<Params> = {
   params: Params,
   makes: ["ranks"],
   needs: ["statistics", "allocation", "quantized"],
-  offer: ({ metric, type, seed, mask_from }) => ({
+  rules: [inputsRule],
+  offer: ({ metric, type, seed, mask_from, inputs }) => ({
     ranks: {
       search: { metric, type, seed: metric === "random" ? seed : 0 },
       reads: [path("metric"), path("type"), ...(metric === "random" && type !== "none" ? [path("seed")] : [])],
       typeReads: [path("type")],
+      inputs,
       ...(mask_from === "original" ? { masks: (block: number) => from(`${NAME}[${block}]`, "masks") } : {}),
     },
   }),
   check: checkShapes,
   plan(planning) {
-    const { spec, roles: { ranks, statistics } } = planning;
-    if (ranks?.masks === undefined || statistics === undefined) return [];
-    return Array.from({ length: spec.blocks }, (_, block) => blockStep(planning, statistics, block));
+    const { spec, roles: { ranks, statistics, allocation } } = planning;
+    if (ranks?.masks === undefined || statistics === undefined || allocation === undefined) return [];
+    const diagonals = ranks.inputs === "original" && !statistics.original;
+    return Array.from(
+      { length: spec.blocks },
+      (_, block) =>
+        blockStep(
+          planning,
+          diagonals ? { diagonals: allocation.diagonals(block) } : { statistics: statistics.block(block) },
+          block,
+        ),
+    );
   },
 };
 
@@ -75,7 +115,8 @@ function checkShapes({ spec, roles: { allocation } }: Opened, { type }: Params):
   }
 }
 
-function blockStep(planning: Planning, statistics: Roles["statistics"], block: number): Step {
+/** @param inputs S of the block's inputs as `statistics`, or their `diagonals` */
+function blockStep(planning: Planning, inputs: Step["inputs"], block: number): Step {
   const { spec, identities, device, roles } = planning;
   const { tools, code } = planning.use(import.meta.url, ["weights", "layers"]);
   const jobs = layerJobs(roles, "search");
@@ -87,12 +128,18 @@ function blockStep(planning: Planning, statistics: Roles["statistics"], block: n
     code,
     reads: jobs.reads,
     facts: { weights: identities.blocks[block], device },
-    inputs: { statistics: statistics.block(block) },
+    inputs,
     outputs: { masks: { retain: "keep", bytes: weights } },
     estimate: { seconds: weights / 3e7, memory: 14 * weights },
     async run(context) {
       const found = await jobs.make(
-        { linears, tensors: await tools.weights.block(block), statistics: await context.input("statistics") },
+        {
+          linears,
+          tensors: await tools.weights.block(block),
+          ..."diagonals" in inputs
+            ? { diagonals: await context.input("diagonals") }
+            : { statistics: await context.input("statistics") },
+        },
         context,
       );
       const results = await tools.layers().searchMasks(found, { signal: context.signal });

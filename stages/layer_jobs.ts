@@ -11,7 +11,9 @@ export interface BlockSources {
   /** The block's tensors by canonical name; handed over. */
   readonly tensors: Readonly<Record<string, Float32Array>>;
   /** S by `LinearSpec.input`, as calibrate stores it. */
-  readonly statistics: ArtifactReader;
+  readonly statistics?: ArtifactReader;
+  /** Where there is no S: its diagonal by `LinearSpec.input`, as coarse-search stores it. */
+  readonly diagonals?: ArtifactReader;
 }
 
 /** Jobs that are planned before there is anything to do. */
@@ -34,21 +36,23 @@ const NOTHING: Pick<LayerSettings, "search" | "feedback"> = {
  * @param purpose `search` only ranks weights; `quantize` does all
  */
 export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize"): PlannedJobs {
-  const { allocation, ranks, feedback, quantized, packed } = roles;
+  const { statistics, allocation, ranks, feedback, quantized, packed } = roles;
   if (quantized === undefined) throw new Error("Cannot plan layers as no stage quantizes them");
   const searches = ranks !== undefined && (purpose === "search" || ranks.masks === undefined);
   const quantizes = purpose === "quantize";
+  // Norms of inputs need no factor of a Hessian.
+  const factors = quantizes || ranks?.inputs !== "original" || statistics?.original === true;
   const reads = [
     ...(allocation && ranks ? [allocation.reads.of] : []),
     ...(searches ? ranks.reads : ranks?.typeReads ?? []),
-    ...(feedback ? [feedback.reads.damping] : []),
+    ...(feedback && factors ? [feedback.reads.damping] : []),
     ...(quantizes && feedback ? [feedback.reads.mode] : []),
     ...(quantizes && packed ? [packed.reads.scales] : []),
     ...(quantizes ? quantized.reads : quantized.groupReads),
   ];
   return {
     reads: [...new Set(reads)].sort(),
-    async make({ linears, tensors, statistics }, context) {
+    async make({ linears, tensors, statistics, diagonals }, context) {
       const read = <T extends Json>(path: string, wanted: boolean, otherwise: T): T =>
         wanted && reads.includes(path) ? context.param<T>(path) : otherwise;
       const params = Object.fromEntries(
@@ -66,18 +70,19 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
           : NOTHING.search,
         feedback: {
           mode: read(feedback?.reads.mode ?? "", quantizes, NOTHING.feedback.mode),
-          damping: read(feedback?.reads.damping ?? "", true, NOTHING.feedback.damping),
+          damping: read(feedback?.reads.damping ?? "", factors, NOTHING.feedback.damping),
         },
         scales: quantizes && packed ? context.param(packed.reads.scales) : "f32",
       };
       const of = allocation && ranks ? context.param<number>(allocation.reads.of) : 1;
-      const { sequences } = statistics.value as { readonly sequences: number };
       const hessians = new Map<string, Float32Array>();
       const jobs: MaskJob[] = [];
       for (const { name, rows, cols, input } of linears) {
-        const upper = hessians.get(input) ?? await readHessian(statistics, { input, cols }, sequences);
-        hessians.set(input, upper);
-        jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], upper, settings });
+        const upper = hessians.get(input) ?? (statistics && await readHessian(statistics, { input, cols }));
+        if (upper) hessians.set(input, upper);
+        const diagonal = diagonals && (await diagonals.read(`${input}.safetensors`)).diagonal.data as Float32Array;
+        const known = { ...(upper && { upper }), ...(diagonal && { diagonal }) };
+        jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], ...known, settings });
       }
       return jobs;
     },
@@ -91,8 +96,8 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
 async function readHessian(
   statistics: ArtifactReader,
   { input, cols }: Pick<LinearSpec, "input" | "cols">,
-  sequences: number,
 ): Promise<Float32Array> {
+  const { sequences } = statistics.value as { readonly sequences: number };
   const { upper } = await statistics.read(`${input}.safetensors`);
   const hessian = upper.data as Float32Array;
   const exponent = hessianExponent(hessian, cols, 2 / sequences);

@@ -31,7 +31,8 @@ export function methodStage<P>(method: Method<P>, source?: MethodSource): Stage<
     offer: (settings) => ({
       quantized: {
         stage: name,
-        method: method.label,
+        method: method.labelOf?.(settings) ?? method.label,
+        prunesFirst: method.prunesFirst ?? false,
         format: method.format,
         block: (block) => from(`${name}[${block}]`, "quantized"),
         reads: method.reads(settings).map(path),
@@ -39,8 +40,10 @@ export function methodStage<P>(method: Method<P>, source?: MethodSource): Stage<
         ...(source ? { source } : {}),
       },
     }),
-    plan(planning) {
+    plan(planning, settings) {
       const { spec, roles: { statistics } } = planning;
+      const warning = method.warningOf?.(settings);
+      if (warning !== undefined) planning.warn(warning);
       if (statistics === undefined) return [];
       return Array.from({ length: spec.blocks }, (_, block) => blockStep(planning, { name, statistics, block }));
     },

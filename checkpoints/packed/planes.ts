@@ -77,11 +77,12 @@ export const planes: LayerFormat<PlanesHeader> = {
     const marks = await plane("salient");
     const salient = marks === undefined ? 0 : ones(marks.data) / cols;
     return {
-      nominal: (1 + salient) * (type === "none" ? 1 : keep / of),
+      // Papers count what was meant to be kept, also where pruned weights came back (type none and keep < of).
+      nominal: (1 + salient) * keep / of,
       storing: 2 + 1 / groupSize,
       of,
       groupSize,
-      cells: { "N:M": `${keep}:${of}` },
+      cells: { "N:M": type === "none" && keep < of ? `none, of ${keep}:${of}` : `${keep}:${of}` },
       shares: { salient },
     };
   },

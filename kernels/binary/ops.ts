@@ -14,7 +14,15 @@ export { alternateRounds } from "./alternate.ts";
 export { binarizeRows, pruneCodes } from "./binarize.ts";
 export { type DecodableLayer, decodeBlock, decodeLayer } from "./decode.ts";
 export { jointSolution } from "./joint.ts";
-export { GROUP_SHIFT, KEPT, type QuantizedLayer, scalesPerBlock, SECOND_SIGN, SIGN } from "./quantized_layer.ts";
+export {
+  type BlockShape,
+  GROUP_SHIFT,
+  KEPT,
+  type QuantizedLayer,
+  scalesPerBlock,
+  SECOND_SIGN,
+  SIGN,
+} from "./quantized_layer.ts";
 export { resignSweep } from "./resign.ts";
 export { salientSearch } from "./salient.ts";
 export { segmentSearch } from "./segments.ts";

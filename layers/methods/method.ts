@@ -39,6 +39,10 @@ export interface Method<P = unknown> {
   readonly name: string;
   /** As results name it. */
   readonly label: string;
+  /** The same where it depends on settings. */
+  labelOf?(params: P): string;
+  /** What a reader of the result must be told of these settings, in one sentence. */
+  warningOf?(params: P): string | undefined;
   /** What it does, for editors. */
   readonly summary: string;
   /** Its settings in a recipe. */
@@ -47,6 +51,11 @@ export interface Method<P = unknown> {
   readonly rules?: readonly ((path: (key: string) => string) => Rule)[];
   /** What a stage of the recipe must make. What is there besides is used too. */
   readonly needs: readonly Need[];
+  /**
+   * Whether weights are pruned, by masks from the original weights, before anything else is done: the method is then given pruned
+   * weights, and calibrate gathers with them. Errors are still those against the original weights.
+   */
+  readonly prunesFirst?: boolean;
   /** Name of the format that packs its layers, in `checkpoints/packed/formats.ts`. */
   readonly format: string;
   /** Settings that matter for the others: a change of those left out re-runs nothing. */

@@ -4,3 +4,6 @@ export { rtn } from "./rtn.ts";
 export { spbo } from "./spbo.ts";
 export { prune } from "./prune.ts";
 export { arbLlm } from "./arb_llm.ts";
+export { billm } from "./billm.ts";
+export { spbo } from "./spbo.ts";
+export { stbllm } from "./stbllm.ts";
