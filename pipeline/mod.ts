@@ -1,5 +1,6 @@
 /** From a recipe's file to a run's result: what the runner plans and executes, on this machine. */
 import { type LoadedRecipe, type LoadOptions, readRecipe, renderRecipe as render } from "../recipes/recipe.ts";
+import { type LoadedSweep, readSweep, type SweepOptions } from "../recipes/sweep.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import { stages } from "../stages/mod.ts";
 import { language, type Recipe } from "../stages/schema.ts";
@@ -44,6 +45,26 @@ export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubje
  */
 export function loadRecipe(path: string, options: LoadOptions = {}): Promise<LoadedRecipe<Recipe>> {
   return readRecipe(language, path, options);
+}
+
+/**
+ * Reads a sweep and everything that it and its points extend.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadSweep } from "./mod.ts";
+ *
+ * const sweep = await loadSweep("configs/sweeps/keep.yaml");
+ * assert.deepEqual(sweep?.points.map(({ label }) => label), ["keep 4", "keep 5", "keep 6"]);
+ * assert.equal(await loadSweep("configs/quickstart.yaml"), undefined);
+ * ```
+ * @param path a YAML file
+ * @returns undefined where the file is an ordinary recipe
+ * @throws {RecipeError} with everything that is wrong at once, in the sweep or in any of its points
+ */
+export function loadSweep(path: string, options: SweepOptions = {}): Promise<LoadedSweep<Recipe> | undefined> {
+  return readSweep(language, path, options);
 }
 
 /**

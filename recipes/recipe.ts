@@ -17,6 +17,7 @@ import { validate } from "./problems.ts";
 import { readText } from "./read_text.ts";
 import { readYaml } from "./read_yaml.ts";
 import { readSettings } from "./settings.ts";
+import { refuseSweep } from "./sweep_keys.ts";
 
 /**
  * Where a value was written: a place in a file, a `--set` argument, or nowhere.
@@ -109,23 +110,39 @@ export async function readRecipe<R extends Recipe>(
   const settings = readSettings(set, cwd);
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
+  refuseSweep(base.tree, problems);
   const complain = (fault: Fault) => problems.push({ severity: "error", ...fault });
   const tree = settings.tree
     ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema), { forms, complain })
     : base.tree;
-  const incomplete = problems.length > 0;
-  const { recipe, problems: invalid } = validate(language, tree, { incomplete });
-  problems.push(...invalid);
-  if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
-  const absolute = makeAbsolute(language, recipe, tree);
+  const finished = finishRecipe(language, tree, problems);
+  if (!finished) throw new RecipeError(problems);
   return {
-    recipe: absolute,
-    name: recipe.name ?? basename(file, extname(file)),
-    sources: new Map(listSources(absolute, tree)),
+    ...finished,
+    name: finished.recipe.name ?? basename(file, extname(file)),
     file,
     text: base.text,
     warnings: toDiagnostics(problems),
   };
+}
+
+/**
+ * Makes a recipe of a tree in which everything that was extended and set is.
+ *
+ * @param problems what is wrong already; what else is wrong is added
+ * @returns undefined where something forbids the recipe
+ * @throws {RecipeError} a path begins with an unknown home folder
+ */
+export function finishRecipe<R extends Recipe>(
+  language: RecipeLanguage<R>,
+  tree: Located,
+  problems: Problem[],
+): Pick<LoadedRecipe<R>, "recipe" | "sources"> | undefined {
+  const { recipe, problems: invalid } = validate(language, tree, { incomplete: problems.length > 0 });
+  problems.push(...invalid);
+  if (!recipe || problems.some(({ severity }) => severity === "error")) return undefined;
+  const absolute = makeAbsolute(language, recipe, tree);
+  return { recipe: absolute, sources: new Map(listSources(absolute, tree)) };
 }
 
 /**
@@ -144,15 +161,23 @@ export function renderRecipe(
   return stringify(rest, { lineWidth: 120 });
 }
 
-/** The recipe at the end of a chain of `extends`, as one tree. */
-async function readChain(
+/**
+ * The recipe at the end of a chain of `extends`, as one tree.
+ *
+ * @param options `from`: the value that names the file, where one does
+ */
+export async function readChain(
   { schema }: Pick<RecipeLanguage, "schema">,
   file: string,
-  { cwd, forms, problems }: { readonly cwd: string; readonly problems: Problem[] } & Pick<Overlay, "forms">,
-) {
+  { cwd, forms, problems, from }: {
+    readonly cwd: string;
+    readonly problems: Problem[];
+    readonly from?: Located;
+  } & Pick<Overlay, "forms">,
+): Promise<{ readonly tree: Located; readonly text: string } | undefined> {
   const chain: { file: string; tree: Located }[] = [];
   let next: string | undefined = file;
-  let asked: Located | undefined;
+  let asked: Located | undefined = from;
   let text = "";
   while (next !== undefined) {
     const here: string = next;
@@ -209,7 +234,7 @@ function makeAbsolute<R extends Recipe>({ schema }: RecipeLanguage<R>, recipe: R
 }
 
 /** A path as a recipe states it, made absolute. @returns undefined, and a problem, where it begins with an unknown home */
-function resolvePath(path: string, at: Span, problems: Problem[]): string | undefined {
+export function resolvePath(path: string, at: Span, problems: Problem[]): string | undefined {
   try {
     return resolve(at.source.folder, expandHome(path));
   } catch (error) {

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RecipeError } from "./diagnostics.ts";
 import * as z from "zod";
-import { loadRecipe } from "../pipeline/mod.ts";
+import { loadRecipe, loadSweep } from "../pipeline/mod.ts";
 import { RecipeSchema } from "../stages/schema.ts";
 import { recipeJsonSchema } from "./json_schema.ts";
 import { error, type Recipe, type RecipeLanguage } from "./language.ts";
@@ -181,6 +181,11 @@ Deno.test("Every shipped recipe loads without a warning, and names its schema an
     const schema = `${"../".repeat(name.split("/").length - 1)}recipe.schema.json`;
     assert.ok(text.startsWith(`# yaml-language-server: $schema=${schema}\n`), name);
     if (name.startsWith("bases/")) continue;
+    if (name.startsWith("sweeps/")) {
+      assert.ok(text.includes(`\n# deno task sweep configs/${name}\n`), name);
+      assert.deepEqual((await loadSweep(name, { cwd: configs }))?.warnings, [], name);
+      continue;
+    }
     assert.ok(text.includes(`\n# deno task run configs/${name}\n`), name);
     const { warnings, recipe } = await loadRecipe(name, { cwd: configs });
     assert.deepEqual(warnings, [], name);
