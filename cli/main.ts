@@ -16,6 +16,7 @@ import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
+import { sweepCommand } from "./sweep.ts";
 import { wrapText } from "./table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
@@ -50,6 +51,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
   const makers = [
     runCommand,
     planCommand,
+    sweepCommand,
     runsCommand,
     cacheCommand,
     inspectCommand,

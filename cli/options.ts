@@ -3,7 +3,8 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
-import { loadRecipe, pipeline } from "../pipeline/mod.ts";
+import type { LoadedSweep } from "../recipes/sweep.ts";
+import { loadRecipe, loadSweep, pipeline } from "../pipeline/mod.ts";
 import { stages } from "../stages/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -35,15 +36,20 @@ export interface RecipeOptions {
 
 /** Adds the options of commands that read a recipe. */
 export function withRecipeOptions(command: Command): Command {
+  return withOpenOptions(command, "a YAML file, such as configs/quickstart.yaml")
+    .option("--until <stage>", "stop after this stage", parseStage)
+    .option("--from <stage>", "make this stage and what follows again, although it is cached", parseStage);
+}
+
+/** Adds the options of commands that open what a file names. @param recipe what the file is */
+export function withOpenOptions(command: Command, recipe: string): Command {
   return withOutputOptions(
     command
-      .argument("<recipe>", "a YAML file, such as configs/quickstart.yaml")
+      .argument("<recipe>", recipe)
       .addOption(
         new Option("--set <path=value>", "override a value, e.g. stages.spbo.iterations=20; may be repeated")
           .argParser(collect).default([], "none"),
       )
-      .option("--until <stage>", "stop after this stage", parseStage)
-      .option("--from <stage>", "make this stage and what follows again, although it is cached", parseStage)
       .addOption(
         new Option("--device <device>", "where kernels run; auto: webgpu where a GPU is found, else cpu")
           .choices(["auto", "cpu", "webgpu"]).default("auto"),
@@ -90,6 +96,22 @@ export async function readRecipe(
   const loaded = await loadRecipe(locate(path), { set, cwd: workingFolder() });
   terminal.diagnose(loaded.warnings);
   return loaded;
+}
+
+/** Reads a sweep as commands name it; prints its warnings. @returns undefined where it is an ordinary recipe @throws {RecipeError} */
+export async function readSweep(
+  path: string,
+  { set, yes = false }: Pick<RecipeOptions, "set"> & { readonly yes?: boolean },
+  terminal: Terminal,
+): Promise<LoadedSweep<Recipe> | undefined> {
+  const sweep = await loadSweep(locate(path), { set, cwd: workingFolder(), ...(yes ? { most: Infinity } : {}) });
+  if (sweep) terminal.diagnose(sweep.warnings);
+  return sweep;
+}
+
+/** `--yes`. */
+export function yesOption(): Option {
+  return new Option("--yes", "a sweep of more than 10,000 points is meant");
 }
 
 /** Opens what a recipe names; warnings and long work are told on the terminal. @throws {InputError} bad model or text */

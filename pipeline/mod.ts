@@ -4,6 +4,7 @@ import { type LoadedSweep, readSweep, type SweepOptions } from "../recipes/sweep
 import type { Pipeline } from "../runner/stage.ts";
 import { stages } from "../stages/mod.ts";
 import { language, type Recipe } from "../stages/schema.ts";
+import { sharedMachine } from "./shared_machine.ts";
 import { openSubject } from "./subject.ts";
 
 /**
@@ -24,6 +25,12 @@ import { openSubject } from "./subject.ts";
  * ```
  */
 export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubject(stages, recipe, options) };
+
+/** As `pipeline`, for many recipes one after another: devices and providers are chosen once. */
+export function sharedPipeline(): Pipeline<Recipe> {
+  const machine = sharedMachine();
+  return { open: (recipe, options) => openSubject(stages, recipe, options, machine) };
+}
 
 /**
  * Reads a recipe and everything it extends.

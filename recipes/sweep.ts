@@ -5,6 +5,7 @@
  * it. Not the running of points, nor what recipes may say.
  */
 import { basename, extname, resolve } from "node:path";
+import type { Json } from "../files/json.ts";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
 import { formsOf } from "./forms.ts";
@@ -19,7 +20,7 @@ import { listPoints, type Setting, textOf } from "./sweep_points.ts";
 /** One point of a sweep, an ordinary recipe. */
 export interface LoadedPoint<R extends Recipe = Recipe> extends PointName {
   /** Plain values of the point by path; `extends` as it is written. */
-  readonly values: Readonly<Record<string, unknown>>;
+  readonly values: Readonly<Record<string, Json>>;
   readonly recipe: R;
   /** As `LoadedRecipe.sources`. */
   readonly sources: LoadedRecipe<R>["sources"];
@@ -90,7 +91,7 @@ export async function readSweep<R extends Recipe>(
     const pure = settingsOf.every(({ path }) => path === "extends") && settings.tree === undefined;
     const finished = finishRecipe(language, pure && !states ? tree : withoutForeignExpectations(tree, root.text), own);
     said.add(at, own);
-    const values = Object.fromEntries(settingsOf.map(({ path, value }) => [path, plain(value)]));
+    const values = Object.fromEntries(settingsOf.map(({ path, value }) => [path, plain(value) as Json]));
     return finished && { ...names[at], values, ...finished };
   });
   said.tell();
