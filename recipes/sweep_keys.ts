@@ -57,11 +57,11 @@ export function isSweep(tree: Located): boolean {
 export function refuseSweep(tree: Located, problems: readonly Problem[]): void {
   const key = [...MAKING, ...Object.keys(SweepKeys)].find((each) => find(tree, [each]) !== undefined);
   if (key === undefined) return;
-  const found = find(tree, [key]);
+  const found = find(tree, [key]), at = found?.key ?? found?.value.at;
   throw new RecipeError([...problems, {
     severity: "error",
-    at: found?.key ?? found?.value.at,
+    at,
     message: "this recipe is a sweep, and one recipe is wanted here",
-    note: "`deno task sweep` runs all of its points, `deno task plan` plans them",
+    note: `\`deno task sweep ${at?.source.name}\` runs all of its points, and \`plan\` plans them`,
   }]);
 }

@@ -154,7 +154,7 @@ function renderLock(
       ...{ id, label, values, ...(key === undefined ? {} : { key }) },
       ...(run === undefined ? {} : { lock: `${run}/recipe.lock.yaml` }),
     })),
-  }, { lineWidth: 120 });
+  }, { lineWidth: 120, blockQuote: "literal" });
 }
 
 /** Folders, the newest first. */
