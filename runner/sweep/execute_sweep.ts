@@ -95,6 +95,8 @@ class SweepRun<R extends Recipe> {
   readonly #open = new Set<number>();
   #ran = 0;
   #fatal: Error | undefined;
+  /** As it was written last. */
+  #latest: SweepRecord | undefined;
   #wrote = { at: -Infinity, took: 0 };
 
   constructor(sweep: Sweep, surveyed: readonly SurveyedPoint<R>[], options: SweepOptions<R>) {
@@ -269,7 +271,7 @@ class SweepRun<R extends Recipe> {
       : count((state) => state === "failed") > 0
       ? SOME_FAILED
       : 0;
-    const record = this.#record();
+    const record = this.#latest ?? this.#record();
     this.#emit({
       ...{ type: "sweep-finished", exit, seconds: record.seconds, finished: count((state) => state === "finished") },
       ...{ failed: count((state) => state === "failed"), left: count(isOpen) },
@@ -295,6 +297,7 @@ class SweepRun<R extends Recipe> {
     const began = performance.now();
     if (!always && began - this.#wrote.at < this.#wrote.took / WRITING) return;
     const record = this.#record(), { folder, render } = this.#options;
+    this.#latest = record;
     // What is asked for again and is all there stays as it is.
     if (this.#ran === 0 && JSON.stringify(record) === JSON.stringify(folder.record)) return;
     folder.write(record, render(record));
