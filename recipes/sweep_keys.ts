@@ -12,7 +12,7 @@ const paths = () => z.record(z.string(), z.unknown());
 /** The keys, for the schema of recipes; what they may say is checked where points are made of it. */
 export const SweepKeys = {
   matrix: z.record(z.string(), z.array(z.unknown())).optional().describe(
-    "Makes a sweep: a list of values for each path, such as `stages.coarse-search.keep: [4, 5, 6]`, and a point for " +
+    "Makes a sweep: a list of values for each path, such as `stages.NAME.key: [4, 5, 6]`, and a point for " +
       "each combination; `extends` may be such a path",
   ),
   include: z.array(paths()).optional().describe(

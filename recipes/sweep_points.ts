@@ -111,7 +111,7 @@ type Complain = (at: Span, message: string, more?: Partial<Problem>) => void;
 function readAxes(value: Located, name: "matrix" | "include" | "exclude", complain: Complain): Axis[] {
   if (value.kind !== "map") {
     complain(value.at, name === "matrix" ? "`matrix` takes a map" : `\`${name}\` takes a list of maps`, {
-      allowed: "paths such as `stages.coarse-search.keep`, each with a list of values",
+      allowed: "paths such as `stages.NAME.key`, each with a list of values",
     });
     return [];
   }
@@ -158,7 +158,7 @@ function readRepeats({ value }: Entry, axes: readonly string[], complain: Compla
 function checkPath(path: string, at: Span, complain: Complain): boolean {
   const [first, ...rest] = path.split(".");
   if ([first, ...rest].some((key) => key.trim() === "" || key !== key.trim())) {
-    complain(at, "a path is keys joined with single dots", { note: "for example `stages.coarse-search.keep`" });
+    complain(at, "a path is keys joined with single dots", { note: "for example `stages.NAME.key`" });
     return false;
   }
   if (!Object.hasOwn(SweepKeys, first)) return true;

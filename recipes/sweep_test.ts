@@ -72,7 +72,8 @@ const expansions: readonly { name: string; text: string; set?: string[]; labels:
   },
   {
     name: "a list as a value, and an item of a list as a path",
-    text: `${base}matrix:\n  stages.evaluate.perplexity: [[ptb], [ptb, wikitext2]]\n  "stages.evaluate.perplexity.0": [c4]\n`,
+    text:
+      `${base}matrix:\n  stages.evaluate.perplexity: [[ptb], [ptb, wikitext2]]\n  "stages.evaluate.perplexity.0": [c4]\n`,
     labels: ["perplexity ptb", "perplexity ptb+wikitext2"],
   },
   {
@@ -318,7 +319,7 @@ error: a path is keys joined with single dots
   |
 4 |   stages..x: [1]
   |   ^^^^^^^^^
-  = note: for example \`stages.coarse-search.keep\`
+  = note: for example \`stages.NAME.key\`
 
 2 errors`,
   },
