@@ -2,8 +2,8 @@
 import { type LoadedRecipe, type LoadOptions, readRecipe, renderRecipe as render } from "../recipes/recipe.ts";
 import { type LoadedSweep, readSweep, type SweepOptions } from "../recipes/sweep.ts";
 import type { Pipeline } from "../runner/stage.ts";
-import { stages } from "../stages/mod.ts";
 import { language, type Recipe } from "../stages/schema.ts";
+import { stagesOf, withUsed } from "./plugins.ts";
 import { sharedMachine } from "./shared_machine.ts";
 import { openSubject } from "./subject.ts";
 
@@ -24,12 +24,14 @@ import { openSubject } from "./subject.ts";
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubject(stages, recipe, options) };
+export const pipeline: Pipeline<Recipe> = {
+  open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options),
+};
 
 /** As `pipeline`, for many recipes one after another: devices and providers are chosen once. */
 export function sharedPipeline(): Pipeline<Recipe> {
   const machine = sharedMachine();
-  return { open: (recipe, options) => openSubject(stages, recipe, options, machine) };
+  return { open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options, machine) };
 }
 
 /**
@@ -51,7 +53,7 @@ export function sharedPipeline(): Pipeline<Recipe> {
  * @throws {RecipeError} with everything that is wrong at once
  */
 export function loadRecipe(path: string, options: LoadOptions = {}): Promise<LoadedRecipe<Recipe>> {
-  return readRecipe(language, path, options);
+  return readRecipe({ ...language, withUsed }, path, options);
 }
 
 /**
@@ -71,7 +73,7 @@ export function loadRecipe(path: string, options: LoadOptions = {}): Promise<Loa
  * @throws {RecipeError} with everything that is wrong at once, in the sweep or in any of its points
  */
 export function loadSweep(path: string, options: SweepOptions = {}): Promise<LoadedSweep<Recipe> | undefined> {
-  return readSweep(language, path, options);
+  return readSweep({ ...language, withUsed }, path, options);
 }
 
 /**

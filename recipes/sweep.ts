@@ -7,13 +7,12 @@
 import { basename, extname, resolve } from "node:path";
 import type { Json } from "../files/json.ts";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
-import { fillEmptyMaps } from "./empty_maps.ts";
-import { formsOf } from "./forms.ts";
 import type { Recipe, RecipeLanguage } from "./language.ts";
-import { type Entry, type Fault, find, type Located, type Overlay, overlay, plain, type Span } from "./located.ts";
-import { finishRecipe, type LoadedRecipe, type LoadOptions, readChain, resolvePath } from "./recipe.ts";
+import { type Entry, find, type Located, plain, type Span } from "./located.ts";
+import { completeRecipe, type LoadedRecipe, type LoadOptions } from "./recipe.ts";
+import { lineOf, readFiles, type RecipeFile, resolvePath } from "./recipe_files.ts";
 import { readSettings } from "./settings.ts";
-import { isSweep, takeSweepKeys } from "./sweep_keys.ts";
+import { isSweep, sweepKeysOf, withoutSweepKeys } from "./sweep_keys.ts";
 import { namePoints, type PointName } from "./sweep_labels.ts";
 import { listPoints, type Setting, textOf } from "./sweep_points.ts";
 
@@ -62,103 +61,135 @@ const MOST_POINTS = 10_000;
 export async function readSweep<R extends Recipe>(
   language: RecipeLanguage<R>,
   path: string,
-  { set = [], cwd = Deno.cwd(), most = MOST_POINTS }: SweepOptions = {},
+  options: SweepOptions = {},
 ): Promise<LoadedSweep<R> | undefined> {
+  const { set = [], cwd = Deno.cwd(), with: over = [], most = MOST_POINTS } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const forms = formsOf(language.schema);
-  const root = await readChain(language, file, { cwd, forms, problems });
-  if (!root || !isSweep(root.tree)) return undefined;
-  const { rest, entries } = takeSweepKeys(root.tree);
+  const root = await readFiles(file, { cwd, problems });
+  if (!root || !lineOf(root).some(({ tree }) => isSweep(tree))) return undefined;
+  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), { cwd, problems })));
+  const layers = tops.filter((top) => top !== undefined);
+  const entries = sweepKeysOf([root, ...layers].flatMap(lineOf).map(({ tree }) => tree));
   const found = listPoints(entries, { most, problems });
   const settings = readSettings(set, cwd);
   problems.push(...settings.problems);
-  if (!found || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
+  stopAtErrors(problems);
+  if (!found) throw new RecipeError(problems);
 
-  const bases = await readBases(found.points.flat(), { language, cwd, forms, rest, problems });
-  if (problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
+  const bases = await readBases(found.points.flat(), { root, cwd, problems });
+  stopAtErrors(problems);
   const names = namePoints(found);
-  const states = ["model", "stages"].some((key) => isFrom(root.text, find(rest, [key])?.value));
+  const states = [settings.tree, ...layers, ...["model", "stages"].map((key) => find(root.tree, [key]))]
+    .some((each) => each !== undefined);
   const said = new Said(problems, names);
-  const points = found.points.map((settingsOf, at): LoadedPoint<R> | undefined => {
-    const own: Problem[] = [];
-    const complain = (fault: Fault) => own.push({ severity: "error", ...fault });
-    const extended = settingsOf.find(({ path }) => path === "extends");
-    let tree = extended ? bases.get(textOf(plain(extended.value)))! : rest;
-    for (const setting of [...settingsOf.map(treeOf), settings.tree]) {
-      if (setting) tree = overlay(tree, fillEmptyMaps(setting, language.schema), { forms, complain });
-    }
-    const pure = settingsOf.every(({ path }) => path === "extends") && settings.tree === undefined;
-    const finished = finishRecipe(language, pure && !states ? tree : withoutForeignExpectations(tree, root.text), own);
-    said.add(at, own);
-    const values = Object.fromEntries(settingsOf.map(({ path, value }) => [path, plain(value) as Json]));
-    return finished && { ...names[at], values, ...finished };
-  });
+  const points: LoadedPoint<R>[] = [];
+  const spoken = rememberCode(language);
+  for (const [at, own] of found.points.entries()) {
+    const wrong: Problem[] = [];
+    const extended = own.find(({ path }) => path === "extends");
+    const pure = !states && own.every(({ path }) => path === "extends");
+    const made = await completeRecipe(spoken, {
+      ...{ base: bases.get(extended ? keyOf(extended.value) : "")!, layers },
+      settings: [...own.flatMap((each) => treeOf(each) ?? []), ...settings.tree ? [settings.tree] : []],
+      without: (tree) => withoutSweepKeys(pure ? tree : withoutForeignExpectations(tree, [root, ...layers])),
+    }, { ...options, problems: wrong });
+    said.add(at, wrong);
+    const values = Object.fromEntries(own.map(({ path, value }) => [path, plain(value) as Json]));
+    if (made) points.push({ ...names[at], values, recipe: made.recipe, sources: made.sources });
+  }
   said.tell();
-  if (problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
-  const complete = points.filter((point) => point !== undefined);
-  const different = merge(complete, (entries.matrix ?? entries.include)?.key, problems);
-  const name = find(rest, ["name"])?.value;
+  stopAtErrors(problems);
+  const name = find(root.tree, ["name"])?.value;
+  const different = merge(points, (entries.matrix ?? entries.include)?.key, problems);
+  const own = name?.kind === "scalar" ? String(name.value) : basename(file, extname(file));
   return {
-    name: name?.kind === "scalar" && isFrom(root.text, name) ? String(name.value) : basename(file, extname(file)),
+    name: [own, ...layers.map((layer) => basename(layer.file, extname(layer.file)))].join(" with "),
     ...{ axes: found.axes, repeats: found.repeats, points: different, file, text: root.text },
     warnings: toDiagnostics(problems),
   };
 }
 
-/** The trees that points extend, with the sweep's own laid over them; by the texts of the values that name them. */
+function stopAtErrors(problems: readonly Problem[]): void {
+  if (problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
+}
+
+/** What a value names that stands for paths. */
+function keyOf(value: Located): string {
+  return textOf([value.at.source.folder, plain(value)]);
+}
+
+/** The sweep's file on top of what points extend, by the values that name it; and, by an empty text, as it is for all others. */
 async function readBases(
   settings: readonly Setting[],
-  { language, cwd, forms, rest, problems }: {
-    readonly language: Pick<RecipeLanguage, "schema">;
-    readonly cwd: string;
-    readonly rest: Located;
-    readonly problems: Problem[];
-  } & Pick<Overlay, "forms">,
-): Promise<Map<string, Located>> {
-  const bases = new Map<string, Located>();
-  const asked = settings.filter(({ path }) => path === "extends");
-  const own = find(rest, ["extends"])?.key;
-  if (own && asked.length > 0) {
-    const message = "`extends` stands beside points that have an `extends` of their own";
-    problems.push({ severity: "error", at: own, message, note: "extend it in the recipes that the points extend" });
-    return bases;
-  }
+  { root, cwd, problems }: { readonly root: RecipeFile; readonly cwd: string; readonly problems: Problem[] },
+): Promise<Map<string, RecipeFile>> {
+  const bases = new Map([["", root]]);
   const complain = (at: Span, message: string, more: Partial<Problem> = {}) =>
     problems.push({ severity: "error", at, message, ...more });
+  const asked = settings.filter(({ path }) => path === "extends");
+  // What a sweep extends that is itself one has its points; other recipes would have to choose their place among those of the points.
+  const beside = lineOf(root).find(({ tree, bases }) =>
+    isSweep(tree) && bases.some((base) => !lineOf(base).some(({ tree }) => isSweep(tree)))
+  );
+  const own = beside && find(beside.tree, ["extends"])?.key;
+  if (own && asked.length > 0) {
+    const message = "`extends` stands beside points that have an `extends` of their own";
+    complain(own, message, { note: "let the recipes extend it that the points extend" });
+    return bases;
+  }
   for (const { value } of asked) {
-    const name = textOf(plain(value));
+    const name = keyOf(value);
     if (bases.has(name)) continue;
-    bases.set(name, rest);
-    if (value.kind !== "scalar" || typeof value.value !== "string" || value.value === "") {
-      complain(value.at, "`extends` takes the path of a recipe");
-      continue;
+    bases.set(name, root);
+    const texts = value.kind === "list" ? value.items : [value];
+    const extended: RecipeFile[] = [];
+    for (const { at, ...each } of texts) {
+      if (each.kind !== "scalar" || typeof each.value !== "string" || each.value === "") {
+        complain(at, "`extends` takes the path of a recipe");
+        continue;
+      }
+      const file = resolvePath(each.value, at, problems);
+      const base = file === undefined ? undefined : await readFiles(file, { cwd, problems, asked: at });
+      if (!base) continue;
+      if (lineOf(base).some(({ tree }) => isSweep(tree))) {
+        complain(at, "this recipe is a sweep itself, which a point cannot be");
+      } else extended.push(base);
     }
-    const file = resolvePath(value.value, value.at, problems);
-    const base = file === undefined
-      ? undefined
-      : await readChain(language, file, { cwd, forms, problems, from: value });
-    if (!base) continue;
-    if (isSweep(base.tree)) complain(value.at, "this recipe is a sweep itself, which a point cannot be");
-    else bases.set(name, overlay(base.tree, rest, { forms }));
+    bases.set(name, { ...root, bases: [...extended, ...root.bases] });
   }
   return bases;
 }
 
-/** What a recipe is expected to give says nothing of one that sets other values: only what the sweep itself expects is left. */
-function withoutForeignExpectations(tree: Located, text: string): Located {
+/** A language that loads each set of files of code once. */
+function rememberCode<R extends Recipe>(language: RecipeLanguage<R>): RecipeLanguage<R> {
+  const known = new Map<string, Promise<RecipeLanguage<R>>>();
+  const { withUsed } = language;
+  if (!withUsed) return language;
+  return {
+    ...language,
+    withUsed(files, complain) {
+      const key = JSON.stringify(files.map(({ file }) => file));
+      const language = known.get(key) ?? withUsed(files, complain);
+      known.set(key, language);
+      return language;
+    },
+  };
+}
+
+/**
+ * What a recipe is expected to give says nothing of one that sets other values: only what the sweep itself expects is left, or what is
+ * laid on top of it.
+ */
+function withoutForeignExpectations(tree: Located, files: readonly RecipeFile[]): Located {
   const expect = find(tree, ["expect"]);
   if (tree.kind !== "map" || expect?.value.kind !== "map" || !expect.key) return tree;
-  const own = [...expect.value.entries].filter(([, { value }]) => isFrom(text, value));
+  const texts = files.map(({ text }) => text);
+  const own = [...expect.value.entries].filter(([, { value }]) => texts.includes(value.at.source.text));
   const entries = new Map(tree.entries);
   if (own.length === 0) entries.delete("expect");
   else entries.set("expect", { key: expect.key, value: { ...expect.value, entries: new Map(own) } });
   return { ...tree, entries };
-}
-
-/** Whether a value stands in the sweep's own text, or in an argument. */
-function isFrom(text: string, value: Located | undefined): boolean {
-  return value !== undefined && (value.at.source.kind !== "file" || value.at.source.text === text);
 }
 
 /** A setting as a tree to be laid over a recipe; each key where it stands in the path. */

@@ -5,7 +5,8 @@
  */
 import * as z from "zod";
 import { type Problem, RecipeError } from "./diagnostics.ts";
-import { type Entry, find, type Located } from "./located.ts";
+import { type Entry, find, type Located, overlay } from "./located.ts";
+import { withoutKeys } from "./recipe_files.ts";
 
 const paths = () => z.record(z.string(), z.unknown());
 
@@ -35,12 +36,23 @@ const MAKING = ["matrix", "include"] as const;
 /** Parts of a sweep, each where its file has it. */
 export type SweepEntries = Readonly<Partial<Record<SweepKey, Entry>>>;
 
-/** A recipe's tree without these keys, and what stood there. */
-export function takeSweepKeys(tree: Located): { readonly rest: Located; readonly entries: SweepEntries } {
-  if (tree.kind !== "map") return { rest: tree, entries: {} };
-  const isKey = (key: string) => Object.hasOwn(SweepKeys, key);
-  const [own, rest] = [true, false].map((wanted) => [...tree.entries].filter(([key]) => isKey(key) === wanted));
-  return { rest: { ...tree, entries: new Map(rest) }, entries: Object.fromEntries(own) };
+/** What stands at these keys in the files of a sweep, each over those before it; maps are merged, lists replaced. */
+export function sweepKeysOf(trees: readonly Located[]): SweepEntries {
+  const entries = new Map<string, Entry>();
+  for (const tree of trees) {
+    for (const key of Object.keys(SweepKeys)) {
+      const entry = tree.kind === "map" ? tree.entries.get(key) : undefined;
+      if (!entry) continue;
+      const before = entries.get(key);
+      entries.set(key, before ? { key: entry.key, value: overlay(before.value, entry.value) } : entry);
+    }
+  }
+  return Object.fromEntries(entries);
+}
+
+/** A recipe's tree without these keys. */
+export function withoutSweepKeys(tree: Located): Located {
+  return withoutKeys(tree, Object.keys(SweepKeys));
 }
 
 /** Whether a recipe's tree is a sweep's. */
@@ -51,17 +63,18 @@ export function isSweep(tree: Located): boolean {
 /**
  * Refuses a sweep where one recipe is wanted.
  *
+ * @param trees of the recipe's files
  * @param problems what is wrong besides
- * @throws {RecipeError} when it is one
+ * @throws {RecipeError} when one of them is of a sweep
  */
-export function refuseSweep(tree: Located, problems: readonly Problem[]): void {
-  const key = [...MAKING, ...Object.keys(SweepKeys)].find((each) => find(tree, [each]) !== undefined);
-  if (key === undefined) return;
-  const found = find(tree, [key]), at = found?.key ?? found?.value.at;
+export function refuseSweep(trees: readonly Located[], problems: readonly Problem[]): void {
+  const keys = [...MAKING, ...Object.keys(SweepKeys)];
+  const at = trees.flatMap((tree) => keys.flatMap((key) => find(tree, [key])?.key ?? [])).at(0);
+  if (at === undefined) return;
   throw new RecipeError([...problems, {
     severity: "error",
     at,
     message: "this recipe is a sweep, and one recipe is wanted here",
-    note: `\`deno task sweep ${at?.source.name}\` runs all of its points, and \`plan\` plans them`,
+    note: `\`deno task sweep ${at.source.name}\` runs all of its points, and \`plan\` plans them`,
   }]);
 }

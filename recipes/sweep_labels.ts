@@ -54,7 +54,11 @@ interface Words {
 function partOf(axis: string, value: Located, { names, words }: Words): string {
   const name = names.get(axis) ?? axis;
   if (value.kind === "map") return `${name} ${leavesOf(plain(value)) || "on"}`;
-  const text = cut(words?.get(textOf(plain(value))) ?? wordOf(plain(value)), LONGEST_VALUE);
+  const wordsOf = (each: Located): string => words?.get(textOf(plain(each))) ?? wordOf(plain(each));
+  const text = cut(
+    axis === "extends" && value.kind === "list" ? value.items.map(wordsOf).join("+") : wordsOf(value),
+    LONGEST_VALUE,
+  );
   return axis === "extends" ? text : `${name} ${text}`;
 }
 
@@ -72,7 +76,8 @@ function shortNames(axes: readonly string[], shown: readonly string[]): Map<stri
 /** Texts that look like paths by their ends, as much of those as tells them apart; by their values' texts. */
 function shortTexts(values: readonly (Located | undefined)[], axis: string): Map<string, string> {
   const texts = new Set(
-    values.flatMap((value) => value?.kind === "scalar" && typeof value.value === "string" ? [value.value] : []),
+    values.flatMap((value) => axis === "extends" && value?.kind === "list" ? value.items : [value])
+      .flatMap((value) => value?.kind === "scalar" && typeof value.value === "string" ? [value.value] : []),
   );
   const all = [...texts], keysOf = (text: string) => text.replace(/\.ya?ml$|\/+$/, "").split("/");
   const isPath = axis === "extends" || all.some((text) => text.includes("/"));

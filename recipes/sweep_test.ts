@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { loadRecipe, loadSweep } from "../pipeline/mod.ts";
+import type { SweepOptions } from "./sweep.ts";
 import { RecipeError, renderDiagnostics } from "./diagnostics.ts";
 
 /** Files that sweeps extend. */
@@ -11,12 +12,15 @@ const files: Readonly<Record<string, string>> = {
     "stages:\n  calibrate:\n  coarse-search:\n  fine-search:\n  spbo:\n  pack:\n  evaluate: { perplexity: [ptb, c4] }\n" +
     "expect: { ptb: { value: 9, within: 0.1 } }\n",
   "m/gptq-3.yaml": "extends: ../base.yaml\nname: three\nstages: { spbo: { resign: 3 } }\n",
+  "m/solver.yaml": "stages: { spbo: { solver: joint } }\n",
+  "m/methods.yaml": "matrix: { extends: [[gptq-3.yaml, solver.yaml], gptq-2.yaml] }\n",
   "m/gptq-2.yaml": "extends: ../base.yaml\nstages: { spbo: { resign: 2 } }\n",
+  "on-top.yaml": "model: { path: other }\nexpect: { c4: { value: 7, within: 0.1 } }\n",
   "m/sweep.yaml": "extends: ../base.yaml\nmatrix: { stages.spbo.resign: [1] }\n",
 };
 
 /** Reads a sweep that stands in a folder with `files`. */
-async function read(text: string, options: { readonly set?: readonly string[]; readonly most?: number } = {}) {
+async function read(text: string, options: SweepOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), "sweep-"));
   try {
     for (const [name, content] of Object.entries({ ...files, "my.yaml": text })) {
@@ -77,6 +81,12 @@ const expansions: readonly { name: string; text: string; set?: string[]; labels:
     labels: ["perplexity ptb", "perplexity ptb+wikitext2"],
   },
   {
+    name: "points that extend several recipes, and those of a sweep that is extended",
+    text:
+      "extends: m/methods.yaml\nmatrix: { stages.coarse-search.keep: [3] }\ninclude: [{ extends: m/gptq-2.yaml }]\n",
+    labels: ["gptq-3+solver, keep 3", "gptq-2, keep 3", "m/gptq-2"],
+  },
+  {
     name: "values that look like paths by their ends",
     text: `${base}matrix: { model.path: [../a/one, ../b/one, ../b/two/] }\n`,
     labels: ["path a/one", "path b/one", "path b/two"],
@@ -131,6 +141,20 @@ Deno.test("loadSweep() keeps an expectation only where a point is the recipe tha
   assert.deepEqual(own?.points.map(({ recipe }) => Object.keys(recipe.expect ?? {})), [["c4"], ["c4"]]);
 });
 
+Deno.test("loadSweep() lays recipes that it is read with over the sweep's file, under its points", async () => {
+  const text = "matrix: { extends: [m/gptq-3.yaml, m/gptq-2.yaml] }\ninclude:\n" +
+    "  - { extends: m/gptq-2.yaml, model.path: third }\nmodel: { path: mine }\n";
+  const sweep = await read(text, { with: ["on-top.yaml"] });
+  assert.equal(sweep?.name, "my with on-top");
+  assert.deepEqual(
+    sweep?.points.map(({ recipe: { model, expect } }) => [
+      "path" in model && basename(model.path),
+      Object.keys(expect ?? {}),
+    ]),
+    [["other", ["c4"]], ["other", ["c4"]], ["third", ["c4"]]],
+  );
+});
+
 Deno.test("loadSweep() leaves ordinary recipes alone, and loadRecipe() says that a sweep is none", async () => {
   assert.equal(await read(base), undefined);
   const folder = await mkdtemp(join(tmpdir(), "sweep-"));
@@ -172,8 +196,8 @@ error: unknown key \`stagse\`
   |
 3 |   "stagse.spbo.resign": [4]
   |    ^^^^^^ did you mean \`stages\`?
-  = allowed: extends, name, description, model, stages, expect, matrix, include,
-             exclude, repeats`,
+  = allowed: extends, use, name, description, model, stages, expect, matrix,
+             include, exclude, repeats`,
   },
   {
     name: "values that are not allowed there, and points that break a rule, all at once",

@@ -6,7 +6,7 @@
  * parameters of all and credits each with its seconds. With `mask_from: original` the masks are made by steps of fine-search.
  */
 import type { LayerContent } from "../checkpoints/packed/format.ts";
-import type { LayerJob } from "../layers/job.ts";
+import type { LayerJob, MethodSource } from "../layers/job.ts";
 import type { Method } from "../layers/methods/method.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
 import type { Rule } from "../recipes/language.ts";
@@ -15,8 +15,8 @@ import { type Allocation, from, type QuantizedBlock, type Roles } from "./artifa
 import { layerJobs } from "./layer_jobs.ts";
 import type { Planning, Stage } from "./planning.ts";
 
-/** The stage of a method. */
-export function methodStage<P>(method: Method<P>): Stage<P> {
+/** The stage of a method. @param source the file that it comes from, where it is none of this project's */
+export function methodStage<P>(method: Method<P>, source?: MethodSource): Stage<P> {
   const { name } = method, path = (key: string) => `stages.${name}.${key}`;
   const rules: readonly Rule[] = (method.rules ?? []).map((make) => make(path));
   return {
@@ -36,6 +36,7 @@ export function methodStage<P>(method: Method<P>): Stage<P> {
         block: (block) => from(`${name}[${block}]`, "quantized"),
         reads: method.reads(settings).map(path),
         groupReads: (method.groupKeys ?? []).map(path),
+        ...(source ? { source } : {}),
       },
     }),
     plan(planning) {
