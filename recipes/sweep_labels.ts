@@ -75,9 +75,10 @@ function shortNames(axes: readonly string[], shown: readonly string[]): Map<stri
 
 /** Texts that look like paths by their ends, as much of those as tells them apart; by their values' texts. */
 function shortTexts(values: readonly (Located | undefined)[], axis: string): Map<string, string> {
+  const parts = values.filter((value) => value !== undefined)
+    .flatMap((value) => axis === "extends" && value.kind === "list" ? value.items : [value]);
   const texts = new Set(
-    values.flatMap((value) => axis === "extends" && value?.kind === "list" ? value.items : [value])
-      .flatMap((value) => value?.kind === "scalar" && typeof value.value === "string" ? [value.value] : []),
+    parts.flatMap((value) => value.kind === "scalar" && typeof value.value === "string" ? [value.value] : []),
   );
   const all = [...texts], keysOf = (text: string) => text.replace(/\.ya?ml$|\/+$/, "").split("/");
   const isPath = axis === "extends" || all.some((text) => text.includes("/"));
