@@ -140,6 +140,20 @@ Deno.test("sweep plans, survives kills, tells of the point that cannot be, and s
     assert.deepEqual(metrics.perplexity, single.perplexity);
     assert.equal(single.steps.run, 0);
   });
+
+  await test.step("a result that misses what is expected ends with 7, unless a point has failed", async () => {
+    const missing = [
+      ...cache,
+      "--runs",
+      join(folder.path, "runs-expect"),
+      "--set",
+      "expect.heldout={value: 1, within: 0.1}",
+    ];
+    const missed = await runTask("sweep", [...missing, "--only", "keep 4"]);
+    assert.equal(missed.code, 7);
+    assert.match(missed.err, /^warning: keep 4 misses what its recipe expects$/m);
+    assert.equal((await runTask("sweep", missing)).code, 8);
+  });
 });
 
 Deno.test("run refuses a sweep, sweep a recipe, and both what is wrong in it", async () => {
