@@ -113,6 +113,9 @@ async function run(
     for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
     for (const line of wrapText(describeCost(costOf(surveyed, shares)), terminal.width, "  ")) terminal.line(line);
   }
+  for (const { label, failure } of surveyed) {
+    if (failure) terminal.note(`warning: ${label} cannot run: ${failure.message}`);
+  }
   // Drawing loads for longer than a sweep takes to be read and refused.
   const { renderLeaderboard, renderSweepPage } = await import("../report/sweep_report.ts");
   const keys = new Map(surveyed.map(({ id, work }) => [id, work?.key]));
@@ -151,14 +154,14 @@ async function run(
 
 /** Says how a sweep ended. @returns the exit code */
 function conclude(
-  { record, exit, error, ran }: SweepResult,
+  { record, exit, error, ran, untried }: SweepResult,
   { sweep, only, folder, board }: {
     readonly sweep: LoadedSweep<Recipe>;
     readonly only: (point: Named) => boolean;
     readonly folder: string;
     readonly board: () => string[];
   },
-  { json, retryFailed, only: chosen }: Options,
+  { json, only: chosen }: Options,
   terminal: Terminal,
 ): number {
   if (exit === 130) terminal.note("Interrupted; what is done is kept. To go on, give the same command again.");
@@ -173,9 +176,7 @@ function conclude(
       for (const each of wrapText(line, terminal.width, " ".repeat(8))) terminal.line(each);
     }
     for (const label of missed) terminal.note(`warning: ${label} misses what its recipe expects`);
-    if (exit === 8 && !retryFailed && ran === 0) {
-      terminal.note("Points that failed before were not tried again: --retry-failed does that.");
-    }
+    if (untried > 0) terminal.note("Points that failed before were not tried again: --retry-failed does that.");
     if (chosen.length > 0) terminal.line(`only    ${record.points.filter(only).map(({ label }) => label).join("; ")}`);
     terminal.line(`folder  ${show(folder)}`);
     terminal.line(`report  ${show(join(folder, "report.html"))}`);

@@ -52,6 +52,8 @@ export interface SweepResult {
   readonly error?: Error;
   /** Points that were run by this process. */
   readonly ran: number;
+  /** Points that failed before, and were not tried again. */
+  readonly untried: number;
 }
 
 /** Exit code of a sweep some points of which failed. */
@@ -93,6 +95,7 @@ class SweepRun<R extends Recipe> {
   readonly #selected: readonly boolean[];
   /** Positions of points that are not over. */
   readonly #open = new Set<number>();
+  readonly #untried: number;
   #ran = 0;
   #fatal: Error | undefined;
   /** As it was written last. */
@@ -111,6 +114,7 @@ class SweepRun<R extends Recipe> {
     this.#selected = surveyed.map(only);
     const known = new Map(record?.points.map((point) => [point.id, point]));
     this.#points = surveyed.map((point) => this.#stateOf(point, known.get(point.id)));
+    this.#untried = this.#points.filter(({ state, key }, at) => this.#selected[at] && state === "failed" && key).length;
   }
 
   async execute(): Promise<SweepResult> {
@@ -276,7 +280,7 @@ class SweepRun<R extends Recipe> {
       ...{ type: "sweep-finished", exit, seconds: record.seconds, finished: count((state) => state === "finished") },
       ...{ failed: count((state) => state === "failed"), left: count(isOpen) },
     });
-    return { record, exit, ran: this.#ran, ...(this.#fatal ? { error: this.#fatal } : {}) };
+    return { record, exit, ran: this.#ran, untried: this.#untried, ...(this.#fatal ? { error: this.#fatal } : {}) };
   }
 
   #failed(): number {

@@ -158,9 +158,9 @@ Deno.test("executeSweep() goes on after a point that fails, tells why, and tries
     assert.deepEqual(failed.left, []);
 
     const again = await sweep(points);
-    assert.deepEqual([again.exit, again.made, again.path], [8, [], failed.path]);
+    assert.deepEqual([again.exit, again.made, again.path, again.untried], [8, [], failed.path, 1]);
     const retried = await sweep(points, { retryFailed: true });
-    assert.deepEqual([retried.exit, retried.path], [8, failed.path]);
+    assert.deepEqual([retried.exit, retried.path, retried.untried], [8, failed.path, 0]);
     // Nothing of it was kept as a result; what came before it was.
     const steps = retried.events.flatMap((event) =>
       event.type === "point-event" && event.event.type === "step-started" ? [event.event.step] : []
