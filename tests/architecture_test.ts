@@ -63,8 +63,8 @@ const LONGER: Readonly<Record<string, string>> = {
   "runner/run_test.ts": "one run is told in one place, as its states depend on each other",
 };
 
-/** Folders that hold nothing of the project's own. */
-const FOREIGN = new Set(["node_modules", "runs", "shared"]);
+/** Folders that hold nothing of the project's own, or records alone. */
+const FOREIGN = new Set(["node_modules", "results", "runs", "shared"]);
 
 function* filesIn(folder: string): Generator<string> {
   for (const entry of readdirSync(join(project, folder), { withFileTypes: true })) {
