@@ -163,16 +163,24 @@ async function readBases(
 
 /** A language that loads each set of files of code once. */
 function rememberCode<R extends Recipe>(language: RecipeLanguage<R>): RecipeLanguage<R> {
-  const known = new Map<string, Promise<RecipeLanguage<R>>>();
   const { withUsed } = language;
   if (!withUsed) return language;
+  type Complaint = Parameters<Parameters<typeof withUsed>[1]>;
+  const known = new Map<string, { readonly full: Promise<RecipeLanguage<R>>; readonly faults: Complaint[] }>();
+  const load = (files: Parameters<typeof withUsed>[0]) => {
+    const faults: Complaint[] = [];
+    return { full: withUsed(files, (...fault) => void faults.push(fault)), faults };
+  };
   return {
     ...language,
-    withUsed(files, complain) {
+    async withUsed(files, complain) {
       const key = JSON.stringify(files.map(({ file }) => file));
-      const language = known.get(key) ?? withUsed(files, complain);
-      known.set(key, language);
-      return language;
+      const loaded = known.get(key) ?? load(files);
+      known.set(key, loaded);
+      const full = await loaded.full;
+      // Each point is told, as what is not known in it means nothing then.
+      for (const fault of loaded.faults) complain(...fault);
+      return full;
     },
   };
 }

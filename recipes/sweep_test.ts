@@ -307,6 +307,16 @@ error: \`extends\` takes the path of a recipe
 3 errors`,
   },
   {
+    name: "code that is not there, once for all points",
+    text: `${base}use: [./mine.ts]\nmatrix: { stages.mine.bits: [2, 3] }\nstages: { mine: }\n`,
+    wanted: `
+error: cannot use \`mine.ts\`: there is no such file
+ --> my.yaml:2:7
+  |
+2 | use: [./mine.ts]
+  |       ^^^^^^^^^`,
+  },
+  {
     name: "more points than are taken for meant",
     text: `${base}matrix:\n  stages.spbo.iterations: ${many(101)}\n  stages.calibrate.seed: ${many(100)}\n`,
     wanted: `
