@@ -24,6 +24,7 @@ export const exitCodes: readonly (readonly [number, string])[] = [
   [5, "a step failed, for instance on a value that is not finite"],
   [6, "the cache is damaged and could not be healed"],
   [7, "the result misses what the recipe expects"],
+  [8, "points of a sweep failed; the others are finished"],
   [10, "plan --exit-code: there is work to do"],
   [130, "interrupted (Ctrl-C, SIGTERM, SIGHUP); the same command goes on"],
 ];

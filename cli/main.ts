@@ -17,6 +17,7 @@ import { resultsCommand } from "./results.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
+import { sweepCommand } from "./sweep.ts";
 import { wrapText } from "./table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
@@ -51,6 +52,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
   const makers = [
     runCommand,
     planCommand,
+    sweepCommand,
     runsCommand,
     resultsCommand,
     cacheCommand,

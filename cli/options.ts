@@ -3,7 +3,8 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
-import { loadRecipe, pipeline } from "../pipeline/mod.ts";
+import type { LoadedSweep } from "../recipes/sweep.ts";
+import { loadRecipe, loadSweep, pipeline } from "../pipeline/mod.ts";
 import { stages } from "../stages/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -37,9 +38,16 @@ export interface RecipeOptions {
 
 /** Adds the options of commands that read a recipe. */
 export function withRecipeOptions(command: Command): Command {
+  return withOpenOptions(command, "a YAML file, such as configs/quickstart.yaml")
+    .option("--until <stage>", "stop after this stage")
+    .option("--from <stage>", "make this stage and what follows again, although it is cached");
+}
+
+/** Adds the options of commands that open what a file names. @param recipe what the file is */
+export function withOpenOptions(command: Command, recipe: string): Command {
   return withOutputOptions(
     command
-      .argument("<recipe>", "a YAML file, such as configs/quickstart.yaml")
+      .argument("<recipe>", recipe)
       .addOption(
         new Option("--set <path=value>", "override a value, e.g. stages.spbo.iterations=20; may be repeated")
           .argParser(collect).default([], "none"),
@@ -52,8 +60,6 @@ export function withRecipeOptions(command: Command): Command {
         ).argParser(collect).default([], "none"),
       )
       .option("--allow-plugins", "run code that a recipe of the hub names under `use`; code of your own needs no leave")
-      .option("--until <stage>", "stop after this stage")
-      .option("--from <stage>", "make this stage and what follows again, although it is cached")
       .addOption(
         new Option("--device <device>", "where kernels run; auto: webgpu where a GPU is found, else cpu")
           .choices(["auto", "cpu", "webgpu"]).default("auto"),
@@ -105,6 +111,26 @@ export async function readRecipe(
   const known = new Set([...stages.map(({ name }) => name), ...Object.keys(loaded.recipe.stages)]);
   for (const [option, name] of Object.entries({ until, from })) checkStage(option, name, [...known]);
   return loaded;
+}
+
+/** Reads a sweep as commands name it; prints its warnings. @returns undefined where it is an ordinary recipe @throws {RecipeError} */
+export async function readSweep(
+  path: string,
+  { set, with: over, allowPlugins, yes = false }: RecipeOptions & { readonly yes?: boolean },
+  terminal: Terminal,
+): Promise<LoadedSweep<Recipe> | undefined> {
+  const sweep = await loadSweep(locate(path), {
+    ...{ set, with: over.map(locate), cwd: workingFolder() },
+    ...(allowPlugins === undefined ? {} : { allowPlugins }),
+    ...(yes ? { most: Infinity } : {}),
+  });
+  if (sweep) terminal.diagnose(sweep.warnings);
+  return sweep;
+}
+
+/** `--yes`. */
+export function yesOption(): Option {
+  return new Option("--yes", "a sweep of more than 10,000 points is meant");
 }
 
 /** Opens what a recipe names; warnings and long work are told on the terminal. @throws {InputError} bad model or text */

@@ -2,15 +2,25 @@
 import { Command } from "commander";
 import { makePlan, openCache, type Plan, type PlannedStep, summarizeStages } from "../runner/mod.ts";
 import { formatBytes, formatRanges, formatSeconds } from "../report/numbers.ts";
-import { type CommandContext, openSubject, readRecipe, type RecipeOptions, withRecipeOptions } from "./options.ts";
+import {
+  type CommandContext,
+  openSubject,
+  readRecipe,
+  readSweep,
+  type RecipeOptions,
+  withRecipeOptions,
+  yesOption,
+} from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
 import { cacheFolder } from "./places.ts";
 import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
+import { planSweep } from "./sweep_plan.ts";
 import { renderTable, wrapText } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly exitCode?: boolean;
+  readonly yes?: boolean;
 }
 
 /** The command. */
@@ -18,6 +28,7 @@ export function planCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("plan"))
     .description("say what is cached, what will run, why, and what it will cost; reads no weights")
     .option("--exit-code", "end with 10 where there is work to do, with 0 where all is cached")
+    .addOption(yesOption())
     .action(async (path: string, options: Options) => {
       const todo = await plan(path, options, context.terminal(options));
       if (options.exitCode && todo) context.exit(10);
@@ -26,6 +37,8 @@ export function planCommand(context: CommandContext): Command {
 
 /** @returns whether there is work to do */
 async function plan(path: string, options: Options, terminal: Terminal): Promise<boolean> {
+  const sweep = await readSweep(path, options, terminal);
+  if (sweep) return await planSweep(sweep, options, terminal);
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {

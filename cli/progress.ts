@@ -24,27 +24,35 @@ export function jsonProgress(terminal: Terminal): Progress {
   };
 }
 
+/** How one of several runs is shown. */
+interface Part {
+  /** Whether what it runs on is left to the whole that it is part of. */
+  readonly brief?: boolean;
+  /** What its lines begin with. */
+  readonly prefix?: string;
+}
+
 /** Prints one line for each step that ends. */
-export function plainProgress(terminal: Terminal): Progress {
+export function plainProgress(terminal: Terminal, { brief = false, prefix = "" }: Part = {}): Progress {
   const tracker = new RunTracker();
   return {
     onEvent: (event) => {
       tracker.follow(event);
       const { done, total, left = 0 } = tracker.view(event.at);
       if (event.type === "run-started") {
-        for (const line of introduce(event, terminal.width)) terminal.line(line);
+        if (!brief) { for (const line of introduce(event, terminal.width)) terminal.line(line); }
       } else if (event.type === "step-finished") {
         const rest = done < total ? `, about ${formatSeconds(left)} left` : "";
-        const text = `${event.step}  ${formatSeconds(event.seconds)}  (${done} of ${total} steps${rest})`;
+        const text = `${prefix}${event.step}  ${formatSeconds(event.seconds)}  (${done} of ${total} steps${rest})`;
         for (const line of wrapText(text, terminal.width, "    ")) terminal.line(line);
-      } else for (const line of remark(event)) terminal.note(line);
+      } else for (const line of remark(event)) terminal.note(prefix + line);
     },
     close: () => Promise.resolve(),
   };
 }
 
 /** Keeps a list of stages up to date, with the time that is left. */
-export function liveProgress(terminal: Terminal): Progress {
+export function liveProgress(terminal: Terminal, { brief = false }: Part = {}): Progress {
   // The list writes by itself: where its terminal is closed meanwhile, SIGHUP says so.
   process.stdout.on("error", () => {});
   const tracker = new RunTracker();
@@ -57,7 +65,7 @@ export function liveProgress(terminal: Terminal): Progress {
       tracker.follow(event);
       waiting.push(...remark(event));
       if (event.type === "run-started") {
-        for (const line of introduce(event, terminal.width)) terminal.line(line);
+        if (!brief) { for (const line of introduce(event, terminal.width)) terminal.line(line); }
         if (event.steps.some(({ state }) => state === "run")) [list, redraw, end] = drawList(tracker, terminal);
       } else redraw();
     },

@@ -5,7 +5,6 @@ import { InputError } from "../files/input_error.ts";
 import { parseJsonObject, readTextFile } from "../files/text_file.ts";
 import { meets, Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
-import type { RunEvent } from "../runner/events.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import {
@@ -95,7 +94,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
  * Hours of work do not hang on who reads along: where the output is closed, the run goes on. Where it cannot be written,
  * as on a full disk, the run stops cleanly, before more is lost that was to be kept.
  */
-function watchOutput(print: (event: RunEvent) => void, terminal: Terminal) {
+export function watchOutput<E>(print: (event: E) => void, terminal: Terminal) {
   const controller = new AbortController();
   let failure: OutputError | undefined;
   const told = () =>
@@ -112,7 +111,7 @@ function watchOutput(print: (event: RunEvent) => void, terminal: Terminal) {
   }
   return {
     signal: controller.signal,
-    onEvent: (event: RunEvent) => attempt(() => print(event)),
+    onEvent: (event: E) => attempt(() => print(event)),
     /** @throws {OutputError} when the output could not be written */
     check: () => {
       if (failure !== undefined) {
@@ -164,12 +163,12 @@ async function readMetrics(folder: string): Promise<Metrics> {
   throw new InputError(`Cannot read ${label}: ${at.join(".") || "it"} is not what it should be; run the recipe again`);
 }
 
-/** The command that goes on: as given, but always a run. */
-function nextCommand(path: string, options: Options): string {
+/** The command that goes on: as given, but always a run, or a sweep. */
+export function nextCommand(path: string, options: Options, task: "run" | "sweep" = "run"): string {
   const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, runs } = options;
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
-    "deno task run",
+    `deno task ${task}`,
     quote(path),
     ...over.map((each) => `--with ${quote(each)}`),
     ...set.map((each) => `--set ${quote(each)}`),
@@ -182,7 +181,8 @@ function nextCommand(path: string, options: Options): string {
   ].join(" ");
 }
 
-function show(path: string): string {
+/** A path as people see it: relative where that is shorter. */
+export function show(path: string): string {
   const short = relative(workingFolder(), path);
   return short !== "" && short.length < path.length ? short : path;
 }

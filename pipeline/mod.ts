@@ -1,8 +1,10 @@
 /** From a recipe's file to a run's result: what the runner plans and executes, on this machine. */
 import { type LoadedRecipe, type LoadOptions, readRecipe, renderRecipe as render } from "../recipes/recipe.ts";
+import { type LoadedSweep, readSweep, type SweepOptions } from "../recipes/sweep.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import { language, type Recipe } from "../stages/schema.ts";
 import { stagesOf, withUsed } from "./plugins.ts";
+import { sharedMachine } from "./shared_machine.ts";
 import { openSubject } from "./subject.ts";
 
 /**
@@ -26,6 +28,12 @@ export const pipeline: Pipeline<Recipe> = {
   open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options),
 };
 
+/** As `pipeline`, for many recipes one after another: devices and providers are chosen once. */
+export function sharedPipeline(): Pipeline<Recipe> {
+  const machine = sharedMachine();
+  return { open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options, machine) };
+}
+
 /**
  * Reads a recipe and everything it extends.
  *
@@ -46,6 +54,26 @@ export const pipeline: Pipeline<Recipe> = {
  */
 export function loadRecipe(path: string, options: LoadOptions = {}): Promise<LoadedRecipe<Recipe>> {
   return readRecipe({ ...language, withUsed }, path, options);
+}
+
+/**
+ * Reads a sweep and everything that it and its points extend.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadSweep } from "./mod.ts";
+ *
+ * const sweep = await loadSweep("configs/sweeps/keep.yaml");
+ * assert.deepEqual(sweep?.points.map(({ label }) => label), ["keep 4", "keep 5", "keep 6"]);
+ * assert.equal(await loadSweep("configs/quickstart.yaml"), undefined);
+ * ```
+ * @param path a YAML file
+ * @returns undefined where the file is an ordinary recipe
+ * @throws {RecipeError} with everything that is wrong at once, in the sweep or in any of its points
+ */
+export function loadSweep(path: string, options: SweepOptions = {}): Promise<LoadedSweep<Recipe> | undefined> {
+  return readSweep({ ...language, withUsed }, path, options);
 }
 
 /**

@@ -95,7 +95,7 @@ Deno.test("readPluginCode() refuses what is fetched or only named as it runs", (
 });
 
 Deno.test("readPluginCode() knows all rooms of this project", () => {
-  const other = new Set(["configs", "docs", "node_modules", "runs", "shared", "tests"]);
+  const other = new Set(["configs", "docs", "node_modules", "results", "runs", "shared", "tests"]);
   const folders = readdirSync(project, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith(".") && !other.has(entry.name));
   assert.deepEqual(folders.map(({ name }) => name).sort(), [...ROOMS].sort());

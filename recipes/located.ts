@@ -5,7 +5,8 @@
  */
 /** A text that values come from. */
 export interface Source {
-  readonly kind: "file" | "set";
+  /** `point`: a sweep's file, as far as it states values of points, which are laid over a recipe as arguments are. */
+  readonly kind: "file" | "set" | "point";
   /** As people see it: a path, or the argument's name. */
   readonly name: string;
   /** What relative paths in it are relative to: an absolute folder. */
@@ -71,7 +72,7 @@ export function overlay(under: Located, over: Located, options: Overlay = {}): L
     const before = entries.get(key);
     entries.set(key, before ? overlayEntry(before, entry, { ...options, path: [...path, key] }) : entry);
   }
-  return { kind: "map", entries, at: over.at.source.kind === "set" ? under.at : over.at };
+  return { kind: "map", entries, at: over.at.source.kind === "file" ? over.at : under.at };
 }
 
 /** The plain value of a tree. */
@@ -117,7 +118,7 @@ function overlayItems(
   { path = [], complain, ...options }: Overlay,
 ): Located {
   // A map in braces is a value of its own.
-  if (over.at.source.kind !== "set" || over.at.source.text[over.at.start] === "{") return over;
+  if (over.at.source.kind === "file" || over.at.source.text[over.at.start] === "{") return over;
   const items = [...under.items];
   for (const [key, { key: at, value }] of over.entries) {
     const item = isIndex(key) ? items[Number(key)] : undefined;

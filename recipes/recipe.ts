@@ -25,6 +25,7 @@ import {
   withUsed,
 } from "./recipe_files.ts";
 import { readSettings } from "./settings.ts";
+import { refuseSweep } from "./sweep_keys.ts";
 
 /**
  * Where a value was written: a place in a file, a `--set` argument, or nowhere.
@@ -116,7 +117,7 @@ export async function readRecipe<R extends Recipe>(
   path: string,
   options: LoadOptions = {},
 ): Promise<LoadedRecipe<R>> {
-  const { set = [], cwd = Deno.cwd(), with: over = [], originOf = () => "local" } = options;
+  const { set = [], cwd = Deno.cwd(), with: over = [] } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
   const base = await readFiles(file, { cwd, problems });
@@ -125,35 +126,67 @@ export async function readRecipe<R extends Recipe>(
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
   const layers = tops.filter((top) => top !== undefined);
-  const used = [base, ...layers].flatMap((each) => listUsed(each, { originOf, problems }));
-  if (settings.tree) used.push(...usedBy(settings.tree, "local", problems));
-  const full = await withCode(language, used, { ...options, problems });
-  const forms = formsOf(full.schema);
-  const complain = (fault: Fault) => problems.push({ severity: "error", ...fault });
-  let tree = layers.map((each) => mergeFiles(each, full.schema, forms)).reduce(
-    // A number is expected of a recipe as it stands.
-    (under, top) => overlay(withoutKeys(under, ["expect"]), top, { forms }),
-    mergeFiles(base, full.schema, forms),
-  );
-  if (settings.tree) {
-    const own = fillEmptyMaps(withoutKeys(settings.tree, ["use"]), full.schema);
-    tree = overlay(tree, own, { forms, complain });
-  }
-  const texts = [base, ...layers].flatMap(lineOf).map((each) => each.tree);
-  tree = withUsed(tree, settings.tree ? [...texts, settings.tree] : texts);
-  const incomplete = problems.length > 0;
-  const { recipe, problems: invalid } = validate(full, tree, { incomplete });
-  problems.push(...invalid);
-  if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
-  const absolute = makeAbsolute(full, recipe, tree);
+  refuseSweep([base, ...layers].flatMap(lineOf).map(({ tree }) => tree), problems);
+  const made = await completeRecipe(language, { base, layers, settings: settings.tree ? [settings.tree] : [] }, {
+    ...options,
+    problems,
+  });
+  if (!made) throw new RecipeError(problems);
   return {
-    recipe: absolute,
-    name: nameOf(base, layers, { recipe, tree }),
-    sources: new Map(listSources(absolute, tree)),
+    ...{ recipe: made.recipe, sources: made.sources },
+    name: nameOf(base, layers, { recipe: made.recipe, tree: made.tree }),
     file,
     text: base.text,
     warnings: toDiagnostics(problems),
   };
+}
+
+/** Texts that make one recipe, each over those before it. */
+export interface RecipeTexts {
+  readonly base: RecipeFile;
+  readonly layers: readonly RecipeFile[];
+  /** Trees of arguments, or of a sweep's points. */
+  readonly settings: readonly Located[];
+  /** What of the files is left out. */
+  readonly without?: (tree: Located) => Located;
+}
+
+/**
+ * Lays texts over one another, and makes a recipe of them.
+ *
+ * @param options `problems`: what is wrong already; what else is wrong is added
+ * @returns the recipe with its tree, or undefined where something forbids it
+ * @throws {RecipeError} code of the hub is used without leave, or a path begins with an unknown home folder
+ */
+export async function completeRecipe<R extends Recipe>(
+  language: RecipeLanguage<R>,
+  { base, layers, settings, without = (tree) => tree }: RecipeTexts,
+  options: Pick<LoadOptions, "originOf" | "allowPlugins"> & { readonly problems: Problem[] },
+): Promise<(Pick<LoadedRecipe<R>, "recipe" | "sources"> & { readonly tree: Located }) | undefined> {
+  const { originOf = () => "local", problems } = options;
+  const used = [base, ...layers].flatMap((each) => listUsed(each, { originOf, problems }));
+  for (const tree of settings) used.push(...usedBy(tree, "local", problems));
+  const full = await withCode(language, used, options);
+  const forms = formsOf(full.schema);
+  const complain = (fault: Fault) => problems.push({ severity: "error", ...fault });
+  let tree = without(
+    layers.map((each) => mergeFiles(each, full.schema, forms)).reduce(
+      // A number is expected of a recipe as it stands.
+      (under, top) => overlay(withoutKeys(under, ["expect"]), top, { forms }),
+      mergeFiles(base, full.schema, forms),
+    ),
+  );
+  for (const setting of settings) {
+    const own = fillEmptyMaps(withoutKeys(setting, ["use"]), full.schema);
+    tree = overlay(tree, own, { forms, complain });
+  }
+  tree = withUsed(tree, [...[base, ...layers].flatMap(lineOf).map((each) => each.tree), ...settings]);
+  const incomplete = problems.length > 0;
+  const { recipe, problems: invalid } = validate(full, tree, { incomplete });
+  problems.push(...invalid);
+  if (!recipe || problems.some(({ severity }) => severity === "error")) return undefined;
+  const absolute = makeAbsolute(full, recipe, tree);
+  return { recipe: absolute, sources: new Map(listSources(absolute, tree)), tree };
 }
 
 /** The language with what files of code add to it; where the hub's recipes name them, only with leave. */

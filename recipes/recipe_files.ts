@@ -28,6 +28,8 @@ export interface FilesOptions {
   readonly cwd: string;
   /** Is told what is wrong. */
   readonly problems: Problem[];
+  /** Where the file is asked for. */
+  readonly asked?: Span;
 }
 
 /** Recipes that may extend one another. */
@@ -50,8 +52,6 @@ interface Reading extends FilesOptions {
   /** Files that lead here, the first asked for first. */
   readonly above: readonly string[];
   readonly known: Map<string, RecipeFile | undefined>;
-  /** Where the file is asked for. */
-  readonly asked?: Span;
 }
 
 async function readOne(file: string, reading: Reading): Promise<RecipeFile | undefined> {

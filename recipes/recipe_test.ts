@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RecipeError } from "./diagnostics.ts";
 import * as z from "zod";
-import { loadRecipe } from "../pipeline/mod.ts";
+import { loadRecipe, loadSweep } from "../pipeline/mod.ts";
 import { RecipeSchema } from "../stages/schema.ts";
 import { recipeJsonSchema } from "./json_schema.ts";
 import { error, type Recipe, type RecipeLanguage } from "./language.ts";
@@ -181,12 +181,12 @@ Deno.test("Every shipped recipe loads without a warning, and names its schema an
     const text = await readFile(join(configs, name), "utf8");
     const schema = `${"../".repeat(name.split("/").length - 1)}recipe.schema.json`;
     assert.ok(text.startsWith(`# yaml-language-server: $schema=${schema}\n`), name);
-    // Sweeps have a test of their own.
-    if (name.startsWith("bases/") || name.startsWith("ablations/")) continue;
-    assert.ok(text.includes(`\n# deno task run configs/${name}\n`), name);
-    const { warnings, recipe } = await loadRecipe(name, { cwd: configs });
+    if (name.startsWith("bases/")) continue;
+    const sweep = await loadSweep(name, { cwd: configs });
+    assert.ok(text.includes(`\n# deno task ${sweep ? "sweep" : "run"} configs/${name}\n`), name);
+    const { warnings, ...loaded } = sweep ?? await loadRecipe(name, { cwd: configs });
     assert.deepEqual(warnings, [], name);
-    assert.ok(recipe.name, name);
+    assert.ok("points" in loaded ? loaded.name : loaded.recipe.name, name);
   }
 });
 

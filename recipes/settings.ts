@@ -2,6 +2,7 @@
 import type { Problem } from "./diagnostics.ts";
 import { type Entry, type Fault, type Located, overlay, type Source, type Span } from "./located.ts";
 import { readYaml } from "./read_yaml.ts";
+import { SweepKeys } from "./sweep_keys.ts";
 
 /**
  * Reads `--set` arguments: a path of keys joined with dots, `=`, and a value in YAML (a scalar, or `[…]`, `{…}`).
@@ -37,8 +38,8 @@ function readSetting(source: Source, problems: Problem[]): Located | undefined {
     problems.push({ severity: "error", at, message: "`--set` takes keys joined with single dots", note: example });
     return undefined;
   }
-  if (keys[0] === "extends") {
-    const message = "`extends` cannot be set from the command line";
+  if (keys[0] === "extends" || Object.hasOwn(SweepKeys, keys[0])) {
+    const message = `\`${keys[0]}\` cannot be set from the command line`;
     problems.push({ severity: "error", at: { source, start: 0, end: equals }, message });
     return undefined;
   }

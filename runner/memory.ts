@@ -3,7 +3,7 @@ import process from "node:process";
 
 /** Watches resident memory until it is stopped. */
 export interface MemoryWatch {
-  /** Most bytes so far; on Linux since the process began, elsewhere as sampled. */
+  /** Most bytes so far: on Linux exactly, unless the process held more before; then, and elsewhere, as sampled. */
   peak(): number;
   stop(): void;
 }
@@ -11,6 +11,7 @@ export interface MemoryWatch {
 /** Starts watching. @param interval milliseconds between samples */
 export function watchMemory(interval = 200): MemoryWatch {
   let most = 0;
+  const before = highest();
   const sample = () => {
     most = Math.max(most, Deno.memoryUsage().rss);
   };
@@ -19,9 +20,16 @@ export function watchMemory(interval = 200): MemoryWatch {
   return {
     peak() {
       sample();
-      // Kibibytes on Linux; other systems count otherwise.
-      return Deno.build.os === "linux" ? Math.max(most, process.resourceUsage().maxRSS * 1024) : most;
+      // What another run of this process once held is none of this one's.
+      const now = highest();
+      return now > before ? Math.max(most, now) : most;
     },
     stop: () => clearInterval(timer),
   };
+}
+
+/** The most that this process ever held, where the system says so. */
+function highest(): number {
+  // Kibibytes on Linux; other systems count otherwise.
+  return Deno.build.os === "linux" ? process.resourceUsage().maxRSS * 1024 : 0;
 }

@@ -1,6 +1,7 @@
 /** What recipes may say: the model, the stages there are, and what a run must meet. The stages have their own parameters. */
 import * as z from "zod";
 import type { Recipe as AnyRecipe, RecipeLanguage, Rule } from "../recipes/language.ts";
+import { SweepKeys } from "../recipes/sweep_keys.ts";
 import type { SpboParams } from "../layers/methods/spbo.ts";
 import type { CalibrateParams } from "./calibrate.ts";
 import type { CoarseSearchParams } from "./coarse_search.ts";
@@ -69,6 +70,7 @@ export const RecipeSchema = z.strictObject({
       within: z.number().positive().describe("Relative tolerance, 0.03 = 3 %"),
     }),
   ).optional().describe("Perplexities a run must meet, by evaluation name"),
+  ...SweepKeys,
 });
 
 /** Settings of the stages that a recipe names, every default filled in. */

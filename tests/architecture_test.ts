@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { loadRecipe } from "../pipeline/mod.ts";
+import { loadRecipe, loadSweep } from "../pipeline/mod.ts";
 import { readSource, resolve as targetOf } from "../runner/reach.ts";
 import { stages } from "../stages/mod.ts";
 import { project, tasks } from "./command_line_test_support.ts";
@@ -305,13 +305,15 @@ Deno.test("tasks need no shell, and none asks for all permissions", () => {
 Deno.test("every shipped recipe loads, pins its model or says that it moves, and states its command", async () => {
   const recipes = [...filesIn("configs")].filter((path) => path.endsWith(".yaml"));
   assert.ok(recipes.length >= 11);
-  // Bases say nothing by themselves; sweeps have a test of their own.
-  for (const path of recipes.filter((path) => !/^configs\/(bases|ablations)\//.test(path))) {
-    const { recipe, warnings } = await loadRecipe(resolve(project, path));
+  for (const path of recipes.filter((path) => !path.startsWith("configs/bases/"))) {
+    const sweep = await loadSweep(resolve(project, path));
+    const { warnings, ...single } = sweep ?? await loadRecipe(resolve(project, path));
     assert.deepEqual(warnings, [], path);
     const text = readFileSync(join(project, path), "utf8");
-    if ("hub" in recipe.model && !/^[0-9a-f]{40}$/.test(recipe.model.revision)) {
-      assert.match(text, /`main` moves: .*lock/, `${path} does not pin its model, and does not say so`);
+    for (const { recipe: { model } } of "points" in single ? single.points : [single]) {
+      if ("hub" in model && !/^[0-9a-f]{40}$/.test(model.revision)) {
+        assert.match(text, /`main` moves: .*lock/, `${path} does not pin its model, and does not say so`);
+      }
     }
     assert.match(text, /yaml-language-server: \$schema=/, path);
     assert.ok(text.includes(path) || !/^configs\/[^/]+$/.test(path), `${path} does not state its command`);

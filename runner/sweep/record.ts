@@ -23,12 +23,16 @@ export interface SweepRecord {
   readonly points: readonly SweepPoint[];
   /** Steps of all points, and how many there are once those that points share count once. */
   readonly steps: { readonly all: number; readonly different: number };
+  /** Of what was asked for, whatever code and data make of it: the same recipe goes on in the same folder. */
+  readonly identity?: string;
 }
 
 /** One point of a sweep. */
 export interface SweepPoint {
   /** Unique in the sweep, and stable: made of its values. */
   readonly id: string;
+  /** Of its results, by code and data too: where it is the same, they need not be made again. */
+  readonly key?: string;
   /** As people call it, e.g. `gptq-3` or `keep 4, group_size 64`. */
   readonly label: string;
   /** By axis. */

@@ -1,0 +1,187 @@
+/**
+ * A sweep's folder: sweep.json, its lock, whatever is rendered of it, and the runs of its points in `points/`. All of it is
+ * replaced as a whole, so that whoever looks sees one state or the next.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import * as z from "zod";
+import { isSound, readSmallText } from "../journal.ts";
+import { canonicalJson, sha256 } from "../keys.ts";
+import { asNoSpace, writingTo } from "../cache/no_space.ts";
+import { asFolderError } from "../run_errors.ts";
+import { makeRunId } from "../run_id.ts";
+import type { Json } from "../stage.ts";
+import type { SweepRecord } from "./record.ts";
+import type { Point } from "./survey.ts";
+
+/** What is asked for: a sweep's recipe, read. */
+export interface Sweep {
+  readonly name: string;
+  readonly axes: readonly string[];
+  readonly repeats: readonly string[];
+  readonly points: readonly Point[];
+  /** The recipe's text, for the lock. */
+  readonly text: string;
+}
+
+/** A sweep's folder that is this process's alone. */
+export interface SweepFolder {
+  /** Its name. */
+  readonly id: string;
+  /** Absolute path. */
+  readonly path: string;
+  /** Of everything that is asked for. */
+  readonly identity: string;
+  /** What an earlier process left, if this one goes on with it. */
+  readonly record?: SweepRecord;
+  /** Writes sweep.json, the lock and other files by name. @throws {NoSpaceError} */
+  write(record: SweepRecord, files: Readonly<Record<string, string>>): void;
+  close(): void;
+}
+
+/** Where sweeps and their points' runs are, in the folder of runs and in a sweep's. */
+export const [SWEEPS, POINTS] = ["sweeps", "points"];
+
+/** A sweep's record. */
+export const SWEEP_RECORD = "sweep.json";
+
+const SWEEP_LOCK = "sweep.lock.yaml", HELD = ".held";
+
+/** What is relied on when a sweep goes on. */
+const Record = z.looseObject({
+  ...{ sweep: z.string(), name: z.string(), started: z.number(), seconds: z.number().min(0) },
+  points: z.array(z.looseObject({
+    ...{ id: z.string(), label: z.string(), state: z.enum(["finished", "failed", "interrupted", "waiting"]) },
+    ...{ run: z.string().optional(), key: z.string().optional(), exit: z.int().optional() },
+    ...{ error: z.string().optional(), step: z.string().optional() },
+    ...{ seconds: z.number().optional(), alone: z.number().optional(), peakMemory: z.number().optional() },
+  })),
+});
+
+/** Most bytes of a record that is read. */
+const MOST_BYTES = 1 << 30;
+
+/** How a folder is opened. */
+export interface FolderOptions {
+  /** Folder of all runs; absolute. */
+  readonly runsDir: string;
+  /** By a point's id: the key of its results as code and data are now; absent where it cannot be opened. */
+  readonly keys: ReadonlyMap<string, string | undefined>;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Opens the newest folder of the same sweep, where nothing that it holds has become another thing since; else a new one.
+ *
+ * @throws {NoSpaceError | FolderError} when it cannot be made
+ */
+export function openSweepFolder(sweep: Sweep, { runsDir, keys, warn }: FolderOptions): SweepFolder {
+  const sweeps = join(runsDir, SWEEPS), identity = identityOf(sweep);
+  try {
+    Deno.mkdirSync(sweeps, { recursive: true });
+    for (const id of namesIn(sweeps)) {
+      const path = join(sweeps, id);
+      if (readIdentity(path) !== identity) continue;
+      const lock = hold(path);
+      const record = lock && readRecord(path, warn);
+      // A result that is no longer what the recipe gives keeps its folder, and the sweep gets another one.
+      const holds = record?.points.every(({ id, state, key }) => state !== "finished" || key === keys.get(id));
+      if (lock && record && holds) return makeFolder(sweep, { id, path, identity, lock, record });
+      lock?.close();
+      if (lock) break;
+    }
+    const id = makeRunId(new Date(), sweep.name), path = join(sweeps, id);
+    Deno.mkdirSync(path);
+    const lock = hold(path);
+    if (!lock) throw new Error(`Cannot hold ${path}: another process has it, although it is new`);
+    return makeFolder(sweep, { id, path, identity, lock });
+  } catch (error) {
+    throw asNoSpace(error, sweeps, 0) ?? asFolderError(error, sweeps, "--runs") ?? error;
+  }
+}
+
+/**
+ * The record in a sweep's folder.
+ *
+ * @throws {InputError} when it is not there, or damaged
+ */
+export function readSweepRecord(path: string): SweepRecord {
+  const record: unknown = JSON.parse(readSmallText(join(path, SWEEP_RECORD), MOST_BYTES));
+  Record.refine((value) => isSound(value)).parse(record);
+  return record as SweepRecord;
+}
+
+/** What is asked for, whatever it is called. */
+function identityOf({ axes, points }: Sweep): string {
+  return sha256(canonicalJson([
+    [...axes],
+    ...points.map(({ id, label, values, recipe: { name: _name, description: _words, ...recipe } }) => // A recipe is plain data.
+    ({ id, label, values, recipe: recipe as unknown as Json })),
+  ]));
+}
+
+function makeFolder(
+  { text, axes }: Sweep,
+  { lock, ...folder }: Pick<SweepFolder, "id" | "path" | "identity" | "record"> & { readonly lock: Deno.FsFile },
+): SweepFolder {
+  const { path, identity } = folder;
+  const replace = (name: string, content: string) => {
+    Deno.writeTextFileSync(join(path, `${name}.part`), content);
+    Deno.renameSync(join(path, `${name}.part`), join(path, name));
+  };
+  return {
+    ...folder,
+    write: (record, files) =>
+      writingTo(path, () => {
+        // First, as without it nobody goes on with the folder.
+        replace(SWEEP_LOCK, renderLock(record, { identity, text, axes }));
+        replace(SWEEP_RECORD, `${JSON.stringify(record)}\n`);
+        for (const [name, content] of Object.entries(files)) replace(name, content);
+      }),
+    close: () => lock.close(),
+  };
+}
+
+/** The sweep's recipe, and of each point the key of its results and the lock of its run. */
+function renderLock(
+  { sweep, points }: SweepRecord,
+  { identity, text, axes }: { readonly identity: string; readonly text: string; readonly axes: readonly string[] },
+): string {
+  return stringify({
+    ...{ identity, sweep, recipe: text, axes },
+    points: points.map(({ id, label, values, key, run }) => ({
+      ...{ id, label, values, ...(key === undefined ? {} : { key }) },
+      ...(run === undefined ? {} : { lock: `${run}/recipe.lock.yaml` }),
+    })),
+  }, { lineWidth: 120, blockQuote: "literal" });
+}
+
+/** Folders, the newest first. */
+function namesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].filter(({ isDirectory }) => isDirectory).map(({ name }) => name).sort()
+    .reverse();
+}
+
+function readIdentity(path: string): string | undefined {
+  const file = join(path, SWEEP_LOCK);
+  if (!existsSync(file)) return undefined;
+  return /^identity: ([0-9a-f]{64})$/m.exec(readSmallText(file))?.[1];
+}
+
+/** Takes a folder for this process; the system gives it back however the process ends. */
+function hold(path: string): Deno.FsFile | undefined {
+  const file = Deno.openSync(join(path, HELD), { create: true, write: true });
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  return undefined;
+}
+
+function readRecord(path: string, warn: (message: string) => void): SweepRecord | undefined {
+  try {
+    return readSweepRecord(path);
+  } catch {
+    warn(`${join(path, SWEEP_RECORD)} is damaged: the sweep begins anew in another folder`);
+    return undefined;
+  }
+}
