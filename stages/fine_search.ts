@@ -13,6 +13,7 @@ import type { Step } from "../runner/stage.ts";
 import { from, type Roles } from "./artifacts.ts";
 import { layerJobs } from "./layer_jobs.ts";
 import type { Opened, Planning, Stage } from "./planning.ts";
+import { storedStatistics } from "./statistics.ts";
 
 const Params = z.strictObject({
   metric: z.enum(["hessian", "hessian-squared", "magnitude", "wanda", "ria", "si", "random"]).default("hessian")
@@ -92,7 +93,11 @@ function blockStep(planning: Planning, statistics: Roles["statistics"], block: n
     estimate: { seconds: weights / 3e7, memory: 14 * weights },
     async run(context) {
       const found = await jobs.make(
-        { linears, tensors: await tools.weights.block(block), statistics: await context.input("statistics") },
+        {
+          linears,
+          tensors: await tools.weights.block(block),
+          statistics: storedStatistics(await context.input("statistics")),
+        },
         context,
       );
       const results = await tools.layers().searchMasks(found, { signal: context.signal });

@@ -2,16 +2,17 @@
 import type { LayerSettings, MaskJob } from "../layers/job.ts";
 import { hessianExponent } from "../layers/units.ts";
 import type { LinearSpec } from "../models/spec.ts";
-import type { ArtifactReader, Json, StepContext } from "../runner/stage.ts";
+import type { Json, StepContext } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
+import { endsIn } from "./layer_names.ts";
+import type { Moments, Statistics } from "./statistics.ts";
 
 /** Where a block's layers are taken from. */
 export interface BlockSources {
   readonly linears: readonly LinearSpec[];
   /** The block's tensors by canonical name; handed over. */
   readonly tensors: Readonly<Record<string, Float32Array>>;
-  /** S by `LinearSpec.input`, as calibrate stores it. */
-  readonly statistics: ArtifactReader;
+  readonly statistics: Statistics;
 }
 
 /** Jobs that are planned before there is anything to do. */
@@ -34,7 +35,7 @@ const NOTHING: Pick<LayerSettings, "search" | "feedback"> = {
  * @param purpose `search` only ranks weights; `quantize` does all
  */
 export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize"): PlannedJobs {
-  const { allocation, ranks, feedback, quantized, packed } = roles;
+  const { allocation, ranks, feedback, quantized, packed, statistics: { target } = {} } = roles;
   if (quantized === undefined) throw new Error("Cannot plan layers as no stage quantizes them");
   const searches = ranks !== undefined && (purpose === "search" || ranks.masks === undefined);
   const quantizes = purpose === "quantize";
@@ -45,6 +46,7 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
     ...(quantizes && feedback ? [feedback.reads.mode] : []),
     ...(quantizes && packed ? [packed.reads.scales] : []),
     ...(quantizes ? quantized.reads : quantized.groupReads),
+    ...(target ? Object.values(target.reads) : []),
   ];
   return {
     reads: [...new Set(reads)].sort(),
@@ -70,13 +72,20 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
         scales: quantizes && packed ? context.param(packed.reads.scales) : "f32",
       };
       const of = allocation && ranks ? context.param<number>(allocation.reads.of) : 1;
-      const { sequences } = statistics.value as { readonly sequences: number };
-      const hessians = new Map<string, Float32Array>();
+      const towards = target && {
+        share: context.param<number>(target.reads.share),
+        damping: context.param<number>(target.reads.damping),
+        skip: context.param<readonly string[]>(target.reads.skip),
+      };
+      const known = new Map<string, Moments>();
       const jobs: MaskJob[] = [];
       for (const { name, rows, cols, input } of linears) {
-        const upper = hessians.get(input) ?? await readHessian(statistics, { input, cols }, sequences);
-        hessians.set(input, upper);
-        jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], upper, settings });
+        const { upper, cross } = known.get(input) ?? await readMoments(statistics, { input, cols });
+        known.set(input, { upper, ...(cross ? { cross } : {}) });
+        const job = { name, rows, cols, of, weight: tensors[`${name}.weight`], upper, settings };
+        const moved = cross && towards && towards.share > 0 && !towards.skip.some((end) => endsIn(name, end));
+        const { share = 0, damping = 0 } = towards ?? {};
+        jobs.push(moved ? { ...job, propagation: { cross, share, damping } } : job);
       }
       return jobs;
     },
@@ -85,22 +94,22 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
 
 /**
  * H = (2/sequences)·XᵀX, as the lineage scales it, times the power of two that layers would bring it to (`layers/units.ts`): so the
- * layers that share it need no copies of their own.
+ * layers that share it need no copies of their own. C is in the same units.
  */
-async function readHessian(
-  statistics: ArtifactReader,
+async function readMoments(
+  { sequences, moments }: Statistics,
   { input, cols }: Pick<LinearSpec, "input" | "cols">,
-  sequences: number,
-): Promise<Float32Array> {
-  const { upper } = await statistics.read(`${input}.safetensors`);
-  const hessian = upper.data as Float32Array;
-  const exponent = hessianExponent(hessian, cols, 2 / sequences);
+): Promise<Moments> {
+  const { upper, cross } = await moments(input);
+  const exponent = hessianExponent(upper, cols, 2 / sequences);
   if (Number.isNaN(exponent)) {
     throw new Error(
       `Cannot weigh errors as S of input "${input}", from stages.calibrate, must be finite: run it again`,
     );
   }
   const factor = 2 / sequences * 2 ** -exponent;
-  for (let i = 0; i < hessian.length; i++) hessian[i] *= factor;
-  return hessian;
+  for (const values of cross ? [upper, cross] : [upper]) {
+    for (let i = 0; i < values.length; i++) values[i] *= factor;
+  }
+  return { upper, ...(cross ? { cross } : {}) };
 }

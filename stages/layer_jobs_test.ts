@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { triangleLength } from "../kernels/matrix/ops.ts";
 import { modelSpec } from "../models/config.ts";
-import type { ArtifactReader } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
 import { layerJobs, type PlannedJobs } from "./layer_jobs.ts";
 import { stages } from "./mod.ts";
 import { RecipeSchema, type StageSettings } from "./schema.ts";
+import type { Statistics } from "./statistics.ts";
 
 type Change = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -87,16 +87,10 @@ Deno.test("layerJobs() cannot be planned where no stage quantizes", () => {
 
 const SEQUENCES = 4;
 
-/** Statistics of ones; a fresh copy with every read. */
-const statistics: ArtifactReader = {
-  key: "",
-  value: { sequences: SEQUENCES },
-  files: [],
-  read: () => {
-    const length = triangleLength(16);
-    return Promise.resolve({ upper: { dtype: "F32", shape: [length], data: new Float32Array(length).fill(1) } });
-  },
-  path: () => Promise.reject(new Error("not a file")),
+/** Statistics of ones; fresh arrays with every read. */
+const statistics: Statistics = {
+  sequences: SEQUENCES,
+  moments: () => Promise.resolve({ upper: new Float32Array(triangleLength(16)).fill(1) }),
 };
 
 /** Two jobs, which are given what they declare and nothing else. */
