@@ -249,35 +249,35 @@ error: unknown key \`windws\` in stages.calibrate.dataset
   },
   {
     name: "what a later version will know",
-    text: `${model}stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tasks: [boolq] } }\n`,
+    text: `${model}${stages}  evaluate: { tasks: [boolq] }\n`,
     wanted: `
-error: stages.calibrate.inputs cannot be "renewed" (text)
- --> my.yaml:2:32
-  |
-2 | stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tas…
-  |                                ^^^^^^^
-  = allowed: sequential, original
-  = note: \`renewed\` is not available in this version; \`sequential\` is the
-          nearest
-
-error: stages.calibrate.target cannot be "original" (text)
- --> my.yaml:2:49
-  |
-2 | stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tas…
-  |                                                 ^^^^^^^^
-  = allowed: layer
-  = note: \`original\` is not available in this version; \`layer\`, the lineage's,
-          is the only one
-
-error: stages.evaluate.tasks cannot be a list
- --> my.yaml:2:80
-  |
-2 | …rate: { inputs: renewed, target: original }, evaluate: { tasks: [boolq] } }
-  |                                                                  ^^^^^^^
-  = allowed: an empty list
-  = note: tasks are not available in this version
-
-3 errors`,
+LATER`,
+  },
+  {
+    name: "inputs and targets that do not go together",
+    text: `${model}stages:\n  calibrate: { inputs: original, target: original }\n  spbo:\n  pack:\n`,
+    wanted: `
+TOGETHER`,
+  },
+  {
+    name: "settings of a target that is not asked for",
+    text: `${model}stages:\n  calibrate: { propagation: 1, propagation_skip: [down_proj] }\n  spbo:\n  pack:\n`,
+    wanted: `
+SETTINGS`,
+  },
+  {
+    name: "inputs that are seen too late for masks",
+    text:
+      `${model}stages:\n  calibrate: { inputs: renewed }\n  coarse-search:\n  fine-search: { mask_from: original }\n` +
+      "  spbo:\n  pack:\n",
+    wanted: `
+LATE`,
+  },
+  {
+    name: "a target that is misspelt, and a propagation beyond its range",
+    text: `${model}stages:\n  calibrate: { target: orignal, propagation: 2 }\n  spbo:\n  pack:\n`,
+    wanted: `
+MISSPELT`,
   },
   {
     name: "an argument, in the argument",
