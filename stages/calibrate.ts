@@ -9,7 +9,7 @@
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import { blockLinears } from "../models/tensors.ts";
-import { error, type Rule } from "../recipes/language.ts";
+import { error, type Rule, warning } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { count, words } from "../recipes/words.ts";
 import { from } from "./artifacts.ts";
@@ -75,9 +75,8 @@ const rules: readonly Rule[] = [
       return Object.entries(OF_TARGET).flatMap(([key, otherwise]) => {
         const at = path(key as keyof Params);
         if (`${value(at)}` === `${otherwise}`) return [];
-        return [error(blame(at), `${key} counts only where the target is the original model's output`, {
-          allowed: `${path("target")}: original, or no ${key}`,
-        })];
+        // A warning, so that a sweep may go over both targets.
+        return [warning(blame(at), `${key} counts only with target \`original\`: it changes nothing here`)];
       });
     },
   },
