@@ -25,6 +25,23 @@ export interface TargetParts {
  * whatever rounding does to the factor. What w says about an input that is dead now, but was not in the original model, is taken over by
  * the others.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../kernels/cpu.ts";
+ * import { matrix } from "../kernels/device.ts";
+ * import { factorHessian } from "../kernels/matrix/ops.ts";
+ * import { propagate } from "./propagate.ts";
+ *
+ * // One input, which was twice as large in the original model: half of the way to twice the weight.
+ * const device = openCpuDevice(), packed = device.upload("f32", Float32Array.of(4));
+ * const factor = factorHessian(device, packed, { size: 1, group: 1, damping: 0 });
+ * const cross = matrix(device.upload("f32", Float32Array.of(8)), 1, 1);
+ * const w = matrix(device.upload("f32", Float32Array.of(3)), 1, 1);
+ * propagate(device, w, { packed, cross, factor, share: 0.5 });
+ * assert.deepEqual(await device.download([w.buffer]), [Float32Array.of(4.5)]);
+ * await device.destroy();
+ * ```
  * @param w rows × cols, changed in place
  */
 export function propagate(device: Device, w: Matrix, { packed, cross, factor, share }: TargetParts): void {

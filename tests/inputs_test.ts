@@ -15,7 +15,7 @@ import { openWeights } from "../stages/tools/weights.ts";
 import { blockLinears, blockShapes, embeddingShapes, linearInputs } from "../models/tensors.ts";
 import { lastRun, metricsOf, temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models, writeRecipe } from "./small_models_test_support.ts";
-import { runTiny } from "./tiny_model_test_support.ts";
+import { runTiny, tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
 
 /** Windows and tokens of each, as `smallRecipe` has them. */
 const SIZE = { windows: 8, length: 64 };
@@ -194,6 +194,17 @@ function symmetric(upper: Float32Array, size: number): Square {
   }
   return full;
 }
+
+Deno.test("a layer that is to be left out but is not there is refused before anything runs, with what may be meant", async () => {
+  using temporary = temporaryFolder();
+  await writeTinyModel(temporary.path);
+  const calibrate = { target: "original", propagation_skip: ["mlp.up_proj", "down_prj"] };
+  const recipe = writeTinyRecipe(temporary.path, tinyRecipe(temporary.path, { calibrate }));
+  await assert.rejects(runTiny(temporary.path, recipe), {
+    name: "InputError",
+    message: /Cannot leave out "down_prj" \(stages.calibrate.propagation_skip\).*did you mean "down_proj"\?/,
+  });
+});
 
 Deno.test("a first block's layers are the same whatever the target, as nothing before them was compressed", async () => {
   using temporary = temporaryFolder();

@@ -16,7 +16,9 @@ const Settings = z.strictObject({
   solver: z.enum(["alternate", "joint", "none"]),
   iterations: z.int(),
   compensate: z.enum(["diagonal", "exact", "columnwise", "none"]),
-  inputs: z.enum(["sequential", "original"]),
+  inputs: z.enum(["sequential", "original", "renewed"]),
+  target: z.enum(["layer", "original"]).default("layer"),
+  propagation: z.number().default(0.5),
   mask_from: z.enum(["updated", "original"]),
   split_on: z.enum(["kept", "all"]),
   metric: z.literal("hessian"),
@@ -128,7 +130,16 @@ function evaluationOf({ perplexity }: EvaluateParams, { evaluation }: Protocol):
 function settingsOf({ model, settings: s }: Row, { calibration, evaluation }: Protocol) {
   const text = (tensor: string) => `${model}/windows.safetensors ${tensor}`;
   return {
-    calibrate: { dataset: text("calibration"), ...calibration, seed: 0, inputs: s.inputs, target: "layer" },
+    calibrate: {
+      dataset: text("calibration"),
+      ...calibration,
+      seed: 0,
+      inputs: s.inputs,
+      target: s.target,
+      propagation: s.propagation,
+      propagation_damping: 0.01,
+      propagation_skip: [],
+    },
     "coarse-search": {
       metric: s.coarse ?? "lr",
       similarity: "token",
@@ -167,7 +178,8 @@ function extentOf(text: string): Extent {
 
 function windowsOf(dataset: CalibrateParams["dataset"]): unknown {
   if (typeof dataset !== "object" || !("windows" in dataset)) return dataset;
-  return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}`;
+  const drawn = dataset.shuffle ? ", drawn" : "";
+  return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}${drawn}`;
 }
 
 function leafDifferences(recipe: unknown, row: unknown, path = ""): Difference[] {

@@ -8,6 +8,21 @@ import { gemm } from "./gemm_ops.ts";
  * y := y·(R·Rᵀ)⁻¹, that is y·(H + damping·mean(diag H)·I)⁻¹: first y·R⁻ᵀ from the last block of columns to the first, then that times
  * R⁻¹ from the first to the last. Only R and the inverses of its diagonal blocks are needed, and all of it is products.
  *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../cpu.ts";
+ * import { matrix } from "../device.ts";
+ * import { factorHessian } from "./factor.ts";
+ * import { solveRight } from "./solve.ts";
+ *
+ * const device = openCpuDevice(), h = device.upload("f32", Float32Array.of(5, 2, 4));
+ * const factor = factorHessian(device, h, { size: 2, group: 2, damping: 0 });
+ * const y = matrix(device.upload("f32", Float32Array.of(7, 6)), 1, 2);
+ * solveRight(device, factor, y);
+ * assert.deepEqual(await device.download([y.buffer]), [Float32Array.of(1, 1)]);
+ * await device.destroy();
+ * ```
  * @param y rows × size, changed in place
  * @throws {RangeError} when y has other columns than the factor
  */
