@@ -1,6 +1,6 @@
 /**
- * `task bench compress`: what compression costs. The quantising stages beside official BiLLM's seconds, which are scaled by the two
- * machines' rates of float32 products; the forward passes as the other part; memory at its peak. Or, on random weights of LLaMA-7B's
+ * `task bench compress`: what compression costs. The quantising stages of a method beside the seconds of official code, which are
+ * scaled by the two machines' rates of float32 products; the forward passes as the other part; memory at its peak. Or, on random weights of LLaMA-7B's
  * width, seconds and memory per block.
  *
  * Everything is made in a temporary cache, which is removed at the end. The rate is sampled between the steps, so that it sees the
@@ -18,15 +18,17 @@ import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { loadRecipe } from "../pipeline/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { median, openGemmRate } from "./compress/gemm_rate.ts";
-import { officialBillm, scaleTo } from "./compress/official.ts";
+import { officialSeconds, RIVALS, scaleTo } from "./compress/official.ts";
 import { LLAMA_7B, LLAMA_7B_BLOCKS, writeRandomLlama } from "./compress/random_llama.ts";
 import { packOnly, type Part, type Parts, sumParts, type TimedStep, timeSteps } from "./compress/timed_steps.ts";
+import { METHODS } from "../layers/find_method.ts";
 import { listenForInterruption } from "../cli/interruption.ts";
 import { type RecipeRun, runRecipe } from "./measure/recipe_run.ts";
 import { readReference } from "./measure/references.ts";
 
 interface Options {
-  readonly model: keyof typeof recipes;
+  readonly model: keyof typeof models;
+  readonly method: keyof typeof RIVALS;
   readonly width?: "llama7b";
   readonly blocks?: number;
   readonly windows: number;
@@ -48,20 +50,20 @@ interface Measured {
   readonly peak: number;
 }
 
-/** The recipe of each model, and how many blocks it has. */
-const recipes = {
-  "smollm2-135m": { path: "configs/smollm2-135m-4of8.yaml", blocks: 30 },
-  "tiny-llama": { path: "configs/reference/tiny-llama-4of8.yaml", blocks: 6 },
-} as const;
-
-/** How many times as fast as official BiLLM the quantising stages must be. */
-const LEAST_RATIO = 4;
+/** How many blocks each model has, and what goes on top of a method's recipe to run it on that model. */
+const models: Readonly<Record<"smollm2-135m" | "tiny-llama", { readonly blocks: number; readonly texts: string }>> = {
+  "smollm2-135m": { blocks: 30, texts: "configs/bases/smollm2-135m-texts.yaml" },
+  "tiny-llama": { blocks: 6, texts: "configs/bases/tiny-llama.yaml" },
+};
 
 /** Bytes that a model may take at most, and one of LLaMA-7B's width. */
 const MOST_MEMORY = { model: 3e9, llama7b: 6e9 } as const;
 
 /** Tokens that LLaMA-7B is calibrated on in the paper. */
 const PAPER_TOKENS = 128 * 2048;
+
+/** Stages between whose steps the rate is sampled. */
+const methods: ReadonlySet<string> = new Set(METHODS.map(({ name }) => name));
 
 /** Highest rate over lowest from which on a machine is too busy to be measured. */
 const BUSY = 1.5;
@@ -74,8 +76,9 @@ export async function main(args: readonly string[]): Promise<number> {
   const command = withOutputOptions(new Command("compress"))
     .description("measure what compression costs")
     .addOption(
-      new Option("--model <model>", "the model").choices(Object.keys(recipes)).default("smollm2-135m"),
+      new Option("--model <model>", "the model").choices(Object.keys(models)).default("smollm2-135m"),
     )
+    .addOption(new Option("--method <method>", "the method").choices(Object.keys(RIVALS)).default("pbs2p"))
     .addOption(new Option("--width <width>", "random weights of this width instead of a model").choices(["llama7b"]))
     .option(
       "--blocks <n>",
@@ -98,15 +101,16 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** A real model beside official BiLLM. @returns the exit code */
+/** A method on a real model beside official code. @returns the exit code */
 async function compareModel(options: Options, folder: string, terminal: Terminal): Promise<number> {
-  const { model } = options;
-  const { path, blocks: all } = recipes[model];
-  const official = officialBillm(await readReference("peers.json", options.reference), model);
+  const { model, method } = options, rival = RIVALS[method];
+  const { texts, blocks: all } = models[model];
+  const official = officialSeconds(await readReference("peers.json", options.reference), model, rival);
   const blocks = Math.min(options.blocks ?? all, all);
-  const measured = await measure(join(projectFolder, path), {
+  const measured = await measure(join(projectFolder, "configs", "methods", `${rival.recipe}.yaml`), {
     folder,
     terminal,
+    texts: join(projectFolder, texts),
     blocks: blocks < all ? blocks : undefined,
   });
   const { run, rates, peak, steps } = measured;
@@ -115,12 +119,13 @@ async function compareModel(options: Options, folder: string, terminal: Terminal
   const theirs = scaleTo(rate, official);
   const ratio = theirs.quantize / ours.quantizing.seconds;
   const careful = scaleTo(Math.max(...rates), official).quantize / ours.quantizing.seconds;
-  const bounds = { ratio: ratio >= LEAST_RATIO, memory: peak <= MOST_MEMORY.model };
+  const bounds = { ratio: ratio >= rival.least, memory: peak <= MOST_MEMORY.model };
   if (options.json) {
     const gemm = { ...rateFacts(rates), recorded: official.gemm };
     terminal.line(
       JSON.stringify({
         model,
+        method,
         blocks,
         of: all,
         gemm,
@@ -136,13 +141,13 @@ async function compareModel(options: Options, folder: string, terminal: Terminal
   } else {
     const scaled = blocks < all ? `, ${blocks} of ${all} blocks scaled up to all (the packed file is not written)` : "";
     const lines = [
-      `${run.model} on ${run.device.kind} (${run.device.name})${scaled}`,
-      `${rateLine(rates)}, ${official.gemm} where BiLLM was measured: its seconds × ${
+      `${rival.recipe}: ${run.model} on ${run.device.kind} (${run.device.name})${scaled}`,
+      `${rateLine(rates)}, ${official.gemm} where ${rival.official} was measured: its seconds × ${
         (official.gemm / rate).toFixed(2)
       }`,
       "",
       ...renderTable(
-        [{ head: "seconds" }, { head: "ours", side: "right" }, { head: "BiLLM", side: "right" }, {
+        [{ head: "seconds" }, { head: "ours", side: "right" }, { head: rival.official, side: "right" }, {
           head: "ratio",
           side: "right",
         }],
@@ -152,10 +157,10 @@ async function compareModel(options: Options, folder: string, terminal: Terminal
         ],
       ),
       "",
-      `quantising is ${ratio.toFixed(1)} times as fast as official BiLLM (${
+      `quantising is ${ratio.toFixed(1)} times as fast as official ${rival.official} (${
         careful.toFixed(1)
       } at the highest rate), at ` +
-      `least ${LEAST_RATIO}: ${verdict(bounds.ratio)}`,
+      `least ${rival.least}: ${verdict(bounds.ratio)}`,
       ...busyLines(rates),
       memoryLine(peak, MOST_MEMORY.model),
     ];
@@ -238,9 +243,15 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
 /** Runs a recipe up to its packed model, or so many of its blocks, in a new cache. */
 async function measure(
   path: string,
-  { folder, terminal, blocks }: { readonly folder: string; readonly terminal: Terminal; readonly blocks?: number },
+  { folder, terminal, texts, blocks }: {
+    readonly folder: string;
+    readonly terminal: Terminal;
+    /** A recipe whose model and texts take the place of the first one's. */
+    readonly texts?: string;
+    readonly blocks?: number;
+  },
 ): Promise<Measured> {
-  const loaded = await loadRecipe(path, { cwd: workingFolder() });
+  const loaded = await loadRecipe(path, { cwd: workingFolder(), with: texts === undefined ? [] : [texts] });
   const interruption = listenForInterruption();
   const gemm = await openGemmRate();
   try {
@@ -256,7 +267,7 @@ async function measure(
       adapt: (subject) =>
         timeSteps(packOnly(subject, blocks), {
           steps,
-          before: ({ stage }) => stage === "spbo" ? gemm.sample() : Promise.resolve(),
+          before: ({ stage }) => methods.has(stage) ? gemm.sample() : Promise.resolve(),
         }),
     });
     return { run, steps, rates: gemm.rates, peak: run.result.peakMemory };

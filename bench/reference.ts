@@ -1,5 +1,6 @@
 /**
- * `task bench reference`: every row of the prototype's record that must be met, made anew from the recipes in configs/reference.
+ * `task bench reference`: every row of the records that must be met (a prototype's, and those of official code), made anew from the
+ * recipes in configs/reference and configs/methods.
  *
  * Rows and recipes are matched by their settings, so that a row without a recipe, or a recipe that drifted, is an error. Results
  * come from the cache where they are there; the seconds are those of when they were made.
@@ -17,7 +18,8 @@ import { loadRecipe } from "../pipeline/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
-import { type Difference, differencesFrom, parseRecord, type Protocol, type Row } from "./reference/rows.ts";
+import { peerRows } from "./reference/peers.ts";
+import { type Difference, prototypeRows, type Wanted } from "./reference/rows.ts";
 import { listenForInterruption } from "../cli/interruption.ts";
 import { QUANTIZING, readMetrics, runRecipe } from "./measure/recipe_run.ts";
 import { readReference } from "./measure/references.ts";
@@ -36,8 +38,7 @@ interface Options {
 interface Pair {
   /** The recipe's file, without folder and ending. */
   readonly name: string;
-  readonly row: Row;
-  readonly protocol: Protocol;
+  readonly row: Wanted;
   readonly loaded: LoadedRecipe<Recipe>;
 }
 
@@ -54,8 +55,11 @@ interface Remade extends Pair {
   readonly folder: string;
 }
 
+/** Folders of configs/ with the rows' recipes. */
+const FOLDERS = ["reference", "methods"] as const;
+
 /** Columns of the table. */
-const WIDTH = 100;
+const WIDTH = 120;
 
 /** Exit code where a row is missed. */
 const MISSED = 5;
@@ -67,8 +71,11 @@ export async function main(args: readonly string[]): Promise<number> {
     .addOption(
       new Option("--model <model>", "rows of one model").choices(["tiny-llama", "smollm2-135m", "all"]).default("all"),
     )
-    .option("--row <name>", "one row, by its recipe's file in configs/reference; may be repeated", collect, [])
-    .option("--reference <dir>", "folder with prototype.json (default: shared/reference beside the project)")
+    .option("--row <name>", "one row, by its recipe's file; may be repeated", collect, [])
+    .option(
+      "--reference <dir>",
+      "folder with prototype.json and peers.json (default: shared/reference beside the project)",
+    )
     .addOption(cacheOption())
     .addOption(runsOption())
     .exitOverride();
@@ -85,13 +92,17 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** The rows that are asked for, each with its recipe. @throws {UsageError} when a row has none, or there is no such row */
 async function choosePairs({ model, row: names, reference }: Options): Promise<Pair[]> {
-  const { rows, protocols } = parseRecord(await readReference("prototype.json", reference));
-  const folder = join(projectFolder, "configs", "reference");
+  const rows = [
+    ...prototypeRows(await readReference("prototype.json", reference)),
+    ...peerRows(await readReference("peers.json", reference)),
+  ];
   const recipes = new Map<string, LoadedRecipe<Recipe>>();
-  for (const file of (await readdir(folder)).filter((file) => file.endsWith(".yaml")).sort()) {
-    recipes.set(basename(file, ".yaml"), await loadRecipe(join(folder, file), { cwd: workingFolder() }));
+  for (const folder of FOLDERS.map((name) => join(projectFolder, "configs", name))) {
+    for (const file of (await readdir(folder)).filter((file) => file.endsWith(".yaml")).sort()) {
+      recipes.set(basename(file, ".yaml"), await loadRecipe(join(folder, file), { cwd: workingFolder() }));
+    }
   }
-  const pairs = rows.map((row) => pairUp(row, protocols, recipes));
+  const pairs = rows.map((row) => pairUp(row, recipes));
   const unknown = names.find((name) => !pairs.some((pair) => pair.name === name));
   if (unknown !== undefined) {
     throw new UsageError(`Cannot make row "${unknown}": the rows are ${pairs.map(({ name }) => name).join(", ")}`);
@@ -101,22 +112,14 @@ async function choosePairs({ model, row: names, reference }: Options): Promise<P
   );
 }
 
-function pairUp(
-  row: Row,
-  protocols: ReadonlyMap<string, Protocol>,
-  recipes: ReadonlyMap<string, LoadedRecipe<Recipe>>,
-): Pair {
-  const protocol = protocols.get(row.model);
-  if (protocol === undefined) {
-    throw new UsageError(`Cannot make a row of ${row.model} as the record has no protocol of it`);
-  }
+function pairUp(row: Wanted, recipes: ReadonlyMap<string, LoadedRecipe<Recipe>>): Pair {
   const tried = [...recipes].map(([name, loaded]) => ({
     ...{ name, loaded },
-    differences: differencesFrom(loaded.recipe, row, protocol),
+    differences: row.differencesFrom(loaded.recipe),
   }));
   const found = tried.filter(({ differences }) => differences.length === 0);
-  if (found.length === 1) return { name: found[0].name, loaded: found[0].loaded, row, protocol };
-  const which = `the row of ${row.model} with perplexity ${row.perplexity}`;
+  if (found.length === 1) return { name: found[0].name, loaded: found[0].loaded, row };
+  const which = `the ${row.source}'s row of ${row.model} with perplexity ${row.perplexity}`;
   if (found.length > 1) {
     throw new UsageError(
       `Cannot make ${which} as several recipes have its settings: ${found.map(({ name }) => name).join(", ")}`,
@@ -126,7 +129,11 @@ function pairUp(
   const why = nearest === undefined
     ? "there are no recipes"
     : `the nearest, ${nearest.name}, differs in ${nearest.differences.map(describe).join("; ")}`;
-  throw new UsageError(`Cannot make ${which} as no recipe in configs/reference has its settings: ${why}`);
+  throw new UsageError(
+    `Cannot make ${which} as no recipe in ${
+      FOLDERS.map((name) => `configs/${name}`).join(" or ")
+    } has its settings: ${why}`,
+  );
 }
 
 async function remake(pair: Pair, options: Options, terminal: Terminal): Promise<Remade> {
@@ -142,11 +149,7 @@ async function remake(pair: Pair, options: Options, terminal: Terminal): Promise
     const metrics = await readMetrics(result);
     const [{ original, compressed }] = Object.values(metrics.perplexity);
     const { keep = [], layer_error: { mean: layerError } } = metrics;
-    const wanted = {
-      perplexity: row.perplexity,
-      layerError: row.layer_error,
-      keep: row.keep ?? keep.map(() => row.settings.keep),
-    };
+    const wanted = { ...row, keep: row.keep(keep.length) };
     const ours = { perplexity: compressed, layerError, keep };
     const comparison = compareOutcome(ours, wanted, boundsOf(row.model));
     const seconds = steps.reduce((sum, step) => sum + (QUANTIZING.has(step.stage) ? step.seconds ?? 0 : 0), 0);
@@ -165,17 +168,18 @@ function render(remade: readonly Remade[]): string[] {
     const measure = bounds.logarithmic ? "log-perplexity" : "perplexity";
     if (lines.length > 0) lines.push("");
     lines.push(
-      `${model}: ${measure} within ${100 * bounds.perplexity} % of the prototype's, mean layer error within ` +
+      `${model}: ${measure} within ${100 * bounds.perplexity} % of the record's, mean layer error within ` +
         `${100 * bounds.layerError} %, the same N per block`,
       "",
       ...renderTable(
         [
           { head: "row" },
+          { head: "record of" },
           { head: "perplexity", side: "right" },
-          { head: "prot.", side: "right" },
+          { head: "record", side: "right" },
           { head: bounds.logarithmic ? "Δ log" : "Δ", side: "right" },
           { head: "error", side: "right" },
-          { head: "prot.", side: "right" },
+          { head: "record", side: "right" },
           { head: "Δ", side: "right" },
           { head: "N" },
           { head: "quantising", side: "right" },
@@ -195,12 +199,13 @@ function render(remade: readonly Remade[]): string[] {
 function cellsOf({ name, row, comparison, ...ours }: Remade, model: string): string[] {
   return [
     name.startsWith(`${model}-`) ? name.slice(model.length + 1) : name,
+    row.source,
     ours.perplexity.toFixed(2),
     row.perplexity.toFixed(2),
     percent(comparison.perplexity.deviation),
     ours.layerError.toFixed(4),
-    row.layer_error.toFixed(4),
-    percent(comparison.layerError.deviation),
+    row.layerError?.toFixed(4) ?? "–",
+    comparison.layerError ? percent(comparison.layerError.deviation) : "–",
     comparison.sameKeep ? "same" : "differs",
     formatSeconds(ours.seconds),
     comparison.verdict,
@@ -212,13 +217,13 @@ function originals(rows: readonly Remade[]): string[] {
   const [worst] = rows.toSorted((a, b) => offOf(b) - offOf(a));
   const verdict = offOf(worst) <= ORIGINAL_BOUND ? "met" : "missed";
   return [
-    `original perplexity ${worst.original.toFixed(3)}, recorded ${worst.protocol.original.toFixed(3)}: ${verdict} ` +
+    `original perplexity ${worst.original.toFixed(3)}, recorded ${worst.row.original.toFixed(3)}: ${verdict} ` +
     `(within ${100 * ORIGINAL_BOUND} %)`,
   ];
 }
 
-function offOf({ original, protocol }: Pick<Remade, "original" | "protocol">): number {
-  return Math.abs(original / protocol.original - 1);
+function offOf({ original, row }: Pick<Remade, "original" | "row">): number {
+  return Math.abs(original / row.original - 1);
 }
 
 function isMet(remade: Remade): boolean {
@@ -227,15 +232,10 @@ function isMet(remade: Remade): boolean {
 
 function toJson(remade: readonly Remade[]) {
   return remade.map((each) => {
-    const { name, row, protocol, loaded: _loaded, ...ours } = each;
-    const prototype = {
-      perplexity: row.perplexity,
-      layerError: row.layer_error,
-      keep: row.keep,
-      original: protocol.original,
-      seconds: row.quantize_seconds,
-    };
-    return { name, model: row.model, met: isMet(each), ...ours, prototype };
+    const { name, row, loaded: _loaded, ...ours } = each;
+    const { source, perplexity, layerError, original } = row;
+    const record = { source, perplexity, layerError, keep: row.keep(ours.keep.length), original };
+    return { name, model: row.model, met: isMet(each), ...ours, record };
   });
 }
 

@@ -46,7 +46,11 @@ const refused: readonly { name: string; args: string[]; says: RegExp }[] = [
   { name: "an unknown command", args: ["rnu"], says: /unknown command 'rnu'\n.*Did you mean run/ },
   { name: "an unknown option", args: ["plan", "x.yaml", "--unil", "pack"], says: /unknown option '--unil'/ },
   { name: "a missing argument", args: ["run"], says: /missing required argument 'recipe'/ },
-  { name: "an unknown stage", args: ["run", "x.yaml", "--until", "calibrat"], says: /Did you mean\s+calibrate\?/ },
+  {
+    name: "an unknown stage",
+    args: ["run", "configs/quickstart.yaml", "--until", "calibrat"],
+    says: /did\s+you\s+mean\s+calibrate\?/,
+  },
   { name: "a size that is none", args: ["cache", "gc", "--cache-size", "3QB"], says: /write it as 20GiB/ },
   { name: "a recipe that is not there", args: ["plan", "configs/quickstrt.yaml"], says: /`configs\/quickstart.yaml`/ },
   {

@@ -68,7 +68,12 @@ export function reportError(error: unknown, terminal: Terminal): number {
 }
 
 function tell(error: unknown, exit: number, terminal: Terminal): void {
-  if (error instanceof RecipeError) return terminal.diagnose(error.diagnostics);
+  if (error instanceof RecipeError) {
+    terminal.diagnose(error.diagnostics);
+    // What a file of the user's own has thrown.
+    if (debugging() && error.cause !== undefined) terminal.note(Deno.inspect(error.cause, { colors: false }));
+    return;
+  }
   const { sentence, foreseen } = explainError(error, exit !== 1);
   terminal.note(`error: ${sentence}`);
   if (debugging() && error instanceof Error) terminal.note(Deno.inspect(error, { colors: false }));

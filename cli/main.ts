@@ -13,6 +13,7 @@ import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import type { CommandContext } from "./options.ts";
 import { planCommand } from "./plan.ts";
+import { resultsCommand } from "./results.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
@@ -51,6 +52,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     runCommand,
     planCommand,
     runsCommand,
+    resultsCommand,
     cacheCommand,
     inspectCommand,
     generateCommand,

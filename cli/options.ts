@@ -8,7 +8,7 @@ import { stages } from "../stages/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { parseBytes } from "../report/numbers.ts";
-import { debugging } from "./exit_codes.ts";
+import { debugging, UsageError } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -23,6 +23,8 @@ export interface CommandContext {
 /** Options of `run` and `plan`. */
 export interface RecipeOptions {
   readonly set: readonly string[];
+  readonly with: readonly string[];
+  readonly allowPlugins?: boolean;
   readonly until?: string;
   readonly from?: string;
   readonly device: OpenOptions["device"];
@@ -42,8 +44,16 @@ export function withRecipeOptions(command: Command): Command {
         new Option("--set <path=value>", "override a value, e.g. stages.spbo.iterations=20; may be repeated")
           .argParser(collect).default([], "none"),
       )
-      .option("--until <stage>", "stop after this stage", parseStage)
-      .option("--from <stage>", "make this stage and what follows again, although it is cached", parseStage)
+      .addOption(
+        new Option(
+          "--with <recipe>",
+          "lay another recipe on top, such as configs/bases/smollm2-135m-texts.yaml: its model and texts, or whatever it " +
+            "states, in place of the recipe's own, and nothing expected but what it expects; may be repeated",
+        ).argParser(collect).default([], "none"),
+      )
+      .option("--allow-plugins", "run code that a recipe of the hub names under `use`; code of your own needs no leave")
+      .option("--until <stage>", "stop after this stage")
+      .option("--from <stage>", "make this stage and what follows again, although it is cached")
       .addOption(
         new Option("--device <device>", "where kernels run; auto: webgpu where a GPU is found, else cpu")
           .choices(["auto", "cpu", "webgpu"]).default("auto"),
@@ -81,14 +91,19 @@ export function runsOption(): Option {
   return new Option("--runs <dir>", "folder of the runs (default: PBS2P_RUNS, or runs)");
 }
 
-/** Reads a recipe as commands name it; prints its warnings. @throws {RecipeError} */
+/** Reads a recipe as commands name it; prints its warnings. @throws {RecipeError} @throws {UsageError} */
 export async function readRecipe(
   path: string,
-  { set }: RecipeOptions,
+  { set, with: over, allowPlugins, until, from }: RecipeOptions,
   terminal: Terminal,
 ): Promise<LoadedRecipe<Recipe>> {
-  const loaded = await loadRecipe(locate(path), { set, cwd: workingFolder() });
+  const loaded = await loadRecipe(locate(path), {
+    ...{ set, with: over.map(locate), cwd: workingFolder() },
+    ...(allowPlugins === undefined ? {} : { allowPlugins }),
+  });
   terminal.diagnose(loaded.warnings);
+  const known = new Set([...stages.map(({ name }) => name), ...Object.keys(loaded.recipe.stages)]);
+  for (const [option, name] of Object.entries({ until, from })) checkStage(option, name, [...known]);
   return loaded;
 }
 
@@ -146,12 +161,14 @@ export function parseNumber(least: number, most: number): (text: string) => numb
   };
 }
 
-function parseStage(name: string): string {
-  const names = stages.map(({ name }) => name);
-  if (names.includes(name)) return name;
+/** @throws {UsageError} a stage is named that neither this project has nor the recipe */
+function checkStage(option: string, name: string | undefined, names: readonly string[]): void {
+  if (name === undefined || names.includes(name)) return;
   const meant = nearest(name, names);
-  throw new InvalidArgumentError(
-    `${meant === undefined ? "" : `Did you mean ${meant}? `}The stages are ${names.join(", ")}.`,
+  throw new UsageError(
+    `Cannot use --${option} ${name} as there is no such stage: ${
+      meant === undefined ? "" : `did you mean ${meant}? `
+    }The stages are ${names.join(", ")}`,
   );
 }
 

@@ -165,12 +165,15 @@ async function readMetrics(folder: string): Promise<Metrics> {
 }
 
 /** The command that goes on: as given, but always a run. */
-function nextCommand(path: string, { set, until, from: _once, device, forward, cache, runs }: Options): string {
+function nextCommand(path: string, options: Options): string {
+  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, runs } = options;
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
     "deno task run",
     quote(path),
+    ...over.map((each) => `--with ${quote(each)}`),
     ...set.map((each) => `--set ${quote(each)}`),
+    ...(allowPlugins ? ["--allow-plugins"] : []),
     ...(until === undefined ? [] : [`--until ${until}`]),
     ...(device === "auto" ? [] : [`--device ${device}`]),
     ...(forward === "auto" ? [] : [`--forward ${forward}`]),

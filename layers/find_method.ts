@@ -1,4 +1,6 @@
 /** Methods by name. */
+import type { MethodSource } from "./job.ts";
+import { methodsOf } from "./method_source.ts";
 import type { Method } from "./methods/method.ts";
 import * as methods from "./methods/mod.ts";
 
@@ -8,14 +10,20 @@ export const METHODS: readonly Method[] = Object.values(methods);
 /**
  * The method of that name, with its settings parsed.
  *
+ * @param options `source`: the file it comes from, already loaded, where it is none of this project's
  * @throws {RangeError} there is none
  */
-export function findMethod(name: string, params: unknown): { readonly method: Method; readonly params: unknown } {
-  const method = METHODS.find((each) => each.name === name);
+export function findMethod(
+  name: string,
+  params: unknown,
+  { source }: { readonly source?: MethodSource } = {},
+): { readonly method: Method; readonly params: unknown } {
+  const known = source ? methodsOf(source) : METHODS;
+  const method = known.find((each) => each.name === name);
   if (method === undefined) {
     throw new RangeError(
       `Cannot quantize as the method must be one of ${
-        METHODS.map(({ name }) => name).join(", ")
+        known.map(({ name }) => name).join(", ")
       }: current value is ${name}`,
     );
   }

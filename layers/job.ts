@@ -2,10 +2,20 @@
 import type { ImportanceMetric, PruningType } from "../kernels/scores/ops.ts";
 import type { LayerContent } from "../checkpoints/packed/format.ts";
 
+/** A file that brings methods; it goes to workers with their jobs. */
+export interface MethodSource {
+  /** Of the module. */
+  readonly url: string;
+  /** Hex sha256 of it and of what it imports of its own, by absolute path, as the run's keys have them. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
 /** Settings that a layer's result depends on, from all stages of a recipe. */
 export interface LayerSettings {
-  /** Name of the method, in `methods/mod.ts`. */
+  /** Name of the method, in `methods/mod.ts` or in its source. */
   readonly method: string;
+  /** The file that the method comes from, where it is none of this project's. */
+  readonly source?: MethodSource;
   /** Settings of the method; what is left out stands at its default. */
   readonly params: unknown;
   /** How weights are ranked. */

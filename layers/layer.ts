@@ -8,7 +8,8 @@ import { type Device, part } from "../kernels/device.ts";
 import { addEnergy, triangleLength } from "../kernels/matrix/ops.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
-import type { LayerJob, LayerResult, LayerSeconds, MaskJob, MaskResult } from "./job.ts";
+import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
+import { loadMethods, withPlace } from "./method_source.ts";
 import { openLayer } from "./open.ts";
 import { Scope } from "./scope.ts";
 import { scaleByPower } from "./units.ts";
@@ -44,8 +45,11 @@ import { scaleByPower } from "./units.ts";
  *
  * @throws {RangeError} when shapes or N:M do not fit, or the Hessian is not positive definite after damping
  */
-export async function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResult> {
-  const { method, params } = findMethod(job.settings.method, job.settings.params);
+export function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResult> {
+  return withMethod(job.settings, (found) => quantize(device, job, found));
+}
+
+async function quantize(device: Device, job: LayerJob, { method, params }: Found): Promise<LayerResult> {
   const { rows, cols, settings } = job, group = method.groupSize(params, cols);
   checkJob(job, group);
   if (!(Number.isInteger(job.keep) && job.keep >= 1 && job.keep <= job.of)) {
@@ -92,8 +96,11 @@ export async function quantizeLayer(device: Device, job: LayerJob): Promise<Laye
  *
  * @throws {RangeError} when shapes do not fit, or the Hessian is not positive definite after damping
  */
-export async function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
-  const { method, params } = findMethod(job.settings.method, job.settings.params);
+export function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
+  return withMethod(job.settings, (found) => search(device, job, found));
+}
+
+async function search(device: Device, job: MaskJob, { method, params }: Found): Promise<MaskResult> {
   const group = method.groupSize(params, job.cols);
   checkJob(job, group);
   const scope = new Scope(device);
@@ -108,6 +115,22 @@ export async function searchMasks(device: Device, job: MaskJob): Promise<MaskRes
     return { name: job.name, ranks: ranksOut, seconds: secondsOf(device, method.name) };
   } finally {
     scope.close();
+  }
+}
+
+type Found = ReturnType<typeof findMethod>;
+
+/** Computes with the method that settings name; what fails in a file of the user's own is said with its place. */
+async function withMethod<R>(
+  { method, params, source }: LayerSettings,
+  compute: (found: Found) => Promise<R>,
+): Promise<R> {
+  if (source === undefined) return await compute(findMethod(method, params));
+  await loadMethods(source);
+  try {
+    return await compute(findMethod(method, params, { source }));
+  } catch (error) {
+    throw withPlace(error, source);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import { loadMethods } from "./method_source.ts";
 import type { BatchOptions, LayerPool, LayerReply, LayerRequest } from "./pool_protocol.ts";
 
 /** How a pool is opened. */
@@ -59,7 +60,7 @@ export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions =
  * for a target in the original model its cross moments, another factor and the change of the weights.
  */
 export function jobMemory({ rows, cols, upper, propagation, settings }: MaskJob): number {
-  const { method, params } = findMethod(settings.method, settings.params);
+  const { method, params } = findMethod(settings.method, settings.params, settings);
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
   const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
@@ -140,6 +141,7 @@ class WorkerPool implements LayerPool {
   ): Promise<void> {
     signal?.throwIfAborted();
     if (requests.length === 0) return;
+    for (const { job: { settings: { source } } } of requests) if (source) await loadMethods(source);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const batch: Batch = { onReply, fail: reject, done: resolve, left: requests.length };
     const tasks = requests.map((request, index): Task => ({

@@ -1,14 +1,14 @@
 /** The code behind a step: what its stage's file and its tools reach through imports, on the device that it runs on. */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Reach, reachOf } from "../runner/reach.ts";
+import { type OutsideCode, type Reach, reachOf } from "../runner/reach.ts";
 
 /** What code depends on besides imports. */
 export interface CodeOptions {
   /** `Device.kind` of the kernels. */
   readonly device: string;
   /** Entries that are used of lists of which a recipe takes one; all of them where it is not said. */
-  readonly methods?: readonly string[];
+  readonly methods?: readonly (string | OutsideCode)[];
   readonly formats?: readonly string[];
   readonly families?: readonly string[];
   /** Folder of the sources; default: this project. */
@@ -42,10 +42,10 @@ const LISTS = {
  */
 export function codeOf(source: string, tools: readonly string[], options: CodeOptions): Reach {
   const { device, root = PROJECT } = options;
-  const chosen: Record<string, readonly string[]> = {};
+  const chosen: Record<string, readonly (string | OutsideCode)[]> = {};
   for (const name of ["methods", "formats", "families"] as const) {
     const { list, folder } = LISTS[name], used = options[name];
-    if (used) chosen[list] = used.map((entry) => `${folder}/${entry}.ts`);
+    if (used) chosen[list] = used.map((entry) => typeof entry === "string" ? `${folder}/${entry}.ts` : entry);
   }
   return reachOf(
     [relative(PROJECT, fileURLToPath(source)).replaceAll("\\", "/"), ...tools.map((tool) => `stages/tools/${tool}.ts`)],

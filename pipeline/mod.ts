@@ -1,8 +1,8 @@
 /** From a recipe's file to a run's result: what the runner plans and executes, on this machine. */
 import { type LoadedRecipe, type LoadOptions, readRecipe, renderRecipe as render } from "../recipes/recipe.ts";
 import type { Pipeline } from "../runner/stage.ts";
-import { stages } from "../stages/mod.ts";
 import { language, type Recipe } from "../stages/schema.ts";
+import { stagesOf, withUsed } from "./plugins.ts";
 import { openSubject } from "./subject.ts";
 
 /**
@@ -22,7 +22,9 @@ import { openSubject } from "./subject.ts";
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubject(stages, recipe, options) };
+export const pipeline: Pipeline<Recipe> = {
+  open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options),
+};
 
 /**
  * Reads a recipe and everything it extends.
@@ -43,7 +45,7 @@ export const pipeline: Pipeline<Recipe> = { open: (recipe, options) => openSubje
  * @throws {RecipeError} with everything that is wrong at once
  */
 export function loadRecipe(path: string, options: LoadOptions = {}): Promise<LoadedRecipe<Recipe>> {
-  return readRecipe(language, path, options);
+  return readRecipe({ ...language, withUsed }, path, options);
 }
 
 /**

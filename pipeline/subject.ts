@@ -6,12 +6,13 @@ import { withoutReading } from "../files/unread_hashes.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import type { ProviderChoice } from "../models/provider.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import type { RecipeLanguage } from "../recipes/language.ts";
 import { renderRecipe } from "../recipes/recipe.ts";
 import type { DeviceRecord, Json, OpenOptions, Step, Subject } from "../runner/stage.ts";
 import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage } from "../stages/planning.ts";
-import { type Recipe, RecipeSchema } from "../stages/schema.ts";
+import { languageWith, type Recipe } from "../stages/schema.ts";
 import { codeOfTools, openTools } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
@@ -19,6 +20,7 @@ import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { codeOf } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
+import { pluginOf, recordOf } from "./plugins.ts";
 import { writeResult } from "./result.ts";
 import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
@@ -86,8 +88,9 @@ export async function openSubject(
       ...device.kind === "webgpu" ? { gpu: { tuning: tuningFile(cache), apart: options.debug ?? false } } : {},
     });
     const { quantized } = roles, code: Record<string, string> = {};
+    const plugin = quantized?.source && pluginOf(quantized.source);
     const used = {
-      ...(quantized ? { methods: [quantized.stage], formats: [quantized.format] } : {}),
+      ...(quantized ? { methods: [plugin?.code ?? quantized.stage], formats: [quantized.format] } : {}),
       families: [spec.family],
       root: machine.root,
     };
@@ -114,7 +117,8 @@ export async function openSubject(
     };
     const steps = orderSteps(named.flatMap(({ stage, settings }) => stage.plan(planning, settings)));
     const record: DeviceRecord = { kind: device.kind, name: device.name, why: device.why, forward };
-    return makeSubject({ recipe, planning, weights, requests, record, warnings, code, close }, steps);
+    const { schema } = languageWith(stages);
+    return makeSubject({ recipe, schema, planning, weights, requests, record, warnings, code, close }, steps);
   } catch (error) {
     weights.close();
     throw error;
@@ -123,6 +127,7 @@ export async function openSubject(
 
 interface Opened {
   readonly recipe: Recipe;
+  readonly schema: RecipeLanguage["schema"];
   readonly planning: Planning;
   readonly weights: Weights;
   readonly requests: readonly TextRequest[];
@@ -134,7 +139,7 @@ interface Opened {
 }
 
 function makeSubject(
-  { recipe, planning, weights: { checkpoint }, requests, record, warnings, code, close }: Opened,
+  { recipe, schema, planning, weights: { checkpoint }, requests, record, warnings, code, close }: Opened,
   steps: readonly Step[],
 ): Subject {
   const { roles: { packed, perplexity, quantized }, identities, forward } = planning;
@@ -153,8 +158,9 @@ function makeSubject(
       device: { ...record, forward: { ...forward } },
       deno: Deno.version.deno,
       code: { ...code },
+      ...(recipe.use ? { use: recipe.use.map(recordOf) } : {}),
     }),
-    renderRecipe: (folder) => renderRecipe({ schema: RecipeSchema }, recipe, { relativeTo: folder }),
+    renderRecipe: (folder) => renderRecipe({ schema }, recipe, { relativeTo: folder }),
     finish: (context) => writeResult(planning, context, { checkpoint, device: record }),
     close,
   };

@@ -21,10 +21,12 @@ export interface Problem {
   readonly suggestion?: string;
   /** Why, or what else to do. */
   readonly note?: string;
+  /** What was thrown, where foreign code failed. */
+  readonly cause?: unknown;
 }
 
 /** A problem without references: lines and columns from 1, `endColumn` is the first column after it. */
-export interface Diagnostic extends Omit<Problem, "at"> {
+export interface Diagnostic extends Omit<Problem, "at" | "cause"> {
   /** File, or `--set`; undefined where the problem has no place. */
   readonly file?: string;
   readonly line?: number;
@@ -58,7 +60,8 @@ export class RecipeError extends Error {
 
   constructor(problems: readonly Problem[]) {
     const diagnostics = toDiagnostics(problems);
-    super(diagnostics.map((each) => renderDiagnostic(each)).join("\n\n"));
+    const cause = problems.find((problem) => problem.cause !== undefined)?.cause;
+    super(diagnostics.map((each) => renderDiagnostic(each)).join("\n\n"), cause === undefined ? {} : { cause });
     this.diagnostics = diagnostics;
   }
 }
@@ -80,7 +83,7 @@ export function toDiagnostics(problems: readonly Problem[]): Diagnostic[] {
   }
   const order = ({ at }: Problem) => files.get(at?.source.name) ?? 0;
   const sorted = [...seen.values()].sort((a, b) => order(a) - order(b) || (a.at?.start ?? 0) - (b.at?.start ?? 0));
-  const shown = sorted.slice(0, MOST).map(({ at, ...rest }): Diagnostic =>
+  const shown = sorted.slice(0, MOST).map(({ at, cause: _cause, ...rest }): Diagnostic =>
     at ? { ...rest, file: at.source.name, ...placeOf(at) } : rest
   );
   const left = sorted.slice(MOST).filter(({ severity }) => severity === "error").length;

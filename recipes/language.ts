@@ -4,10 +4,13 @@
  * Keys that hold paths are marked in the schema with `.meta({ path: true })`: they are relative to the file that states them.
  */
 import type * as z from "zod";
+import type { Fault, Span } from "./located.ts";
 
 /** A complete recipe, as far as all recipes are alike. */
 export interface Recipe {
-  readonly extends?: string;
+  readonly extends?: string | readonly string[];
+  /** Files of code that say more of what a recipe may say. */
+  readonly use?: readonly string[];
   /** For people and run folders. */
   readonly name?: string;
   readonly description?: string;
@@ -30,6 +33,24 @@ export interface Expectation {
 export interface RecipeLanguage<R extends Recipe = Recipe> {
   readonly schema: z.ZodObject & z.ZodType<R>;
   readonly rules: readonly Rule[];
+  /**
+   * What recipes may say that use some files of code; default: the same as all others.
+   *
+   * @param complain is told why a file cannot be used, and what was thrown there
+   */
+  withUsed?(files: readonly UsedFile[], complain: (fault: Fault, cause?: unknown) => void): Promise<RecipeLanguage<R>>;
+}
+
+/** Where a recipe came from. */
+export type Origin = "local" | "hub";
+
+/** A file of code that a recipe names under `use`. */
+export interface UsedFile {
+  /** Absolute. */
+  readonly file: string;
+  readonly at: Span;
+  /** Of the recipe that names it. */
+  readonly origin: Origin;
 }
 
 /** A rule that is broken, at the key to change. */

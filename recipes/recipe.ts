@@ -1,21 +1,29 @@
 /**
- * Recipes from disk: `extends`, `--set`, defaults and where each value came from.
+ * Recipes from disk: `extends`, `--with`, `--set`, defaults and where each value came from.
  *
  * Not what recipes may say (`language.ts`) nor the printing of problems (`diagnostics.ts`).
  */
-import { basename, dirname, extname, relative, resolve } from "node:path";
+import { basename, extname, relative, resolve } from "node:path";
 import { stringify } from "yaml";
-import { expandHome } from "../files/home.ts";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
 import { formsOf } from "./forms.ts";
-import { type Fault, find, type Located, type Overlay, overlay, type Source, type Span } from "./located.ts";
-import type { Recipe, RecipeLanguage } from "./language.ts";
+import type { Origin, Recipe, RecipeLanguage, UsedFile } from "./language.ts";
+import { type Fault, find, type Located, overlay } from "./located.ts";
 import { mapPaths } from "./paths.ts";
 import { position } from "./position.ts";
 import { validate } from "./problems.ts";
-import { readText } from "./read_text.ts";
-import { readYaml } from "./read_yaml.ts";
+import {
+  lineOf,
+  listUsed,
+  mergeFiles,
+  readFiles,
+  type RecipeFile,
+  resolvePath,
+  usedBy,
+  withoutKeys,
+  withUsed,
+} from "./recipe_files.ts";
 import { readSettings } from "./settings.ts";
 
 /**
@@ -84,10 +92,16 @@ export interface LoadOptions {
   readonly set?: readonly string[];
   /** The folder that `path` and paths in `set` are relative to, and that names in messages are shown relative to. */
   readonly cwd?: string;
+  /**
+   * Recipes that are laid on top of the one that is read, later ones over earlier ones, each with what it extends; `set` goes over all.
+   * What the recipe expects of a run is not expected of it with these: only what they themselves expect is.
+   */
+  readonly with?: readonly string[];
+  /** Where a recipe's file came from; default: all are of this machine. */
+  readonly originOf?: (file: string) => Origin;
+  /** Whether code is loaded that a recipe of the hub uses; default: it is refused. */
+  readonly allowPlugins?: boolean;
 }
-
-/** Recipes that may extend one another in a chain. */
-const LONGEST_CHAIN = 32;
 
 /**
  * Reads a recipe and everything it extends.
@@ -100,32 +114,75 @@ const LONGEST_CHAIN = 32;
 export async function readRecipe<R extends Recipe>(
   language: RecipeLanguage<R>,
   path: string,
-  { set = [], cwd = Deno.cwd() }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<LoadedRecipe<R>> {
+  const { set = [], cwd = Deno.cwd(), with: over = [], originOf = () => "local" } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const forms = formsOf(language.schema);
-  const base = await readChain(language, file, { cwd, forms, problems });
+  const base = await readFiles(file, { cwd, problems });
+  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), { cwd, problems })));
   const settings = readSettings(set, cwd);
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);
+  const layers = tops.filter((top) => top !== undefined);
+  const used = [base, ...layers].flatMap((each) => listUsed(each, { originOf, problems }));
+  if (settings.tree) used.push(...usedBy(settings.tree, "local", problems));
+  const full = await withCode(language, used, { ...options, problems });
+  const forms = formsOf(full.schema);
   const complain = (fault: Fault) => problems.push({ severity: "error", ...fault });
-  const tree = settings.tree
-    ? overlay(base.tree, fillEmptyMaps(settings.tree, language.schema), { forms, complain })
-    : base.tree;
+  let tree = layers.map((each) => mergeFiles(each, full.schema, forms)).reduce(
+    // A number is expected of a recipe as it stands.
+    (under, top) => overlay(withoutKeys(under, ["expect"]), top, { forms }),
+    mergeFiles(base, full.schema, forms),
+  );
+  if (settings.tree) {
+    const own = fillEmptyMaps(withoutKeys(settings.tree, ["use"]), full.schema);
+    tree = overlay(tree, own, { forms, complain });
+  }
+  const texts = [base, ...layers].flatMap(lineOf).map((each) => each.tree);
+  tree = withUsed(tree, settings.tree ? [...texts, settings.tree] : texts);
   const incomplete = problems.length > 0;
-  const { recipe, problems: invalid } = validate(language, tree, { incomplete });
+  const { recipe, problems: invalid } = validate(full, tree, { incomplete });
   problems.push(...invalid);
   if (!recipe || problems.some(({ severity }) => severity === "error")) throw new RecipeError(problems);
-  const absolute = makeAbsolute(language, recipe, tree);
+  const absolute = makeAbsolute(full, recipe, tree);
   return {
     recipe: absolute,
-    name: recipe.name ?? basename(file, extname(file)),
+    name: nameOf(base, layers, { recipe, tree }),
     sources: new Map(listSources(absolute, tree)),
     file,
     text: base.text,
     warnings: toDiagnostics(problems),
   };
+}
+
+/** The language with what files of code add to it; where the hub's recipes name them, only with leave. */
+async function withCode<R extends Recipe>(
+  language: RecipeLanguage<R>,
+  used: readonly UsedFile[],
+  { allowPlugins = false, problems }: Pick<LoadOptions, "allowPlugins"> & { readonly problems: Problem[] },
+): Promise<RecipeLanguage<R>> {
+  if (used.length === 0 || !language.withUsed) return language;
+  const refused = allowPlugins ? [] : used.filter(({ origin }) => origin === "hub");
+  if (refused.length > 0) {
+    const message = "a recipe of the hub names code to run, which is refused";
+    const note = "read that file first; --allow-plugins then lets it run, with all that this program may do";
+    throw new RecipeError(refused.map(({ at }) => ({ severity: "error", message, at, note })));
+  }
+  return await language.withUsed(used, (fault, cause) => problems.push({ severity: "error", ...fault, cause }));
+}
+
+/** The recipe's name, and what it is run with where neither that nor `--set` states one. */
+function nameOf(
+  base: RecipeFile,
+  layers: readonly RecipeFile[],
+  { recipe, tree }: { readonly recipe: Recipe; readonly tree: Located },
+): string {
+  const plain = (file: string) => basename(file, extname(file));
+  const name = recipe.name ?? plain(base.file);
+  const source = find(tree, ["name"])?.value.at.source;
+  if (source !== undefined && !lineOf(base).some(({ tree: { at } }) => at.source === source)) return name;
+  return [name, ...layers.map(({ file }) => plain(file))].join(" with ");
 }
 
 /**
@@ -144,57 +201,6 @@ export function renderRecipe(
   return stringify(rest, { lineWidth: 120 });
 }
 
-/** The recipe at the end of a chain of `extends`, as one tree. */
-async function readChain(
-  { schema }: Pick<RecipeLanguage, "schema">,
-  file: string,
-  { cwd, forms, problems }: { readonly cwd: string; readonly problems: Problem[] } & Pick<Overlay, "forms">,
-) {
-  const chain: { file: string; tree: Located }[] = [];
-  let next: string | undefined = file;
-  let asked: Located | undefined;
-  let text = "";
-  while (next !== undefined) {
-    const here: string = next;
-    const complain = (message: string, more: Partial<Problem> = {}) =>
-      problems.push({ severity: "error", message, at: asked?.at, ...more });
-    if (chain.some((link) => link.file === here)) {
-      const loop = [...chain.slice(chain.findIndex((link) => link.file === here)).map((link) => link.file), here];
-      complain("recipes extend one another in a circle", { note: loop.map((each) => show(each, cwd)).join(" → ") });
-      break;
-    }
-    if (chain.length === LONGEST_CHAIN) {
-      complain(`more than ${LONGEST_CHAIN} recipes extend one another`);
-      break;
-    }
-    const read = await readText(here);
-    if ("reason" in read) {
-      const { reason, similar, note } = read;
-      const suggestion = similar === undefined ? undefined : show(resolve(dirname(here), similar), cwd);
-      complain(`cannot read recipe \`${show(here, cwd)}\`: ${reason}`, { suggestion, note });
-      break;
-    }
-    if (chain.length === 0) text = read.text;
-    const source: Source = { kind: "file", name: show(here, cwd), folder: dirname(here), text: read.text };
-    const { tree, faults } = readYaml(source);
-    problems.push(...faults.map((fault) => ({ severity: "error" as const, ...fault })));
-    if (!tree) break;
-    chain.push({ file: here, tree: fillEmptyMaps(tree, schema) });
-    asked = find(tree, ["extends"])?.value;
-    next = asked?.kind === "scalar" && typeof asked.value === "string"
-      ? resolvePath(asked.value, asked.at, problems)
-      : undefined;
-  }
-  if (chain.length === 0) return undefined;
-  return { tree: chain.map(({ tree }) => tree).reduceRight((under, over) => overlay(under, over, { forms })), text };
-}
-
-/** A path as people see it: relative where that is shorter. */
-function show(file: string, cwd: string): string {
-  const short = relative(cwd, file);
-  return (short !== "" && short.length < file.length ? short : file).replaceAll("\\", "/");
-}
-
 /** Makes paths absolute, each relative to the text that states it; `extends` has done its work. */
 function makeAbsolute<R extends Recipe>({ schema }: RecipeLanguage<R>, recipe: R, tree: Located): R {
   const { extends: _merged, ...rest } = recipe;
@@ -206,18 +212,6 @@ function makeAbsolute<R extends Recipe>({ schema }: RecipeLanguage<R>, recipe: R
   });
   if (problems.length > 0) throw new RecipeError(problems);
   return absolute;
-}
-
-/** A path as a recipe states it, made absolute. @returns undefined, and a problem, where it begins with an unknown home */
-function resolvePath(path: string, at: Span, problems: Problem[]): string | undefined {
-  try {
-    return resolve(at.source.folder, expandHome(path));
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const [message, note] = error.message.split("; ");
-    problems.push({ severity: "error", at, message: message.replace(/^C/, "c"), note });
-    return undefined;
-  }
 }
 
 function* listSources(value: unknown, tree: Located, path: readonly string[] = []): Generator<[string, ValueSource]> {

@@ -1,26 +1,12 @@
-/**
- * The report's charts as SVG text. Colours are CSS variables of the page, so that one picture serves light and dark; a chart is as wide as
- * a phone and the page sets several side by side on larger screens.
- */
+/** The charts of one run's report; those of a sweep are `sweep_charts.ts`. */
 import * as Plot from "@observablehq/plot";
-import { DOMParser } from "linkedom";
-import { type Html, trusted } from "./markup.ts";
+import type { Html } from "./markup.ts";
 import { placeOf } from "./layer_names.ts";
 import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
+import { draw, END_LABEL, most, partColour } from "./plot.ts";
 
-/** Pixels; as wide as a phone's column. */
-const WIDTH = 360;
-const FONT = 13;
 const MARGIN_LEFT = 100;
-
-/** Colours of the page for parts of a whole. */
-const PARTS = 6;
-
-/** Colour of a component of the stored bits by its place among them; the colours begin again when they are used up. */
-export function partColour(place: number): string {
-  return `var(--part-${1 + place % PARTS})`;
-}
 
 /** Perplexity of the original and the compressed model, by evaluation. */
 export function perplexityChart({ perplexity }: Metrics): Html {
@@ -186,35 +172,10 @@ export function timeChart({ seconds }: Metrics): Html {
 }
 
 const BLOCK_AXIS = { label: "transformer block", labelOffset: 36, tickSize: 0 } as const;
-const END_LABEL = { textAnchor: "start", dx: 5, fill: "currentColor", fontVariant: "tabular-nums" } as const;
 const FACET_TITLE = { frameAnchor: "top-left", dy: -14, dx: -MARGIN_LEFT, fontWeight: "600" } as const;
-
-/** The plot as SVG with a title and a description for those who do not see it. */
-function draw(options: Plot.PlotOptions, title: string, description: string): Html {
-  const document = new DOMParser().parseFromString("<!doctype html><html><body></body></html>", "text/html");
-  const svg = Plot.plot({ width: WIDTH, style: { fontSize: `${FONT}px` }, className: "plot", document, ...options });
-  svg.querySelector("style")?.remove();
-  svg.removeAttribute("width");
-  svg.removeAttribute("height");
-  svg.removeAttribute("font-family");
-  svg.setAttribute("role", "img");
-  const id = title.toLowerCase().replaceAll(/[^a-z]+/g, "-");
-  svg.setAttribute("aria-labelledby", `${id}-title ${id}-text`);
-  for (const [tag, name, text] of [["desc", "text", description], ["title", "title", title]]) {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag, {});
-    element.setAttribute("id", `${id}-${name}`);
-    element.textContent = text;
-    svg.prepend(element);
-  }
-  return trusted(svg.outerHTML);
-}
 
 /** At most about a dozen of the blocks, evenly. */
 function sparse(blocks: readonly number[]): number[] {
   const step = Math.ceil(blocks.length / 12);
   return blocks.filter((_, i) => i % step === 0);
-}
-
-function most(values: readonly number[]): number {
-  return values.reduce((a, b) => Math.max(a, b), 0) || 1;
 }

@@ -57,6 +57,7 @@ export const Metrics = z.strictObject({
   formats: z.array(z.string()).optional().describe("Of the packed layers; missing in old runs, which have bit planes"),
   layer_error: z.strictObject({
     mean: measure.describe("Over the layers, unweighted"),
+    total: measure.optional().describe("Sum over the layers, unweighted; missing in old runs"),
     layers: z.array(z.strictObject({ name: z.string(), error: measure })),
   }).describe("tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ) on the undamped H, Ŵ decoded from the packed file"),
   bits: z.strictObject({
@@ -138,6 +139,7 @@ export function buildMetrics(facts: ResultFacts): Metrics {
   const { packed, layerErrors, seconds } = facts;
   const { components, stored } = packed;
   const errors = layerErrors.map(({ name, error }) => ({ name, error: error < 0 && error >= ROUNDING ? 0 : error }));
+  const total = errors.reduce((sum, { error }) => sum + error, 0);
   const checked = Metrics.safeParse({
     run: facts.run,
     method: facts.method,
@@ -155,7 +157,8 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     ...(packed.groupSize === undefined ? {} : { group_size: packed.groupSize }),
     formats: [...packed.formats],
     layer_error: {
-      mean: errors.reduce((sum, { error }) => sum + error, 0) / Math.max(errors.length, 1),
+      mean: total / Math.max(errors.length, 1),
+      total,
       layers: errors,
     },
     bits: {
@@ -180,6 +183,11 @@ export function buildMetrics(facts: ResultFacts): Metrics {
       "in the run's folder all the same",
     { cause: checked.error },
   );
+}
+
+/** Sum of the layers' errors; old runs do not state it. */
+export function totalError({ layer_error: { total, layers } }: Metrics): number {
+  return total ?? layers.reduce((sum, { error }) => sum + error, 0);
 }
 
 /** metrics.json as text. */

@@ -49,7 +49,7 @@ Deno.test("buildMetrics() refuses numbers that are none, in one sentence that na
 
 Deno.test("buildMetrics() takes a layer's error a little below zero, as rounding leaves it, for zero", () => {
   const { layer_error: error } = buildMetrics({ ...FACTS, layerErrors: [{ name: "a", error: -1e-9 }] });
-  assert.deepEqual(error, { mean: 0, layers: [{ name: "a", error: 0 }] });
+  assert.deepEqual(error, { mean: 0, total: 0, layers: [{ name: "a", error: 0 }] });
 });
 
 Deno.test("renderMetrics() says perplexities that are not finite in words, and Metrics reads them", () => {

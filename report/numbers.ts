@@ -12,8 +12,24 @@ export { formatBytes } from "../files/format_bytes.ts";
  */
 export function formatNumber(value: number): string {
   if (Number.isInteger(value) || Math.abs(value) >= 1000) return groupThousands(Math.round(value));
-  const digits = Math.abs(value) >= 100 ? 1 : Math.abs(value) >= 1 ? 2 : Math.abs(value) >= 0.1 ? 3 : 4;
-  return value.toFixed(digits);
+  return value.toFixed(decimalsOf(value));
+}
+
+/**
+ * A mean and how far its values lie from it, with the mean's decimals.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(formatSpread(34.381, 0.0312), "34.38 ± 0.03");
+ * assert.equal(formatSpread(34.381, undefined), "34.38");
+ * ```
+ * @param spread undefined where there is none, as of a single value
+ */
+export function formatSpread(mean: number, spread: number | undefined): string {
+  if (spread === undefined || !Number.isFinite(spread)) return formatNumber(mean);
+  const decimals = decimalsOf(mean);
+  return `${decimals === 0 ? formatNumber(mean) : mean.toFixed(decimals)} ± ${spread.toFixed(decimals)}`;
 }
 
 /**
@@ -96,6 +112,11 @@ export function formatRanges(numbers: readonly number[]): string {
     else parts.push([number, number]);
   }
   return parts.map(([from, to]) => from === to ? `${from}` : `${from}–${to}`).join(", ");
+}
+
+function decimalsOf(value: number): number {
+  const size = Math.abs(value);
+  return size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4;
 }
 
 function groupThousands(value: number): string {

@@ -62,6 +62,20 @@ export function describeDevice({ kind, why, forward }: DeviceRecord): string[] {
 }
 
 /**
+ * Where kernels and forward passes run, without why.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(describePlace({ kind: "cpu", name: "2 threads", why: "" }), "cpu (2 threads)");
+ * ```
+ */
+export function describePlace({ kind, name, forward }: DeviceRecord): string {
+  const passes = forward === undefined || forward.provider === kind ? "" : `, forward passes on ${forward.provider}`;
+  return `${kind} (${name})${passes}`;
+}
+
+/**
  * What an event says that went wrong without ending the run.
  *
  * @example

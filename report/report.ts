@@ -1,11 +1,12 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import { bitsChart, errorChart, keepChart, partColour, perplexityChart, timeChart } from "./charts.ts";
+import { bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
-import { type Content, type Html, markup, trusted } from "./markup.ts";
-import { componentsOf, type Metrics } from "./metrics.ts";
+import { type Content, type Html, markup } from "./markup.ts";
+import { componentsOf, type Metrics, totalError } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
-import css from "./report.css" with { type: "text" };
+import { figure, fold, page, section } from "./page.ts";
+import { partColour } from "./plot.ts";
 import { bitsTable, datum, errorTable, perplexityTable, stepTable, table, taskTable, warnings } from "./tables.ts";
 
 /** What a report is made of. */
@@ -30,19 +31,9 @@ export function renderReport(content: ReportContent): string {
   const { metrics, recipe, lock, events, environment } = content;
   const troubles = warnings(events);
   const steps = stepTable(events);
-  return markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>${metrics.model} · ${metrics.method} · ${metrics.run}</title>
-<style>
-${trusted(css)}</style>
-</head>
-<body>
-${header(content)}
+  return page(
+    `${metrics.model} · ${metrics.method} · ${metrics.run}`,
+    markup`${header(content)}
 <main>
 ${tiles(metrics)}
 ${troubles.length > 0 && section("Warnings", markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>`)}
@@ -53,28 +44,26 @@ ${Object.keys(metrics.tasks).length > 0 && section("Tasks", taskTable(metrics))}
 ${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics)}`)}
 ${section("Layers", layers(metrics))}
 ${
-    section(
-      "Steps",
-      markup`<p>${tally(metrics.steps.run)} run, ${tally(metrics.steps.cached)} from the cache.</p>${
-        steps && fold("Every step, and why it ran", steps)
-      }`,
-    )
-  }
+      section(
+        "Steps",
+        markup`<p>${tally(metrics.steps.run)} run, ${tally(metrics.steps.cached)} from the cache.</p>${
+          steps && fold("Every step, and why it ran", steps)
+        }`,
+      )
+    }
 ${section("Recipe and lock", fold("recipe.lock.yaml", markup`<pre tabindex="0">${lock}</pre>`))}
 ${
-    section(
-      "Environment",
-      table(
+      section(
         "Environment",
-        ["Part", { words: "Value" }],
-        Object.entries(environment).map(([part, words]) => [part, { words }]),
-      ),
-    )
-  }
-</main>
-</body>
-</html>
-`.html;
+        table(
+          "Environment",
+          ["Part", { words: "Value" }],
+          Object.entries(environment).map(([part, words]) => [part, { words }]),
+        ),
+      )
+    }
+</main>`,
+  );
 }
 
 const BITS_NOTE =
@@ -99,24 +88,15 @@ ${recipe.description !== undefined && markup`<p>${recipe.description}</p>`}
 </header>`;
 }
 
-function section(title: string, content: Content): Html {
-  return markup`<section>
-<h2>${title}</h2>
-${content}
-</section>`;
-}
-
-function fold(summary: string, content: Content): Html {
-  return markup`<details><summary>${summary}</summary>${content}</details>`;
-}
-
 function tally(count: number): Html {
   return datum(count, `${count}`);
 }
 
 function layers(metrics: Metrics): Html {
-  const { mean, layers } = metrics.layer_error;
-  return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))} over ${layers.length} layers.</p>
+  const { mean, layers } = metrics.layer_error, total = totalError(metrics);
+  return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))}, total ${
+    datum(total, formatNumber(total))
+  }, over ${layers.length} layers.</p>
 ${fold("Error of every layer", errorTable(metrics))}`;
 }
 
@@ -175,8 +155,4 @@ function charts(metrics: Metrics): Html[] {
     list.push(figure("Time by stage", timeChart(metrics), "Steps served from the cache took none."));
   }
   return list;
-}
-
-function figure(title: string, chart: Html, caption: Content): Html {
-  return markup`<figure><h3>${title}</h3>${chart}<figcaption>${caption}</figcaption></figure>\n`;
 }

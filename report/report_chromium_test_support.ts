@@ -26,7 +26,7 @@ const MEASURE = `(() => {
     return /, 0\\)$/.test(colour) ? ground(element.parentElement) : colour;
   };
   const contrasts = {};
-  for (const selector of ["h1", ".soft", ".tiles dt", ".tiles dd + dd", "figcaption", "svg text", "thead th", "td", "pre", ".bad"]) {
+  for (const selector of ["h1", ".soft", ".tiles dt", ".tiles dd + dd", "figcaption", "svg text", "thead th", "td", "pre", ".bad", "a", ".note"]) {
     const element = document.querySelector(selector);
     if (element === null) continue;
     const style = getComputedStyle(element);
@@ -34,8 +34,8 @@ const MEASURE = `(() => {
     const [low, high] = [text, luminance(ground(element))].sort((a, b) => a - b);
     contrasts[selector] = (high + 0.05) / (low + 0.05);
   }
-  const smallest = Math.min(...[...document.querySelectorAll("svg")].map((svg) =>
-    13 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width));
+  const shown = [...document.querySelectorAll("svg")].filter((svg) => svg.getBoundingClientRect().width > 0);
+  const smallest = Math.min(...shown.map((svg) => 13 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width));
   const root = document.documentElement;
   return { overflow: root.scrollWidth - innerWidth, background: getComputedStyle(document.body).backgroundColor, contrasts, smallest };
 })()`;
@@ -43,11 +43,11 @@ const MEASURE = `(() => {
 if (import.meta.main) {
   // Loading the driver takes permissions that only this program has, not whoever imports its types.
   const { chromium } = await import("playwright-core");
-  const [executablePath, url] = Deno.args;
+  const [executablePath, url, ...widths] = Deno.args;
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
   const looks: Look[] = [];
   for (const colorScheme of ["light", "dark"] as const) {
-    for (const width of [320, 390, 1200]) {
+    for (const width of widths.map(Number)) {
       const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
       const troubles: string[] = [];
       page.on("console", (message) => troubles.push(message.text()));

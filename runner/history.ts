@@ -1,11 +1,10 @@
-/** Past runs, read from their folders: what they were, how they ended, and how two of them differ. */
+/** Past runs, read from their folders: what they were, and how they ended. How they differ: `compare_runs.ts`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { InputError } from "../files/input_error.ts";
-import { fromJsonNumber } from "../files/json_number.ts";
 import type { RunEvent } from "./events.ts";
-import { type Difference, firstDifference, isTree } from "./explain.ts";
+import { isTree } from "./explain.ts";
 import { isSound, JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
 import type { DeviceRecord, Json } from "./stage.ts";
 
@@ -37,16 +36,6 @@ export interface RunRecord extends RunInfo {
   readonly lock?: Json;
   /** metrics.json of a run that finished, or failed on what it had measured. */
   readonly metrics?: Json;
-}
-
-/** Two runs side by side. */
-export interface RunComparison {
-  readonly a: RunInfo;
-  readonly b: RunInfo;
-  /** Recipe values that differ; `before` is run a's. */
-  readonly recipe: readonly Difference[];
-  /** Numbers of metrics.json by path, but not those per layer. */
-  readonly metrics: readonly { readonly path: string; readonly a?: number; readonly b?: number }[];
 }
 
 /**
@@ -128,34 +117,6 @@ export function readRun(runsDir: string, id: string): RunRecord {
   };
 }
 
-/**
- * Compares two runs.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * import { compareRuns, type RunRecord } from "./history.ts";
- *
- * const a: RunRecord = {
- *   run: "a", folder: "/runs/a", recipe: "mine", model: "tiny", method: "pbs2p", outcome: "finished", started: 0,
- *   seconds: 1, steps: { run: 1, cached: 0 }, device: { kind: "cpu", name: "test", why: "there is no other" },
- *   events: [], settings: { spbo: { resign: 0 } }, metrics: { perplexity: 37.2 },
- * };
- * const b = { ...a, run: "b", settings: { spbo: { resign: 1 } }, metrics: { perplexity: 36 } };
- * const { recipe, metrics } = compareRuns(a, b);
- * assert.deepEqual(recipe, [{ field: "spbo.resign", before: 0, now: 1 }]);
- * assert.deepEqual(metrics, [{ path: "perplexity", a: 37.2, b: 36 }]);
- * ```
- */
-export function compareRuns(a: RunRecord, b: RunRecord): RunComparison {
-  return {
-    a: infoOnly(a),
-    b: infoOnly(b),
-    recipe: allDifferences(a.settings, b.settings),
-    metrics: allNumbers(a.metrics, b.metrics),
-  };
-}
-
 function idsOf(runsDir: string): string[] {
   try {
     return [...Deno.readDirSync(runsDir)].filter(({ isDirectory }) => isDirectory).map(({ name }) => name).sort();
@@ -211,34 +172,6 @@ function outcomeOf(last: RunEvent): RunInfo["outcome"] {
   if (last.type === "run-finished") return "finished";
   if (last.type === "run-interrupted") return "interrupted";
   return last.type === "run-failed" ? "failed" : "unfinished";
-}
-
-function infoOnly(
-  { events: _events, settings: _settings, lock: _lock, metrics: _metrics, ...info }: RunRecord,
-): RunInfo {
-  return info;
-}
-
-/** All innermost values that differ. */
-function allDifferences(before: Json | undefined, now: Json | undefined, path = ""): Difference[] {
-  const first = firstDifference(before, now, path);
-  if (first === undefined) return [];
-  if (!isTree(before) || !isTree(now) || Array.isArray(before) !== Array.isArray(now)) {
-    return [{ field: path, before, now }];
-  }
-  return Object.keys({ ...before, ...now })
-    .flatMap((name) => allDifferences(before[name], now[name], path === "" ? name : `${path}.${name}`));
-}
-
-/** Numbers that either has, side by side with their neighbours; lists, which are per layer or block, are left out. */
-function allNumbers(a: Json | undefined, b: Json | undefined, path = ""): RunComparison["metrics"] {
-  const [one, other] = [a, b].map(fromJsonNumber);
-  if (one !== undefined || other !== undefined) {
-    return [{ path, ...(one === undefined ? {} : { a: one }), ...(other === undefined ? {} : { b: other }) }];
-  }
-  const [before, now] = [a, b].map((value) => isTree(value) && !Array.isArray(value) ? value : {});
-  return Object.keys({ ...before, ...now })
-    .flatMap((name) => allNumbers(before[name], now[name], path === "" ? name : `${path}.${name}`));
 }
 
 /** The value of a lock. @throws when it is no YAML, or has tags that mean nothing */

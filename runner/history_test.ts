@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openArithmetic, recipeWith } from "./arithmetic_test_support.ts";
 import { openCache } from "./cache/cache.ts";
-import { compareRuns, listRuns, readRun } from "./history.ts";
+import { listRuns, readRun } from "./history.ts";
 import { readJournal } from "./journal.ts";
 import { makePlan } from "./plan.ts";
 import { executeRun } from "./run.ts";
@@ -66,36 +66,6 @@ Deno.test("readRun() finds a run by its id, the beginning of it, or last", () =>
     assert.throws(() => readRun(runsDir, "2"), /it may be 2.* or 2.* or 2/);
     assert.throws(() => readRun(runsDir, "x"), /Cannot find run "x": the newest in .* is /);
     assert.throws(() => readRun(join(runsDir, "nowhere"), "last"), /there are no runs/);
-  }));
-
-Deno.test("compareRuns() gives the recipe's values that differ, and numbers side by side", () =>
-  inRuns((runsDir) => {
-    const [, second, first] = listRuns(runsDir);
-    const { recipe, metrics, a, b } = compareRuns(readRun(runsDir, first.run), readRun(runsDir, second.run));
-    assert.deepEqual([a.run, b.run], [first.run, second.run]);
-    assert.deepEqual(recipe, [{ field: "stages.spbo.iterations", before: 15, now: 20 }]);
-    assert.deepEqual(metrics.map(({ path }) => path), ["perplexity.test"]);
-    assert.notEqual(metrics[0].a, metrics[0].b);
-  }));
-
-Deno.test("compareRuns() puts numbers that only one run has among their neighbours", () =>
-  inRuns((runsDir) => {
-    const run = readRun(runsDir, listRuns(runsDir)[1].run);
-    const bits = (stored: Record<string, number>) => ({
-      keep: [4],
-      bits: { stored: { ...stored, total: 3 }, model: 4 },
-    });
-    const { metrics } = compareRuns({ ...run, metrics: bits({ mask: 1, scales: 2 }) }, {
-      ...run,
-      metrics: bits({ codes: 2, scales: 1 }),
-    });
-    assert.deepEqual(metrics, [
-      { path: "bits.stored.mask", a: 1 },
-      { path: "bits.stored.scales", a: 2, b: 1 },
-      { path: "bits.stored.total", a: 3, b: 3 },
-      { path: "bits.stored.codes", b: 2 },
-      { path: "bits.model", a: 4, b: 4 },
-    ]);
   }));
 
 Deno.test("readJournal() leaves out a last line that was cut short, and refuses other damage", () =>

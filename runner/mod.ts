@@ -6,4 +6,5 @@ export { freeBytes } from "./cache/no_space.ts";
 export { makePlan, type Plan, type PlannedStep, summarizeStages } from "./plan.ts";
 export { executeRun, type RunOptions, type RunResult } from "./run.ts";
 export { exitCodeOf } from "./run_errors.ts";
-export { compareRuns, listRuns, readRun, type RunComparison, type RunInfo, type RunRecord } from "./history.ts";
+export { compareRuns, type RunComparison } from "./compare_runs.ts";
+export { listRuns, readRun, type RunInfo, type RunRecord } from "./history.ts";

@@ -33,14 +33,24 @@ export interface SourceFile {
   readonly door: boolean;
 }
 
+/** Code that lies elsewhere, as far as it matters here. */
+export interface OutsideCode {
+  /** Of its own text. */
+  readonly hash: string;
+  /** Files of the project that it imports, and the names that it takes of each. */
+  readonly reaches: readonly (readonly [path: string, names: readonly string[]])[];
+  /** Names of packages that it imports. */
+  readonly packages: readonly string[];
+}
+
 /** What is followed. */
 export interface ReachOptions {
   /** Folder that all paths are relative to; default: this project. */
   readonly root?: string;
   /** Files that are not entered. */
   readonly skip?: (path: string) => boolean;
-  /** Lists, and the files that stand for each of them. */
-  readonly chosen?: Readonly<Record<string, readonly string[]>>;
+  /** Lists, and the files, or the code that lies elsewhere, that stand for each of them. */
+  readonly chosen?: Readonly<Record<string, readonly (string | OutsideCode)[]>>;
 }
 
 /** What was found. */
@@ -79,14 +89,24 @@ const WORKER = /\bnew URL\(\s*"(\.[^"]+\.(?:ts|wgsl))"/g;
  */
 export function reachOf(roots: readonly string[], options: ReachOptions = {}): Reach {
   const { root = PROJECT, skip = () => false, chosen = {} } = options;
-  const files = new Set<string>(), packages = new Set<string>(), routes = new Set<string>();
+  const files = new Set<string>(),
+    packages = new Set<string>(),
+    routes = new Set<string>(),
+    outside = new Set<string>();
   const seen = new Set<string>();
   const open: (readonly [path: string, names: readonly string[]])[] = roots.map((path) => [path, ["*"]]);
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const [path, names] = next;
     if (skip(path)) continue;
     if (Object.hasOwn(chosen, path)) {
-      for (const entry of chosen[path]) open.push([entry, ["*"]]);
+      for (const entry of chosen[path]) {
+        if (typeof entry === "string") open.push([entry, ["*"]]);
+        else {
+          outside.add(entry.hash);
+          open.push(...entry.reaches);
+          for (const name of entry.packages) packages.add(pinned(root, name));
+        }
+      }
       continue;
     }
     const file = readSource(root, path);
@@ -117,7 +137,7 @@ export function reachOf(roots: readonly string[], options: ReachOptions = {}): R
   const sorted = [...files].sort();
   const hash = createHash("sha256");
   for (const path of sorted) hash.update(`${path}\0${readSource(root, path).code}\0`);
-  for (const line of [...packages, ...routes].sort()) hash.update(`${line}\0`);
+  for (const line of [...packages, ...routes, ...outside].sort()) hash.update(`${line}\0`);
   return { files: sorted, packages: [...packages].sort(), hash: hash.digest("hex") };
 }
 
@@ -169,7 +189,7 @@ function all(target: string): Link {
 }
 
 /** Names in `{ a, b as c, type D }`, `* as e` or `f`, types left out. */
-function namesOf(clause: string): [string, string][] {
+export function namesOf(clause: string): [string, string][] {
   const names: [string, string][] = [];
   const braces = /\{([^}]*)\}/.exec(clause);
   for (const part of braces?.[1].split(",") ?? []) {
@@ -236,7 +256,8 @@ function pinned(root: string, specifier: string): string {
 
 const pins = new Map<string, Readonly<Record<string, string>>>();
 
-function importsOf(root: string): Readonly<Record<string, string>> {
+/** What deno.json makes of names in imports. */
+export function importsOf(root: string): Readonly<Record<string, string>> {
   let found = pins.get(root);
   if (!found) pins.set(root, found = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).imports ?? {});
   return found ?? {};

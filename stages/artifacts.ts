@@ -7,7 +7,7 @@
 import type { LayerContent } from "../checkpoints/packed/format.ts";
 import type { JsonRecord } from "../files/json.ts";
 import type { JsonNumber } from "../files/json_number.ts";
-import type { LayerSettings } from "../layers/job.ts";
+import type { LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 
 /** One stream of hidden states in an artifact. */
@@ -71,6 +71,8 @@ export interface Roles {
     /** Recipe paths of the method's settings that matter, and of those that say which columns are taken together. */
     readonly reads: readonly string[];
     readonly groupReads: readonly string[];
+    /** The file that the method comes from, where it is none of this project's. */
+    readonly source?: MethodSource;
   };
   /** Layers as stored bits, and the model they make. */
   readonly packed: {

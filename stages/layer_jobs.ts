@@ -61,6 +61,7 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       // What was not declared to be read stays at a value of its own, so that it cannot matter unseen.
       const settings: LayerSettings = {
         method: quantized.stage,
+        ...(quantized.source ? { source: quantized.source } : {}),
         params,
         search: ranks
           ? { ...ranks.search, ...(searches ? {} : { metric: NOTHING.search.metric, seed: 0 }) }

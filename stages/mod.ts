@@ -14,8 +14,14 @@ export const stages: readonly Stage[] = [
   calibrate,
   coarseSearch,
   fineSearch,
-  ...METHODS.map(methodStage),
+  ...METHODS.map((method) => methodStage(method)),
   compensate,
   pack,
   evaluate,
 ];
+
+/** All stages with more methods than this project's, which stand behind its own. */
+export function stagesWith(methods: readonly Stage[]): Stage[] {
+  const behind = stages.indexOf(compensate);
+  return [...stages.slice(0, behind), ...methods, ...stages.slice(behind)];
+}

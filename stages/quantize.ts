@@ -6,6 +6,7 @@
  * parameters of all and credits each with its seconds (`quantize_block.ts`). With `mask_from: original` the masks are made by steps of
  * fine-search. With `calibrate.inputs: renewed` the step goes from input to input (`quantize_renewed.ts`).
  */
+import type { MethodSource } from "../layers/job.ts";
 import type { Method } from "../layers/methods/method.ts";
 import type { Rule } from "../recipes/language.ts";
 import { from } from "./artifacts.ts";
@@ -13,8 +14,8 @@ import type { Stage } from "./planning.ts";
 import { quantizeBlock } from "./quantize_block.ts";
 import { quantizeRenewed } from "./quantize_renewed.ts";
 
-/** The stage of a method. */
-export function methodStage<P>(method: Method<P>): Stage<P> {
+/** The stage of a method. @param source the file that it comes from, where it is none of this project's */
+export function methodStage<P>(method: Method<P>, source?: MethodSource): Stage<P> {
   const { name } = method, path = (key: string) => `stages.${name}.${key}`;
   const rules: readonly Rule[] = (method.rules ?? []).map((make) => make(path));
   return {
@@ -34,6 +35,7 @@ export function methodStage<P>(method: Method<P>): Stage<P> {
         block: (block) => from(`${name}[${block}]`, "quantized"),
         reads: method.reads(settings).map(path),
         groupReads: (method.groupKeys ?? []).map(path),
+        ...(source ? { source } : {}),
       },
     }),
     plan(planning) {

@@ -1,6 +1,6 @@
 /** What recipes may say: the model, the stages there are, and what a run must meet. The stages have their own parameters. */
 import * as z from "zod";
-import type { Recipe as AnyRecipe, RecipeLanguage } from "../recipes/language.ts";
+import type { Recipe as AnyRecipe, RecipeLanguage, Rule } from "../recipes/language.ts";
 import type { SpboParams } from "../layers/methods/spbo.ts";
 import type { CalibrateParams } from "./calibrate.ts";
 import type { CoarseSearchParams } from "./coarse_search.ts";
@@ -10,6 +10,7 @@ import type { FineSearchParams } from "./fine_search.ts";
 import { groupRule } from "./group_rule.ts";
 import { stages } from "./mod.ts";
 import type { PackParams } from "./pack.ts";
+import type { Stage } from "./planning.ts";
 import { rolesRule } from "./roles.ts";
 
 const path = () => z.string().min(1).meta({ path: true });
@@ -34,9 +35,7 @@ export const Model = z.union([
 ]).describe("Where the original weights come from");
 
 /** Settings of the stages that a recipe names. */
-export const Stages: z.ZodObject<Record<string, z.ZodOptional<z.ZodType>>> & z.ZodType<StageSettings> = z.strictObject(
-  Object.fromEntries(stages.map(({ name, params, summary }) => [name, params.optional().describe(summary)])),
-);
+export const Stages: StagesSchema = stagesSchema(stages);
 
 /**
  * The whole recipe.
@@ -52,8 +51,12 @@ export const Stages: z.ZodObject<Record<string, z.ZodOptional<z.ZodType>>> & z.Z
  * ```
  */
 export const RecipeSchema = z.strictObject({
-  extends: z.string().min(1).optional().describe(
-    "Another recipe, relative to this one, whose values this one overrides",
+  extends: z.union([z.string().min(1), z.array(z.string().min(1))]).optional().describe(
+    "Another recipe, relative to this one, whose values this one overrides; of several, later ones override earlier ones",
+  ),
+  use: z.array(path()).optional().describe(
+    "TypeScript files, relative to this one, with methods of one's own: each is a stage under its name; those of extended recipes are " +
+      "used too",
   ),
   name: z.string().min(1).optional().describe("For people and run folders; default: the file's name"),
   description: z.string().optional().describe("For people"),
@@ -97,7 +100,31 @@ export type StageSettings = AnyRecipe["stages"] & {
 export type Recipe = AnyRecipe & { readonly model: z.infer<typeof Model>; readonly stages: StageSettings };
 
 /** Schema and rules of recipes. */
-export const language: RecipeLanguage<Recipe> = {
-  schema: RecipeSchema,
-  rules: [...stages.flatMap(({ rules = [] }) => rules), groupRule(stages), rolesRule(stages)],
-};
+export const language: RecipeLanguage<Recipe> = { schema: RecipeSchema, rules: rulesOf(stages) };
+
+/**
+ * Schema and rules of recipes that have other stages too.
+ *
+ * @param all the stages there are, in order
+ * @param options `open`: whether there may be stages that are not known, as the file that brings them cannot be used
+ */
+export function languageWith(
+  all: readonly Stage[],
+  { open = false }: { readonly open?: boolean } = {},
+): RecipeLanguage<Recipe> {
+  const known = stagesSchema(all);
+  const schema = RecipeSchema.extend({ stages: (open ? known.loose() : known).prefault({}) });
+  return { schema: schema as typeof RecipeSchema, rules: rulesOf(all) };
+}
+
+type StagesSchema = z.ZodObject<Record<string, z.ZodOptional<z.ZodType>>> & z.ZodType<StageSettings>;
+
+function stagesSchema(all: readonly Stage[]): StagesSchema {
+  return z.strictObject(
+    Object.fromEntries(all.map(({ name, params, summary }) => [name, params.optional().describe(summary)])),
+  );
+}
+
+function rulesOf(all: readonly Stage[]): Rule[] {
+  return [...all.flatMap(({ rules = [] }) => rules), groupRule(all), rolesRule(all)];
+}

@@ -63,8 +63,8 @@ const LONGER: Readonly<Record<string, string>> = {
   "runner/run_test.ts": "one run is told in one place, as its states depend on each other",
 };
 
-/** Folders that hold nothing of the project's own. */
-const FOREIGN = new Set(["node_modules", "runs", "shared"]);
+/** Folders that hold nothing of the project's own, or records alone. */
+const FOREIGN = new Set(["node_modules", "results", "runs", "shared"]);
 
 function* filesIn(folder: string): Generator<string> {
   for (const entry of readdirSync(join(project, folder), { withFileTypes: true })) {
@@ -246,14 +246,18 @@ Deno.test("the README's map shows every room", () => {
 });
 
 Deno.test("packages are imported by the names that deno.json pins, one version each", () => {
-  const { imports } = JSON.parse(readFileSync(join(project, "deno.json"), "utf8"));
+  // Methods of the user's own name this project's files so; the project itself does not.
+  const { imports: { pbs2p, "pbs2p/": folder, ...imports } } = JSON.parse(
+    readFileSync(join(project, "deno.json"), "utf8"),
+  );
+  assert.deepEqual([pbs2p, folder], ["./mod.ts", "./"]);
   for (const [name, target] of Object.entries(imports)) {
     assert.match(String(target), /^npm:.+@\d+\.\d+\.\d+(-[\w.]+)?$/, `${name} is not pinned`);
   }
   const used = new Set<string>();
   for (const path of sources) {
     for (const { target } of readSource(project, path).links) {
-      if (/^[.]|^node:/.test(target)) continue;
+      if (/^[.]|^node:/.test(target) || (/^pbs2p\b/.test(target) && !isCode(path))) continue;
       const name = Object.keys(imports).find((each) => target === each || target.startsWith(`${each}/`));
       assert.ok(name, `${path} imports ${target}, which deno.json does not pin`);
       used.add(name);

@@ -28,7 +28,7 @@ Deno.test("run tells a perplexity that is too large as Infinity, and misses what
   assert.match(await succeed("runs", ["show", "last", ...at]), /perplexity\.heldout\.compressed +Infinity/);
   const both = JSON.parse(await succeed("runs", ["compare", "last", "last", "--json", ...at]));
   const found = both.metrics.find(({ path }: { path: string }) => path === "perplexity.heldout.compressed");
-  assert.deepEqual(found, { path: "perplexity.heldout.compressed", a: "Infinity", b: "Infinity" });
+  assert.deepEqual(found, { path: "perplexity.heldout.compressed", values: ["Infinity", "Infinity"] });
 });
 
 Deno.test("run hands over the packed model, metrics and report where a perplexity cannot be measured, and says why", async () => {

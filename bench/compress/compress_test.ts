@@ -5,7 +5,7 @@ import { readSafetensors } from "../../files/safetensors.ts";
 import { modelSpec } from "../../models/config.ts";
 import { blockLinears } from "../../models/tensors.ts";
 import { median, openGemmRate } from "./gemm_rate.ts";
-import { officialBillm, scaleTo } from "./official.ts";
+import { officialSeconds, RIVALS, scaleTo } from "./official.ts";
 import { writeRandomLlama } from "./random_llama.ts";
 import { OTHER, sumParts, type TimedStep } from "./timed_steps.ts";
 
@@ -61,22 +61,28 @@ Deno.test("openGemmRate() gives a positive rate for every sample", async () => {
   }
 });
 
+const timed = { official: true, quantize_seconds: 40, forward_seconds: 8, blocks_run: 6 };
+const arb = { ...timed, model: "a", method: "arb-llm", quantize_seconds: 60 };
 const peers = {
   protocol: { gemm_gflops: 200, note: "x" },
   rows: [
-    { model: "a", method: "billm", official: false, quantize_seconds: 1, forward_seconds: 1, blocks_run: 6 },
-    { model: "a", method: "billm", official: true, quantize_seconds: 40, forward_seconds: 8, blocks_run: 6 },
+    { ...timed, model: "a", method: "billm", official: false, quantize_seconds: 1, settings: {} },
+    { ...timed, model: "a", method: "billm", settings: { blocksize: 128 } },
+    { ...arb, settings: { variant: "arb-rc", column_groups: false }, quantize_seconds: 30 },
+    { ...arb, settings: { variant: "arb-rc", column_groups: true } },
     { model: "b", method: "gptq", official: false },
   ],
 };
 
-Deno.test("officialBillm() takes the official row of the model", () => {
-  assert.deepEqual(officialBillm(peers, "a"), { quantize: 40, forward: 8, gemm: 200 });
-  assert.throws(() => officialBillm(peers, "b"), /no official row of b/);
+Deno.test("officialSeconds() takes the official row of the model and its variant", () => {
+  assert.deepEqual(officialSeconds(peers, "a", RIVALS.pbs2p), { quantize: 40, forward: 8, gemm: 200 });
+  assert.equal(officialSeconds(peers, "a", RIVALS["arb-rc"]).quantize, 60);
+  assert.throws(() => officialSeconds(peers, "a", RIVALS["arb-x"]), /no official row of a/);
+  assert.throws(() => officialSeconds(peers, "b", RIVALS.billm), /BiLLM as the record has no official row of b/);
 });
 
 Deno.test("scaleTo() halves the seconds on a machine of twice the rate", () => {
-  assert.deepEqual(scaleTo(400, officialBillm(peers, "a")), { quantize: 20, forward: 4, gemm: 400 });
+  assert.deepEqual(scaleTo(400, officialSeconds(peers, "a", RIVALS.billm)), { quantize: 20, forward: 4, gemm: 400 });
 });
 
 Deno.test("writeRandomLlama() writes a checkpoint that opens, of finite weights with the wanted spread", async () => {

@@ -1,4 +1,4 @@
-/** What the official BiLLM code took on the record's machine. */
+/** What the official code of each method took on the record's machine. */
 import * as z from "zod";
 
 const File = z.object({
@@ -6,11 +6,57 @@ const File = z.object({
   rows: z.array(z.looseObject({ model: z.string(), method: z.string(), official: z.boolean() })),
 });
 
-const Billm = z.object({
+const Timed = z.object({
   blocks_run: z.int().positive(),
   quantize_seconds: z.number().positive(),
   forward_seconds: z.number().positive(),
+  settings: z.looseObject({
+    variant: z.string().optional(),
+    column_groups: z.boolean().optional(),
+    keep: z.int().optional(),
+  }),
 });
+
+/** A method of ours, and the official code that it is held against. */
+export interface Rival {
+  /** Name of our recipe in configs/methods. */
+  readonly recipe: string;
+  /** The official code, in words. */
+  readonly official: string;
+  /** How many times as fast ours must be. */
+  readonly least: number;
+  /** The record's row. */
+  readonly row: {
+    readonly method: string;
+    readonly variant?: string;
+    readonly columnGroups?: boolean;
+    readonly keep?: number;
+  };
+}
+
+/** By the method's name on the command line. No code of PBS²P is public: it is held against BiLLM, whose loop it shares. */
+export const RIVALS = {
+  pbs2p: { recipe: "pbs2p-4of8", official: "BiLLM", least: 20, row: { method: "billm" } },
+  billm: { recipe: "billm", official: "BiLLM", least: 10, row: { method: "billm" } },
+  "arb-rc": {
+    recipe: "arb-rc-cgb",
+    official: "ARB-LLM (rc)",
+    least: 10,
+    row: { method: "arb-llm", variant: "arb-rc", columnGroups: true },
+  },
+  "arb-x": {
+    recipe: "arb-x-cgb",
+    official: "ARB-LLM (x)",
+    least: 10,
+    row: { method: "arb-llm", variant: "arb-x", columnGroups: true },
+  },
+  stbllm: {
+    recipe: "stbllm-4of8-released",
+    official: "STBLLM",
+    least: 10,
+    row: { method: "stbllm", variant: "as-released", keep: 4 },
+  },
+} as const satisfies Readonly<Record<string, Rival>>;
 
 /** Seconds for the whole model, and the rate of the machine they were measured on. */
 export interface Official {
@@ -21,18 +67,22 @@ export interface Official {
 }
 
 /**
- * Finds official BiLLM's seconds for a model.
+ * Finds the official code's seconds for a model.
  *
  * @param json peers.json
  * @throws {RangeError} when the record has no such row
  */
-export function officialBillm(json: unknown, model: string): Official {
+export function officialSeconds(json: unknown, model: string, { official, row: wanted }: Rival): Official {
   const { protocol: { gemm_gflops: gemm }, rows } = File.parse(json);
-  const row = rows.find((row) => row.model === model && row.method === "billm" && row.official);
+  const row = rows.filter((row) => row.model === model && row.method === wanted.method && row.official)
+    .map((row) => Timed.parse(row)).find(({ settings }) =>
+      settings.variant === wanted.variant && (wanted.keep === undefined || settings.keep === wanted.keep) &&
+      (wanted.columnGroups === undefined || settings.column_groups === wanted.columnGroups)
+    );
   if (row === undefined) {
-    throw new RangeError(`Cannot compare with BiLLM as the record has no official row of ${model}`);
+    throw new RangeError(`Cannot compare with ${official} as the record has no official row of ${model}`);
   }
-  const { quantize_seconds: quantize, forward_seconds: forward } = Billm.parse(row);
+  const { quantize_seconds: quantize, forward_seconds: forward } = row;
   return { quantize, forward, gemm };
 }
 

@@ -3,8 +3,8 @@
 /** What is compared of a result. */
 export interface Outcome {
   readonly perplexity: number;
-  /** Mean over the layers. */
-  readonly layerError: number;
+  /** Mean over the layers; of a row, absent where there is none to hold a result against. */
+  readonly layerError?: number;
   /** N per block. */
   readonly keep: readonly number[];
 }
@@ -24,7 +24,7 @@ export type Verdict = "met" | "better" | "missed";
 export interface Comparison {
   /** ours / the row's − 1, of the perplexities or their logarithms. */
   readonly perplexity: { readonly deviation: number; readonly verdict: Verdict };
-  readonly layerError: { readonly deviation: number; readonly verdict: Verdict };
+  readonly layerError?: { readonly deviation: number; readonly verdict: Verdict };
   readonly sameKeep: boolean;
   readonly verdict: Verdict;
 }
@@ -54,7 +54,7 @@ export function boundsOf(model: string): Bounds {
  */
 export function compareOutcome(ours: Outcome, row: Outcome, bounds: Bounds): Comparison {
   for (const value of [ours.perplexity, ours.layerError, row.perplexity, row.layerError]) {
-    if (!(value > 0 && Number.isFinite(value))) {
+    if (value !== undefined && !(value > 0 && Number.isFinite(value))) {
       throw new RangeError(
         `Cannot compare with a row as numbers must be finite and positive: current value is ${value}`,
       );
@@ -62,11 +62,13 @@ export function compareOutcome(ours: Outcome, row: Outcome, bounds: Bounds): Com
   }
   const scale = bounds.logarithmic ? Math.log : (value: number) => value;
   const perplexity = judge(scale(ours.perplexity) / scale(row.perplexity) - 1, bounds.perplexity);
-  const layerError = judge(ours.layerError / row.layerError - 1, bounds.layerError);
+  const layerError = ours.layerError === undefined || row.layerError === undefined
+    ? undefined
+    : judge(ours.layerError / row.layerError - 1, bounds.layerError);
   const sameKeep = ours.keep.length === row.keep.length && ours.keep.every((n, block) => n === row.keep[block]);
-  const verdicts = [perplexity.verdict, layerError.verdict, sameKeep ? "met" : "missed"];
+  const verdicts = [perplexity.verdict, layerError?.verdict ?? "met", sameKeep ? "met" : "missed"];
   const verdict = verdicts.includes("missed") ? "missed" : verdicts.includes("better") ? "better" : "met";
-  return { perplexity, layerError, sameKeep, verdict };
+  return { perplexity, ...(layerError === undefined ? {} : { layerError }), sameKeep, verdict };
 }
 
 /** `+1.2 %`. */

@@ -29,7 +29,13 @@ for (const [name, model, change, verdict] of cases) {
 Deno.test("compareOutcome() gives the deviation as a share of the row", () => {
   const { perplexity, layerError } = compareOutcome({ ...row, perplexity: 42, layerError: 0.06 }, row, boundsOf("x"));
   assert.ok(Math.abs(perplexity.deviation - (Math.log(42) / Math.log(40) - 1)) < 1e-12);
-  assert.ok(Math.abs(layerError.deviation + 0.25) < 1e-12);
+  assert.ok(layerError && Math.abs(layerError.deviation + 0.25) < 1e-12);
+});
+
+Deno.test("compareOutcome() goes by the perplexity alone where the row has no error of its own", () => {
+  const { layerError: _none, ...bare } = row;
+  const { layerError, verdict } = compareOutcome({ ...row, layerError: 1 }, bare, boundsOf("tiny-llama"));
+  assert.deepEqual([layerError, verdict], [undefined, "met"]);
 });
 
 Deno.test("compareOutcome() refuses what is no measurement", () => {
@@ -43,7 +49,7 @@ Deno.test("compareOutcome() never judges a lower error as worse", () => {
   const error = fc.double({ min: 1e-4, max: 1, noNaN: true });
   fc.assert(fc.property(error, error, (one, other) => {
     const verdictOf = (layerError: number) =>
-      compareOutcome({ ...row, layerError }, row, boundsOf("tiny-llama")).layerError.verdict;
+      compareOutcome({ ...row, layerError }, row, boundsOf("tiny-llama")).layerError?.verdict ?? "missed";
     const [low, high] = [Math.min(one, other), Math.max(one, other)];
     assert.ok(order.indexOf(verdictOf(low)) <= order.indexOf(verdictOf(high)));
   }));

@@ -71,7 +71,6 @@ const RecordFile = z.object({
       z.number(),
     ]),
   ),
-  rows: z.array(z.looseObject({ must: z.boolean().optional() })),
 });
 
 /** A value in which a recipe differs from a row. */
@@ -81,20 +80,81 @@ export interface Difference {
   readonly row: unknown;
 }
 
+/** A row of whichever record, as it is held against a result. */
+export interface Wanted {
+  readonly model: string;
+  /** What measured it, in few words. */
+  readonly source: string;
+  readonly perplexity: number;
+  /** Mean over the layers; absent where it was taken against something else than the original weights. */
+  readonly layerError?: number;
+  /** Of the uncompressed model. */
+  readonly original: number;
+  /** N per block, given as many as the result has: none where nothing is pruned. */
+  keep(blocks: number): readonly number[];
+  /** All values in which a recipe differs from what the row was made with. */
+  differencesFrom(recipe: Recipe): Difference[];
+}
+
 /**
  * Reads the record; rows without `must` are left out.
  *
  * @throws {z.ZodError} when a row that must be met says something that is not known here
  */
 export function parseRecord(json: unknown): Record {
-  const file = RecordFile.parse(json);
+  const { rows } = z.object({ rows: z.array(z.looseObject({ must: z.boolean().optional() })) }).parse(json);
+  return {
+    protocols: parseProtocols(json),
+    rows: rows.filter(({ must }) => must === true).map((row) => Row.parse(row)),
+  };
+}
+
+/**
+ * On what the rows of each model were measured.
+ *
+ * @param json of prototype.json or peers.json, which share their protocols
+ * @throws {z.ZodError} when there are none
+ */
+export function parseProtocols(json: unknown): ReadonlyMap<string, Protocol> {
   const protocols = new Map<string, Protocol>();
-  for (const [model, protocol] of Object.entries(file.protocol)) {
+  for (const [model, protocol] of Object.entries(RecordFile.parse(json).protocol)) {
     if (typeof protocol !== "object") continue;
     const { calibration, evaluation, original_perplexity: original } = protocol;
     protocols.set(model, { calibration: extentOf(calibration), evaluation: extentOf(evaluation), original });
   }
-  return { protocols, rows: file.rows.filter(({ must }) => must === true).map((row) => Row.parse(row)) };
+  return protocols;
+}
+
+/**
+ * The prototype's rows that must be met.
+ *
+ * @param json prototype.json
+ * @throws {z.ZodError} when it is no such record
+ * @throws {RangeError} when it has no protocol of a row's model
+ */
+export function prototypeRows(json: unknown): Wanted[] {
+  const { rows, protocols } = parseRecord(json);
+  return rows.map((row) => {
+    const protocol = protocolOf(protocols, row.model);
+    return {
+      model: row.model,
+      source: "prototype",
+      perplexity: row.perplexity,
+      layerError: row.layer_error,
+      original: protocol.original,
+      keep: (blocks) => row.keep ?? new Array<number>(blocks).fill(row.settings.keep),
+      differencesFrom: (recipe) => differencesFrom(recipe, row, protocol),
+    };
+  });
+}
+
+/** The protocol of a model. @throws {RangeError} when the record has none */
+export function protocolOf(protocols: ReadonlyMap<string, Protocol>, model: string): Protocol {
+  const protocol = protocols.get(model);
+  if (protocol === undefined) {
+    throw new RangeError(`Cannot make a row of ${model} as the record has no protocol of it`);
+  }
+  return protocol;
 }
 
 /** The name of a recipe's model: that of the folder with its config. */
@@ -108,15 +168,26 @@ export function modelOf({ model }: Recipe): string {
  */
 export function differencesFrom(recipe: Recipe, row: Row, protocol: Protocol): Difference[] {
   const wanted = { model: row.model, stages: settingsOf(row, protocol) };
-  const { calibrate, pack, evaluate } = recipe.stages;
-  const stages = {
-    ...recipe.stages,
+  const { pack } = recipe.stages;
+  const stages = { ...recipe.stages, ...textsOf(recipe, protocol), pack: pack && { scales: pack.scales } };
+  return leafDifferences({ model: modelOf(recipe), stages }, wanted);
+}
+
+/** The stages that read text, in a row's terms; absent ones stay so. */
+export function textsOf({ stages: { calibrate, evaluate } }: Recipe, protocol: Protocol) {
+  return {
     calibrate: calibrate && { ...calibrate, dataset: windowsOf(calibrate.dataset) },
-    pack: pack && { scales: pack.scales },
     evaluate: evaluate && evaluationOf(evaluate, protocol),
   };
-  const found = { model: modelOf(recipe), stages };
-  return leafDifferences(found, wanted);
+}
+
+/** What a row's texts are, in the same terms. */
+export function wantedTexts(model: string, { calibration, evaluation }: Protocol) {
+  const text = (tensor: string) => `${model}/windows.safetensors ${tensor}`;
+  return {
+    calibrate: { dataset: text("calibration"), ...calibration },
+    evaluate: { dataset: text("heldout"), ...evaluation },
+  };
 }
 
 /** The text that is measured on, as a row has it; every text where a recipe has several, or names one without its windows. */
@@ -127,18 +198,13 @@ function evaluationOf({ perplexity }: EvaluateParams, { evaluation }: Protocol):
 }
 
 /** Everything a row was made with, in a recipe's terms; what the prototype leaves unsaid is what it does. */
-function settingsOf({ model, settings: s }: Row, { calibration, evaluation }: Protocol) {
-  const text = (tensor: string) => `${model}/windows.safetensors ${tensor}`;
+function settingsOf({ model, settings: s }: Row, protocol: Protocol) {
+  const { calibrate, evaluate } = wantedTexts(model, protocol);
   return {
     calibrate: {
-      dataset: text("calibration"),
-      ...calibration,
-      seed: 0,
-      inputs: s.inputs,
-      target: s.target,
-      propagation: s.propagation,
-      propagation_damping: 0.01,
-      propagation_skip: [],
+      ...calibrate,
+      ...{ seed: 0, inputs: s.inputs, target: s.target, propagation: s.propagation },
+      ...{ propagation_damping: 0.01, propagation_skip: [] },
     },
     "coarse-search": {
       metric: s.coarse ?? "lr",
@@ -165,7 +231,7 @@ function settingsOf({ model, settings: s }: Row, { calibration, evaluation }: Pr
     },
     compensate: { mode: s.compensate, damping: 0.01 },
     pack: { scales: "f32" },
-    evaluate: { dataset: text("heldout"), ...evaluation },
+    evaluate,
   };
 }
 
@@ -182,7 +248,8 @@ function windowsOf(dataset: CalibrateParams["dataset"]): unknown {
   return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}${drawn}`;
 }
 
-function leafDifferences(recipe: unknown, row: unknown, path = ""): Difference[] {
+/** The leaves in which two trees differ. */
+export function leafDifferences(recipe: unknown, row: unknown, path = ""): Difference[] {
   if (!isTree(recipe) || !isTree(row)) return Object.is(recipe, row) ? [] : [{ path, recipe, row }];
   const keys = new Set([...Object.keys(recipe), ...Object.keys(row)]);
   return [...keys].flatMap((key) => leafDifferences(recipe[key], row[key], path === "" ? key : `${path}.${key}`));

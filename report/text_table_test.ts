@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { textWidth } from "../files/text_width.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "./text_table.ts";
 
 const columns = [{ head: "model" }, { head: "size", side: "right" }] as const;
 

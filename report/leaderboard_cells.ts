@@ -1,0 +1,126 @@
+/** The leaderboard's columns and cells in words, alike in the terminal, in Markdown and on the page. */
+import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
+import { axisText } from "./axis_names.ts";
+import type { Leaderboard, Row, Spread } from "./leaderboard.ts";
+import { formatBits, formatBytes, formatNumber, formatSeconds, formatSpread } from "./numbers.ts";
+
+/** A column of numbers or words about rows. */
+export interface RowColumn {
+  readonly head: string;
+  /** What it is, for those who ask. */
+  readonly title: string;
+  readonly cell: (row: Row) => string;
+  /** The axis whose values it shows. */
+  readonly axis?: string;
+}
+
+/** Columns in their order: what tells a row apart, what it is worth, what it costs. */
+export interface RowColumns {
+  readonly apart: readonly RowColumn[];
+  readonly worth: readonly RowColumn[];
+  readonly costs: readonly RowColumn[];
+}
+
+/** What the counts of bits mean. */
+export const BITS_NOTE =
+  "Bits per weight. nominal: as papers count; stored: 8 × bytes ÷ weights of the compressed layers; " +
+  "file: the same of the whole packed file.";
+
+/** The columns of a leaderboard; those that say nothing are left out. */
+export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): RowColumns {
+  const one = evaluations.length === 1;
+  const column = (head: string, title: string, cell: RowColumn["cell"]): RowColumn => ({ head, title, cell });
+  const optional = (spread: Spread | undefined, format: (value: number) => string) =>
+    spread === undefined ? "–" : format(spread.mean);
+  return {
+    apart: [
+      ...(new Set(originals.map(({ model }) => model)).size > 1
+        ? [column("model", "Model", ({ model }) => model)]
+        : []),
+      ...axes.filter(({ said }) => !said).map(({ path, name }) => ({
+        ...column(name, path, ({ values }) => axisText(values[path])),
+        axis: path,
+      })),
+      ...(rows.some(({ of }) => of > 1)
+        ? [column("n", "Points that repeat each other", ({ points, of }) => countOf(points.length, of))]
+        : []),
+    ],
+    worth: [
+      ...evaluations.map((name) =>
+        column(
+          one ? "perplexity" : name,
+          `Perplexity, ${name}`,
+          ({ perplexity: { [name]: value } }) => value === undefined ? "–" : formatSpread(value.mean, value.sd),
+        )
+      ),
+      column("nominal", "Nominal bits per weight, as papers count", ({ bits }) => formatBits(bits.nominal.mean)),
+      column("stored", "Stored bits per weight of the compressed layers", ({ bits }) => formatBits(bits.stored.mean)),
+      column("file", "Bits per weight of the whole packed file", ({ bits }) => formatBits(bits.model.mean)),
+      column("layer error", "Relative error, mean over layers", ({ layerError: { mean } }) => formatNumber(mean.mean)),
+    ],
+    costs: [
+      column("size", "Packed file", ({ bytes }) => formatBytes(bytes.mean)),
+      column("alone", "Time, with the steps that it shares", ({ seconds }) => optional(seconds.alone, formatSeconds)),
+      column("in sweep", "Time that it took in the sweep", ({ seconds }) => optional(seconds.sweep, formatSeconds)),
+      column("memory", "Memory of the process at its peak", ({ peakMemory }) => formatBytes(peakMemory.mean)),
+    ],
+  };
+}
+
+/** What became of the points, in one sentence. */
+export function describeSweep(record: SweepRecord): string {
+  const { points, seconds, steps } = record;
+  const shared = steps.all - steps.different;
+  const alone = secondsAlone(record);
+  return [
+    [`${points.length - countUnfinished(record)} of ${points.length} points finished`, ...statesOf(record)].join(", ") +
+    `, in ${formatSeconds(seconds)}`,
+    ...(shared > 0 ? [`${shared} of ${steps.all} steps shared`] : []),
+    ...(alone === undefined ? [] : [`${(seconds / alone).toFixed(2)} of the ${formatSeconds(alone)} of single runs`]),
+  ].join("; ");
+}
+
+/** How many points failed, were interrupted or wait, in words. */
+export function statesOf({ points }: SweepRecord): string[] {
+  const count = (state: SweepPoint["state"]) => points.filter((point) => point.state === state).length;
+  return (["failed", "interrupted", "waiting"] as const).filter((state) => count(state) > 0)
+    .map((state) => `${count(state)} ${state}`);
+}
+
+/** Seconds that the points would take one by one; undefined while not all are finished, as then nothing compares with it. */
+export function secondsAlone({ points }: SweepRecord): number | undefined {
+  const known = points.filter(({ state, alone }) => state === "finished" && alone !== undefined);
+  if (points.length < 2 || known.length < points.length) return undefined;
+  return known.reduce((sum, { alone = 0 }) => sum + alone, 0) || undefined;
+}
+
+function countUnfinished({ points }: SweepRecord): number {
+  return points.filter(({ state }) => state !== "finished").length;
+}
+
+/** Perplexity of the uncompressed models, a line each. */
+export function describeOriginals({ originals }: Leaderboard): string[] {
+  return originals.filter(({ perplexity }) => Object.keys(perplexity).length > 0).map(({ model, perplexity }) =>
+    `${model} uncompressed: ` +
+    Object.entries(perplexity).map(([name, value]) => `${name} ${formatNumber(value)}`).join(", ")
+  );
+}
+
+/** What marks the front, and how the rows stand, in sentences. */
+export function describeOrder({ rows, evaluations }: Leaderboard, mark: string): string[] {
+  const on = evaluations.length > 1 ? ` on ${evaluations[0]}` : "";
+  return [
+    ...(evaluations.length > 0 ? [`${mark} on the Pareto front of whole-file bits and perplexity${on}.`] : []),
+    `Sorted by bits of the whole file, then perplexity${on}.`,
+    ...(rows.some(({ of }) => of > 1) ? ["±: standard deviation over the n points that repeat each other."] : []),
+  ];
+}
+
+/** Whether a row is on the front that is marked: that of the first evaluation. */
+export function isMarked({ front }: Row, { evaluations: [first] }: Leaderboard): boolean {
+  return front.includes(first);
+}
+
+function countOf(finished: number, of: number): string {
+  return finished === of ? `${of}` : `${finished} of ${of}`;
+}
