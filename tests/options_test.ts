@@ -114,7 +114,7 @@ const combinations: readonly { readonly on: keyof typeof models; readonly stages
   {
     on: "opt",
     stages: {
-      calibrate: { inputs: "sequential" },
+      calibrate: { inputs: "sequential", target: "layer" },
       "coarse-search": { metric: "lr", similarity: "token" },
       "fine-search": { metric: "hessian", mask_from: "updated", type: "semi-structured" },
       spbo: {
@@ -198,6 +198,31 @@ const combinations: readonly { readonly on: keyof typeof models; readonly stages
       "fine-search": { type: "none" },
       spbo: { solver: "alternate", resign: 1, split_points: 1, salient: false },
       compensate: { mode: "diagonal" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "renewed" },
+      "fine-search": { type: "unstructured" },
+      spbo: { solver: "joint" },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "renewed", target: "original", propagation: 1, propagation_damping: 1 },
+      spbo: { solver: "joint" },
+      compensate: { mode: "exact" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "sequential", target: "original", propagation_skip: ["fc2"] },
+      "fine-search": { mask_from: "original", metric: "wanda" },
+      compensate: { mode: "none" },
     },
   },
 ];
