@@ -12,7 +12,12 @@ import { findText, type HubDataset, type HubText, type Split } from "./hub_text.
 export type Dataset =
   | HubDataset
   | { readonly text: string }
-  | { readonly windows: string; readonly tensor: string };
+  | {
+    readonly windows: string;
+    readonly tensor: string;
+    /** Whether windows are drawn by the seed, rather than the first taken. Default: no. */
+    readonly shuffle?: boolean;
+  };
 
 /** Facts, as JSON can say them. */
 export interface Facts {
@@ -77,7 +82,7 @@ export async function describeFile(
     const sha256 = await hashFile(dataset.windows, hashes);
     return {
       source: `${basename(dataset.windows)} ${dataset.tensor}`,
-      identity: { kind: "windows", sha256, tensor: dataset.tensor },
+      identity: { kind: "windows", sha256, tensor: dataset.tensor, ...(dataset.shuffle ? { shuffled: "yes" } : {}) },
       facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
     };
   }

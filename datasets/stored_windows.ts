@@ -1,14 +1,20 @@
-/** Token windows that a safetensors file holds: a tensor of ids [windows, length], of which the first are taken, each cut short. */
+/**
+ * Token windows that a safetensors file holds: a tensor of ids [windows, length], of which the first are taken, or some that a seed draws,
+ * each cut short.
+ */
 import { openFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
 import { type Header, parseHeader, readTensor } from "../files/safetensors.ts";
 import type { Split } from "./hub_text.ts";
+import { seededRandom } from "./random.ts";
 
 /** Where they are. */
 export interface StoredWindows {
   /** Path of the file. */
   readonly windows: string;
   readonly tensor: string;
+  /** Whether windows are drawn by the seed, in the order in which they are stored. */
+  readonly shuffle?: boolean;
 }
 
 /** What is asked of them. */
@@ -20,13 +26,16 @@ export interface StoredWindowsOptions {
   readonly length?: number;
   /** Ids must be below this. */
   readonly vocab: number;
+  /** Of `shuffle`. */
+  readonly seed?: number;
 }
 
 /** What is taken of the tensor. */
 interface Taken {
   readonly windows: number;
   readonly length: number;
-  /** Tokens of a window as it is stored. */
+  /** Windows and tokens of each, as they are stored. */
+  readonly stored: number;
   readonly width: number;
 }
 
@@ -55,16 +64,26 @@ export async function measureStoredWindows(
  * @throws {InputError} as `measureStoredWindows`, and where an id is none of the model's
  */
 export async function storedWindows(
-  { windows: path, tensor }: StoredWindows,
+  { windows: path, tensor, shuffle = false }: StoredWindows,
   options: StoredWindowsOptions,
-): Promise<{ readonly ids: Int32Array; readonly windows: number; readonly length: number }> {
+): Promise<
+  {
+    readonly ids: Int32Array;
+    readonly windows: number;
+    readonly length: number;
+    /** Which were drawn, with `shuffle`. */
+    readonly taken?: readonly number[];
+  }
+> {
   const file = await openFile(path);
   try {
     const header = await parseHeader(file);
-    const { windows, length, width } = measure(header, { tensor, label: file.label }, options);
+    const { windows, length, stored, width } = measure(header, { tensor, label: file.label }, options);
+    const taken = shuffle ? draw(stored, windows, options.seed ?? 0) : undefined;
     const { data } = await readTensor(file, header, tensor);
     const ids = new Int32Array(windows * length);
-    for (let window = 0; window < windows; window++) {
+    for (let place = 0; place < windows; place++) {
+      const window = taken?.[place] ?? place;
       for (let at = 0; at < length; at++) {
         const id = Number(data[window * width + at]);
         if (!(id >= 0 && id < options.vocab)) {
@@ -74,10 +93,10 @@ export async function storedWindows(
               "made for another tokenizer",
           );
         }
-        ids[window * length + at] = id;
+        ids[place * length + at] = id;
       }
     }
-    return { ids, windows, length };
+    return { ids, windows, length, ...(taken ? { taken } : {}) };
   } finally {
     file.close();
   }
@@ -111,7 +130,17 @@ function measure(
       `Cannot use ${label}: it holds ${stored} windows: samples is ${wanted.windows}; lower it to ${stored} or less`,
     );
   }
-  return { windows: Math.min(wanted.windows, stored), length: wanted.length, width };
+  return { windows: Math.min(wanted.windows, stored), length: wanted.length, stored, width };
+}
+
+/** Some of the first `stored` numbers, ascending: with all of them, every seed gives what no seed would. */
+function draw(stored: number, wanted: number, seed: number): number[] {
+  const random = seededRandom(seed, "stored windows"), all = Array.from({ length: stored }, (_, i) => i);
+  for (let i = 0; i < wanted; i++) {
+    const other = i + random.below(stored - i);
+    [all[i], all[other]] = [all[other], all[i]];
+  }
+  return all.slice(0, wanted).sort((a, b) => a - b);
 }
 
 function labelOf(tensor: string, file: string): string {

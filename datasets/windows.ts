@@ -80,7 +80,7 @@ const DEFAULT_LENGTH = 2048;
 /**
  * Makes token windows.
  *
- * - Stored ids: the first `samples` windows, each cut to its first `length` ids.
+ * - Stored ids: the first `samples` windows, or with `shuffle` so many of all by the seed, each cut to its first `length` ids.
  * - Calibration on text: the whole text is tokenized once; windows begin at random tokens. On C4: `drawDocuments`.
  * - Evaluation on text: the whole text is tokenized once and cut into windows one after the other; the tail is dropped.
  *
@@ -104,7 +104,10 @@ export async function loadWindows(dataset: Dataset, options: WindowOptions): Pro
   // Read before it is hashed, so that a change in between is noticed by whoever knows the hash from before.
   const read = "windows" in dataset ? await storedWindows(dataset, options) : await readText(dataset.text);
   const { source, facts } = await describeFile(dataset, options);
-  if (typeof read !== "string") return { ...read, source, facts };
+  if (typeof read !== "string") {
+    const { taken, ...windows } = read;
+    return { ...windows, source, facts: { ...facts, ...(taken ? { taken } : {}) } };
+  }
   return cut(encoder(source, options)(read), { source, facts }, options);
 }
 

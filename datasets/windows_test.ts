@@ -35,6 +35,26 @@ Deno.test("loadWindows() takes the first stored windows, each cut to length", as
   }
 });
 
+Deno.test("loadWindows() draws stored windows by the seed, each once and in their order, where it is asked to", async () => {
+  const all = await loadWindows(stored, { ...CALIBRATION, tokenizer: undefined });
+  const shuffled = { ...stored, shuffle: true };
+  const drawn = (seed: number, samples: number) =>
+    loadWindows(shuffled, { ...CALIBRATION, seed, samples, length: 100 });
+  const [first, again, other] = [await drawn(1, 40), await drawn(1, 40), await drawn(2, 40)];
+  assert.deepEqual(again, first);
+  const taken = first.facts.taken as readonly number[];
+  assert.notDeepEqual(other.facts.taken, taken);
+  assert.ok(taken.length === 40 && taken.every((window, i) => i === 0 || window > taken[i - 1]));
+  assert.ok(taken[39] > 60, "not only the first are drawn");
+  for (const [i, window] of taken.entries()) {
+    assert.deepEqual(first.ids.slice(i * 100, (i + 1) * 100), all.ids.slice(window * 256, window * 256 + 100));
+  }
+  assert.deepEqual((await loadWindows(shuffled, { ...CALIBRATION, seed: 9 })).ids, all.ids);
+  const [plain, marked] = [await describeDataset(stored, CALIBRATION), await describeDataset(shuffled, CALIBRATION)];
+  assert.deepEqual(await describeDataset({ ...stored, shuffle: false }, CALIBRATION), plain);
+  assert.notDeepEqual(marked.identity, plain.identity);
+});
+
 Deno.test("loadWindows() of stored ids: evaluation takes at most samples, calibration exactly", async () => {
   assert.equal((await loadWindows(stored, { ...EVALUATION, samples: 1000 })).windows, 128);
   await assert.rejects(

@@ -37,13 +37,22 @@ class DeviceLayers implements LayerPool {
       const results: R[] = [];
       for (const [index, job] of jobs.entries()) {
         signal?.throwIfAborted();
-        // The device takes the arrays over; a Hessian is copied as long as later layers need it too.
-        const shared = job.upper && jobs.slice(index + 1).some(({ upper }) => upper === job.upper);
-        const result = await compute(device, shared ? { ...job, upper: job.upper?.slice() } : job);
+        // The device takes the arrays over; moments are copied as long as later layers need them too.
+        const result = await compute(device, { ...job, ...copied(job, jobs.slice(index + 1)) });
         results.push(result);
         onLayer?.(result);
       }
       return results;
     });
   }
+}
+
+/** Copies of what a job shares with later ones. */
+function copied({ upper, propagation }: MaskJob, later: readonly MaskJob[]): Pick<MaskJob, "upper" | "propagation"> {
+  const sharesUpper = later.some((job) => job.upper === upper);
+  const sharesCross = later.some((job) => job.propagation?.cross === propagation?.cross);
+  return {
+    ...(upper && sharesUpper ? { upper: upper.slice() } : {}),
+    ...(propagation && sharesCross ? { propagation: { ...propagation, cross: propagation.cross.slice() } } : {}),
+  };
 }

@@ -29,6 +29,16 @@ export interface LayerSettings {
   readonly scales: "f16" | "f32";
 }
 
+/** What a layer's weights are moved by towards its outputs in the original model (`propagate.ts`). */
+export interface Propagation {
+  /** C = (2/ns)·X_oᵀX by rows, cols × cols, in the units of the Hessian; X_o are the inputs in the original model, X those now. */
+  readonly cross: Float32Array;
+  /** p: from 0, the layer's own weights, to 1. */
+  readonly share: number;
+  /** Times the mean of diag(H), added to the diagonals of C and H. */
+  readonly damping: number;
+}
+
 /** What is needed to choose a layer's masks. The arrays are handed over: they must not be used after the call. */
 export interface MaskJob {
   /** For people, in errors and events. */
@@ -43,6 +53,8 @@ export interface MaskJob {
   readonly upper?: Float32Array;
   /** Where there is no Hessian: its diagonal up to a factor, for metrics that look at the norms of inputs. */
   readonly diagonal?: Float32Array;
+  /** Where what the layer puts out in the original model is to be met, instead of what its weights put out on the inputs it now sees. */
+  readonly propagation?: Propagation;
   /** M of N:M; 1 where nothing is pruned. */
   readonly of: number;
   readonly settings: LayerSettings;
@@ -66,7 +78,10 @@ export type LayerSeconds = Readonly<Record<string, number>>;
 export interface LayerResult {
   readonly name: string;
   readonly layer: LayerContent;
-  /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) on the undamped H; 0 for a layer without energy. */
+  /**
+   * tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) on the undamped H; 0 for a layer without energy. W is what was to be met: with `propagation` not the
+   * layer's own weights.
+   */
   readonly error: number;
   readonly seconds: LayerSeconds;
 }

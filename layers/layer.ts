@@ -186,14 +186,15 @@ function finiteError(
   );
 }
 
-function singular({ name, cols, settings: { feedback } }: MaskJob, pivot: number): RangeError {
+function singular({ name, cols, settings: { feedback }, propagation }: MaskJob, pivot: number): RangeError {
   return new RangeError(
     `Cannot factor the Hessian of layer "${name}" as pivot ${pivot} of ${cols} must be positive: ` +
-      `raise stages.compensate.damping, whose current value is ${feedback.damping}`,
+      `raise stages.compensate.damping, whose current value is ${feedback.damping}` +
+      (propagation ? `, and stages.calibrate.propagation_damping, ${propagation.damping}` : ""),
   );
 }
 
-function checkJob({ name, rows, cols, weight, upper, of, settings }: MaskJob, group: number): void {
+function checkJob({ name, rows, cols, weight, upper, propagation, of, settings }: MaskJob, group: number): void {
   const fail = (what: string, wanted: string | number, found: string | number) => {
     throw new RangeError(`Cannot compress layer "${name}" as ${what} must be ${wanted}: current value is ${found}`);
   };
@@ -201,6 +202,10 @@ function checkJob({ name, rows, cols, weight, upper, of, settings }: MaskJob, gr
   if (upper && upper.length !== triangleLength(cols)) {
     fail("the Hessian's triangle", triangleLength(cols), upper.length);
   }
+  if (propagation && propagation.cross.length !== cols * cols) {
+    fail("its cross moments", cols * cols, propagation.cross.length);
+  }
+  if (propagation && upper === undefined) fail("its Hessian", "there with cross moments", "none");
   if (settings.search.type !== "semi-structured") return;
   if (cols % of !== 0) fail("its inputs", `a multiple of ${of}`, cols);
   if (group % of !== 0 && group < cols) fail(`stages.${settings.method}.group_size`, `a multiple of ${of}`, group);

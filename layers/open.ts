@@ -1,8 +1,16 @@
 /** A layer on a device: its weights, the factor of its Hessian, and what is known of its columns. */
 import { type Device, type DeviceBuffer, type Matrix, matrix } from "../kernels/device.ts";
-import { clearColumns, type Factor, factorHessian, inverseDiagonal, power } from "../kernels/matrix/ops.ts";
+import {
+  clearColumns,
+  type Factor,
+  factorHessian,
+  inverseDiagonal,
+  power,
+  releaseFactor,
+} from "../kernels/matrix/ops.ts";
 import { absoluteSums } from "../kernels/scores/ops.ts";
-import type { MaskJob } from "./job.ts";
+import type { MaskJob, Propagation } from "./job.ts";
+import { propagate } from "./propagate.ts";
 import type { Scope } from "./scope.ts";
 import { hessianExponent, scaleByPower, weightExponent } from "./units.ts";
 
@@ -10,7 +18,7 @@ import { hessianExponent, scaleByPower, weightExponent } from "./units.ts";
 export interface OpenLayer {
   /** Weights are in units of 2^exponent. */
   readonly exponent: number;
-  /** rows × cols; dead columns are zero. Becomes the error, block by block. */
+  /** rows × cols: what is to be met; dead columns are zero. Becomes the error, block by block. */
   readonly weight: Matrix;
   readonly packed: DeviceBuffer<"f32"> | undefined;
   readonly factor: Factor | undefined;
@@ -36,7 +44,7 @@ export interface OpenLayer {
 export function openLayer(device: Device, scope: Scope, job: MaskJob, group: number): OpenLayer {
   const { rows, cols, settings: { search: { metric }, feedback } } = job;
   device.section("compensate");
-  const { exponent, weights, upper } = inUnits(job);
+  const { exponent, weights, upper, cross } = inUnits(job);
   const weight = matrix(scope.upload("f32", weights), rows, cols);
   const packed = upper && scope.upload("f32", upper);
   const factor = packed &&
@@ -50,6 +58,9 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   device.run(power, columnWeight, diagonalU, -2);
   let inputNorm: Matrix;
   if (factor) {
+    if (job.propagation && cross) {
+      meetOriginal(device, weight, { ...job.propagation, cross, packed, factor, group, damped: feedback.damping });
+    }
     device.run(clearColumns, weight, factor.diagonal);
     inputNorm = scope.matrix("f32", 1, cols);
     device.run(power, inputNorm, factor.diagonal, 0.5);
@@ -71,13 +82,38 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   return { ...known, ...sums };
 }
 
+/** Moves weights towards their outputs in the original model; H is factored again where it is damped otherwise. */
+function meetOriginal(
+  device: Device,
+  weight: Matrix,
+  { cross, share, damping, packed, factor, group, damped }: Propagation & {
+    readonly packed: DeviceBuffer<"f32">;
+    /** Of the damping `damped`. */
+    readonly factor: Factor;
+    readonly group: number;
+    readonly damped: number;
+  },
+): void {
+  const size = weight.cols, c = matrix(device.upload("f32", cross), size, size);
+  const again = damping !== damped;
+  const used = again ? factorHessian(device, packed, { size, group, damping, status: factor.status }) : factor;
+  propagate(device, weight, { packed, cross: c, factor: used, share });
+  if (again) releaseFactor(device, used);
+  device.release(c.buffer);
+}
+
 /**
- * Weights and Hessian in the layer's units. The weights, which the device is handed next, are changed in place; the Hessian, which layers
- * may share, is copied where its unit is not 1.
+ * Weights and Hessian in the layer's units. The weights, which the device is handed next, are changed in place; the Hessian and the cross
+ * moments, which layers may share, are copied where their unit is not 1.
  */
 function inUnits(
-  { name, cols, weight, upper }: MaskJob,
-): { readonly exponent: number; readonly weights: Float32Array; readonly upper: Float32Array | undefined } {
+  { name, cols, weight, upper, propagation }: MaskJob,
+): {
+  readonly exponent: number;
+  readonly weights: Float32Array;
+  readonly upper: Float32Array | undefined;
+  readonly cross: Float32Array | undefined;
+} {
   const exponent = weightExponent(weight), unit = upper ? hessianExponent(upper, cols) : 0;
   if (Number.isNaN(exponent)) {
     const at = weight.findIndex((w) => !Number.isFinite(w));
@@ -92,6 +128,12 @@ function inUnits(
         "activations overflow float32; look for extreme weights in the layers before it",
     );
   }
-  const scaled = upper && unit !== 0 ? scaleByPower(upper.slice(), -unit) : upper;
-  return { exponent, weights: scaleByPower(weight, -exponent), upper: scaled };
+  const scaled = (moments: Float32Array | undefined) =>
+    moments && unit !== 0 ? scaleByPower(moments.slice(), -unit) : moments;
+  return {
+    exponent,
+    weights: scaleByPower(weight, -exponent),
+    upper: scaled(upper),
+    cross: scaled(propagation?.cross),
+  };
 }

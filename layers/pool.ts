@@ -56,14 +56,15 @@ export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions =
 }
 
 /**
- * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, and the working set of a column
- * block.
+ * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, the working set of a column block, and
+ * for a target in the original model its cross moments, another factor and the change of the weights.
  */
-export function jobMemory({ rows, cols, upper, settings }: MaskJob): number {
+export function jobMemory({ rows, cols, upper, propagation, settings }: MaskJob): number {
   const { method, params } = findMethod(settings.method, settings.params, settings);
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
-  return 10 * rows * cols + triangles + 40 * rows * width + 8 * rows * 256;
+  const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
+  return 10 * rows * cols + target + triangles + 40 * rows * width + 8 * rows * 256;
 }
 
 /** Nanoseconds that a job is expected to take on one core, for its place in the queue. */
@@ -186,14 +187,21 @@ class WorkerPool implements LayerPool {
       const { buffer } = array;
       if (!(buffer instanceof ArrayBuffer)) return array;
       const shared = this.#waiting.some(({ request: { job } }) =>
-        job.weight.buffer === buffer || job.upper?.buffer === buffer || ("ranks" in job && job.ranks?.buffer === buffer)
+        [job.weight, job.upper, job.propagation?.cross, "ranks" in job ? job.ranks : undefined].some((each) =>
+          each?.buffer === buffer
+        )
       );
       if (shared) return array;
       const whole = array.byteLength === buffer.byteLength ? array : array.slice() as A;
       if (whole.buffer instanceof ArrayBuffer && !transfer.includes(whole.buffer)) transfer.push(whole.buffer);
       return whole;
     };
-    const given = { weight: give(request.job.weight), upper: request.job.upper && give(request.job.upper) };
+    const { weight, upper, propagation } = request.job;
+    const given = {
+      weight: give(weight),
+      upper: upper && give(upper),
+      ...(propagation ? { propagation: { ...propagation, cross: give(propagation.cross) } } : {}),
+    };
     if (request.task === "search") return { request: { ...request, job: { ...request.job, ...given } }, transfer };
     const ranks = request.job.ranks && give(request.job.ranks);
     return { request: { ...request, job: { ...request.job, ...given, ranks } }, transfer };

@@ -25,7 +25,17 @@ export interface BlockVariant {
    * precision only.
    */
   readonly fused: boolean;
+  /** The inputs of which something is gathered; default: all. Without output nothing is computed beyond the last of them. */
+  readonly inputs?: readonly string[];
+  /**
+   * Whether a second stream of hidden states, the original model's, goes through the block beside the first, for the cross moments of
+   * its inputs with those of the first (`gather: "full"`), and whether its output is computed. Default: no.
+   */
+  readonly original?: { readonly output: boolean };
 }
+
+/** What the names of the second stream's hidden states, weights and output begin with. */
+export const ORIGINAL = "original.";
 
 /** A strip of XᵀX: rows `start` to `end`, columns `start` to the last. */
 export interface Panel {
@@ -51,66 +61,118 @@ export function sumName(input: string, panel: number): string {
   return `sum.${input}.${panel}`;
 }
 
+/** Name of a running sum X_oᵀX, as `sumName`. */
+export function crossName(input: string): string {
+  return `cross.${input}`;
+}
+
+/** Inputs of which a variant gathers something, in the order data flows. */
+export function gatheredInputs(spec: ModelSpec, { gather, inputs }: Pick<BlockVariant, "gather" | "inputs">): string[] {
+  if (gather === "none") return [];
+  return [...linearInputs(spec).keys()].filter((input) => inputs === undefined || inputs.includes(input));
+}
+
 /**
  * The graph of a block.
  *
  * Inputs: `hidden` [windows, length, hidden]; the block's tensors, named without the block's prefix; `last` [windows]
  * (index of the last key) and `total` (number of keys), or where attention is not fused `queries` [length, 1] and `keys`
  * [1, keys], the positions of both; rotary: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
- * Outputs: `output` like `hidden`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
+ * With a second stream: `original.hidden` and the block's tensors after `original.`, and running sums of cross moments.
+ * Outputs: `output` like `hidden`, `original.output`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
  *
  * @returns the serialised model
  */
 export function blockGraph(spec: ModelSpec, variant: BlockVariant): Uint8Array {
+  const graph = new Graph("block"), declare = declareOnce(graph);
+  const gathered = gatheredInputs(spec, variant), last = gathered.at(-1);
+  const originals = new Map<string, Value>();
+  if (variant.original) {
+    const { output } = variant.original, see = (input: string, x: Value) => void originals.set(input, x);
+    addStream(graph, spec, { declare, variant, name: ORIGINAL, last: output ? undefined : last, see });
+  }
+  const see = (input: string, x: Value) => {
+    if (!gathered.includes(input)) return;
+    gatherInput(
+      graph,
+      { input, x, original: originals.get(input), width: linearInputs(spec).get(input) ?? 0 },
+      variant,
+    );
+  };
+  addStream(graph, spec, { declare, variant, name: "", last: variant.output ? undefined : last, see });
+  return graph.bytes();
+}
+
+/** Declares an input of the graph, unless a stream before has. */
+type Declare = (...input: Parameters<Graph["input"]>) => Value;
+
+function declareOnce(graph: Graph): Declare {
+  const known = new Set<string>();
+  return (name, ...rest) => {
+    if (known.has(name)) return name;
+    known.add(name);
+    return graph.input(name, ...rest);
+  };
+}
+
+/** One stream of hidden states through the block. */
+interface Stream {
+  readonly declare: Declare;
+  readonly variant: BlockVariant;
+  /** What its names begin with. */
+  readonly name: string;
+  /** The input of linears at which it ends, without output. */
+  readonly last: string | undefined;
+  /** Shown every input of linears on the way, [tokens, width]. */
+  readonly see: (input: string, x: Value) => void;
+}
+
+function addStream(graph: Graph, spec: ModelSpec, { declare, variant, name: stream, last, see }: Stream): void {
   const { hidden, heads, kvHeads, headDim, eps } = spec;
   const { linears, norms, headNorms, preNorm } = spec.block;
-  const graph = new Graph("block");
   const prefix = blockPrefix(spec, 0);
   const shapes = new Map([...blockShapes(spec, 0)].map(([name, shape]) => [name.slice(prefix.length), shape]));
-  for (const [name, shape] of shapes) graph.input(name, shape);
-  const stream = graph.input("hidden", ["windows", "length", hidden]);
-  const flat = graph.op("Reshape", [stream, graph.integers([-1, hidden])]);
-  const size = graph.op("Concat", [graph.op("Shape", [stream], { end: 2 }), graph.integers([-1])], { axis: 0 });
+  for (const [name, shape] of shapes) graph.input(`${stream}${name}`, shape);
+  const states = graph.input(`${stream}hidden`, ["windows", "length", hidden]);
+  const flat = graph.op("Reshape", [states, graph.integers([-1, hidden])]);
+  const size = graph.op("Concat", [graph.op("Shape", [states], { end: 2 }), graph.integers([-1])], { axis: 0 });
   const linear = (name: string, x: Value) => {
-    const bias = shapes.has(`${name}.bias`) ? [`${name}.bias`] : [];
-    return graph.op("Gemm", [x, `${name}.weight`, ...bias], { transB: 1 });
+    const bias = shapes.has(`${name}.bias`) ? [`${stream}${name}.bias`] : [];
+    return graph.op("Gemm", [x, `${stream}${name}.weight`, ...bias], { transB: 1 });
   };
-  const gather = (input: string, x: Value) =>
-    gatherInput(graph, { input, x, width: linearInputs(spec).get(input) ?? 0 }, variant);
   const project = (name: string, x: Value, headNorm: string | undefined) => {
     const y = linear(name, x);
     if (headNorm === undefined) return graph.op("Reshape", [y, size]);
     const rows = graph.op("Reshape", [y, graph.integers([-1, headDim])]);
-    return graph.op("Reshape", [rmsNorm(graph, rows, `${headNorm}.weight`, eps), size]);
-  };
-  const attend = (x: Value) => {
-    gather("attention", x);
-    const q = project(linears.query, x, headNorms?.query);
-    const k = project(linears.key, x, headNorms?.key);
-    const v = project(linears.value, x, undefined);
-    const mixed = attention(graph, spec, { q, k, v, variant });
-    const rows = graph.op("Reshape", [mixed, graph.integers([-1, heads * headDim])]);
-    gather("output", rows);
-    return linear(linears.output, rows);
+    return graph.op("Reshape", [rmsNorm(graph, rows, `${stream}${headNorm}.weight`, eps), size]);
   };
   if (variant.cache) {
     for (const name of ["past.key", "past.value"]) graph.input(name, ["windows", kvHeads, "past", headDim]);
   }
 
-  const before = (x: Value, name: string) => preNorm ? norm(graph, spec, x, name) : x;
-  const after = (x: Value, name: string) => preNorm ? x : norm(graph, spec, x, name);
-  const middle = after(graph.op("Add", [flat, attend(before(flat, norms.attention))]), norms.attention);
+  const before = (x: Value, name: string) => preNorm ? norm(graph, spec, x, `${stream}${name}`) : x;
+  const after = (x: Value, name: string) => preNorm ? x : norm(graph, spec, x, `${stream}${name}`);
+  const first = before(flat, norms.attention);
+  see("attention", first);
+  if (last === "attention") return;
+  const q = project(linears.query, first, headNorms?.query);
+  const k = project(linears.key, first, headNorms?.key);
+  const v = project(linears.value, first, undefined);
+  const mixed = attention(graph, spec, { q, k, v, variant, declare });
+  const rows = graph.op("Reshape", [mixed, graph.integers([-1, heads * headDim])]);
+  see("output", rows);
+  if (last === "output") return;
+  const middle = after(graph.op("Add", [flat, linear(linears.output, rows)]), norms.attention);
   const x = before(middle, norms.mlp);
-  gather("mlp", x);
+  see("mlp", x);
+  if (last === "mlp") return;
   const { gate, up, down } = linears;
   const activated = activation(graph, spec, linear(gate ?? up, x));
   const inner = gate === null ? activated : graph.op("Mul", [activated, linear(up, x)]);
-  gather("down", inner);
-  if (variant.output) {
-    const end = after(graph.op("Add", [middle, linear(down, inner)]), norms.mlp);
-    graph.output("output", graph.op("Reshape", [end, size]), ["windows", "length", hidden]);
-  }
-  return graph.bytes();
+  see("down", inner);
+  if (last === "down") return;
+  const end = after(graph.op("Add", [middle, linear(down, inner)]), norms.mlp);
+  graph.output(`${stream}output`, graph.op("Reshape", [end, size]), ["windows", "length", hidden]);
 }
 
 /**
@@ -142,21 +204,21 @@ export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Arra
 function attention(
   graph: Graph,
   spec: ModelSpec,
-  { q, k, v, variant }: { readonly q: Value; readonly k: Value; readonly v: Value; readonly variant: BlockVariant },
+  { q, k, v, variant, declare }: Omit<Mixing, "past"> & { readonly variant: BlockVariant },
 ): Value {
   const { heads, kvHeads, headDim } = spec;
   if (spec.frame.positions === null) {
     const tables = [
-      graph.input("cos", ["positions", headDim / 2]),
-      graph.input("sin", ["positions", headDim / 2]),
-      graph.input("positions", ["windows", "length"], "int64"),
+      declare("cos", ["positions", headDim / 2]),
+      declare("sin", ["positions", headDim / 2]),
+      declare("positions", ["windows", "length"], "int64"),
     ];
     q = graph.op("RotaryEmbedding", [q, ...tables], { num_heads: heads });
     k = graph.op("RotaryEmbedding", [k, ...tables], { num_heads: kvHeads });
   }
   const past = variant.cache ? ["past.key", "past.value"] : ["", ""];
   const mix = variant.fused ? fusedAttention : plainAttention;
-  const { mixed, key, value } = mix(graph, spec, { q, k, v, past });
+  const { mixed, key, value } = mix(graph, spec, { q, k, v, past, declare });
   if (variant.cache) {
     graph.output("present.key", key, ["windows", kvHeads, "keys", headDim]);
     graph.output("present.value", value, ["windows", kvHeads, "keys", headDim]);
@@ -170,6 +232,7 @@ interface Mixing {
   readonly k: Value;
   readonly v: Value;
   readonly past: readonly Value[];
+  readonly declare: Declare;
 }
 
 /** What came of it: [windows, length, heads·headDim]; all keys and values [windows, kvHeads, keys, headDim]. */
@@ -179,9 +242,13 @@ interface Mixed {
   readonly value: Value;
 }
 
-function fusedAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { q, k, v, past }: Mixing): Mixed {
-  const last = graph.input("last", ["windows"], "int32");
-  const total = graph.input("total", [], "int32");
+function fusedAttention(
+  graph: Graph,
+  { heads, kvHeads, headDim }: ModelSpec,
+  { q, k, v, past, declare }: Mixing,
+): Mixed {
+  const last = declare("last", ["windows"], "int32");
+  const total = declare("total", [], "int32");
   const grouped = { kv_num_heads: kvHeads };
   // The fused operator leaves out what is masked; it wants head sizes that are multiples of 8.
   const [mixed, key, value] = headDim % 8 === 0
@@ -194,7 +261,11 @@ function fusedAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { 
 }
 
 /** Query heads that share keys become rows of one product, so that no key is copied. */
-function plainAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { q, k, v, past }: Mixing): Mixed {
+function plainAttention(
+  graph: Graph,
+  { heads, kvHeads, headDim }: ModelSpec,
+  { q, k, v, past, declare }: Mixing,
+): Mixed {
   // In shapes, 0 keeps a dimension.
   const split = (x: Value, count: number) =>
     graph.op("Transpose", [graph.op("Reshape", [x, graph.integers([0, 0, count, headDim])])], { perm: [0, 2, 1, 3] });
@@ -206,7 +277,7 @@ function plainAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { 
   const products = graph.op("MatMul", [grouped, graph.op("Transpose", [key], { perm: [0, 1, 3, 2] })]);
   const scores = graph.op("Reshape", [products, graph.integers([0, heads, -1, 0])]);
   // Keys that come after the query by n positions are masked by −n·1e30; all others by 0.
-  const ahead = graph.op("Sub", [graph.input("queries", ["length", 1]), graph.input("keys", [1, "keys"])]);
+  const ahead = graph.op("Sub", [declare("queries", ["length", 1]), declare("keys", [1, "keys"])]);
   const mask = graph.op("Mul", [graph.op("Min", [ahead, graph.scalar(0)]), graph.scalar(1e30)]);
   const weights = graph.op("Softmax", [graph.op("Add", [scores, mask])], { axis: -1 });
   const shared = graph.op("Reshape", [weights, graph.integers([0, kvHeads, -1, 0])]);
@@ -218,10 +289,15 @@ function plainAttention(graph: Graph, { heads, kvHeads, headDim }: ModelSpec, { 
 /** Adds what is gathered about one input x [tokens, width] to the graph. */
 function gatherInput(
   graph: Graph,
-  { input, x, width }: { readonly input: string; readonly x: Value; readonly width: number },
+  { input, x, original, width }: {
+    readonly input: string;
+    readonly x: Value;
+    /** The same input in the second stream, where there is one. */
+    readonly original: Value | undefined;
+    readonly width: number;
+  },
   { gather }: BlockVariant,
 ): void {
-  if (gather === "none") return;
   if (gather === "diagonal") {
     graph.output(`diagonal.${input}`, graph.op("ReduceSumSquare", [x, graph.integers([0])], { keepdims: 0 }), [width]);
     return;
@@ -237,6 +313,9 @@ function gatherInput(
     const next = graph.op("Gemm", [columns(start, end), columns(start, width), sum], { transA: 1 });
     graph.output(`${sum}.out`, next, shape);
   }
+  if (original === undefined) return;
+  const sum = graph.input(crossName(input), [width, width]);
+  graph.output(`${sum}.out`, graph.op("Gemm", [original, x, sum], { transA: 1 }), [width, width]);
 }
 
 /** SiLU is QuickGelu without its factor: one operator instead of two. */

@@ -5,7 +5,7 @@
  * float32 sums, and the batches only on the model, the length and the budget.
  */
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { blockGraph, type BlockVariant, headGraph } from "./block_graph.ts";
+import { blockGraph, type BlockVariant, headGraph, ORIGINAL } from "./block_graph.ts";
 import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
 import { GatheredSums } from "./gathered_sums.ts";
 import { rotaryTables } from "./rotary.ts";
@@ -20,8 +20,17 @@ type Weights = Readonly<Record<string, Float32Array>>;
 interface OpenBlock {
   readonly variant: BlockVariant;
   weights: Tensors;
+  /** Of the second stream, where it has others. */
+  readonly originals: Tensors | undefined;
   readonly sums: GatheredSums;
   past: { readonly key: Tensor; readonly value: Tensor; readonly length: number } | undefined;
+}
+
+/** Hidden states of one run. */
+interface States {
+  readonly hidden: Float32Array;
+  /** Those of the second stream. */
+  readonly original?: Float32Array;
 }
 
 /** Rotary tables (none where positions are learned), and the position of a run's first token. */
@@ -47,12 +56,19 @@ export class Engine {
   }
 
   /** Takes a block's weights, under the names of block 0 without prefix. */
-  openBlock(id: number, weights: Weights | undefined, options: BlockOptions): void {
-    const { gather, output, cache = false } = options;
-    const variant = { gather, output, cache, fused: this.#options.fused };
-    const tensors = weights ? this.#blockTensors(weights) : {};
-    const sums = new GatheredSums(this.#spec, variant.gather);
-    this.#blocks.set(id, { variant, weights: tensors, sums, past: undefined });
+  openBlock(
+    id: number,
+    { weights, originals }: { readonly weights?: Weights; readonly originals?: Weights },
+    { cache = false, ...options }: BlockOptions,
+  ): void {
+    const variant = { ...options, cache, fused: this.#options.fused };
+    this.#blocks.set(id, {
+      variant,
+      weights: weights ? this.#blockTensors(weights) : {},
+      originals: originals && this.#blockTensors(originals),
+      sums: new GatheredSums(this.#spec, variant),
+      past: undefined,
+    });
   }
 
   /** Replaces a block's weights, or drops them while its keys and values stay. */
@@ -60,10 +76,10 @@ export class Engine {
     this.#block(id).weights = weights ? this.#blockTensors(weights) : {};
   }
 
-  /** Runs a block on hidden states [windows, length, hidden]. */
-  async runBlock(id: number, hidden: Float32Array, windows: Windows): Promise<BlockOutput> {
+  /** Runs a block on hidden states [windows, length, hidden], and on those of the second stream where it has one. */
+  async runBlock(id: number, states: States, windows: Windows): Promise<BlockOutput> {
     try {
-      return await this.#runBlock(this.#block(id), hidden, windows);
+      return await this.#runBlock(this.#block(id), states, windows);
     } catch (error) {
       // Some batches may have entered the sums already: nothing may be built on them.
       this.#blocks.delete(id);
@@ -71,13 +87,19 @@ export class Engine {
     }
   }
 
-  async #runBlock(block: OpenBlock, hidden: Float32Array, { windows, length }: Windows): Promise<BlockOutput> {
+  async #runBlock(
+    block: OpenBlock,
+    { hidden, original }: States,
+    { windows, length }: Windows,
+  ): Promise<BlockOutput> {
     const { variant } = block;
     const session = await this.#session(`block ${JSON.stringify(variant)}`, () => blockGraph(this.#spec, variant));
     const output = variant.output ? new Float32Array(hidden.length) : undefined;
+    const second = original &&
+      { input: original, ...(variant.original?.output ? { hidden: new Float32Array(original.length) } : {}) };
     const start = block.past?.length ?? 0;
     const positions = this.#positions(start, length);
-    const batch = variant.cache ? windows : this.#batch(length);
+    const batch = variant.cache ? windows : this.#batch(length, original ? 2 : 1);
     const width = length * this.#spec.hidden;
     for (let first = 0; first < windows; first += batch) {
       const count = Math.min(batch, windows - first);
@@ -91,6 +113,14 @@ export class Engine {
       };
       const fetches: Record<string, Tensor | null> = {};
       if (output) fetches.output = new Tensor("float32", output.subarray(...span), shape);
+      if (second) {
+        const weights = Object.entries(block.originals ?? block.weights);
+        for (const [name, tensor] of weights) feeds[`${ORIGINAL}${name}`] = tensor;
+        feeds[`${ORIGINAL}hidden`] = new Tensor("float32", second.input.subarray(...span), shape);
+        if (second.hidden) {
+          fetches[`${ORIGINAL}output`] = new Tensor("float32", second.hidden.subarray(...span), shape);
+        }
+      }
       block.sums.attach(feeds, fetches);
       if (variant.cache) {
         const { kvHeads, headDim } = this.#spec;
@@ -105,8 +135,9 @@ export class Engine {
         block.past = { key: results["present.key"], value: results["present.value"], length: start + length };
       }
     }
-    if (!output) return { input: hidden };
-    return { input: hidden, hidden: output, similarity: similarity(hidden, output, this.#spec.hidden) };
+    const inputs = { input: hidden, ...(second ? { original: second } : {}) };
+    if (!output) return inputs;
+    return { ...inputs, hidden: output, similarity: similarity(hidden, output, this.#spec.hidden) };
   }
 
   /** Hands out what a block gathered, and forgets the block. */
@@ -230,13 +261,13 @@ export class Engine {
   }
 
   /** Windows per batch: activations beside the residual stream, and one set of attention scores. */
-  #batch(length: number): number {
+  #batch(length: number, streams: number): number {
     const { hidden, ffn, heads, headDim } = this.#spec;
     const perToken = 4 * (6 * hidden + 3 * heads * headDim + 4 * ffn);
     // Attention that is not fused holds its scores three times.
     const scores = this.#options.fused ? 1 : 3;
     const perWindow = length * (perToken + scores * 4 * heads * length);
-    return Math.max(1, Math.floor(this.#options.memoryBudget / perWindow));
+    return Math.max(1, Math.floor(this.#options.memoryBudget / (streams * perWindow)));
   }
 
   /** Rotary tables and positions `start` to `start + length` − 1. */

@@ -36,12 +36,13 @@ export interface Forward {
    * @param block 0-based index
    * @param weights its tensors, copied to the worker (moved there with `move`: the arrays are then unusable here);
    *   undefined when `setWeights` brings them later
+   * @param options.originals weights of the original model's stream, where they differ from the others; treated as `weights`
    * @throws {RangeError} weights that do not fit the model
    */
   openBlock(
     block: number,
     weights: Weights | undefined,
-    options: BlockOptions & { readonly move?: boolean },
+    options: BlockOptions & { readonly move?: boolean; readonly originals?: Weights },
   ): Promise<BlockRun>;
   /** Opens the head; what `loss` and `logits` do in one call, for more calls than one. */
   openHead(weights: Weights): Promise<HeadRun>;
@@ -58,8 +59,9 @@ export interface BlockRun {
   /**
    * Runs the block, and adds to what is gathered.
    * @param hidden windows × length × hidden; moved to the worker, and handed back as `input`
+   * @param windows and the `original` model's hidden states, treated alike, where the block was opened for them
    */
-  run(hidden: Float32Array, windows: Windows): Promise<BlockOutput>;
+  run(hidden: Float32Array, windows: Windows & { readonly original?: Float32Array }): Promise<BlockOutput>;
   /** Replaces the weights (moved); without weights drops them, while cached keys and values stay. */
   setWeights(weights?: Weights): Promise<void>;
   /** Closes the block and hands out what was gathered, by `LinearSpec.input`. */
@@ -143,26 +145,42 @@ export async function openForward(
     async embed(weights, ids, windows) {
       return await Promise.resolve(embed(spec, weights, { ids, ...windows }));
     },
-    async openBlock(block, weights, { move = false, ...options }) {
+    async openBlock(block, weights, { move = false, originals, ...options }) {
       if (options.gather === "none" && !options.output) {
         throw new RangeError(
           `Cannot open block ${block} as there is nothing to compute: ask for output or a gather mode`,
         );
       }
+      if (options.original && options.gather !== "full") {
+        throw new RangeError(
+          `Cannot open block ${block} with the original model's stream as it is for cross moments: gather must be full: ` +
+            `current value is ${options.gather}`,
+        );
+      }
       const id = count++;
       const local = weights && blockWeights(spec, block, weights);
-      await channel.call("openBlock", { id, weights: local, options }, local && move ? buffersOf(local) : []);
+      const second = originals && blockWeights(spec, block, originals);
+      const moved = move ? [...new Set([...buffersOf(local ?? {}), ...buffersOf(second ?? {})])] : [];
+      await channel.call("openBlock", { id, weights: local, originals: second, options }, moved);
       return {
-        async run(hidden, windows) {
+        async run(hidden, { original, ...windows }) {
           checkHidden(spec, hidden, windows);
+          if ((original !== undefined) !== (options.original !== undefined)) {
+            throw new RangeError(
+              `Cannot run block ${block} as it takes hidden states of the original model ` +
+                `${options.original ? "too: there are none" : "only when it is opened for them"}`,
+            );
+          }
+          if (original) checkHidden(spec, original, windows);
           checkWindow(spec, windows.length);
           if (options.cache && windows.windows !== 1) {
             throw new RangeError(
               `Cannot run block ${block} as a cached block takes 1 window: current value is ${windows.windows}`,
             );
           }
-          const states = own(hidden);
-          return await channel.call("runBlock", { id, hidden: states, ...windows }, [states.buffer]);
+          const states = own(hidden), second = original && own(original);
+          const buffers = [states.buffer, ...(second ? [second.buffer] : [])];
+          return await channel.call("runBlock", { id, hidden: states, original: second, ...windows }, buffers);
         },
         async setWeights(weights) {
           const local = weights && blockWeights(spec, block, weights);

@@ -16,6 +16,13 @@ export interface BlockOptions {
   readonly output: boolean;
   /** Whether keys and values are kept, so that each run continues the one window of the runs before. Default: no. */
   readonly cache?: boolean;
+  /** The inputs about which something is gathered; default: all. Without output nothing is computed beyond the last of them. */
+  readonly inputs?: readonly string[];
+  /**
+   * Whether the original model's hidden states go through the block beside those of each run, so that the cross moments of inputs are
+   * gathered too (`gather: "full"`), and whether their outputs come out. Default: no.
+   */
+  readonly original?: { readonly output: boolean };
 }
 
 /** Sums from which the cosine similarity of a block's input and output follows. */
@@ -38,6 +45,8 @@ export interface BlockOutput {
   /** The block's output, when it was opened with `output`. */
   readonly hidden?: Float32Array;
   readonly similarity?: Similarity;
+  /** Of the original model's stream, where the block was opened with one: what was passed in, and the output if that is wanted. */
+  readonly original?: { readonly input: Float32Array; readonly hidden?: Float32Array };
 }
 
 /** What was gathered about one distinct input X [tokens, size], summed over all runs. */
@@ -48,6 +57,8 @@ export interface InputSums {
   readonly windows: number;
   /** Upper triangle of XᵀX by rows, size·(size + 1) / 2 (`gather: "full"`). */
   readonly upper?: Float32Array;
+  /** X_oᵀX by rows, size × size, with X_o the same input in the original model's stream. */
+  readonly cross?: Float32Array;
   /** Σx² per column (`gather: "diagonal"`). */
   readonly diagonal?: Float32Array;
 }
@@ -76,6 +87,8 @@ export interface Calls {
     readonly params: {
       readonly id: number;
       readonly weights?: Readonly<Record<string, Float32Array>>;
+      /** Weights of the second stream; default: the same. */
+      readonly originals?: Readonly<Record<string, Float32Array>>;
       readonly options: BlockOptions;
     };
     readonly result: null;
@@ -85,7 +98,7 @@ export interface Calls {
     readonly result: null;
   };
   runBlock: {
-    readonly params: { readonly id: number; readonly hidden: Float32Array } & Windows;
+    readonly params: { readonly id: number; readonly hidden: Float32Array; readonly original?: Float32Array } & Windows;
     readonly result: BlockOutput;
   };
   finishBlock: { readonly params: { readonly id: number }; readonly result: Record<string, InputSums> };

@@ -42,11 +42,11 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
   if (!engine) throw new Error("Cannot run the model as its worker was not opened");
   switch (name) {
     case "openBlock":
-      return engine.openBlock(params.id, params.weights, params.options), null;
+      return engine.openBlock(params.id, params, params.options), null;
     case "setWeights":
       return engine.setWeights(params.id, params.weights), null;
     case "runBlock":
-      return await engine.runBlock(params.id, params.hidden, params);
+      return await engine.runBlock(params.id, params, params);
     case "finishBlock":
       return engine.finishBlock(params.id);
     case "openHead":
@@ -68,8 +68,8 @@ function buffers(result: Extract<Response, { result: unknown }>["result"]): Arra
   const arrays = ArrayBuffer.isView(result)
     ? [result]
     : isBlockOutput(result)
-    ? [result.input, result.hidden]
-    : Object.values(result).flatMap(({ upper, diagonal }) => [upper, diagonal]);
+    ? [result.input, result.hidden, result.original?.input, result.original?.hidden]
+    : Object.values(result).flatMap(({ upper, cross, diagonal }) => [upper, cross, diagonal]);
   return arrays.flatMap((array) => array?.buffer instanceof ArrayBuffer ? [array.buffer] : []);
 }
 

@@ -1,6 +1,6 @@
 /** Running sums about the inputs of a block's linears: XᵀX, or its diagonal. */
 import { Tensor } from "onnxruntime-node";
-import { type Gather, panels, sumName } from "./block_graph.ts";
+import { type BlockVariant, crossName, gatheredInputs, panels, sumName } from "./block_graph.ts";
 import type { InputSums } from "./forward_protocol.ts";
 import type { ModelSpec } from "./spec.ts";
 import { linearInputs } from "./tensors.ts";
@@ -13,14 +13,18 @@ export class GatheredSums {
   readonly #strips = new Map<string, Float32Array[]>();
   /** Σx² by input, in float64 over the batches (diagonal). */
   readonly #diagonals = new Map<string, Float64Array>();
+  /** X_oᵀX by input, X_o of the second stream. */
+  readonly #crosses = new Map<string, Float32Array>();
   #tokens = 0;
   #windows = 0;
 
-  constructor(spec: ModelSpec, gather: Gather) {
-    this.#inputs = linearInputs(spec);
+  constructor(spec: ModelSpec, variant: Pick<BlockVariant, "gather" | "inputs" | "original">) {
+    const { gather, original } = variant, gathered = gatheredInputs(spec, variant);
+    this.#inputs = new Map([...linearInputs(spec)].filter(([input]) => gathered.includes(input)));
     for (const [input, width] of this.#inputs) {
       if (gather === "diagonal") this.#diagonals.set(input, new Float64Array(width));
       if (gather !== "full") continue;
+      if (original) this.#crosses.set(input, new Float32Array(width * width));
       this.#strips.set(input, panels(width).map(({ start, end }) => new Float32Array((end - start) * (width - start))));
     }
   }
@@ -31,6 +35,11 @@ export class GatheredSums {
    */
   attach(feeds: Record<string, Tensor>, fetches: Record<string, Tensor | null>): void {
     for (const input of this.#diagonals.keys()) fetches[`diagonal.${input}`] = null;
+    for (const [input, values] of this.#crosses) {
+      const width = this.#inputs.get(input) ?? 0, sum = new Tensor("float32", values, [width, width]);
+      feeds[crossName(input)] = sum;
+      fetches[`${crossName(input)}.out`] = sum;
+    }
     for (const [input, strips] of this.#strips) {
       const width = this.#inputs.get(input) ?? 0;
       for (const [index, { start, end }] of panels(width).entries()) {
@@ -58,8 +67,8 @@ export class GatheredSums {
     for (const [input, size] of this.#inputs) {
       const common = { size, tokens: this.#tokens, windows: this.#windows };
       const diagonal = this.#diagonals.get(input);
-      const strips = this.#strips.get(input);
-      if (strips) result[input] = { ...common, upper: packUpper(strips, size) };
+      const strips = this.#strips.get(input), cross = this.#crosses.get(input);
+      if (strips) result[input] = { ...common, upper: packUpper(strips, size), ...(cross ? { cross } : {}) };
       if (diagonal) result[input] = { ...common, diagonal: Float32Array.from(diagonal) };
     }
     return result;

@@ -53,8 +53,8 @@ async function results(spec: ModelSpec, provider: Provider): Promise<ArrayLike<n
     const prefix = blockPrefix(spec, 0);
     const block = Object.entries(waves(blockShapes(spec, 0)));
     const weights = Object.fromEntries(block.map(([name, values]) => [name.slice(prefix.length), values]));
-    engine.openBlock(0, weights, { gather: "full", output: true });
-    const { hidden } = await engine.runBlock(0, wave(tokens * spec.hidden, 0), WINDOWS);
+    engine.openBlock(0, { weights }, { gather: "full", output: true });
+    const { hidden } = await engine.runBlock(0, { hidden: wave(tokens * spec.hidden, 0) }, WINDOWS);
     if (!hidden) throw new Error("Cannot compare providers as a block gave no output");
     const sums = Object.values(engine.finishBlock(0)).flatMap(({ upper }) => upper ? [upper] : []);
     engine.openHead(1, waves(headShapes(spec)));

@@ -242,42 +242,89 @@ error: unknown key \`windws\` in stages.calibrate.dataset
   |
 2 | stages: { calibrate: { dataset: { windws: a.safetensors } } }
   |                                   ^^^^^^ did you mean \`windows\`?
-  = allowed: windows, tensor
+  = allowed: windows, tensor, shuffle
   = note: or else wikitext2, ptb, c4, or a map with \`text\`
 
 2 errors`,
   },
   {
     name: "what a later version will know",
-    text: `${model}stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tasks: [boolq] } }\n`,
+    text: `${model}${stages}  evaluate: { tasks: [boolq] }\n`,
     wanted: `
-error: stages.calibrate.inputs cannot be "renewed" (text)
- --> my.yaml:2:32
-  |
-2 | stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tas…
-  |                                ^^^^^^^
-  = allowed: sequential, original
-  = note: \`renewed\` is not available in this version; \`sequential\` is the
-          nearest
-
-error: stages.calibrate.target cannot be "original" (text)
- --> my.yaml:2:49
-  |
-2 | stages: { calibrate: { inputs: renewed, target: original }, evaluate: { tas…
-  |                                                 ^^^^^^^^
-  = allowed: layer
-  = note: \`original\` is not available in this version; \`layer\`, the lineage's,
-          is the only one
-
 error: stages.evaluate.tasks cannot be a list
- --> my.yaml:2:80
+ --> my.yaml:6:22
   |
-2 | …rate: { inputs: renewed, target: original }, evaluate: { tasks: [boolq] } }
-  |                                                                  ^^^^^^^
+6 |   evaluate: { tasks: [boolq] }
+  |                      ^^^^^^^
   = allowed: an empty list
-  = note: tasks are not available in this version
+  = note: tasks are not available in this version`,
+  },
+  {
+    name: "inputs and targets that do not go together",
+    text: `${model}stages:\n  calibrate: { inputs: original, target: original }\n  spbo:\n  pack:\n`,
+    wanted: `
+error: target \`original\` is what inputs \`original\` already lead to
+ --> my.yaml:3:42
+  |
+3 |   calibrate: { inputs: original, target: original }
+  |                                          ^^^^^^^^
+  = allowed: stages.calibrate.inputs: sequential or renewed, or
+             stages.calibrate.target: layer
+  = note: on the original model's inputs a layer's own output is the original
+          one`,
+  },
+  {
+    name: "settings of a target that is not asked for",
+    text: `${model}stages:\n  calibrate: { propagation: 1, propagation_skip: [down_proj] }\n  spbo:\n  pack:\n`,
+    wanted: `
+warning: propagation counts only with target \`original\`: it changes nothing here
+ --> my.yaml:3:29
+  |
+3 |   calibrate: { propagation: 1, propagation_skip: [down_proj] }
+  |                             ^
 
-3 errors`,
+warning: propagation_skip counts only with target \`original\`: it changes nothing
+  here
+ --> my.yaml:3:50
+  |
+3 |   calibrate: { propagation: 1, propagation_skip: [down_proj] }
+  |                                                  ^^^^^^^^^^^`,
+  },
+  {
+    name: "inputs that are seen too late for masks",
+    text:
+      `${model}stages:\n  calibrate: { inputs: renewed }\n  coarse-search:\n  fine-search: { mask_from: original }\n` +
+      "  spbo:\n  pack:\n",
+    wanted: `
+error: inputs \`renewed\` are seen too late for mask_from \`original\`
+ --> my.yaml:3:24
+  |
+3 |   calibrate: { inputs: renewed }
+  |                        ^^^^^^^
+  = allowed: stages.calibrate.inputs: sequential or original, or
+             stages.fine-search.mask_from: updated
+  = note: all masks of a block would be made before any of its layers is
+          compressed`,
+  },
+  {
+    name: "a target that is misspelt, and a propagation beyond its range",
+    text: `${model}stages:\n  calibrate: { target: orignal, propagation: 2 }\n  spbo:\n  pack:\n`,
+    wanted: `
+error: stages.calibrate.target cannot be "orignal" (text)
+ --> my.yaml:3:24
+  |
+3 |   calibrate: { target: orignal, propagation: 2 }
+  |                        ^^^^^^^ did you mean \`original\`?
+  = allowed: layer, original
+
+error: stages.calibrate.propagation cannot be 2 (a number)
+ --> my.yaml:3:46
+  |
+3 |   calibrate: { target: orignal, propagation: 2 }
+  |                                              ^
+  = allowed: a number from 0 to 1
+
+2 errors`,
   },
   {
     name: "an argument, in the argument",

@@ -10,6 +10,12 @@ import type { JsonNumber } from "../files/json_number.ts";
 import type { LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 
+/** One stream of hidden states in an artifact. */
+export interface StreamRef {
+  readonly from: OutputRef;
+  readonly stream: string;
+}
+
 /** Everything that may be handed on. */
 export interface Roles {
   /** S = XᵀX of every distinct input of a block, on calibration windows. */
@@ -20,6 +26,18 @@ export interface Roles {
     block(block: number): OutputRef;
     /** Whether they are of the original model throughout: similarities of its blocks then come with them. */
     readonly original: boolean;
+    /** Where layers are to meet what they put out in the original model: cross moments come with S, and these recipe paths count. */
+    readonly target?: { readonly reads: { readonly share: string; readonly damping: string; readonly skip: string } };
+    /**
+     * Where a block's statistics are those of its first input only, as the others are seen once the layers before them are quantized: the
+     * hidden states that enter the block, and where a target asks for them those that enter it in the original model.
+     */
+    readonly renewed?: {
+      /** The stage that the seconds of these passes are credited to. */
+      readonly stage: string;
+      hidden(block: number): StreamRef;
+      readonly original?: (block: number) => StreamRef;
+    };
   };
   /** N of N:M for each block. */
   readonly allocation: {
@@ -68,7 +86,8 @@ export interface Roles {
     block(block: number): OutputRef;
     /** Type that scales are stored in. */
     readonly scales: LayerSettings["scales"];
-    readonly reads: { readonly scales: string };
+    /** Recipe paths: of that, and of all that packing takes, by the names it takes them under. */
+    readonly reads: { readonly scales: string; readonly options: Readonly<Record<string, string>> };
   };
   /** Perplexities. */
   readonly perplexity: {

@@ -1,9 +1,9 @@
 /** One transformer block applied to a whole stream of hidden states, batch by batch. */
-import type { BlockOptions, Forward, InputSums, Similarity, Weights } from "../models/forward.ts";
+import type { BlockOptions, BlockOutput, Forward, InputSums, Similarity, Weights } from "../models/forward.ts";
 import { addSimilarity, NO_SIMILARITY } from "../models/similarity.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { ArtifactWriter, StepContext } from "../runner/stage.ts";
-import { type Batch, batches, type HiddenSource, storeHidden, type Windows } from "./hidden_states.ts";
+import { type Batch, batches, type HiddenSource, ORIGINAL_STREAM, storeHidden, type Windows } from "./hidden_states.ts";
 
 /** What is done with a block. */
 export interface BlockPass {
@@ -15,10 +15,25 @@ export interface BlockPass {
   /** The block's tensors by canonical name; given away. */
   readonly weights: Weights;
   readonly gather?: BlockOptions["gather"];
+  /** Of which inputs something is gathered; default: all. */
+  readonly inputs?: readonly string[];
   /** Where the outputs go; without it they are not computed, unless `each` wants them. */
   readonly output?: ArtifactWriter;
+  /** Name of the outputs' stream in that artifact. */
+  readonly stream?: string;
   /** Sees the outputs of each batch before they are given away. */
   readonly each?: (batch: Batch, hidden: Float32Array) => Promise<void>;
+  /** The original model's hidden states, for the cross moments of its inputs with those of the others. */
+  readonly original?: OriginalStream;
+}
+
+/** The original model's hidden states on their way through the block beside the others. */
+export interface OriginalStream {
+  readonly source: HiddenSource;
+  /** The block's original tensors, where the others are not; given away. */
+  readonly weights?: Weights;
+  /** Where their outputs go, as stream `ORIGINAL_STREAM`; without it they are not computed. */
+  readonly output?: ArtifactWriter;
 }
 
 /** What a pass leaves besides hidden states. */
@@ -33,32 +48,46 @@ export async function passBlock(
   pass: BlockPass,
   context: Pick<StepContext, "progress" | "signal">,
 ): Promise<PassResult> {
-  const { forward, spec, text, source, output, each, gather = "none" } = pass;
+  const { forward, spec, text, source, output, each, gather = "none", inputs, original, stream } = pass;
   const wanted = output !== undefined || each !== undefined;
-  const run = await forward.openBlock(pass.block, pass.weights, { gather, output: wanted, move: true });
+  const run = await forward.openBlock(pass.block, pass.weights, {
+    gather,
+    output: wanted,
+    move: true,
+    ...(inputs ? { inputs } : {}),
+    ...(original ? { original: { output: original.output !== undefined }, originals: original.weights } : {}),
+  });
+  const states = async (batch: Batch) => ({
+    hidden: await source(batch),
+    ...(original ? { original: await original.source(batch) } : {}),
+  });
   let similarity = NO_SIMILARITY;
   const cut = batches(spec, text);
   // Reading the next batch and writing the last one go on while the worker computes.
-  let coming = ahead(source(cut[0]));
+  let coming = ahead(states(cut[0]));
   let leaving = Promise.resolve();
   for (const batch of cut) {
     context.signal.throwIfAborted();
-    const hidden = await coming;
-    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length }));
+    const { hidden, ...beside } = await coming;
+    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside }));
     const next = cut[batch.index + 1];
-    if (next) coming = ahead(source(next));
+    if (next) coming = ahead(states(next));
     const result = await running;
     await leaving;
     if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
-    if (result.hidden) leaving = ahead(give(result.hidden, batch));
+    leaving = ahead(give(result, batch));
     context.progress(batch.index + 1, cut.length);
   }
   await leaving;
   return { gathered: await run.finish(), similarity };
 
-  async function give(hidden: Float32Array, batch: Batch): Promise<void> {
-    if (output) await storeHidden(output, batch, hidden, { length: text.length });
-    if (each) await each(batch, hidden);
+  async function give({ hidden, original: second }: BlockOutput, batch: Batch): Promise<void> {
+    const { length } = text;
+    if (original?.output && second?.hidden) {
+      await storeHidden(original.output, batch, second.hidden, { length, stream: ORIGINAL_STREAM });
+    }
+    if (hidden && output) await storeHidden(output, batch, hidden, { length, stream });
+    if (hidden && each) await each(batch, hidden);
   }
 }
 

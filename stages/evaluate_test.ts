@@ -55,7 +55,12 @@ async function measure(outputs: Outputs): Promise<Json> {
     device: "cpu",
     forward: { provider: "cpu", why: "there is no other" },
     roles: {
-      packed: { model: from("pack", "model"), block: () => from("pack", "x"), scales: "f16", reads: { scales: "" } },
+      packed: {
+        model: from("pack", "model"),
+        block: () => from("pack", "x"),
+        scales: "f16",
+        reads: { scales: "", options: {} },
+      },
     },
     warn: () => {},
     use: () => ({ tools, code: "" }),

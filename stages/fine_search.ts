@@ -14,6 +14,7 @@ import type { Step } from "../runner/stage.ts";
 import { from } from "./artifacts.ts";
 import { layerJobs } from "./layer_jobs.ts";
 import type { Opened, Planning, Stage } from "./planning.ts";
+import { storedStatistics } from "./statistics.ts";
 
 const Params = z.strictObject({
   metric: z.enum(["hessian", "hessian-squared", "magnitude", "wanda", "ria", "si", "random"]).default("hessian")
@@ -138,7 +139,7 @@ function blockStep(planning: Planning, inputs: Step["inputs"], block: number): S
           tensors: await tools.weights.block(block),
           ..."diagonals" in inputs
             ? { diagonals: await context.input("diagonals") }
-            : { statistics: await context.input("statistics") },
+            : { statistics: storedStatistics(await context.input("statistics")) },
         },
         context,
       );

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import type { ArtifactWriter } from "../runner/stage.ts";
 import { finiteSimilarity } from "./block_pass.ts";
-import { storeStatistics, warnOfEqualWindows } from "./calibrate.ts";
+import { warnOfEqualWindows } from "./calibrate_windows.ts";
 import { finiteHidden } from "./hidden_states.ts";
+import { storeStatistics } from "./statistics.ts";
 
 const nowhere: ArtifactWriter = {
   value: () => {},
@@ -31,10 +32,10 @@ Deno.test("a value that is not finite is refused where it appears, by block, inp
 });
 
 Deno.test("calibrate says how many windows only repeat others, and nothing where none does", () => {
-  const said: string[] = [];
+  const said: string[] = [], path = (key: string) => `stages.calibrate.${key}`;
   const warn = (message: string) => void said.push(message);
-  warnOfEqualWindows({ ids: Int32Array.of(1, 2, 1, 2, 3, 4, 1, 2), windows: 4, length: 2 }, warn);
-  warnOfEqualWindows({ ids: Int32Array.of(1, 2, 12, 2, 1, 22), windows: 3, length: 2 }, warn);
+  warnOfEqualWindows({ ids: Int32Array.of(1, 2, 1, 2, 3, 4, 1, 2), windows: 4, length: 2 }, warn, path);
+  warnOfEqualWindows({ ids: Int32Array.of(1, 2, 12, 2, 1, 22), windows: 3, length: 2 }, warn, path);
   assert.deepEqual(said, [
     "2 of 4 calibration windows only repeat others: the text is short for stages.calibrate.samples 4 of " +
     "stages.calibrate.length 2",

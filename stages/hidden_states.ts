@@ -11,6 +11,12 @@ import type { ModelSpec } from "../models/spec.ts";
 /** Values of the widest activation that are computed at once: fixed, so that sums have one order on every machine. */
 const BATCH_VALUES = 1 << 23;
 
+/** The stream that an artifact holds where nothing else is said. */
+export const CURRENT_STREAM = "current";
+
+/** The stream of the original model's hidden states, where an artifact holds another one too. */
+export const ORIGINAL_STREAM = "original";
+
 /** Token ids of some windows of equal length. */
 export interface Windows {
   /** windows × length */
@@ -41,7 +47,7 @@ export function batches(spec: ModelSpec, { windows, length }: Windows): Batch[] 
 }
 
 /** Hidden states that an artifact holds. */
-export function storedHidden(reader: ArtifactReader, stream = "current"): HiddenSource {
+export function storedHidden(reader: ArtifactReader, stream = CURRENT_STREAM): HiddenSource {
   return async ({ index }) => {
     const { hidden } = await reader.read(fileOf(stream, index));
     return hidden.data as Float32Array;
@@ -87,7 +93,7 @@ export async function storeHidden(
   writer: ArtifactWriter,
   batch: Batch,
   hidden: Float32Array,
-  { length, stream = "current" }: { readonly length: number; readonly stream?: string },
+  { length, stream = CURRENT_STREAM }: { readonly length: number; readonly stream?: string },
 ): Promise<void> {
   const shape = [batch.windows, length, hidden.length / (batch.windows * length)];
   await writer.write(fileOf(stream, batch.index), { hidden: { dtype: "F32", shape, data: hidden } });

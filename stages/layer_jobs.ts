@@ -4,14 +4,15 @@ import { hessianExponent } from "../layers/units.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import type { ArtifactReader, Json, StepContext } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
+import { endsIn } from "./layer_names.ts";
+import type { Moments, Statistics } from "./statistics.ts";
 
 /** Where a block's layers are taken from. */
 export interface BlockSources {
   readonly linears: readonly LinearSpec[];
   /** The block's tensors by canonical name; handed over. */
   readonly tensors: Readonly<Record<string, Float32Array>>;
-  /** S by `LinearSpec.input`, as calibrate stores it. */
-  readonly statistics?: ArtifactReader;
+  readonly statistics?: Statistics;
   /** Where there is no S: its diagonal by `LinearSpec.input`, as coarse-search stores it. */
   readonly diagonals?: ArtifactReader;
 }
@@ -36,7 +37,7 @@ const NOTHING: Pick<LayerSettings, "search" | "feedback"> = {
  * @param purpose `search` only ranks weights; `quantize` does all
  */
 export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize"): PlannedJobs {
-  const { statistics, allocation, ranks, feedback, quantized, packed } = roles;
+  const { statistics, allocation, ranks, feedback, quantized, packed } = roles, target = statistics?.target;
   if (quantized === undefined) throw new Error("Cannot plan layers as no stage quantizes them");
   const searches = ranks !== undefined && (purpose === "search" || ranks.masks === undefined);
   const quantizes = purpose === "quantize";
@@ -49,6 +50,7 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
     ...(quantizes && feedback ? [feedback.reads.mode] : []),
     ...(quantizes && packed ? [packed.reads.scales] : []),
     ...(quantizes ? quantized.reads : quantized.groupReads),
+    ...(target ? Object.values(target.reads) : []),
   ];
   return {
     reads: [...new Set(reads)].sort(),
@@ -75,14 +77,23 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
         scales: quantizes && packed ? context.param(packed.reads.scales) : "f32",
       };
       const of = allocation && ranks ? context.param<number>(allocation.reads.of) : 1;
-      const hessians = new Map<string, Float32Array>();
+      const towards = target && {
+        share: context.param<number>(target.reads.share),
+        damping: context.param<number>(target.reads.damping),
+        skip: context.param<readonly string[]>(target.reads.skip),
+      };
+      const known = new Map<string, Moments>();
       const jobs: MaskJob[] = [];
       for (const { name, rows, cols, input } of linears) {
-        const upper = hessians.get(input) ?? (statistics && await readHessian(statistics, { input, cols }));
-        if (upper) hessians.set(input, upper);
+        const { upper, cross }: Partial<Moments> = known.get(input) ??
+          (statistics ? await readMoments(statistics, { input, cols }) : {});
+        if (upper) known.set(input, { upper, ...(cross ? { cross } : {}) });
         const diagonal = diagonals && (await diagonals.read(`${input}.safetensors`)).diagonal.data as Float32Array;
-        const known = { ...(upper && { upper }), ...(diagonal && { diagonal }) };
-        jobs.push({ name, rows, cols, of, weight: tensors[`${name}.weight`], ...known, settings });
+        const moments = { ...(upper && { upper }), ...(diagonal && { diagonal }) };
+        const job = { name, rows, cols, of, weight: tensors[`${name}.weight`], ...moments, settings };
+        const moved = cross && towards && towards.share > 0 && !towards.skip.some((end) => endsIn(name, end));
+        const { share = 0, damping = 0 } = towards ?? {};
+        jobs.push(moved ? { ...job, propagation: { cross, share, damping } } : job);
       }
       return jobs;
     },
@@ -91,22 +102,22 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
 
 /**
  * H = (2/sequences)·XᵀX, as the lineage scales it, times the power of two that layers would bring it to (`layers/units.ts`): so the
- * layers that share it need no copies of their own.
+ * layers that share it need no copies of their own. C is in the same units.
  */
-async function readHessian(
-  statistics: ArtifactReader,
+async function readMoments(
+  { sequences, moments }: Statistics,
   { input, cols }: Pick<LinearSpec, "input" | "cols">,
-): Promise<Float32Array> {
-  const { sequences } = statistics.value as { readonly sequences: number };
-  const { upper } = await statistics.read(`${input}.safetensors`);
-  const hessian = upper.data as Float32Array;
-  const exponent = hessianExponent(hessian, cols, 2 / sequences);
+): Promise<Moments> {
+  const { upper, cross } = await moments(input);
+  const exponent = hessianExponent(upper, cols, 2 / sequences);
   if (Number.isNaN(exponent)) {
     throw new Error(
       `Cannot weigh errors as S of input "${input}", from stages.calibrate, must be finite: run it again`,
     );
   }
   const factor = 2 / sequences * 2 ** -exponent;
-  for (let i = 0; i < hessian.length; i++) hessian[i] *= factor;
-  return hessian;
+  for (const values of cross ? [upper, cross] : [upper]) {
+    for (let i = 0; i < values.length; i++) values[i] *= factor;
+  }
+  return { upper, ...(cross ? { cross } : {}) };
 }

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { triangleLength } from "../kernels/matrix/ops.ts";
 import { modelSpec } from "../models/config.ts";
-import type { ArtifactReader } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
 import { layerJobs, type PlannedJobs } from "./layer_jobs.ts";
 import { stages } from "./mod.ts";
 import { RecipeSchema, type StageSettings } from "./schema.ts";
+import type { Statistics } from "./statistics.ts";
 
 type Change = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -87,24 +87,18 @@ Deno.test("layerJobs() cannot be planned where no stage quantizes", () => {
 
 const SEQUENCES = 4;
 
-/** Statistics of ones; a fresh copy with every read. */
-const statistics: ArtifactReader = {
-  key: "",
-  value: { sequences: SEQUENCES },
-  files: [],
-  read: () => {
-    const length = triangleLength(16);
-    return Promise.resolve({ upper: { dtype: "F32", shape: [length], data: new Float32Array(length).fill(1) } });
-  },
-  path: () => Promise.reject(new Error("not a file")),
+/** Statistics of ones; fresh arrays with every read. */
+const statistics: Statistics = {
+  sequences: SEQUENCES,
+  moments: () => Promise.resolve({ upper: new Float32Array(triangleLength(16)).fill(1) }),
 };
 
 /** Two jobs, which are given what they declare and nothing else. */
-async function makeJobs(change: Change, { reads, make }: PlannedJobs) {
+async function makeJobs(change: Change, { reads, make }: PlannedJobs, of = statistics) {
   const tree: unknown = { stages: settingsOf(change) };
   const linears = ["q_proj", "k_proj"].map((name) => ({ name, rows: 2, cols: 16, input: "attention" }));
   const tensors = Object.fromEntries(linears.map(({ name }) => [`${name}.weight`, new Float32Array(32)]));
-  return await make({ linears, tensors, statistics }, {
+  return await make({ linears, tensors, statistics: of }, {
     param<T>(path: string): T {
       assert.ok(reads.includes(path), `${path} is not declared`);
       return path.split(".").reduce((value, key) => (value as Readonly<Record<string, unknown>>)[key], tree) as T;
@@ -158,4 +152,27 @@ Deno.test("make() prunes nothing and feeds nothing back where no stage says so",
   assert.equal(of, 1);
   assert.equal(settings.search.type, "none");
   assert.equal(settings.feedback.mode, "none");
+});
+
+Deno.test("make() moves layers towards original outputs, in the Hessian's units, but those left out and those without cross moments", async () => {
+  const change = {
+    ...ALL,
+    calibrate: { target: "original", propagation: 0.25, propagation_damping: 3, propagation_skip: ["k_proj"] },
+  };
+  const planned = layerJobs(rolesOf(change), "quantize");
+  const upper = () => new Float32Array(triangleLength(16)).fill(2 ** -20);
+  const crossed: Statistics = {
+    sequences: SEQUENCES,
+    moments: () => Promise.resolve({ upper: upper(), cross: new Float32Array(256).fill(2 ** -19) }),
+  };
+  const [q, k] = await makeJobs(change, planned, crossed);
+  assert.equal(k.propagation, undefined);
+  assert.deepEqual([q.propagation?.share, q.propagation?.damping], [0.25, 3]);
+  assert.ok(q.upper?.every((x) => x === 8));
+  assert.ok(q.propagation?.cross.every((x) => x === 16));
+  const [first] = await makeJobs(change, planned);
+  assert.equal(first.propagation, undefined);
+  const still = { ...change, calibrate: { ...change.calibrate, propagation: 0 } };
+  const [own] = await makeJobs(still, layerJobs(rolesOf(still), "search"), crossed);
+  assert.equal(own.propagation, undefined);
 });

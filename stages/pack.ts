@@ -63,7 +63,17 @@ export const pack: Stage<Params> = {
   rules,
   makes: ["packed"],
   needs: ["quantized"],
-  offer: ({ scales }) => ({ packed: { model: MODEL, block: layersOf, scales, reads: { scales: path("scales") } } }),
+  offer: (settings) => ({
+    packed: {
+      model: MODEL,
+      block: layersOf,
+      scales: settings.scales,
+      reads: {
+        scales: path("scales"),
+        options: Object.fromEntries(Object.keys(settings).map((name) => [name, path(name)])),
+      },
+    },
+  }),
   plan(planning, settings) {
     const { spec, roles: { quantized } } = planning;
     if (quantized === undefined) return [];

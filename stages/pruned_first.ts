@@ -8,6 +8,8 @@ import type { Planning } from "./planning.ts";
 
 /** What a step that gathers statistics needs for it. */
 export interface PrunedFirst {
+  /** Whether anything is pruned. */
+  readonly active: boolean;
   readonly inputs: Step["inputs"];
   /** Recipe paths. */
   readonly reads: readonly string[];
@@ -20,9 +22,10 @@ export function prunedFirst({ spec, roles }: Pick<Planning, "spec" | "roles">, b
   const { quantized, allocation, ranks, statistics } = roles;
   const wanted = quantized?.prunesFirst && ranks?.inputs === "original" && ranks.search.type !== "none";
   if (!wanted || statistics?.original || ranks.masks === undefined || allocation === undefined) {
-    return { inputs: {}, reads: [], prune: (weights) => Promise.resolve(weights) };
+    return { active: false, inputs: {}, reads: [], prune: (weights) => Promise.resolve(weights) };
   }
   return {
+    active: true,
     inputs: { masks: ranks.masks(block), keep: allocation.keep },
     reads: [allocation.reads.of, ...ranks.typeReads],
     async prune(weights, context) {

@@ -168,6 +168,27 @@ const rows: readonly Row[] = [
     set: { "stages.evaluate.perplexity": [{ name: "heldout", dataset: heldout, samples: 4, length: 32 }] },
     keys: EVALUATED,
   },
+  { set: { "stages.calibrate.dataset.shuffle": true }, keys: CALIBRATED },
+  { on: { "stages.calibrate.dataset.shuffle": true }, set: { "stages.calibrate.seed": 1 }, keys: CALIBRATED },
+  {
+    on: { "stages.calibrate.inputs": "sequential" },
+    set: { "stages.calibrate.inputs": "renewed" },
+    keys: [...QUANTIZED, "calibrate"].sort(),
+  },
+  // A target's cross moments are another calibration; how far it is followed matters to no first pass.
+  {
+    on: { "stages.calibrate.inputs": "sequential" },
+    set: { "stages.calibrate.target": "original" },
+    keys: [...QUANTIZED, "calibrate"].sort(),
+  },
+  ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }].map((value): Row => {
+    const [[key, changed]] = Object.entries(value);
+    return {
+      on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
+      set: { [`stages.calibrate.${key}`]: changed },
+      keys: [...QUANTIZED, "calibrate[1..]"].sort(),
+    };
+  }),
   // What a block sees depends on the blocks before it.
   {
     on: { "stages.calibrate.inputs": "sequential" },
@@ -182,7 +203,7 @@ const rows: readonly Row[] = [
 ];
 
 /** Values that have one choice only in this version. */
-const FIXED = ["stages.calibrate.target", "stages.evaluate.tasks"];
+const FIXED = ["stages.evaluate.tasks"];
 
 Deno.test("content keys: each value of a recipe changes the keys of the steps it matters to, and no others", async () => {
   using temporary = temporaryFolder();

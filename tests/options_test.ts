@@ -123,7 +123,7 @@ const combinations: readonly { readonly on: keyof typeof models; readonly stages
   {
     on: "opt",
     stages: {
-      calibrate: { inputs: "sequential" },
+      calibrate: { inputs: "sequential", target: "layer" },
       "coarse-search": { metric: "lr", similarity: "token" },
       "fine-search": { metric: "hessian", mask_from: "updated", type: "semi-structured" },
       spbo: {
@@ -252,6 +252,87 @@ const combinations: readonly { readonly on: keyof typeof models; readonly stages
       "coarse-search": { keep: 6 },
       billm: { search_target: "weights" },
       compensate: { mode: "columnwise" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "renewed" },
+      "fine-search": { type: "unstructured" },
+      spbo: { solver: "joint" },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "renewed", target: "original", propagation: 1, propagation_damping: 1 },
+      spbo: { solver: "joint" },
+      compensate: { mode: "exact" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "renewed", target: "original" },
+      "coarse-search": { metric: "ri", keep: 6 },
+      "fine-search": { metric: "ria", mask_from: "original", inputs: "original" },
+      stbllm: { variant: "as-published" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "sequential", target: "original" },
+      "arb-llm": { variant: "arb-rc", column_groups: true, search_target: "scores" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "arb-llm": { variant: "arb-x", column_groups: false, search_target: "weights" },
+    },
+  },
+  {
+    on: "llama",
+    stages: { calibrate: { inputs: "renewed" }, "arb-llm": { variant: "arb" }, compensate: { mode: "exact" } },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "renewed", target: "original" },
+      gptq: { bits: 3, act_order: true, group_size: "row" },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  { on: "llama", stages: { calibrate: { inputs: "original" }, rtn: { bits: 3, grid: "minmax" } } },
+  { on: "opt", stages: { calibrate: { inputs: "sequential" }, rtn: { bits: 1, grid: "sign", group_size: "row" } } },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "sequential", target: "original" },
+      "coarse-search": { keep: 6 },
+      "fine-search": { metric: "hessian" },
+      prune: { values: "f16" },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "original" },
+      "coarse-search": { keep: 6 },
+      "fine-search": { metric: "wanda" },
+      prune: { values: "f32" },
+    },
+  },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "sequential", target: "original", propagation_skip: ["fc2"] },
+      "fine-search": { mask_from: "original", metric: "wanda" },
+      compensate: { mode: "none" },
     },
   },
 ];

@@ -1,6 +1,15 @@
 /** The operations whose time goes into products of matrices. */
 import { type Device, type Matrix, matrix } from "../../kernels/device.ts";
-import { cholesky, copy, factorHessian, gemm, packUpper, releaseFactor, syrk } from "../../kernels/matrix/ops.ts";
+import {
+  cholesky,
+  copy,
+  factorHessian,
+  gemm,
+  packUpper,
+  releaseFactor,
+  solveRight,
+  syrk,
+} from "../../kernels/matrix/ops.ts";
 import { choleskyFlops, gemmFlops, syrkFlops, triangleInverseFlops } from "./counts.ts";
 import { hessian, randomWeights } from "./data.ts";
 import type { KernelCase } from "./kernel_case.ts";
@@ -61,6 +70,21 @@ export function productCases(): KernelCase[] {
       open(device) {
         const packed = device.upload("f32", packUpper(hessian(size), size));
         return () => releaseFactor(device, factorHessian(device, packed, { size, group: GROUP, damping: 0.01 }));
+      },
+    })),
+    ...[576, 1536].map((size): KernelCase => ({
+      op: "solveRight",
+      size: shape(576, size, size),
+      quick: size === 576,
+      work: () => ({ bound: "compute", flops: 2 * 576 * size * size }),
+      open(device) {
+        const packed = device.upload("f32", packUpper(hessian(size), size)), y = random(device, 576, size);
+        const factor = factorHessian(device, packed, { size, group: GROUP, damping: 0.01 });
+        const start = random(device, 576, size);
+        return () => {
+          device.run(copy, y, start);
+          solveRight(device, factor, y);
+        };
       },
     })),
     {

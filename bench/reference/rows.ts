@@ -16,7 +16,9 @@ const Settings = z.strictObject({
   solver: z.enum(["alternate", "joint", "none"]),
   iterations: z.int(),
   compensate: z.enum(["diagonal", "exact", "columnwise", "none"]),
-  inputs: z.enum(["sequential", "original"]),
+  inputs: z.enum(["sequential", "original", "renewed"]),
+  target: z.enum(["layer", "original"]).default("layer"),
+  propagation: z.number().default(0.5),
   mask_from: z.enum(["updated", "original"]),
   split_on: z.enum(["kept", "all"]),
   metric: z.literal("hessian"),
@@ -199,7 +201,11 @@ function evaluationOf({ perplexity }: EvaluateParams, { evaluation }: Protocol):
 function settingsOf({ model, settings: s }: Row, protocol: Protocol) {
   const { calibrate, evaluate } = wantedTexts(model, protocol);
   return {
-    calibrate: { ...calibrate, seed: 0, inputs: s.inputs, target: "layer" },
+    calibrate: {
+      ...calibrate,
+      ...{ seed: 0, inputs: s.inputs, target: s.target, propagation: s.propagation },
+      ...{ propagation_damping: 0.01, propagation_skip: [] },
+    },
     "coarse-search": {
       metric: s.coarse ?? "lr",
       similarity: "token",
@@ -238,7 +244,8 @@ function extentOf(text: string): Extent {
 
 function windowsOf(dataset: CalibrateParams["dataset"]): unknown {
   if (typeof dataset !== "object" || !("windows" in dataset)) return dataset;
-  return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}`;
+  const drawn = dataset.shuffle ? ", drawn" : "";
+  return `${basename(dirname(dataset.windows))}/${basename(dataset.windows)} ${dataset.tensor}${drawn}`;
 }
 
 /** The leaves in which two trees differ. */

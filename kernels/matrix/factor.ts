@@ -25,6 +25,8 @@ export interface Factor {
   readonly diagonalU: Matrix;
   /** 1 × 1: 0, or 1 + the index of the first pivot that is not positive. */
   readonly status: Matrix<"u32">;
+  /** Whether the status is another factor's, too, which releases it. */
+  readonly sharesStatus: boolean;
 }
 
 /** Largest block that is factored by one operation. */
@@ -39,15 +41,21 @@ const STRIP = 1024;
  * @param packed upper triangle of the undamped H; kept
  * @param options.group columns of a panel
  * @param options.damping times the mean of diag(H), where H_jj = 0 counts as 1 and becomes 1
+ * @param options.status that of another factor, which then tells of both and is not this one's to release; default: its own
  */
 export function factorHessian(
   device: Device,
   packed: DeviceBuffer<"f32">,
-  { size, group, damping }: { readonly size: number; readonly group: number; readonly damping: number },
+  { size, group, damping, status: shared }: {
+    readonly size: number;
+    readonly group: number;
+    readonly damping: number;
+    readonly status?: Matrix<"u32">;
+  },
 ): Factor {
   const vector = () => matrix(device.alloc("f32", size), 1, size);
   const undamped = vector(), added = vector(), diagonalU = vector();
-  const status = matrix(device.alloc("u32", 1), 1, 1);
+  const status = shared ?? matrix(device.alloc("u32", 1), 1, 1);
   device.run(damp, undamped, added, packed, { size, damping });
   const strips: Matrix[] = [], panels: Matrix[] = [], inverses: Matrix[] = [];
   // Groups of a strip have gaps between their rows, which the CPU's products would copy; they lose little by being many.
@@ -86,7 +94,10 @@ export function factorHessian(
   }
   device.release(scratch);
   device.release(added.buffer);
-  return { size, panels, inverses, diagonal: undamped, diagonalU, status };
+  return {
+    ...{ size, panels, inverses, diagonal: undamped, diagonalU, status },
+    sharesStatus: shared !== undefined,
+  };
 }
 
 /**
@@ -169,7 +180,8 @@ export function inverseDiagonal(device: Device, factor: Factor): Matrix {
 }
 
 /** Frees what `factorHessian` made. */
-export function releaseFactor(device: Device, { panels, inverses, diagonal, diagonalU, status }: Factor): void {
+export function releaseFactor(device: Device, factor: Factor): void {
+  const { panels, inverses, diagonal, diagonalU, status, sharesStatus } = factor;
   for (const m of [...panels, ...inverses, diagonal, diagonalU]) device.release(m.buffer);
-  device.release(status.buffer);
+  if (!sharesStatus) device.release(status.buffer);
 }

@@ -19,5 +19,6 @@ export { addEnergy } from "./error.ts";
 export { type Factor, factorHessian, inverseDiagonal, releaseFactor } from "./factor.ts";
 export { tuneGemm, type TuningStore } from "./gemm_tuning_webgpu.ts";
 export { halfExponent, halfIn } from "./half_unit.ts";
+export { solveRight } from "./solve.ts";
 export { packUpper, triangleLength, unpackUpper } from "./triangle.ts";
 export { invertUpper } from "./triangular.ts";

@@ -1,0 +1,222 @@
+/**
+ * Inputs of layers and what layers are to match, from the recipe to the packed model: the layer errors of a run are those that come of
+ * forward passes with what was packed, block after block and input after input, and of targets in float64.
+ */
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { openPacked } from "../checkpoints/packed/open.ts";
+import { readTensors } from "../checkpoints/read_tensors.ts";
+import { loadWindows } from "../datasets/mod.ts";
+import { hessianExponent } from "../layers/units.ts";
+import { openForward, type Weights } from "../models/forward.ts";
+import { openWeights } from "../stages/tools/weights.ts";
+import { blockLinears, blockShapes, embeddingShapes, linearInputs } from "../models/tensors.ts";
+import { lastRun, metricsOf, temporaryFolder } from "./command_line_test_support.ts";
+import { cutModel, models, writeRecipe } from "./small_models_test_support.ts";
+import { runTiny, tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
+
+/** Windows and tokens of each, as `smallRecipe` has them. */
+const SIZE = { windows: 8, length: 64 };
+const DAMPING = 0.02;
+
+/** Square matrix by rows. */
+type Square = Float64Array;
+
+interface Case {
+  readonly model: keyof typeof models;
+  readonly calibrate: Readonly<Record<string, unknown>>;
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  renewed: { model: "llama", calibrate: { inputs: "renewed" } },
+  "target original": { model: "llama", calibrate: { target: "original", propagation_damping: DAMPING } },
+  "both, all the way, down_proj left out": {
+    model: "llama",
+    calibrate: {
+      ...{ inputs: "renewed", target: "original", propagation: 1, propagation_damping: DAMPING },
+      propagation_skip: ["down_proj"],
+    },
+  },
+  "both, OPT": { model: "opt", calibrate: { inputs: "renewed", target: "original", propagation_damping: DAMPING } },
+};
+
+for (const [name, { model, calibrate }] of Object.entries(CASES)) {
+  Deno.test(`run measures layers on the inputs, and against the targets, that the recipe asks for: ${name}`, async () => {
+    using temporary = temporaryFolder();
+    const folder = temporary.path, cut = join(folder, "model");
+    cutModel(models[model], cut, 2);
+    const stages = { calibrate };
+    const recipe = writeRecipe(folder, { model: cut, windows: models[model], stages });
+    mkdirSync(join(folder, "runs"), { recursive: true });
+    await runTiny(folder, recipe);
+    const run = lastRun(join(folder, "runs")), found = metricsOf(run).layer_error.layers;
+    const wanted = await errorsOf({
+      original: cut,
+      packed: join(run.path, "model"),
+      windows: models[model],
+      calibrate,
+    });
+    assert.deepEqual(found.map(({ name }) => name), [...wanted.keys()]);
+    for (const { name, error } of found) {
+      const other = wanted.get(name) ?? NaN;
+      // Measured: 2e-4; float32 stands against float64 at few tokens.
+      assert.ok(Math.abs(error / other - 1) < 2e-3, `${name}: ${error}, not ${other}`);
+    }
+  });
+}
+
+/** Errors of all layers, from what was packed. */
+async function errorsOf({ original, packed, windows, calibrate }: {
+  readonly original: string;
+  readonly packed: string;
+  readonly windows: string;
+  readonly calibrate: Case["calibrate"];
+}): Promise<Map<string, number>> {
+  const { inputs = "sequential", target = "layer", propagation = 0.5, propagation_skip: skip = [] } = calibrate;
+  const opened = await openWeights({ path: original }, {}), compressed = await openPacked(packed), { spec } = opened;
+  const forward = await openForward(spec);
+  const errors = new Map<string, number>();
+  try {
+    const dataset = { windows: join(windows, "windows.safetensors"), tensor: "calibration" };
+    const options = { split: "calibration", tokenizer: undefined, vocab: spec.vocab, seed: 0 } as const;
+    const { ids } = await loadWindows(dataset, { ...options, samples: SIZE.windows, length: SIZE.length });
+    let now: Float32Array = await forward.embed(await readTensors(opened.checkpoint, embeddingShapes(spec)), ids, SIZE);
+    let before: Float32Array = now.slice();
+    for (let block = 0; block < spec.blocks; block++) {
+      const read = (from: Checkpoint) => readTensors(from, blockShapes(spec, block));
+      const [w, q] = [await read(opened.checkpoint), await read(compressed)];
+      const linears = blockLinears(spec, block), done = new Set<string>();
+      for (const [input, size] of linearInputs(spec)) {
+        // Weights of layers before this input are compressed, or all are as they were.
+        const mixed = inputs === "renewed"
+          ? { ...w, ...Object.fromEntries([...done].map((name) => [name, q[name]])) }
+          : w;
+        const pass = await forward.openBlock(block, mixed, {
+          ...{ gather: "full", output: false, inputs: [input], original: { output: false }, originals: w },
+        });
+        await pass.run(now.slice(), { ...SIZE, original: before.slice() });
+        const { upper, cross } = (await pass.finish())[input];
+        const h = symmetric(upper ?? assert.fail(), size), c = Float64Array.from(cross ?? assert.fail());
+        // The unit decides what a dead input counts as in the mean.
+        const factor = 2 / SIZE.windows, unit = 2 ** -hessianExponent(upper ?? assert.fail(), size, factor);
+        for (const values of [h, c]) values.forEach((_, i) => values[i] *= factor * unit);
+        for (const { name, rows } of linears.filter((linear) => linear.input === input)) {
+          const skipped = (skip as readonly string[]).some((end) => name.endsWith(end));
+          const share = target === "original" && !skipped ? Number(propagation) : 0;
+          const weight = `${name}.weight`,
+            wanted = share > 0 ? targetOf(w[weight], { h, c, rows, size, share }) : w[weight];
+          const left = Float64Array.from(wanted, (x, i) => x - q[weight][i]);
+          errors.set(name, energy(left, h, { rows, size }) / energy(wanted, h, { rows, size }));
+          done.add(weight);
+        }
+      }
+      now = await outputOf(q, now, block);
+      before = await outputOf(w, before, block);
+    }
+  } finally {
+    await forward.close();
+    compressed.close();
+    opened.close();
+  }
+  return errors;
+
+  async function outputOf(weights: Weights, hidden: Float32Array, block: number): Promise<Float32Array> {
+    const run = await forward.openBlock(block, weights, { gather: "none", output: true });
+    const { hidden: output } = await run.run(hidden, SIZE);
+    await run.finish();
+    return output ?? assert.fail();
+  }
+}
+
+interface Target {
+  readonly h: Square;
+  readonly c: Square;
+  readonly rows: number;
+  readonly size: number;
+  readonly share: number;
+}
+
+/** (1 − p)·W + p·W(C + δI)(H + δI)⁻¹ */
+function targetOf(w: Float32Array, { h, c, rows, size, share }: Target): Float64Array {
+  const inverse = h.slice(), added = c.slice();
+  let mean = 0;
+  for (let j = 0; j < size; j++) mean += (h[j * (size + 1)] || 1) / size;
+  for (let j = 0; j < size; j++) {
+    inverse[j * (size + 1)] += DAMPING * mean + Number(h[j * (size + 1)] === 0);
+    added[j * (size + 1)] += DAMPING * mean + Number(h[j * (size + 1)] === 0);
+  }
+  invert(inverse, size);
+  const moved = product(product(w, added, { rows, size }), inverse, { rows, size });
+  return moved.map((x, i) => (1 - share) * w[i] + share * x);
+}
+
+/** Gauss–Jordan without pivoting, for positive definite matrices. */
+function invert(a: Square, size: number): void {
+  for (let p = 0; p < size; p++) {
+    const pivot = 1 / a[p * (size + 1)], line = p * size;
+    a[line + p] = 1;
+    for (let j = 0; j < size; j++) a[line + j] *= pivot;
+    for (let i = 0; i < size; i++) {
+      if (i === p) continue;
+      const factor = a[i * size + p];
+      a[i * size + p] = 0;
+      for (let j = 0; j < size; j++) a[i * size + j] -= factor * a[line + j];
+    }
+  }
+}
+
+function product(
+  a: ArrayLike<number>,
+  b: Square,
+  { rows, size }: { readonly rows: number; readonly size: number },
+): Float64Array {
+  const out = new Float64Array(rows * size);
+  for (let r = 0; r < rows; r++) {
+    for (let k = 0; k < size; k++) {
+      const x = a[r * size + k];
+      for (let j = 0; j < size; j++) out[r * size + j] += x * b[k * size + j];
+    }
+  }
+  return out;
+}
+
+/** tr(E·H·Eᵀ) */
+function energy(e: ArrayLike<number>, h: Square, shape: { readonly rows: number; readonly size: number }): number {
+  return product(e, h, shape).reduce((sum, x, i) => sum + x * e[i], 0);
+}
+
+function symmetric(upper: Float32Array, size: number): Square {
+  const full = new Float64Array(size * size);
+  for (let i = 0, at = 0; i < size; i++) {
+    for (let j = i; j < size; j++, at++) full[i * size + j] = full[j * size + i] = upper[at];
+  }
+  return full;
+}
+
+Deno.test("a layer that is to be left out but is not there is refused before anything runs, with what may be meant", async () => {
+  using temporary = temporaryFolder();
+  await writeTinyModel(temporary.path);
+  const calibrate = { target: "original", propagation_skip: ["mlp.up_proj", "down_prj"] };
+  const recipe = writeTinyRecipe(temporary.path, tinyRecipe(temporary.path, { calibrate }));
+  await assert.rejects(runTiny(temporary.path, recipe), {
+    name: "InputError",
+    message: /Cannot leave out "down_prj" \(stages.calibrate.propagation_skip\).*did you mean "down_proj"\?/,
+  });
+});
+
+Deno.test("a first block's layers are the same whatever the target, as nothing before them was compressed", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path, cut = join(folder, "model");
+  cutModel(models.llama, cut, 1);
+  const errors: unknown[] = [];
+  for (const target of ["layer", "original"]) {
+    await runTiny(
+      folder,
+      writeRecipe(folder, { model: cut, windows: models.llama, stages: { calibrate: { target } } }),
+    );
+    errors.push(metricsOf(lastRun(join(folder, "runs"))).layer_error.layers);
+  }
+  assert.deepEqual(errors[1], errors[0]);
+});
