@@ -77,7 +77,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
   ): Promise<Statistics> {
     const began = performance.now();
     const windows = await storedWindows(await context.input("windows"));
-    const weights = await pruning.prune(await tools.weights.block(block), context);
+    const weights = { ...await pruning.prune(await tools.weights.block(block), context) };
     for (const [name, values] of compressed) weights[`${name}.weight`] = values.slice();
     const second = original && {
       source: storedHidden(await context.input("original"), original.stream),
