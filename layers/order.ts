@@ -26,11 +26,13 @@ export function columnsOf({ cols, upper }: Pick<LayerJob, "cols" | "upper">): La
  * ```
  * @throws {RangeError} when the job comes with masks
  */
-export function inOrder<J extends Pick<LayerJob, "name" | "rows" | "cols" | "weight" | "upper" | "ranks">>(
+export function inOrder<
+  J extends Pick<LayerJob, "name" | "rows" | "cols" | "weight" | "upper" | "propagation" | "ranks">,
+>(
   job: J,
   order: Uint32Array,
 ): J {
-  const { name, rows, cols, weight, upper } = job;
+  const { name, rows, cols, weight, upper, propagation } = job;
   if (job.ranks) {
     throw new RangeError(`Cannot compress layer "${name}" as masks go with the layer's own order of columns`);
   }
@@ -38,7 +40,21 @@ export function inOrder<J extends Pick<LayerJob, "name" | "rows" | "cols" | "wei
   for (let row = 0, at = 0; row < rows; row++) {
     for (let j = 0; j < cols; j++, at++) moved[at] = weight[row * cols + order[j]];
   }
-  return { ...job, weight: moved, ...(upper && { upper: triangleInOrder(upper, order) }) };
+  return {
+    ...job,
+    weight: moved,
+    ...(upper && { upper: triangleInOrder(upper, order) }),
+    ...(propagation && { propagation: { ...propagation, cross: squareInOrder(propagation.cross, order) } }),
+  };
+}
+
+/** A square matrix with rows and columns in another order. */
+function squareInOrder(from: Float32Array, order: Uint32Array): Float32Array {
+  const cols = order.length, out = new Float32Array(from.length);
+  for (let row = 0, at = 0; row < cols; row++) {
+    for (let col = 0; col < cols; col++, at++) out[at] = from[order[row] * cols + order[col]];
+  }
+  return out;
 }
 
 /** A packed upper triangle with rows and columns in another order. */

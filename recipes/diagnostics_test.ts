@@ -301,8 +301,9 @@ error: inputs \`renewed\` are seen too late for mask_from \`original\`
   |
 3 |   calibrate: { inputs: renewed }
   |                        ^^^^^^^
-  = allowed: stages.calibrate.inputs: sequential or original, or
-             stages.fine-search.mask_from: updated
+  = allowed: stages.calibrate.inputs: sequential or original,
+             stages.fine-search.mask_from: updated, or
+             stages.fine-search.inputs: original
   = note: all masks of a block would be made before any of its layers is
           compressed`,
   },

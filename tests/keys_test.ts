@@ -125,6 +125,20 @@ const rows: readonly Row[] = [
   { set: { "stages.coarse-search.spread": 2 }, keys: SEARCHED },
   { set: { "stages.fine-search.metric": "magnitude" }, keys: QUANTIZED },
   { set: { "stages.fine-search.mask_from": "original" }, keys: [...QUANTIZED, "fine-search"].sort() },
+  // Where calibrate sees the original model's inputs, these are they.
+  {
+    on: { "stages.fine-search.mask_from": "original" },
+    set: { "stages.fine-search.inputs": "original" },
+    keys: NOTHING,
+  },
+  {
+    on: {
+      ...{ "stages.calibrate.inputs": "sequential", "stages.coarse-search.metric": "ri" },
+      ...{ "stages.fine-search.metric": "wanda", "stages.fine-search.mask_from": "original" },
+    },
+    set: { "stages.fine-search.inputs": "original" },
+    keys: [...SEARCHED, "fine-search", "calibrate[1..]"].sort(),
+  },
   { set: { "stages.fine-search.type": "unstructured" }, keys: QUANTIZED },
   { set: { "stages.fine-search.seed": 1 }, keys: NOTHING },
   { on: { "stages.fine-search.metric": "random" }, set: { "stages.fine-search.seed": 1 }, keys: QUANTIZED },

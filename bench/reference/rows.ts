@@ -213,7 +213,7 @@ function settingsOf({ model, settings: s }: Row, protocol: Protocol) {
       of: s.of,
       spread: 1,
     },
-    "fine-search": { metric: s.metric, mask_from: s.mask_from, type: "semi-structured", seed: 0 },
+    "fine-search": { metric: s.metric, mask_from: s.mask_from, inputs: "seen", type: "semi-structured", seed: 0 },
     spbo: {
       group_size: s.group_size,
       salient: s.salient,
@@ -228,6 +228,7 @@ function settingsOf({ model, settings: s }: Row, protocol: Protocol) {
       schedule: s.schedule,
       iterations: s.iterations,
       resign: s.resign,
+      block_metric: "raw",
     },
     compensate: { mode: s.compensate, damping: 0.01 },
     pack: { scales: "f32" },

@@ -4,10 +4,13 @@ import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadRecipe } from "../../pipeline/mod.ts";
+import { peerRows } from "./peers.ts";
 import { differencesFrom, modelOf, parseRecord } from "./rows.ts";
 
 const configs = fileURLToPath(new URL("../../configs/reference/", import.meta.url));
 const recordPath = fileURLToPath(new URL("../../../shared/reference/prototype.json", import.meta.url));
+
+const peersPath = fileURLToPath(new URL("../../../shared/reference/peers.json", import.meta.url));
 
 /** One row as the record writes it. */
 const settings = {
@@ -122,10 +125,11 @@ Deno.test("differencesFrom() names a stage that a recipe leaves out, as a whole"
 });
 
 Deno.test({
-  name: "every row of the record that must be met has one recipe, and every recipe a row",
+  name: "every row of the records that must be met has one recipe, and every recipe a row",
   ignore: skipped(),
   async fn() {
     const { rows, protocols } = parseRecord(JSON.parse(await readFile(recordPath, "utf8")));
+    const peers = peerRows(JSON.parse(await readFile(peersPath, "utf8")));
     const files = (await readdir(configs)).filter((file) => file.endsWith(".yaml"));
     const recipes = await Promise.all(files.map((file) => loadRecipe(join(configs, file))));
     const used: string[] = [];
@@ -136,6 +140,9 @@ Deno.test({
       assert.equal(found.length, 1, `${row.model} ${row.perplexity}`);
       assert.equal(modelOf(found[0].recipe), row.model);
       used.push(basename(found[0].file));
+    }
+    for (const { file, recipe } of recipes) {
+      if (peers.some((peer) => peer.differencesFrom(recipe).length === 0)) used.push(basename(file));
     }
     assert.deepEqual(used.sort(), files.sort());
   },
