@@ -45,7 +45,11 @@ export function codeOf(source: string, tools: readonly string[], options: CodeOp
   const chosen: Record<string, readonly (string | OutsideCode)[]> = {};
   for (const name of ["methods", "formats", "families"] as const) {
     const { list, folder } = LISTS[name], used = options[name];
-    if (used) chosen[list] = used.map((entry) => typeof entry === "string" ? `${folder}/${entry.replaceAll("-", "_")}.ts` : entry);
+    if (used) {
+      chosen[list] = used.map((entry) =>
+        typeof entry === "string" ? `${folder}/${entry.replaceAll("-", "_")}.ts` : entry
+      );
+    }
   }
   return reachOf(
     [relative(PROJECT, fileURLToPath(source)).replaceAll("\\", "/"), ...tools.map((tool) => `stages/tools/${tool}.ts`)],
