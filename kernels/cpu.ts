@@ -11,6 +11,7 @@ import type { CpuHost, Op } from "./op.ts";
  * Opens the CPU device.
  *
  * @param options.threads threads of one matrix product; results do not depend on it
+ * @param options.stopped asked before each operation: once it says so, what is still to come is not done, and downloads reject
  * @example
  * ```ts
  * import assert from "node:assert/strict";
@@ -27,8 +28,10 @@ import type { CpuHost, Op } from "./op.ts";
  * await device.destroy();
  * ```
  */
-export function openCpuDevice({ threads = 1 }: { readonly threads?: number } = {}): Device {
-  return new CpuDevice(threads);
+export function openCpuDevice(
+  { threads = 1, stopped = () => false }: { readonly threads?: number; readonly stopped?: () => boolean } = {},
+): Device {
+  return new CpuDevice(threads, stopped);
 }
 
 interface Job {
@@ -42,6 +45,7 @@ class CpuDevice implements Device {
   readonly name: string;
   readonly choices = [];
   readonly #host: CpuHost;
+  readonly #stopped: () => boolean;
   readonly #closings: (() => void | Promise<void>)[] = [];
   readonly #jobs: Job[] = [];
   #draining: Promise<void> | undefined;
@@ -49,7 +53,8 @@ class CpuDevice implements Device {
   #section = "";
   readonly #account = new DeviceAccount();
 
-  constructor(threads: number) {
+  constructor(threads: number, stopped: () => boolean) {
+    this.#stopped = stopped;
     this.name = `CPU, ${threads} ${threads === 1 ? "thread" : "threads"}`;
     this.#host = { threads, atEnd: (close) => this.#closings.push(close) };
   }
@@ -114,7 +119,10 @@ class CpuDevice implements Device {
     const jobs = this.#jobs;
     for (let i = 0; i < jobs.length; i++) {
       const { name, section, run } = jobs[i];
-      if (this.#failure && name !== "release") continue;
+      if (name !== "release") {
+        if (this.#stopped()) this.#failure ??= new Error("The device was told to stop");
+        if (this.#failure) continue;
+      }
       const start = performance.now();
       try {
         const pending = run();

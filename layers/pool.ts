@@ -16,6 +16,12 @@ export interface LayerPoolOptions {
   readonly memory?: number;
 }
 
+/**
+ * Milliseconds that workers have to stop at the end of an operation. One that is ended in the middle of a matrix product can take the
+ * process with it.
+ */
+const PATIENCE = 20_000;
+
 /** Linear layers of a LLaMA block. */
 const MOST_WORKERS = 7;
 
@@ -77,6 +83,8 @@ interface Batch {
   readonly fail: (reason: unknown) => void;
   readonly done: () => void;
   left: number;
+  /** Why it is to end, while its workers are still stopping. */
+  ending?: { readonly reason: unknown; readonly timer: ReturnType<typeof setTimeout> };
 }
 
 interface Task {
@@ -106,7 +114,7 @@ class WorkerPool implements LayerPool {
     { signal, onLayer }: BatchOptions<LayerResult> = {},
   ): Promise<LayerResult[]> {
     const results: LayerResult[] = [];
-    const requests = jobs.map((job): LayerRequest => ({ task: "quantize", threads: this.#threads, job }));
+    const requests = jobs.map((job): LayerRequest => ({ task: "quantize", ...this.#terms(), job }));
     await this.#run(requests, signal, (index, reply) => {
       if (reply.state !== "quantized") return;
       results[index] = reply.result;
@@ -120,7 +128,7 @@ class WorkerPool implements LayerPool {
     { signal, onLayer }: BatchOptions<MaskResult> = {},
   ): Promise<MaskResult[]> {
     const results: MaskResult[] = [];
-    const requests = jobs.map((job): LayerRequest => ({ task: "search", threads: this.#threads, job }));
+    const requests = jobs.map((job): LayerRequest => ({ task: "search", ...this.#terms(), job }));
     await this.#run(requests, signal, (index, reply) => {
       if (reply.state !== "searched") return;
       results[index] = reply.result;
@@ -130,8 +138,15 @@ class WorkerPool implements LayerPool {
   }
 
   close(): void {
-    for (const batch of this.#batches()) this.#fail(batch, new Error("The layer pool was closed"));
+    for (const batch of this.#batches()) {
+      this.#fail(batch, new Error("The layer pool was closed"));
+      this.#end(batch);
+    }
     for (const worker of this.#idle.splice(0)) worker.terminate();
+  }
+
+  #terms() {
+    return { threads: this.#threads, stop: new Int32Array(new SharedArrayBuffer(4)) };
   }
 
   async #run(
@@ -175,6 +190,9 @@ class WorkerPool implements LayerPool {
         const { request, transfer } = this.#handOver(task.request);
         worker.postMessage(request, transfer);
       } catch (error) {
+        // The worker was not given anything.
+        this.#running.delete(worker);
+        this.#idle.push(worker);
         this.#fail(task.batch, error);
       }
     }
@@ -216,6 +234,7 @@ class WorkerPool implements LayerPool {
       worker.terminate();
       this.#running.delete(worker);
       if (!task) return;
+      if (task.batch.ending !== undefined) return this.#endOnceQuiet(task.batch);
       const { name } = task.request.job;
       this.#fail(task.batch, new Error(`Cannot compress layer "${name}" as its worker failed: ${event.message}`));
     };
@@ -228,6 +247,7 @@ class WorkerPool implements LayerPool {
     this.#running.delete(worker);
     this.#idle.push(worker);
     const { batch, index } = task;
+    if (batch.ending !== undefined) return this.#endOnceQuiet(batch);
     if (reply.state === "failed") {
       const { name, message } = reply;
       this.#fail(batch, name === "RangeError" ? new RangeError(message) : new Error(message));
@@ -243,16 +263,33 @@ class WorkerPool implements LayerPool {
     this.#dispatch();
   }
 
-  /** Ends a batch; its workers are stopped in the middle of their jobs. */
+  /** Begins to end a batch: its workers stop before their next operation, and then it rejects. */
   #fail(batch: Batch, reason: unknown): void {
+    if (batch.ending !== undefined) return;
     this.#waiting = this.#waiting.filter((task) => task.batch !== batch);
-    for (const [worker, task] of this.#running) {
-      if (task.batch !== batch) continue;
+    batch.ending = { reason, timer: setTimeout(() => this.#end(batch), PATIENCE) };
+    for (const { request: { stop } } of this.#runningOf(batch).values()) Atomics.store(stop, 0, 1);
+    this.#endOnceQuiet(batch);
+  }
+
+  #endOnceQuiet(batch: Batch): void {
+    if (this.#runningOf(batch).size === 0) this.#end(batch);
+    else this.#dispatch();
+  }
+
+  /** Ends a batch, and those of its workers that have not stopped. */
+  #end(batch: Batch): void {
+    for (const worker of this.#runningOf(batch).keys()) {
       worker.terminate();
       this.#running.delete(worker);
     }
-    batch.fail(reason);
+    clearTimeout(batch.ending?.timer);
+    batch.fail(batch.ending?.reason);
     this.#dispatch();
+  }
+
+  #runningOf(batch: Batch): Map<Worker, Task> {
+    return new Map([...this.#running].filter(([, task]) => task.batch === batch));
   }
 
   #batches(): Set<Batch> {

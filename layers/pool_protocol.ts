@@ -28,7 +28,11 @@ export interface LayerPool {
 
 /** To a worker. */
 export type LayerRequest =
-  & { readonly threads: number }
+  & {
+    readonly threads: number;
+    /** One number, shared: the worker stops before its next operation once it is not 0. */
+    readonly stop: Int32Array;
+  }
   & ({ readonly task: "quantize"; readonly job: LayerJob } | { readonly task: "search"; readonly job: MaskJob });
 
 /** From a worker. */

@@ -8,9 +8,12 @@ import type { LayerReply, LayerRequest } from "./pool_protocol.ts";
 declare const self: DedicatedWorkerGlobalScope;
 
 let device: Device | undefined;
+/** Of the request in work. */
+let stop: Int32Array | undefined;
 
 self.onmessage = async ({ data }: MessageEvent<LayerRequest>) => {
-  device ??= openCpuDevice({ threads: data.threads });
+  stop = data.stop;
+  device ??= openCpuDevice({ threads: data.threads, stopped: () => stop !== undefined && Atomics.load(stop, 0) !== 0 });
   const { reply, transfer } = await answer(device, data);
   self.postMessage(reply, transfer);
 };
