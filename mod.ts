@@ -27,7 +27,7 @@
  */
 
 // Recipes.
-export { loadRecipe, renderRecipe } from "./pipeline/mod.ts";
+export { loadRecipe, loadSweep, renderRecipe } from "./pipeline/mod.ts";
 export type { LoadedRecipe, LoadOptions, ValueSource } from "./recipes/recipe.ts";
 export { RecipeError } from "./recipes/diagnostics.ts";
 export { type Recipe, RecipeSchema } from "./stages/schema.ts";
@@ -69,6 +69,10 @@ export { openPacked, type PackedCheckpoint } from "./checkpoints/packed/open.ts"
 export { inspectPacked, type PackedInspection } from "./checkpoints/packed/bits.ts";
 export { Metrics } from "./report/metrics.ts";
 export { generate, type GenerateOptions } from "./inference/generate.ts";
+
+// Sweeps, as their folders record them.
+export type { SweepPoint, SweepRecord } from "./runner/sweep/record.ts";
+export { renderLeaderboard } from "./report/sweep_report.ts";
 
 // What a new method, format, family or operation is.
 export type { Block, Method, MethodLayer, MethodRun } from "./layers/methods/method.ts";

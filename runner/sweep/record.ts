@@ -5,7 +5,22 @@
  */
 import type { Json } from "../stage.ts";
 
-/** A sweep, finished or not. */
+/**
+ * A sweep, finished or not.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { SweepRecord } from "./record.ts";
+ *
+ * const point = { id: "4c1f", label: "keep 4", values: { "stages.coarse-search.keep": 4 }, state: "waiting" } as const;
+ * const record: SweepRecord = {
+ *   ...{ sweep: "20261127-keep", name: "keep", started: 0, seconds: 0, axes: ["stages.coarse-search.keep"], repeats: [] },
+ *   ...{ points: [point], steps: { all: 40, different: 40 } },
+ * };
+ * assert.deepEqual(Object.keys(record.points[0].values), record.axes);
+ * ```
+ */
 export interface SweepRecord {
   /** Name of the sweep's folder. */
   readonly sweep: string;
@@ -27,7 +42,19 @@ export interface SweepRecord {
   readonly identity?: string;
 }
 
-/** One point of a sweep. */
+/**
+ * One point of a sweep.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import type { SweepPoint } from "./record.ts";
+ *
+ * const failed = ({ state }: SweepPoint) => state === "failed";
+ * const point: SweepPoint = { id: "4c1f", label: "of 24", values: {}, state: "failed", exit: 3, error: "Cannot prune" };
+ * assert.ok(failed(point));
+ * ```
+ */
 export interface SweepPoint {
   /** Unique in the sweep, and stable: made of its values. */
   readonly id: string;
