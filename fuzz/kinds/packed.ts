@@ -4,6 +4,8 @@ import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
 import { encodeLayer as encodeGrid } from "../../checkpoints/packed/grid.ts";
 import { randomGrid } from "../../checkpoints/packed/grid_test_support.ts";
 import { encodeLayer } from "../../checkpoints/packed/planes.ts";
+import { contentOf, refined } from "../../checkpoints/packed/refined.ts";
+import { randomLayer as randomRefined } from "../../checkpoints/packed/refined_test_support.ts";
 import { sparse } from "../../checkpoints/packed/sparse.ts";
 import { openPacked } from "../../checkpoints/packed/open.ts";
 import { writePackedModel } from "../../checkpoints/packed/write.ts";
@@ -24,7 +26,7 @@ const PACKINGS = {
 /** How pruned layers are. */
 const PRUNED = { type: "semi-structured", keep: 4, of: 8, mask: "enumerative" } as const;
 
-const SAMPLES = ["enumerative", "bitmask", "sparse", "grid"] as const;
+const SAMPLES = ["enumerative", "bitmask", "sparse", "grid", "refined"] as const;
 
 /** The kind. */
 export const packed: Kind = {
@@ -81,6 +83,12 @@ async function pack(
     const { rows, cols } = size;
     const shape = { rows, cols, bits: 3, groupSize: 16, grid: "minmax", ordered: seed % 2 === 0 } as const;
     return encodeGrid(randomGrid(shape, seed), { scales: "f16" });
+  }
+  if (sample === "refined") {
+    const levels = seed % 2 === 0 ? "products" : "means";
+    return await refined.pack(contentOf(randomRefined({ ...size, levels, columnGroups: seed % 3 > 0, seed })), {
+      scales: "f16",
+    });
   }
   if (sample !== "sparse") {
     const { shape, scales } = PACKINGS[sample];
