@@ -124,13 +124,14 @@ function timeOf({ seconds: { alone, sweep } }: Row): string {
 function frontSection({ entries, evaluations: [first] }: ModelResults): string[] {
   const front = entries.filter(({ row }) => row.front.includes(first));
   if (front.length === 0 || entries.length < 2) return [];
+  // A row may stand in two tables.
   const steps = front.map(({ row }) =>
     `${markdownText(row.label)} (file ${formatBits(row.bits.model.mean)}, stored ${
       formatBits(row.bits.stored.mean)
     } bits: ` +
     `${formatNumber(row.perplexity[first].mean)})`
   );
-  return ["### Pareto front", "", `From small to good: ${steps.join(" → ")}.`, ""];
+  return ["### Pareto front", "", `From small to good: ${[...new Set(steps)].join(" → ")}.`, ""];
 }
 
 function unfinishedSection(points: readonly { readonly name: string; readonly point: Unfinished }[]): string[] {
