@@ -34,9 +34,10 @@ export async function commandOfRun(run: RunRecord, recipes: ShippedRecipes): Pro
   return `deno task run ${path}${device}${sets.join("")}`;
 }
 
-/** Makes a whole sweep again. */
-export function commandOfSweep({ name }: SweepRecord, recipes: ShippedRecipes): string {
-  return `deno task sweep ${recipes.get(name) ?? word(`${name}.yaml`)}`;
+/** Makes a whole sweep again; what was laid on top of its recipe is in its name. */
+export function commandOfSweep({ name }: Pick<SweepRecord, "name">, recipes: ShippedRecipes): string {
+  const [first, ...layers] = name.split(" with ").map((each) => recipes.get(each) ?? word(`${each}.yaml`));
+  return `deno task sweep ${first}${layers.map((path) => ` --with ${path}`).join("")}`;
 }
 
 /** Makes one point of a sweep again. */

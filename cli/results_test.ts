@@ -169,3 +169,13 @@ Deno.test("commandOfRun() names the shipped recipe, and sets what differs from i
     "deno task sweep configs/quickstart.yaml --only 'it'\\''s'",
   );
 });
+
+Deno.test("commandOfSweep() names what was laid on top of a sweep's recipe", () => {
+  const recipes = shippedRecipes();
+  const command = (name: string) => commandOfSweep({ name }, recipes);
+  assert.equal(command("keep"), "deno task sweep configs/sweeps/keep.yaml");
+  assert.equal(
+    command("table1 with smollm2-135m-texts"),
+    "deno task sweep configs/sweeps/table1.yaml --with configs/bases/smollm2-135m-texts.yaml",
+  );
+});

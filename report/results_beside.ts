@@ -13,14 +13,18 @@ import { PUBLISHED_ABLATIONS, PUBLISHED_MODELS, PUBLISHED_ROWS, SOURCE } from ".
 import type { Entry, ModelResults } from "./results_by_model.ts";
 
 /** How far a perplexity and a layer error may be from the measured ones. */
-const WITHIN = { perplexity: 0.03, layerError: 0.02 } as const;
+const WITHIN = { perplexity: 0.03, layerError: 0.02, logarithm: 0.02 } as const;
+
+/** Perplexities above this many times the uncompressed model's are those of a broken model. */
+const BROKEN = 10;
+
 /** How far the uncompressed perplexity may be: further, and other windows were measured. */
 const SAME_WINDOWS = 0.002;
 /** Bits by which a size may be above another's and still count as the same: rounding. */
 const SAME_BITS = 0.005;
 
 /** Whether a row is what was measured with other code. */
-export type Verdict = "within" | "differs" | "not made" | "time only";
+export type Verdict = "within" | "better" | "differs" | "not made" | "time only";
 
 /** The model of measured numbers that results are of. */
 export function referenceOf({ model }: Pick<ModelResults, "model">): ReferenceModel | undefined {
@@ -64,13 +68,21 @@ export function besideMeasured(results: ModelResults): string[] {
     title,
     "",
     `Calibrated on ${reference.calibration}, measured on ${reference.evaluation}, as ours. *official* code is the authors' own, *plain* code an implementation in PyTorch. *within*: perplexity within ` +
-    `${percent(WITHIN.perplexity)} and layer error within ${percent(WITHIN.layerError)}.`,
+    `${percent(WITHIN.perplexity)} and layer error within ${
+      percent(WITHIN.layerError)
+    }; *better*: beyond that on the good side alone. Where ` +
+    `the other code's perplexity is above ${BROKEN} times the uncompressed one's, the logarithms are compared, to ${
+      percent(WITHIN.logarithm)
+    }: what a broken ` +
+    "model says is largely chance.",
     "",
     ...table,
     "",
     differing.length === 0
       ? `Of the rows that were made, ${
-        compared.some(({ verdict }) => verdict === "within") ? "all reproduce" : "none can be compared"
+        compared.some(({ verdict }) => verdict === "within" || verdict === "better")
+          ? "all reproduce"
+          : "none can be compared"
       }.`
       : `**Does not reproduce**: ${markdownText(differing.join("; "))}.`,
     "",
@@ -187,13 +199,18 @@ export function publishedTables(): string[] {
 export function verdictOf(theirs: MeasuredRow, entry: Entry | undefined, evaluation: string): Verdict {
   if (theirs.perplexity === undefined) return "time only";
   if (entry === undefined) return "not made";
-  const pairs = [
-    [theirs.perplexity, entry.row.perplexity[evaluation]?.mean ?? NaN, WITHIN.perplexity],
+  const original = REFERENCE_MODELS.find(({ id }) => id === theirs.model)?.original ?? Infinity;
+  const ours = entry.row.perplexity[evaluation]?.mean ?? NaN;
+  const shares = [
+    theirs.perplexity > BROKEN * original
+      ? (Math.log(ours) / Math.log(theirs.perplexity) - 1) / WITHIN.logarithm
+      : (ours / theirs.perplexity - 1) / WITHIN.perplexity,
     ...(theirs.layerError === undefined
       ? []
-      : [[theirs.layerError, entry.row.layerError.mean.mean, WITHIN.layerError]]),
+      : [(entry.row.layerError.mean.mean / theirs.layerError - 1) / WITHIN.layerError]),
   ];
-  return pairs.every(([a, b, within]) => Math.abs(b / a - 1) <= within) ? "within" : "differs";
+  if (!shares.every((share) => share <= 1)) return "differs";
+  return shares.every((share) => share >= -1) ? "within" : "better";
 }
 
 /** The row of one of some recipes, by the names' order: its label, the recipe that it extends, or its run's recipe. */

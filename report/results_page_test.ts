@@ -3,6 +3,9 @@ import type { RunRecord } from "../runner/history.ts";
 import type { SweepRecord } from "../runner/sweep/record.ts";
 import { type Evidence, makeEvidence, readEvidence, recordOfRun, renderEvidence } from "./evidence.ts";
 import { Metrics } from "./metrics.ts";
+import { type Verdict, verdictOf } from "./results_beside.ts";
+import { buildLeaderboard } from "./leaderboard.ts";
+import type { Entry } from "./results_by_model.ts";
 import { renderResultsPage } from "./results_page.ts";
 import { METHODS, sweepOf, type TestPoint } from "./sweep_test_support.ts";
 
@@ -90,6 +93,34 @@ Deno.test("renderResultsPage() sets rows beside other code, with ratios and verd
     renderResultsPage([evidenceOf(METHODS.slice(0, 1))]),
     /^Of the rows that were made, none can be compared\.$/m,
   );
+});
+
+Deno.test("verdictOf() goes by shares, by logarithms where a model is broken, and calls lower numbers better", () => {
+  const entriesOf = (points: readonly TestPoint[]): Entry[] => {
+    const evidence = evidenceOf(points);
+    return buildLeaderboard(evidence.sweep).rows.map((row) => ({ row, evidence }));
+  };
+  const billm = entriesOf(METHODS).find(({ row }) => row.label === "billm");
+  const theirs = { model: "tiny-llama", method: "x", settings: "", code: "plain", ours: [] } as const;
+  // Ours: 48.884 and 0.095.
+  const cases: readonly (readonly [perplexity: number | undefined, layerError: number | undefined, Verdict])[] = [
+    [48, 0.094, "within"],
+    [47, 0.094, "differs"],
+    [51, 0.094, "better"],
+    [51, 0.09, "differs"],
+    [48, undefined, "within"],
+    // Above 249 logarithms count: ln 48.884 is far below.
+    [300, undefined, "better"],
+    [undefined, undefined, "time only"],
+  ];
+  for (const [perplexity, layerError, verdict] of cases) {
+    assert.equal(verdictOf({ ...theirs, perplexity, layerError }, billm, "heldout"), verdict, `${perplexity}`);
+  }
+  assert.equal(verdictOf({ ...theirs, perplexity: 1 }, undefined, "heldout"), "not made");
+  const broken = [{ ...METHODS[2], perplexity: 1100 }];
+  const [entry] = entriesOf(broken);
+  assert.equal(verdictOf({ ...theirs, perplexity: 1000 }, entry, "heldout"), "within");
+  assert.equal(verdictOf({ ...theirs, perplexity: 900 }, entry, "heldout"), "differs");
 });
 
 Deno.test("renderResultsPage() sets llama.cpp's files beside our best row that stores no more", () => {
