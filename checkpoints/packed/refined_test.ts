@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { Tensor } from "../../files/safetensors.ts";
-import { GROUP_SHIFT, KEPT, SECOND_SIGN, SIGN } from "../../kernels/binary/ops.ts";
-import { meansPerRow, productsPerRow } from "../../kernels/refinement/ops.ts";
+import { GROUP_SHIFT, KEPT } from "../../kernels/binary/ops.ts";
+import { productsPerRow } from "../../kernels/refinement/ops.ts";
 import type { EncodedLayer } from "./format.ts";
 import { contentOf, layerOf, refined, type RefinedHeader } from "./refined.ts";
-import { decodeRefinedLayer, type RefinedLayer, shapeOf } from "./refined_layer.ts";
+import { decodeRefinedLayer, shapeOf } from "./refined_layer.ts";
 import { randomLayer } from "./refined_test_support.ts";
 
 const shapes = fc.record({
