@@ -12,10 +12,11 @@ import {
   MAX_BITS,
   roundGrid,
 } from "../kernels/grid/ops.ts";
-import { copy, halfExponent, roundScales } from "../kernels/matrix/ops.ts";
-import { error, type Rule } from "../recipes/language.ts";
+import { copy, roundScales } from "../kernels/matrix/ops.ts";
 import { count } from "../recipes/words.ts";
+import { halfUnit } from "./half_unit.ts";
 import type { Block, MethodLayer, MethodRun } from "./methods/method.ts";
+import { requireAll } from "./keeps_all.ts";
 import type { Scope } from "./scope.ts";
 
 /** Columns of a block where scales do not say: GPTQ's lazy batches. */
@@ -57,20 +58,6 @@ export function blockColumns(groupSize: number | "row", cols: number): number {
   return isWhole(groupSize, cols) || groupSize === "row" ? Math.min(BLOCK, cols) : groupSize;
 }
 
-/** The rule that nothing is pruned: every weight gets a level of its grid. */
-export function keepsAllRule(path: (key: string) => string): Rule {
-  const type = "stages.fine-search.type", bits = path("bits"), name = bits.split(".")[1];
-  return {
-    reads: [type, bits],
-    check({ value, blame }) {
-      if (value(type) === "none") return [];
-      return [error(blame(type), `${name} prunes nothing, and fine-search does`, {
-        allowed: "a recipe without fine-search, or its type none",
-      })];
-    },
-  };
-}
-
 /** One layer; see the file's head. */
 export class GridRun implements MethodRun {
   readonly arrays: MethodRun["arrays"];
@@ -98,8 +85,8 @@ export class GridRun implements MethodRun {
       readonly ordered?: boolean;
     },
   ) {
-    const { job: { name, rows, cols, settings: { method } }, pruned, layer } = open, { bits, grid } = settings;
-    if (pruned > 0) throw new RangeError(`Cannot compress layer "${name}" as ${method} prunes nothing: N must be M`);
+    const { job: { rows, cols, settings: { method } }, layer } = open, { bits, grid } = settings;
+    requireAll(open);
     const width = isWhole(settings.groupSize, cols) || settings.groupSize === "row" ? cols : settings.groupSize;
     const groups = Math.ceil(cols / width);
     this.#device = device;
@@ -148,12 +135,8 @@ export class GridRun implements MethodRun {
     this.#device.run(copy, part(this.#codes, { col: block.col, cols: block.w.cols }), this.#codesOf(block));
   }
 
-  /** The unit of scales that float16 would lose, so that they are packed in it; nothing for nearly every layer. */
   factsOf({ scales }: Readonly<Record<string, Tensor>>): JsonRecord {
-    const { job, layer: { exponent } } = this.#open;
-    if (job.settings.scales !== "f16") return {};
-    const own = exponent !== 0 || Array.from(scales.data, Number).some((scale) => halfExponent(scale) !== 0);
-    return own ? { exponent } : {};
+    return halfUnit(this.#open, [{ scales, together: 1 }]);
   }
 
   /** Fits the grids of a group, and keeps them. */

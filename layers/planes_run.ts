@@ -3,8 +3,9 @@ import type { JsonRecord } from "../files/json.ts";
 import type { Tensor } from "../files/safetensors.ts";
 import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
 import { type BlockShape, columnwise, decode, scalesPerBlock } from "../kernels/binary/ops.ts";
-import { copy, halfExponent, roundScales } from "../kernels/matrix/ops.ts";
+import { copy, roundScales } from "../kernels/matrix/ops.ts";
 import type { PruningType } from "../kernels/scores/ops.ts";
+import { halfUnit } from "./half_unit.ts";
 import type { Block, MethodLayer, MethodRun } from "./methods/method.ts";
 import type { Scope } from "./scope.ts";
 
@@ -63,17 +64,8 @@ export class PlanesRun implements MethodRun {
     if (this.#open.job.settings.scales === "f16") this.#device.run(roundScales, planes.scales);
   }
 
-  /** The unit of scales that float16 would lose, so that they are packed in it; nothing for nearly every layer. */
   factsOf({ scales }: Readonly<Record<string, Tensor>>): JsonRecord {
-    const { job, layer: { exponent } } = this.#open, together = this.#blockScales.cols;
-    if (job.settings.scales !== "f16") return {};
-    let own = exponent !== 0;
-    for (let start = 0; start < scales.data.length && !own; start += together) {
-      let largest = 0;
-      for (let i = start; i < start + together; i++) largest = Math.max(largest, Math.abs(Number(scales.data[i])));
-      own = halfExponent(largest) !== 0;
-    }
-    return own ? { exponent } : {};
+    return halfUnit(this.#open, [{ scales, together: this.#blockScales.cols }]);
   }
 
   decode(block: Block): void {

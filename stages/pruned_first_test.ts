@@ -9,18 +9,9 @@ import { layerJobs } from "./layer_jobs.ts";
 import { stages } from "./mod.ts";
 import { prunedFirst } from "./pruned_first.ts";
 import { language, RecipeSchema } from "./schema.ts";
+import { STBLLM } from "./stbllm_test_support.ts";
 
 type Change = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-
-/** Every stage that STBLLM has. */
-const STBLLM: Change = {
-  calibrate: {},
-  "coarse-search": { metric: "ri" },
-  "fine-search": { metric: "ria", mask_from: "original", inputs: "original" },
-  stbllm: {},
-  compensate: {},
-  pack: {},
-};
 
 const spec = modelSpec({
   model_type: "llama",

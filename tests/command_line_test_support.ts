@@ -154,3 +154,20 @@ export function temporaryFolder(): { readonly path: string } & Disposable {
   const path = Deno.makeTempDirSync({ prefix: "pbs2p-tests-" });
   return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
 }
+
+/** Starts a task that runs steps, and waits until it has finished so many, or ends. What it says then is still read. */
+export async function startUntil(task: string, args: readonly string[], steps: number): Promise<Deno.ChildProcess> {
+  const process = startTask(task, [...args, "--json"]);
+  const reached = Promise.withResolvers<void>();
+  const read = async () => {
+    let left = steps;
+    if (left === 0) reached.resolve();
+    for await (const line of linesOf(process.stdout)) {
+      if (line.includes('"type":"step-finished"') && --left === 0) reached.resolve();
+    }
+    reached.resolve();
+  };
+  read().catch(reached.reject);
+  await reached.promise;
+  return process;
+}

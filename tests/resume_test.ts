@@ -6,13 +6,12 @@ import { seededRandom } from "../datasets/random.ts";
 import {
   assertSameBytes,
   lastRun,
-  linesOf,
   metricsOf,
   modelBytes,
   type RunFolder,
   runsIn,
   runTask,
-  startTask,
+  startUntil,
   succeed,
   temporaryFolder,
 } from "./command_line_test_support.ts";
@@ -25,23 +24,6 @@ function assertSameResult(run: RunFolder, expected: RunFolder): void {
   assertSameBytes(modelBytes(run), modelBytes(expected), "the packed model");
   const [a, b] = [metricsOf(run), metricsOf(expected)];
   assert.deepEqual([a.perplexity, a.layer_error, a.keep, a.bits], [b.perplexity, b.layer_error, b.keep, b.bits]);
-}
-
-/** Starts a run and waits for it to finish `steps` steps, or to end. What it says then is still read. */
-async function startUntil(args: readonly string[], steps: number): Promise<Deno.ChildProcess> {
-  const process = startTask("run", [...args, "--json"]);
-  const reached = Promise.withResolvers<void>();
-  const read = async () => {
-    let left = steps;
-    if (left === 0) reached.resolve();
-    for await (const line of linesOf(process.stdout)) {
-      if (line.includes('"type":"step-finished"') && --left === 0) reached.resolve();
-    }
-    reached.resolve();
-  };
-  read().catch(reached.reject);
-  await reached.promise;
-  return process;
 }
 
 Deno.test("run comes to the same bytes when it is undisturbed, killed, interrupted, or has one core", async (test) => {
@@ -63,7 +45,7 @@ Deno.test("run comes to the same bytes when it is undisturbed, killed, interrupt
     let kills = 0;
     // The first one while it starts; on a fast machine the last one may come too late.
     for (let ended = false; kills < 4 && !ended;) {
-      const process = await startUntil(args, kills === 0 ? 0 : 1 + random.below(3));
+      const process = await startUntil("run", args, kills === 0 ? 0 : 1 + random.below(3));
       process.status.then(() => ended = true);
       await new Promise((done) => setTimeout(done, random.below(kills === 0 ? 600 : 60)));
       if (!ended) process.kill("SIGKILL");
@@ -91,7 +73,7 @@ Deno.test("run comes to the same bytes when it is undisturbed, killed, interrupt
       (console.log("skipped: Windows does not send SIGINT to another process"), true),
     fn: async () => {
       const { args, runs, cache } = places("interrupted");
-      const process = await startUntil(args, 4);
+      const process = await startUntil("run", args, 4);
       process.kill("SIGINT");
       const err = new TextDecoder().decode(await new Response(process.stderr).bytes());
       assert.equal((await process.status).code, 130);

@@ -8,20 +8,13 @@ import { layerOf } from "../checkpoints/packed/planes.ts";
 import { KEPT } from "../kernels/binary/ops.ts";
 import { loadRecipe, pipeline } from "../pipeline/mod.ts";
 import { executeRun, makePlan, openCache } from "../runner/mod.ts";
+import { STBLLM } from "../stages/stbllm_test_support.ts";
 import { metricsOf, temporaryFolder } from "./command_line_test_support.ts";
 import { cutModel, models, smallRecipe } from "./small_models_test_support.ts";
 
 type StageSettings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-const STBLLM: StageSettings = {
-  calibrate: {},
-  "coarse-search": { metric: "ri" },
-  "fine-search": { metric: "ria", mask_from: "original", inputs: "original" },
-  stbllm: {},
-  compensate: {},
-  pack: {},
-  evaluate: {},
-};
+const EVALUATED: StageSettings = { ...STBLLM, evaluate: {} };
 
 async function openWorkshop() {
   const temporary = temporaryFolder(), folder = temporary.path;
@@ -81,7 +74,7 @@ async function keptOf(run: string) {
 
 Deno.test("stbllm: N:M holds as published, not as released, and the result says so", async (test) => {
   using workshop = await openWorkshop();
-  const published = await workshop.run(STBLLM);
+  const published = await workshop.run(EVALUATED);
 
   await test.step("as published exactly N of every 8 are kept in each block", async () => {
     const { metrics, report, run } = published, keep = metrics.keep ?? [];
@@ -95,7 +88,7 @@ Deno.test("stbllm: N:M holds as published, not as released, and the result says 
   });
 
   await test.step("as released nothing is zero; nominal bits are the paper's, and the result says so", async () => {
-    const { metrics, report, run, cached } = await workshop.run({ ...STBLLM, stbllm: { variant: "as-released" } });
+    const { metrics, report, run, cached } = await workshop.run({ ...EVALUATED, stbllm: { variant: "as-released" } });
     for (const { kept, zeros } of await keptOf(run)) {
       assert.deepEqual(kept, [8]);
       assert.ok(zeros < 0.05, `${zeros} are zero`);
@@ -108,7 +101,7 @@ Deno.test("stbllm: N:M holds as published, not as released, and the result says 
   });
 
   await test.step("billm prunes nothing, and its first block's statistics are of weights that nothing pruned", async () => {
-    const { "coarse-search": _coarse, "fine-search": _fine, stbllm: _stbllm, ...rest } = STBLLM;
+    const { "coarse-search": _coarse, "fine-search": _fine, stbllm: _stbllm, ...rest } = EVALUATED;
     const { metrics, run, cached } = await workshop.run({ ...rest, billm: {} });
     assert.ok(!("keep" in metrics) && metrics.bits.nominal > 1 && metrics.bits.nominal < 1.5);
     assert.deepEqual([...new Set((await keptOf(run)).flatMap(({ kept }) => kept))], [8]);

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../datasets/random.ts";
 import { readSweepRecord } from "../runner/sweep/sweep_folder.ts";
-import { linesOf, project, runsIn, runTask, startTask, succeed, temporaryFolder } from "./command_line_test_support.ts";
+import { project, runsIn, runTask, startUntil, succeed, temporaryFolder } from "./command_line_test_support.ts";
 import { writeRandomRecipe } from "./small_models_test_support.ts";
 
 /** Steps of one point of this model. */
@@ -37,23 +37,6 @@ function onlySweep(runs: string): string {
   return join(runs, "sweeps", name);
 }
 
-/** Starts a sweep and waits until its runs have finished some steps, or it ends. What it says then is still read. */
-async function startUntil(args: readonly string[], steps: number): Promise<Deno.ChildProcess> {
-  const process = startTask("sweep", [...args, "--json"]);
-  const reached = Promise.withResolvers<void>();
-  const read = async () => {
-    let left = steps;
-    if (left === 0) reached.resolve();
-    for await (const line of linesOf(process.stdout)) {
-      if (line.includes('"type":"step-finished"') && --left === 0) reached.resolve();
-    }
-    reached.resolve();
-  };
-  read().catch(reached.reject);
-  await reached.promise;
-  return process;
-}
-
 Deno.test("sweep plans, survives kills, tells of the point that cannot be, and shows its results again", async (test) => {
   using folder = temporaryFolder();
   const { args, runs } = await prepare(folder.path);
@@ -80,7 +63,7 @@ Deno.test("sweep plans, survives kills, tells of the point that cannot be, and s
     const random = seededRandom(3, "kills");
     let kills = 0;
     for (let ended = false; kills < 5 && !ended;) {
-      const process = await startUntil(args, kills === 0 ? 0 : 1 + random.below(6));
+      const process = await startUntil("sweep", args, kills === 0 ? 0 : 1 + random.below(6));
       process.status.then(() => ended = true);
       await new Promise((done) => setTimeout(done, random.below(kills === 0 ? 900 : 40)));
       if (!ended) process.kill("SIGKILL");

@@ -9,9 +9,8 @@ import { decodeRows, type GridCodes, MAX_BITS } from "../../kernels/grid/ops.ts"
 import { MAX_LAYER_WEIGHTS } from "../../kernels/packing/ops.ts";
 import { fixedWords, packFixed, unpackFixed } from "./fixed_bits.ts";
 import type { EncodedLayer, LayerContent, LayerFormat } from "./format.ts";
-import { halfScales, MAX_EXPONENT, realScales } from "./half_scales.ts";
-
-const size = (most: number) => z.int().min(1).max(most);
+import { exponent, layerShape, size } from "./header_fields.ts";
+import { halfScales, realScales } from "./half_scales.ts";
 
 const Facts = z.strictObject({
   bits: size(MAX_BITS),
@@ -19,14 +18,13 @@ const Facts = z.strictObject({
   grid: z.enum(["minmax", "sign"]),
   /** Whether columns were quantized in another order than the layer's; groups are of that order. */
   ordered: z.boolean(),
-  exponent: z.int().min(-MAX_EXPONENT).max(MAX_EXPONENT).optional(),
+  exponent,
 });
 
 const Options = z.object({ scales: z.enum(["f16", "f32"]) });
 
 const Header = z.strictObject({
-  rows: size(MAX_LAYER_WEIGHTS),
-  cols: size(MAX_LAYER_WEIGHTS),
+  ...layerShape,
   ...Facts.shape,
   ...Options.shape,
 });

@@ -12,27 +12,23 @@ import {
 } from "../../kernels/packing/ops.ts";
 import { toFloat16 } from "../../files/float16.ts";
 import { type Tensor, toFloat32 } from "../../files/safetensors.ts";
-import { halfScales, MAX_EXPONENT, realScales } from "./half_scales.ts";
+import { halfScales, realScales } from "./half_scales.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, StoredLayer } from "./format.ts";
-
-const size = (most: number) => z.int().min(1).max(most);
+import { exponent, layerShape, pruning, size } from "./header_fields.ts";
 
 const Facts = z.strictObject({
   groupSize: size(MAX_LAYER_WEIGHTS),
-  keep: size(256),
-  of: size(256),
-  type: z.enum(["semi-structured", "unstructured", "structured", "none"]),
+  ...pruning,
   segments: size(4),
   salient: z.boolean(),
-  exponent: z.int().min(-MAX_EXPONENT).max(MAX_EXPONENT).optional(),
+  exponent,
 });
 
 const Options = z.object({ mask: z.enum(["enumerative", "bitmask"]), scales: z.enum(["f16", "f32"]) });
 
 /** What the tensors of a packed layer do not say themselves; untrusted when it comes from a file. */
 export const PlanesHeader = z.strictObject({
-  rows: size(MAX_LAYER_WEIGHTS),
-  cols: size(MAX_LAYER_WEIGHTS),
+  ...layerShape,
   ...Facts.shape,
   ...Options.shape,
 });

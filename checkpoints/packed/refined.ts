@@ -8,25 +8,23 @@ import { type Tensor, toFloat32 } from "../../files/safetensors.ts";
 import { MAX_LAYER_WEIGHTS } from "../../kernels/packing/ops.ts";
 import { meansPerRow, productsPerRow } from "../../kernels/refinement/ops.ts";
 import type { EncodedLayer, LayerContent, LayerFormat, StoredLayer } from "./format.ts";
-import { halfScales, MAX_EXPONENT, realScales } from "./half_scales.ts";
+import { exponent, layerShape, size } from "./header_fields.ts";
+import { halfScales, realScales } from "./half_scales.ts";
 import { decodeRefinedLayer, type RefinedLayer, shapeOf } from "./refined_layer.ts";
 import { BIT_PLANES, type BitPlanes, joinCodes, salientColumns, splitCodes, usedPlaces } from "./refined_planes.ts";
-
-const size = (most: number) => z.int().min(1).max(most);
 
 const Facts = z.strictObject({
   groupSize: size(MAX_LAYER_WEIGHTS),
   levels: z.enum(["means", "products"]),
   columnGroups: z.boolean(),
-  exponent: z.int().min(-MAX_EXPONENT).max(MAX_EXPONENT).optional(),
+  exponent,
 });
 
 const Options = z.object({ scales: z.enum(["f16", "f32"]) });
 
 /** What the tensors of a packed layer do not say themselves; untrusted when it comes from a file. */
 export const RefinedHeader = z.strictObject({
-  rows: size(MAX_LAYER_WEIGHTS),
-  cols: size(MAX_LAYER_WEIGHTS),
+  ...layerShape,
   ...Facts.shape,
   ...Options.shape,
 });

@@ -10,25 +10,21 @@ import { HALF_MOST } from "../../kernels/sparse/ops.ts";
 import { fromFloat16, toFloat16 } from "../../files/float16.ts";
 import type { Tensor } from "../../files/safetensors.ts";
 import type { EncodedLayer, LayerContent, LayerFormat } from "./format.ts";
+import { exponent, layerShape, pruning, size } from "./header_fields.ts";
 import { MAX_EXPONENT } from "./half_scales.ts";
-
-const size = (most: number) => z.int().min(1).max(most);
 
 const Facts = z.strictObject({
   groupSize: size(MAX_LAYER_WEIGHTS),
-  keep: size(256),
-  of: size(256),
-  type: z.enum(["semi-structured", "unstructured", "structured", "none"]),
+  ...pruning,
   values: z.enum(["f16", "f32"]),
-  exponent: z.int().min(-MAX_EXPONENT).max(MAX_EXPONENT).optional(),
+  exponent,
 });
 
 const Options = z.object({ mask: z.enum(["enumerative", "bitmask"]) });
 
 /** What the tensors of a pruned layer do not say themselves; untrusted when it comes from a file. */
 export const SparseHeader = z.strictObject({
-  rows: size(MAX_LAYER_WEIGHTS),
-  cols: size(MAX_LAYER_WEIGHTS),
+  ...layerShape,
   ...Facts.shape,
   ...Options.shape,
 });

@@ -7,7 +7,7 @@ import type { JsonRecord } from "../../files/json.ts";
 import type { Tensor } from "../../files/safetensors.ts";
 import { alternate, scalesPerBlock, searchSalient, searchThresholds } from "../../kernels/binary/ops.ts";
 import { type Device, type Matrix, matrix, part } from "../../kernels/device.ts";
-import { copy, halfExponent, roundScales } from "../../kernels/matrix/ops.ts";
+import { copy, roundScales } from "../../kernels/matrix/ops.ts";
 import {
   decodeRefined,
   firstScale,
@@ -19,8 +19,9 @@ import {
   takeGroups,
 } from "../../kernels/refinement/ops.ts";
 import { importance } from "../../kernels/scores/ops.ts";
-import { error, type Rule } from "../../recipes/language.ts";
 import { count } from "../../recipes/words.ts";
+import { halfUnit } from "../half_unit.ts";
+import { keepsAllRule, requireAll } from "../keeps_all.ts";
 import type { Scope } from "../scope.ts";
 import { WeightedSplit } from "../weighted_split.ts";
 import type { Block, Method, MethodLayer, MethodRun } from "./method.ts";
@@ -48,28 +49,13 @@ export type ArbParams = z.infer<typeof Params>;
 /** Groups of one sign: below and above the threshold. */
 const SINGLE = 2;
 
-/** Nothing is pruned here, so nothing may be asked to choose what is. */
-function keepsAll(path: (key: string) => string): Rule {
-  const type = "stages.fine-search.type";
-  return {
-    reads: [path("variant"), type],
-    check({ value }) {
-      if (value(type) === "none") return [];
-      return [error(["stages", "fine-search"], "arb-llm keeps every weight: there is nothing to search", {
-        isKey: true,
-        allowed: "leave stages.coarse-search and stages.fine-search out",
-      })];
-    },
-  };
-}
-
 /** The method; see the file's head. */
 export const arbLlm: Method<ArbParams> = {
   name: "arb-llm",
   label: "arb-llm",
   summary: "Alternating refined binarization, on one group of columns at a time; every weight is kept",
   params: Params,
-  rules: [keepsAll],
+  rules: [keepsAllRule],
   needs: ["statistics"],
   format: "refined",
   groupKeys: ["group_size"],
@@ -100,13 +86,8 @@ class ArbRun implements MethodRun {
   readonly #split: WeightedSplit | undefined;
 
   constructor(device: Device, scope: Scope, open: MethodLayer<ArbParams>) {
-    const { job, params, group, pruned } = open, { rows, cols } = job;
-    if (pruned > 0) {
-      throw new RangeError(
-        `Cannot compress layer "${job.name}" as arb-llm keeps every weight: ` +
-          "leave stages.coarse-search and stages.fine-search out",
-      );
-    }
+    const { job: { rows, cols }, params, group } = open;
+    requireAll(open);
     const shape = { doubled: params.column_groups ? 2 : 1, single: SINGLE }, products = params.variant === "arb-rc";
     const width = Math.min(group, cols), blocks = Math.ceil(cols / group), each = productsPerRow(shape);
     const perRow = products ? each : meansPerRow(shape);
@@ -186,14 +167,11 @@ class ArbRun implements MethodRun {
     }
   }
 
-  /** The unit of scales that float16 would lose, so that they are packed in it; nothing for nearly every layer. */
   factsOf({ scales, column_scales: columns }: Readonly<Record<string, Tensor>>): JsonRecord {
-    const { job, layer: { exponent } } = this.#open;
-    if (job.settings.scales !== "f16") return {};
-    const lost = (tensor: Tensor | undefined, together: number) =>
-      tensor !== undefined && setsOf(tensor, together).some((largest) => halfExponent(largest) !== 0);
-    const own = exponent !== 0 || lost(scales, this.#blockScales.cols) || lost(columns, this.#blockColumns.cols);
-    return own ? { exponent } : {};
+    return halfUnit(this.#open, [
+      { scales, together: this.#blockScales.cols },
+      ...(columns === undefined ? [] : [{ scales: columns, together: this.#blockColumns.cols }]),
+    ]);
   }
 
   decode(block: Block): void {
@@ -220,14 +198,4 @@ class ArbRun implements MethodRun {
   #columnsOf({ w }: Block): Matrix {
     return part(this.#blockColumns, { rows: w.cols });
   }
-}
-
-/** Largest magnitude of each set of scales that are stored together. */
-function setsOf({ data }: Tensor, together: number): number[] {
-  const out = new Array<number>(data.length / together).fill(0);
-  for (let i = 0; i < data.length; i++) {
-    const set = Math.floor(i / together);
-    out[set] = Math.max(out[set], Math.abs(Number(data[i])));
-  }
-  return out;
 }

@@ -129,8 +129,7 @@ Deno.test("arb-llm refuses to prune", async () => {
   const search = { ...job.settings.search, type: "semi-structured" } as const;
   await assert.rejects(quantize(device, { ...job, keep: 4, settings: { ...job.settings, search } }), {
     name: "RangeError",
-    message: 'Cannot compress layer "layer" as arb-llm keeps every weight: ' +
-      "leave stages.coarse-search and stages.fine-search out",
+    message: 'Cannot compress layer "layer" as arb-llm prunes nothing: N must be M',
   });
   await device.destroy();
 });

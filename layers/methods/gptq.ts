@@ -4,7 +4,8 @@
  * The order inside a column block is compensate's mode `columnwise`; its other modes round a whole block before its errors are fed on.
  */
 import * as z from "zod";
-import { blockColumns, gridParams, GridRun, keepsAllRule } from "../grid.ts";
+import { blockColumns, gridParams, GridRun } from "../grid.ts";
+import { keepsAllRule } from "../keeps_all.ts";
 import type { LayerColumns, Method } from "./method.ts";
 
 const Params = z.strictObject({

@@ -1,7 +1,8 @@
 /** rtn: every weight to the nearest level of a uniform grid, whatever becomes of the others; and signs, the honest control at one bit. */
 import * as z from "zod";
 import { error, type Rule } from "../../recipes/language.ts";
-import { blockColumns, gridParams, GridRun, keepsAllRule } from "../grid.ts";
+import { blockColumns, gridParams, GridRun } from "../grid.ts";
+import { keepsAllRule } from "../keeps_all.ts";
 import type { Method } from "./method.ts";
 
 const Params = z.strictObject({

@@ -2,27 +2,25 @@
  * spbo: stepwise pruning with binarization optimisation (PBS²P, arXiv 2502.01705) of one column block: groups, signs and scales.
  */
 import * as z from "zod";
-import type { JsonRecord } from "../../files/json.ts";
-import type { Tensor } from "../../files/safetensors.ts";
 import { type Device, type Matrix, matrix, part } from "../../kernels/device.ts";
 import {
   alternate,
-  columnwise,
+  type BlockShape,
   decode,
   prune,
   resign,
-  scalesPerBlock,
   searchSalient,
   searchSegments,
   solveJoint,
   startScales,
 } from "../../kernels/binary/ops.ts";
-import { copy, gemm, halfExponent, roundScales, subtract } from "../../kernels/matrix/ops.ts";
+import { gemm, subtract } from "../../kernels/matrix/ops.ts";
 import { importance } from "../../kernels/scores/ops.ts";
 import { error, type Rule, warning } from "../../recipes/language.ts";
 import { count } from "../../recipes/words.ts";
+import { type BlockPlanes, PlanesRun } from "../planes_run.ts";
 import type { Scope } from "../scope.ts";
-import type { Block, Method, MethodLayer, MethodRun } from "./method.ts";
+import type { Block, Method, MethodLayer } from "./method.ts";
 
 const target = z.enum(["weights", "weighted", "scores"]);
 type Target = z.infer<typeof target>;
@@ -134,7 +132,16 @@ export const spbo: Method<SpboParams> = {
   groupKeys: ["group_size"],
   groupSize: ({ group_size }) => group_size,
   reads,
-  open: (device, scope, layer) => new SpboRun(device, scope, layer),
+  open(device, scope, open) {
+    const { params, job: { keep, of, settings: { search: { type } } } } = open;
+    const shape = { segments: params.split_points + 1, salient: params.salient };
+    const binarizer = new Binarizer(device, scope, { open, shape });
+    return new PlanesRun(device, scope, open, {
+      shape,
+      mask: { keep: type === "none" ? of : keep, of, type },
+      binarize: (block, planes) => binarizer.binarize(block, planes),
+    });
+  },
 };
 
 /**
@@ -156,52 +163,34 @@ function reads({ salient, split_points: points, split_search: search, solver }: 
   return Object.keys(Params.shape).filter((key) => chosen[key] ?? true);
 }
 
-class SpboRun implements MethodRun {
-  readonly arrays: MethodRun["arrays"];
-  readonly facts: MethodRun["facts"];
+/** What binarizes the column blocks of one layer. */
+class Binarizer {
   readonly #device: Device;
   readonly #open: MethodLayer<SpboParams>;
-  readonly #shape: { readonly segments: number; readonly salient: boolean };
-  /** rows × cols, and rows × (blocks · scales of a block): the layer's. */
-  readonly #codes: Matrix<"u8">;
-  readonly #scales: Matrix;
-  /** Of one block. */
-  readonly #blockCodes: Matrix<"u8">;
-  readonly #blockScales: Matrix;
+  readonly #shape: BlockShape;
   readonly #salient: Matrix<"u8">;
   /** Hessian scores, which order the salient columns whatever the metric; undefined where the ranks' scores are these. */
   readonly #order: Matrix | undefined;
   /** width × width: G of a block; undefined where errors are weighed by S. */
   readonly #conditional: Matrix | undefined;
 
-  constructor(device: Device, scope: Scope, open: MethodLayer<SpboParams>) {
-    const { job, params, group } = open, { rows, cols, keep, of, settings: { search } } = job;
-    const shape = { segments: params.split_points + 1, salient: params.salient };
-    const width = Math.min(group, cols), blocks = Math.ceil(cols / group), perBlock = scalesPerBlock(shape);
+  constructor(device: Device, scope: Scope, { open, shape }: {
+    readonly open: MethodLayer<SpboParams>;
+    readonly shape: BlockShape;
+  }) {
+    const { job: { rows, cols, ranks, settings: { search } }, params, group } = open, width = Math.min(group, cols);
     this.#device = device;
     this.#open = open;
     this.#shape = shape;
-    this.#codes = scope.matrix("u8", rows, cols);
-    this.#scales = scope.matrix("f32", rows, blocks * perBlock);
-    this.#blockCodes = scope.matrix("u8", rows, width);
-    this.#blockScales = scope.matrix("f32", rows, perBlock);
     this.#salient = scope.matrix("u8", 1, width);
-    if (search.metric !== "hessian" || job.ranks) this.#order = scope.matrix("f32", rows, width);
+    if (search.metric !== "hessian" || ranks) this.#order = scope.matrix("f32", rows, width);
     if (params.block_metric === "conditional") this.#conditional = scope.matrix("f32", width, width);
-    this.arrays = {
-      codes: { matrix: this.#codes, dtype: "U8", shape: [rows, cols] },
-      scales: { matrix: this.#scales, dtype: "F32", shape: [rows, blocks, perBlock] },
-    };
-    this.facts = {
-      ...{ groupSize: group, of, type: search.type, ...shape },
-      keep: search.type === "none" ? of : keep,
-    };
   }
 
-  block(block: Block): void {
-    const { layer, params, pruned, job } = this.#open, shape = this.#shape, device = this.#device;
+  binarize(block: Block, { codes, scales }: BlockPlanes): void {
+    const { layer, params, pruned } = this.#open, shape = this.#shape, device = this.#device;
     const { target: w, rank } = block, { cols } = w, gram = this.#gramOf(block);
-    const codes = this.#codesOf(block), scales = this.#blockScales, salient = matrix(this.#salient.buffer, 1, cols);
+    const salient = matrix(this.#salient.buffer, 1, cols);
     const seen = { rank, pruned: params.split_on === "kept" ? pruned : 0 };
     const diagonalU = part(layer.diagonalU, { col: block.col, cols });
     const order = this.#order ? matrix(this.#order.buffer, w.rows, cols) : block.score;
@@ -253,36 +242,6 @@ class SpboRun implements MethodRun {
       if (params.solver === "joint") solve();
       else device.run(alternate, scales, { ...rounds, schedule: "oneshot" });
     }
-    // Before the errors are formed, so that compensation sees what will be stored.
-    if (job.settings.scales === "f16") device.run(roundScales, scales);
-  }
-
-  /** The unit of scales that float16 would lose, so that they are packed in it; nothing for nearly every layer. */
-  factsOf({ scales }: Readonly<Record<string, Tensor>>): JsonRecord {
-    const { job, layer: { exponent } } = this.#open, together = this.#blockScales.cols;
-    if (job.settings.scales !== "f16") return {};
-    let own = exponent !== 0;
-    for (let start = 0; start < scales.data.length && !own; start += together) {
-      let largest = 0;
-      for (let i = start; i < start + together; i++) largest = Math.max(largest, Math.abs(Number(scales.data[i])));
-      own = halfExponent(largest) !== 0;
-    }
-    return own ? { exponent } : {};
-  }
-
-  decode(block: Block): void {
-    this.#device.run(decode, block.decoded, { ...this.#shape, codes: this.#codesOf(block), scales: this.#blockScales });
-  }
-
-  columnwise(block: Block, factor: Matrix): void {
-    const options = { ...this.#shape, w: block.target, factor, scales: this.#blockScales };
-    this.#device.run(columnwise, this.#codesOf(block), block.scratch, options);
-  }
-
-  store(block: Block): void {
-    const { cols } = this.#blockScales;
-    this.#device.run(copy, part(this.#codes, { col: block.col, cols: block.w.cols }), this.#codesOf(block));
-    this.#device.run(copy, part(this.#scales, { col: block.index * cols, cols }), this.#blockScales);
   }
 
   /**
@@ -296,10 +255,6 @@ class SpboRun implements MethodRun {
       out = matrix(this.#conditional.buffer, gram.rows, gram.cols);
     this.#device.run(gemm, out, corner, corner, { transposeB: true });
     return out;
-  }
-
-  #codesOf({ w }: Block): Matrix<"u8"> {
-    return matrix(this.#blockCodes.buffer, w.rows, w.cols);
   }
 }
 
