@@ -13,7 +13,7 @@ import { Command, Option } from "commander";
 import { stringify } from "yaml";
 import { parseWhole, withOutputOptions } from "../cli/options.ts";
 import { projectFolder, workingFolder } from "../cli/places.ts";
-import { renderTable, wrapText } from "../cli/table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { loadRecipe } from "../pipeline/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";

@@ -7,7 +7,7 @@ import { InputError } from "../files/input_error.ts";
 import { UsageError } from "../cli/exit_codes.ts";
 import { cacheOption, collect, withOutputOptions } from "../cli/options.ts";
 import { cacheFolder } from "../cli/places.ts";
-import { wrapText } from "../cli/table.ts";
+import { wrapText } from "../report/text_table.ts";
 import { openTerminal } from "../cli/terminal.ts";
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";

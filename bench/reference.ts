@@ -11,7 +11,7 @@ import { Command, Option } from "commander";
 import { UsageError } from "../cli/exit_codes.ts";
 import { cacheOption, collect, runsOption, withOutputOptions } from "../cli/options.ts";
 import { cacheFolder, projectFolder, runsFolder, workingFolder } from "../cli/places.ts";
-import { renderTable } from "../cli/table.ts";
+import { renderTable } from "../report/text_table.ts";
 import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { loadRecipe } from "../pipeline/mod.ts";

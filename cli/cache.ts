@@ -5,7 +5,7 @@ import type { ArtifactCache } from "../runner/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { cacheOption, cacheSizeOption, type CommandContext, throttled, withOutputOptions } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {

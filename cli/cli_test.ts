@@ -10,7 +10,7 @@ import { main } from "./main.ts";
 import { plainProgress } from "./progress.ts";
 import { describeReason } from "../report/reasons.ts";
 import { RunTracker } from "../runner/run_view.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import { memoryTerminal } from "./terminal_test_support.ts";
 
 /** Runs a command; what it printed, and its exit code. */

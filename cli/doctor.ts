@@ -11,7 +11,7 @@ import { examineDevices } from "./doctor_devices.ts";
 import type { Finding } from "./finding.ts";
 import { cacheOption, type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { cacheFolder, projectFolder, runsFolder } from "./places.ts";
-import { wrapText } from "./table.ts";
+import { wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {

@@ -5,7 +5,7 @@ import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits
 import { findModel, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { formatBytes as bytes } from "../report/numbers.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {

@@ -18,7 +18,7 @@ import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
 import { sweepCommand } from "./sweep.ts";
-import { wrapText } from "./table.ts";
+import { wrapText } from "../report/text_table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
 /**

@@ -15,7 +15,7 @@ import { askedLater } from "./exit_codes.ts";
 import { cacheFolder } from "./places.ts";
 import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
 import { planSweep } from "./sweep_plan.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {

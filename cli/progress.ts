@@ -6,7 +6,7 @@ import { describeDevice, describeReason, describeTrouble } from "../report/reaso
 import { RunTracker, type StageView } from "../runner/run_view.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { fitText } from "../files/text_width.ts";
-import { wrapText } from "./table.ts";
+import { wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Shows a run's events until it ends. */

@@ -19,7 +19,7 @@ import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
-import { wrapText } from "./table.ts";
+import { wrapText } from "../report/text_table.ts";
 import { OutputError, type Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {

@@ -5,7 +5,7 @@ import { formatSeconds } from "../report/numbers.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { runsFolder } from "./places.ts";
 import { compareCommand, number, openRun } from "./runs_compare.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {

@@ -12,7 +12,7 @@ import { asked, UsageError } from "./exit_codes.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { locate, runsFolder } from "./places.ts";
 import { openSweep } from "./sweep_runs.ts";
-import { type Column, renderTable, wrapText } from "./table.ts";
+import { type Column, renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options {

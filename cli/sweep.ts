@@ -29,7 +29,7 @@ import { cacheFolder, runsFolder } from "./places.ts";
 import { nextCommand, show, watchOutput } from "./run.ts";
 import { costOf, describeCost, introduce, openOptions } from "./sweep_plan.ts";
 import { jsonSweepProgress, liveSweepProgress, plainSweepProgress } from "./sweep_progress.ts";
-import { wrapText } from "./table.ts";
+import { wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {

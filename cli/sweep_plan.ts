@@ -11,7 +11,7 @@ import type { Recipe } from "../stages/schema.ts";
 import { debugging, UsageError } from "./exit_codes.ts";
 import { type RecipeOptions, throttled } from "./options.ts";
 import { cacheFolder } from "./places.ts";
-import { renderTable, wrapText } from "./table.ts";
+import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Work of points that share what they can. */

@@ -2,7 +2,7 @@
 import { formatSeconds } from "../report/numbers.ts";
 import type { SweepEvent } from "../runner/sweep/events.ts";
 import { liveProgress, plainProgress, type Progress } from "./progress.ts";
-import { wrapText } from "./table.ts";
+import { wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Shows a sweep's events until it ends. */

@@ -1,5 +1,5 @@
 /** What a run of the fuzzer prints. */
-import { renderTable } from "../cli/table.ts";
+import { renderTable } from "../report/text_table.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import type { FuzzResult, Group, Tally } from "./fuzz.ts";
 import type { Case, CaseName } from "./mutate/case.ts";

@@ -1,6 +1,6 @@
 /** What was measured, as tables and as JSON. */
 import type { Device } from "../../kernels/device.ts";
-import { renderTable } from "../../cli/table.ts";
+import { renderTable } from "../../report/text_table.ts";
 import { bestCopy, bestGemm, gflops, type Goal, isBusy, percent } from "./goals.ts";
 import type { Measured } from "./measure.ts";
 

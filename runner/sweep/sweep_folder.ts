@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import * as z from "zod";
+import { InputError } from "../../files/input_error.ts";
 import { isSound, readSmallText } from "../journal.ts";
 import { canonicalJson, sha256 } from "../keys.ts";
 import { asNoSpace, writingTo } from "../cache/no_space.ts";
@@ -107,9 +108,16 @@ export function openSweepFolder(sweep: Sweep, { runsDir, keys, warn }: FolderOpt
  * @throws {InputError} when it is not there, or damaged
  */
 export function readSweepRecord(path: string): SweepRecord {
-  const record: unknown = JSON.parse(readSmallText(join(path, SWEEP_RECORD), MOST_BYTES));
-  Record.refine((value) => isSound(value)).parse(record);
-  return record as SweepRecord;
+  const file = join(path, SWEEP_RECORD);
+  try {
+    const record: unknown = JSON.parse(readSmallText(file, MOST_BYTES));
+    Record.refine((value) => isSound(value)).parse(record);
+    return record as SweepRecord;
+  } catch (cause) {
+    throw new InputError(`Cannot read ${file}: it is damaged; run the sweep again, or name its runs one by one`, {
+      cause,
+    });
+  }
 }
 
 /** What is asked for, whatever it is called. */
