@@ -54,7 +54,7 @@ Deno.test("peerRows() finds the recipe of a row by its settings", async () => {
 });
 
 Deno.test("peerRows() gives every row of the record exactly one recipe", {
-  ignore: !existsSync(recordPath),
+  ignore: skipped(),
 }, async () => {
   const recipes: { readonly name: string; readonly recipe: Recipe }[] = [];
   for (const folder of ["methods", "reference"].map((name) => join(configs, name))) {
@@ -67,3 +67,9 @@ Deno.test("peerRows() gives every row of the record exactly one recipe", {
     assert.equal(found.length, 1, `${wanted.model} ${wanted.perplexity}: ${found.map(({ name }) => name).join()}`);
   }
 });
+
+function skipped(): boolean {
+  if (existsSync(recordPath)) return false;
+  console.log(`The record is not compared with the recipes as ${recordPath} does not exist`);
+  return true;
+}
