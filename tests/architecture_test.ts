@@ -64,7 +64,7 @@ const LONGER: Readonly<Record<string, string>> = {
 };
 
 /** Folders that hold nothing of the project's own, or records alone. */
-const FOREIGN = new Set(["node_modules", "results", "runs", "shared"]);
+const FOREIGN = new Set(["node_modules", "runs", "shared"]);
 
 function* filesIn(folder: string): Generator<string> {
   for (const entry of readdirSync(join(project, folder), { withFileTypes: true })) {
