@@ -1,0 +1,3 @@
+/** Dependent quantization: its trellises, and what the coder of its codes knows beforehand. The only door into this room. */
+export { contextOf, CONTEXTS, ESCAPE, lowBits, MAX_CODE, SIZE_STEPS, sizeOf, SYMBOLS } from "./contexts.ts";
+export { pointOf, STATES, type States, type Trellis, trellisOf } from "./states.ts";
