@@ -1,11 +1,11 @@
 /** Methods by name. */
 import type { MethodSource } from "./job.ts";
 import { methodsOf } from "./method_source.ts";
-import type { Method } from "./methods/method.ts";
+import type { AnyMethod } from "./methods/method.ts";
 import * as methods from "./methods/mod.ts";
 
 /** All methods, in the order of their list. Each is given only settings that its own `params` has parsed. */
-export const METHODS: readonly Method[] = Object.values(methods);
+export const METHODS: readonly AnyMethod[] = Object.values(methods);
 
 /**
  * The method of that name, with its settings parsed.
@@ -17,7 +17,7 @@ export function findMethod(
   name: string,
   params: unknown,
   { source }: { readonly source?: MethodSource } = {},
-): { readonly method: Method; readonly params: unknown } {
+): { readonly method: AnyMethod; readonly params: unknown } {
   const known = source ? methodsOf(source) : METHODS;
   const method = known.find((each) => each.name === name);
   if (method === undefined) {

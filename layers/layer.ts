@@ -3,12 +3,14 @@
  *
  * Not where layers come from (`stages/calibrate.ts`) or go to (`stages/pack.ts`), and not the choice of cores (`pool.ts`).
  */
+import type { JsonRecord } from "../files/json.ts";
 import type { Tensor } from "../files/safetensors.ts";
 import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
-import { addEnergy, subtract, triangleLength } from "../kernels/matrix/ops.ts";
+import { addEnergy, copy, subtract, triangleLength } from "../kernels/matrix/ops.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
+import type { Method, MethodLayer, MethodRun, WholeMethod } from "./methods/method.ts";
 import { loadMethods, withPlace } from "./method_source.ts";
 import { type OpenLayer, openLayer } from "./open.ts";
 import { columnsOf, inOrder } from "./order.ts";
@@ -67,32 +69,36 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
     const taken = method.prunesFirst ? pruneWeights({ weight: job.weight, ranks: givenRanks(job) }, pruned) : undefined;
     const layer = openLayer(device, scope, job, group);
     const whole = wholeWeights(device, scope, layer, taken);
-    const run = method.open(device, scope, { job, params, layer, group, pruned });
     const status = layer.factor?.status ?? scope.matrix("u32", 1, 1);
+    const opened: MethodLayer = { job, params, layer, group, pruned };
     device.section("compensate");
     addEnergy(device, part(energies, { cols: 1 }), whole(), layer.packed);
-    quantizeBlocks(device, scope, { job, layer, run, name: method.name, group });
+    const made = "whole" in method
+      ? await asWhole(device, scope, method, opened)
+      : inBlocks(device, scope, method, opened);
+    device.section("compensate");
     addEnergy(device, part(energies, { col: 1 }), whole(), layer.packed);
-    const arrays = Object.entries(run.arrays);
+    const arrays = Object.entries(made.matrices);
     const [[before, after], [bad], ...downloaded] = await device.download(
       [energies.buffer, status.buffer, ...arrays.map(([, { matrix }]) => matrix.buffer)],
     );
     if (bad > 0) throw singular(job, bad - 1);
     const content: Readonly<Record<string, Tensor>> = {
+      ...made.tensors,
       ...Object.fromEntries(
         arrays.map(([name, { dtype, shape }], i) => [name, { dtype, shape, data: downloaded[i] }]),
       ),
       ...(order && { order: { dtype: "U32", shape: [cols], data: order } }),
     };
-    const facts = { ...run.facts, ...run.factsOf?.(content) };
+    const facts = made.factsOf(content);
     for (const [name, { data }] of Object.entries(content)) {
-      if (data instanceof Float32Array && run.arrays[name].unit !== "none") scaleByPower(data, layer.exponent);
+      if (data instanceof Float32Array && made.matrices[name]?.unit !== "none") scaleByPower(data, layer.exponent);
     }
     return {
       name: job.name,
       layer: { format: method.format, rows, cols, facts, arrays: content },
       error: finiteError(job, { before, after }, content),
-      seconds: secondsOf(device, method.name),
+      seconds: secondsOf(device, method.name, made.seconds),
     };
   } finally {
     scope.close();
@@ -126,6 +132,41 @@ async function search(device: Device, job: MaskJob, { method, params }: Found): 
   }
 }
 
+/** What a method has made of a layer, whose weights on the device are W − Ŵ. */
+interface Made {
+  /** What is still on the device. */
+  readonly matrices: MethodRun["arrays"];
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** @param content all arrays, in the layer's units */
+  factsOf(content: Readonly<Record<string, Tensor>>): JsonRecord;
+  /** What this thread took beside the device, in seconds. */
+  readonly seconds: number;
+}
+
+function inBlocks(device: Device, scope: Scope, method: Method, opened: MethodLayer): Made {
+  const run = method.open(device, scope, opened), { job, layer, group } = opened;
+  quantizeBlocks(device, scope, { job, layer, run, name: method.name, group });
+  return {
+    matrices: run.arrays,
+    tensors: {},
+    factsOf: (content) => ({ ...run.facts, ...run.factsOf?.(content) }),
+    seconds: 0,
+  };
+}
+
+async function asWhole(device: Device, scope: Scope, method: WholeMethod, opened: MethodLayer): Promise<Made> {
+  const { job, layer: { weight, factor } } = opened;
+  if (factor) {
+    const copied = matrix(device.alloc("u32", 1), 1, 1);
+    device.run(copy, copied, factor.status);
+    const [[bad]] = await device.download([copied.buffer]);
+    if (bad > 0) throw singular(job, bad - 1);
+  }
+  const { decoded, arrays, facts, seconds } = await method.whole(device, scope, opened);
+  device.run(subtract, weight, weight, matrix(scope.upload("f32", decoded), job.rows, job.cols));
+  return { matrices: {}, tensors: arrays, factsOf: () => facts, seconds };
+}
+
 type Found = ReturnType<typeof findMethod>;
 
 /** Computes with the method that settings name; what fails in a file of the user's own is said with its place. */
@@ -154,9 +195,9 @@ function wholeWeights(device: Device, scope: Scope, layer: OpenLayer, taken: Flo
   };
 }
 
-function secondsOf(device: Device, method: string): LayerSeconds {
-  const spent = device.spent();
-  return Object.fromEntries(["fine-search", method, "compensate"].map((stage) => [stage, spent[stage] ?? 0]));
+function secondsOf(device: Device, method: string, besides = 0): LayerSeconds {
+  const { [method]: spent = 0, ...others } = device.spent();
+  return { "fine-search": others["fine-search"] ?? 0, [method]: spent + besides, compensate: others.compensate ?? 0 };
 }
 
 /** What rounding may make of a layer's error, float32 being what it is. */

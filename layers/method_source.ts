@@ -9,16 +9,16 @@ import { relative } from "node:path";
 import { dirname } from "node:path/posix";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { MethodSource } from "./job.ts";
-import type { Method } from "./methods/method.ts";
+import type { AnyMethod } from "./methods/method.ts";
 
-const loaded = new Map<string, readonly Method[]>();
+const loaded = new Map<string, readonly AnyMethod[]>();
 
 /**
  * Loads a source's methods into this thread, so that `findMethod` finds them.
  *
  * @throws {Error} when a file of it has changed since the run began, or its module fails
  */
-export async function loadMethods(source: MethodSource): Promise<readonly Method[]> {
+export async function loadMethods(source: MethodSource): Promise<readonly AnyMethod[]> {
   const known = loaded.get(source.url);
   if (known !== undefined) return known;
   const module: Readonly<Record<string, unknown>> = await import(source.url);
@@ -36,12 +36,12 @@ export async function loadMethods(source: MethodSource): Promise<readonly Method
 }
 
 /** Whether what a module exports is meant to be a method, right or wrong (`pipeline/check_method.ts`). */
-export function looksLikeMethod(value: unknown): value is Method {
-  return typeof value === "object" && value !== null && "params" in value && "open" in value;
+export function looksLikeMethod(value: unknown): value is AnyMethod {
+  return typeof value === "object" && value !== null && "params" in value && ("open" in value || "whole" in value);
 }
 
 /** Methods of a source that this thread has loaded. */
-export function methodsOf({ url }: MethodSource): readonly Method[] {
+export function methodsOf({ url }: MethodSource): readonly AnyMethod[] {
   return loaded.get(url) ?? [];
 }
 

@@ -1,7 +1,7 @@
 /** Whether a value that foreign code gives is a method (`methods/method.ts`), and what is wrong with it. */
 import * as z from "zod";
 import { FORMATS } from "../checkpoints/packed/formats.ts";
-import type { Method, Need } from "../layers/methods/method.ts";
+import type { Method, Need, WholeMethod } from "../layers/methods/method.ts";
 
 const NEEDS: readonly Need[] = ["statistics", "allocation", "ranks", "feedback"];
 
@@ -19,16 +19,17 @@ const NEEDS: readonly Need[] = ["statistics", "allocation", "ranks", "feedback"]
  * @returns undefined where it can be used
  */
 export function checkMethod(method: object): string | undefined {
-  const { name, label, summary, params, needs, format, reads, groupKeys, groupSize, open, order, rules } = method as {
-    [K in keyof Method]?: unknown;
-  };
+  const { name, label, summary, params, needs, format, reads, groupKeys, groupSize, open, whole, order, rules } =
+    method as {
+      [K in keyof Method | keyof WholeMethod]?: unknown;
+    };
   if (typeof name !== "string" || !/^[a-z][a-z0-9_-]*$/.test(name)) {
     return `name must be made of small letters, digits, - and _: it is ${show(name)}`;
   }
   for (const [key, value] of Object.entries({ label, summary })) {
     if (typeof value !== "string" || value === "") return `${key} must be text: it is ${show(value)}`;
   }
-  for (const [key, value] of Object.entries({ reads, groupSize, open })) {
+  for (const [key, value] of Object.entries({ reads, groupSize, ...(whole === undefined ? { open } : { whole }) })) {
     if (typeof value !== "function") return `${key} must be a function: it is ${show(value)}`;
   }
   if (!(params instanceof z.ZodObject)) return 'params must be made by z.strictObject of the package "zod"';

@@ -10,7 +10,7 @@ import { stripVTControlCharacters } from "node:util";
 import type { JsonRecord } from "../files/json.ts";
 import type { MethodSource } from "../layers/job.ts";
 import { loadMethods, looksLikeMethod } from "../layers/method_source.ts";
-import type { Method } from "../layers/methods/method.ts";
+import type { AnyMethod } from "../layers/methods/method.ts";
 import type { RecipeLanguage, UsedFile } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { stages, stagesWith } from "../stages/mod.ts";
@@ -24,7 +24,7 @@ import { type PluginCode, readPluginCode, ROOMS } from "./plugin_code.ts";
 export interface Plugin {
   /** Absolute. */
   readonly file: string;
-  readonly methods: readonly Method[];
+  readonly methods: readonly AnyMethod[];
   readonly code: PluginCode;
   readonly source: MethodSource;
 }

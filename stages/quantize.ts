@@ -7,7 +7,7 @@
  * fine-search. With `calibrate.inputs: renewed` the step goes from input to input (`quantize_renewed.ts`).
  */
 import type { MethodSource } from "../layers/job.ts";
-import type { Method } from "../layers/methods/method.ts";
+import type { AnyMethod } from "../layers/methods/method.ts";
 import type { Rule } from "../recipes/language.ts";
 import { from } from "./artifacts.ts";
 import type { Stage } from "./planning.ts";
@@ -15,7 +15,7 @@ import { quantizeBlock } from "./quantize_block.ts";
 import { quantizeRenewed } from "./quantize_renewed.ts";
 
 /** The stage of a method. @param source the file that it comes from, where it is none of this project's */
-export function methodStage<P>(method: Method<P>, source?: MethodSource): Stage<P> {
+export function methodStage<P>(method: AnyMethod<P>, source?: MethodSource): Stage<P> {
   const { name } = method, path = (key: string) => `stages.${name}.${key}`;
   const rules: readonly Rule[] = (method.rules ?? []).map((make) => make(path));
   return {

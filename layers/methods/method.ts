@@ -34,7 +34,47 @@ export type Need = "statistics" | "allocation" | "ranks" | "feedback";
  * assert.equal(mine.groupSize(mine.params.parse({}), 256), 64);
  * ```
  */
-export interface Method<P = unknown> {
+export interface Method<P = unknown> extends MethodCard<P> {
+  /** Begins a layer: takes what it needs of the device. */
+  open(device: Device, scope: Scope, layer: MethodLayer<P>): MethodRun;
+}
+
+/**
+ * A method that quantizes a layer as a whole, where what becomes of one column block depends on all others: it is not led through them.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { trellis } from "./trellis.ts";
+ *
+ * assert.equal("whole" in trellis, true);
+ * ```
+ */
+export interface WholeMethod<P = unknown> extends MethodCard<P> {
+  /**
+   * Quantizes a layer; `layer.layer.weight` is left as it is.
+   *
+   * @throws {Error} when it cannot be done
+   */
+  whole(device: Device, scope: Scope, layer: MethodLayer<P>): Promise<WholeLayer>;
+}
+
+/** A method of either kind. */
+export type AnyMethod<P = unknown> = Method<P> | WholeMethod<P>;
+
+/** What becomes of a layer that is quantized as a whole. */
+export interface WholeLayer {
+  /** rows × cols, in the units of the layer's weights. */
+  readonly decoded: Float32Array;
+  /** By name. What is F32 is in the units of the layer's weights (`OpenLayer.exponent`), and is brought back to weights as they are. */
+  readonly arrays: Readonly<Record<string, Tensor>>;
+  readonly facts: JsonRecord;
+  /** What this thread took, in seconds; what the device took is known. */
+  readonly seconds: number;
+}
+
+/** What every method says of itself. */
+export interface MethodCard<P = unknown> {
   /** As recipes name it; its file is called so too, with `_` for `-`. */
   readonly name: string;
   /** As results name it. */
@@ -69,8 +109,6 @@ export interface Method<P = unknown> {
    * that the method sees is in that order, and its `arrays` get the order (U32) as `order`. Such a method prunes nothing.
    */
   order?(params: P, columns: LayerColumns): Uint32Array | undefined;
-  /** Begins a layer: takes what it needs of the device. */
-  open(device: Device, scope: Scope, layer: MethodLayer<P>): MethodRun;
 }
 
 /**

@@ -6,3 +6,4 @@ export { prune } from "./prune.ts";
 export { rtn } from "./rtn.ts";
 export { spbo } from "./spbo.ts";
 export { stbllm } from "./stbllm.ts";
+export { trellis } from "./trellis.ts";

@@ -1,0 +1,149 @@
+/** A column block of a layer, column by column: each is rounded after the errors of those before it have reached it (GPTQ's order). */
+import { MAX_CODE, SIZE_STEPS } from "./contexts.ts";
+import { roundColumn, type Rounding, roundingScratch } from "./round.ts";
+
+/** Parts of an octave that steps of columns are stored in. */
+export const STEP_PARTS = 32;
+
+const PARTS = Float64Array.from({ length: STEP_PARTS }, (_, i) => 2 ** (i / STEP_PARTS));
+
+/**
+ * The step of an index: 2^(index/32), in float32.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { stepIndex, stepOf } from "./block.ts";
+ *
+ * assert.deepEqual([stepOf(0), stepOf(-32), stepIndex(0.5), stepIndex(stepOf(-77))], [1, 0.5, -32, -77]);
+ * ```
+ */
+export function stepOf(index: number): number {
+  const octave = Math.floor(index / STEP_PARTS);
+  return Math.fround(PARTS[index - octave * STEP_PARTS] * 2 ** octave);
+}
+
+/** The index of the step nearest to a positive number, by ratio. */
+export function stepIndex(step: number): number {
+  return Math.round(Math.log2(step) * STEP_PARTS);
+}
+
+/** A column block on its way. Matrices have a row for each column of the layer, so that a column is contiguous. */
+export interface TrellisBlock {
+  /** width × rows: what is to be met; becomes what each column was to meet when its turn came. */
+  readonly target: Float32Array;
+  /** width × width: U of the block, upper. */
+  readonly factor: Float32Array;
+  /** c: the step of column j is c·U_jj. */
+  readonly step: number;
+  /** [width]: root mean squares of the columns' own weights. */
+  readonly columnRms: Float64Array;
+}
+
+/** What becomes of it. */
+export interface RoundedBlock {
+  /** width × rows */
+  readonly codes: Int16Array;
+  /** width × rows: (target − decoded)/U_jj. */
+  readonly errors: Float32Array;
+  /** width × rows */
+  readonly decoded: Float32Array;
+  /** [width]: of what a column's points are multiplied with. */
+  readonly stepIndices: Int32Array;
+  /** [width]: log2 of each column's size in its steps, in eighths. */
+  readonly columnSizes: Int8Array;
+}
+
+/** Most that a column's points are drawn out beyond its step; the least squares of the very small. */
+const MOST_STRETCH = 1.5;
+
+/**
+ * Rounds a column block (WaterSIC, arXiv 2603.04956, with a trellis along each column).
+ *
+ * With c one constant of the layer, steps c·U_jj give every column the same weighted distortion, as reverse waterfilling asks for. What
+ * the points are multiplied with is then fitted to the column, by least squares, and stored.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { roundBlock } from "./block.ts";
+ * import { CONTEXTS } from "./contexts.ts";
+ * import { COSTS } from "./round.ts";
+ *
+ * const costs = new Int32Array(2 * CONTEXTS * COSTS), rowSizes = new Int8Array(2);
+ * const block = { target: Float32Array.of(1, -2, 3.2, 0), factor: Float32Array.of(1, 0.5, 0, 1), step: 1, columnRms: Float64Array.of(1, 1) };
+ * const { codes, decoded, stepIndices } = roundBlock(block, { states: 1, strip: 2, costs, rowSizes });
+ * assert.deepEqual([...codes], [1, -2, 3, 0]);
+ * assert.deepEqual([...decoded.subarray(0, 2), stepIndices[1]], [1, -2, 3]);
+ * ```
+ * @param rounding `costs` as they are for `c = 1`: in squared steps
+ */
+export function roundBlock(block: TrellisBlock, rounding: Rounding): RoundedBlock {
+  const { target, factor, step, columnRms } = block, width = columnRms.length, rows = target.length / width;
+  const codes = new Int16Array(width * rows), errors = new Float32Array(width * rows);
+  const decoded = new Float32Array(width * rows);
+  const stepIndices = new Int32Array(width), columnSizes = new Int8Array(width);
+  const x = new Float64Array(rows), points = new Float64Array(rows), scratch = roundingScratch(rows);
+  for (let j = 0; j < width; j++) {
+    const u = factor[j * (width + 1)], column = target.subarray(j * rows, (j + 1) * rows);
+    takeErrors(target, errors, { factor, width, rows, column: j });
+    let largest = 0;
+    for (let i = 0; i < rows; i++) largest = Math.max(largest, Math.abs(column[i]));
+    // No code may be too large, whatever the column's inputs are.
+    const fine = Math.max(step * u, largest / (MAX_CODE - 1));
+    columnSizes[j] = sizeIndex(columnRms[j] / fine);
+    for (let i = 0; i < rows; i++) x[i] = column[i] / fine;
+    const own = codes.subarray(j * rows, (j + 1) * rows);
+    roundColumn(own, points, { ...rounding, x, columnSize: columnSizes[j] }, scratch);
+    let meets = 0, energy = 0;
+    for (let i = 0; i < rows; i++) {
+      meets += x[i] * points[i];
+      energy += points[i] * points[i];
+    }
+    const stretch = energy > 0 ? Math.min(meets / energy, MOST_STRETCH) : 1;
+    stepIndices[j] = stepIndex(fine * stretch);
+    const scale = stepOf(stepIndices[j]), error = errors.subarray(j * rows, (j + 1) * rows);
+    const result = decoded.subarray(j * rows, (j + 1) * rows);
+    for (let i = 0; i < rows; i++) {
+      const value = Math.fround(points[i] * scale);
+      result[i] = value;
+      error[i] = (column[i] - value) / u;
+    }
+  }
+  return { codes, errors, decoded, stepIndices, columnSizes };
+}
+
+/** log2 in eighths, of what is not 0 and not beyond what a byte holds. */
+export function sizeIndex(ratio: number): number {
+  return Math.max(-128, Math.min(127, Math.round(Math.log2(ratio) * SIZE_STEPS)));
+}
+
+/**
+ * Takes the errors of the block's earlier columns off a column: all at once, four at a time, so that it is read and written a quarter as
+ * often as errors are.
+ */
+function takeErrors(
+  target: Float32Array,
+  errors: Float32Array,
+  { factor, width, rows, column }: {
+    readonly factor: Float32Array;
+    readonly width: number;
+    readonly rows: number;
+    readonly column: number;
+  },
+): void {
+  const at = column * rows;
+  let j = 0;
+  for (; j + 3 < column; j += 4) {
+    const u0 = factor[j * width + column], u1 = factor[(j + 1) * width + column];
+    const u2 = factor[(j + 2) * width + column], u3 = factor[(j + 3) * width + column];
+    const e0 = j * rows, e1 = e0 + rows, e2 = e1 + rows, e3 = e2 + rows;
+    for (let i = 0; i < rows; i++) {
+      target[at + i] -= errors[e0 + i] * u0 + errors[e1 + i] * u1 + errors[e2 + i] * u2 + errors[e3 + i] * u3;
+    }
+  }
+  for (; j < column; j++) {
+    const u = factor[j * width + column], e = j * rows;
+    for (let i = 0; i < rows; i++) target[at + i] -= errors[e + i] * u;
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * trellis: steps by reverse waterfilling, codes along the cheapest path through a trellis, for as many stored bits as a layer may have.
+ *
+ * With error feedback the loss of a layer is Σ_j ‖e_j‖²/U_jj², e_j being the error of column j after the feedback of those before it. Equal
+ * weighted distortion means steps c·U_jj with one c for the layer, and as many bits for each column as it then needs (WaterSIC, arXiv
+ * 2603.04956). Codes are of dependent quantization along the rows of a column (`kernels/trellis/states.ts`), and entropy-coded.
+ */
+import * as z from "zod";
+import { copy } from "../../kernels/matrix/ops.ts";
+import { matrix } from "../../kernels/device.ts";
+import { stepOf } from "../../kernels/trellis/ops.ts";
+import { count } from "../../recipes/words.ts";
+import { columnsOf, openFeedback } from "../trellis/pass.ts";
+import { search } from "../trellis/search.ts";
+import type { WholeMethod } from "./method.ts";
+
+const Params = z.strictObject({
+  bits: z.number().min(0.1).max(12).default(2.1).describe(
+    "Stored bits a weight of each layer, all side information included",
+  ),
+  states: z.union([z.literal(1), z.literal(4), z.literal(8)]).default(8).describe(
+    "Of the trellis; 1 = integers, as WaterSIC has them",
+  ),
+  lambda: z.number().min(0).max(4).default(0.45).describe(
+    "Squared steps that a bit is worth when codes are chosen; with one state 0 is best",
+  ),
+  group_size: count(8, 4096).default(64).describe(
+    "Columns whose errors reach later ones by one product; results hardly depend on it",
+  ),
+});
+
+/** Settings of the method. */
+export type TrellisParams = z.infer<typeof Params>;
+
+/** The method; see the file's head. */
+export const trellis: WholeMethod<TrellisParams> = {
+  name: "trellis",
+  label: "trellis",
+  labelOf: ({ states }) => states === 1 ? "watersic" : "trellis",
+  summary: "Waterfilled steps, trellis codes, as many bits as asked for (WaterSIC with a trellis)",
+  params: Params,
+  needs: ["statistics", "feedback"],
+  format: "coded",
+  groupKeys: ["group_size"],
+  groupSize: ({ group_size }, cols) => Math.min(group_size, cols),
+  reads: () => Object.keys(Params.shape),
+  async whole(device, scope, { params, layer, group, job: { rows, cols } }) {
+    const { bits, states, lambda } = params, started = performance.now();
+    const turned = device.alloc("f32", rows * cols), diagonal = scope.matrix("f32", 1, cols);
+    device.run(copy, matrix(turned, cols, rows), layer.weight, { transposed: true });
+    device.run(copy, diagonal, layer.diagonalU);
+    const [weight, diagonalU] = await device.download([turned, diagonal.buffer]);
+    const feedback = layer.factor && await openFeedback(device, layer.factor);
+    const columns = columnsOf(weight, rows);
+    const found = await search(device, { columns, feedback, group, goal: { bits, states, lambda }, diagonalU });
+    const { coded, strip } = found, steps = Float32Array.from(coded.stepIndices, stepOf);
+    const codes = new Int16Array(rows * cols), decoded = new Float32Array(rows * cols);
+    for (let j = 0; j < cols; j++) {
+      for (let i = 0; i < rows; i++) {
+        codes[i * cols + j] = coded.codes[j * rows + i];
+        decoded[i * cols + j] = coded.decoded[j * rows + i];
+      }
+    }
+    if (Deno.env.get("TRELLIS_LOG")) {
+      console.error(
+        rows,
+        cols,
+        found.bits.toFixed(4),
+        found.passes.toFixed(2),
+        ((performance.now() - started) / 1000).toFixed(2),
+        "s",
+      );
+    }
+    return {
+      decoded,
+      arrays: {
+        codes: { dtype: "I16", shape: [rows, cols], data: codes },
+        steps: { dtype: "F32", shape: [cols], data: steps },
+        rowSizes: { dtype: "I8", shape: [rows], data: columns.rowSizes },
+        columnSizes: { dtype: "I8", shape: [cols], data: coded.columnSizes },
+      },
+      facts: { states, strip },
+      seconds: 0,
+    };
+  },
+};
