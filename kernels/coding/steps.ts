@@ -3,8 +3,8 @@
 /** Parts of an octave. */
 export const STEP_PARTS = 32;
 
-/** Largest logarithm of a step, up or down: a step is a normal float32, and so are its products with codes' points mostly. */
-export const MAX_STEP = 126 * STEP_PARTS;
+/** Largest logarithm of a step, up or down: its product with any point is a finite float32. */
+export const MAX_STEP = 112 * STEP_PARTS;
 
 /** 2^(n/32), n = 0..31, as float32 has them: what a file says must not depend on an engine's powers. */
 const FRACTIONS = Float32Array.of(
