@@ -8,8 +8,8 @@ const FEWEST = 64;
 const STEPS = [8, 8, 8, 16, 8, 8] as const;
 /** Times that all numbers are tried. */
 const ROUNDS = 24;
-/** Bits of a layer below which steps are not worth going on. */
-const ENOUGH = 2;
+/** Share of all bits that a round must save for the next one to be worth its time. */
+const ENOUGH = 2e-5;
 
 /** What is fitted to. */
 export interface Counted {
@@ -97,6 +97,6 @@ function fitOne(shapes: Shapes, quantizer: number, { states, counts }: Counted):
         shapes[at + i] = was;
       }
     }
-    if (before - best < ENOUGH && steps.every((step) => Math.abs(step) < 2)) return;
+    if (before - best < ENOUGH * best && steps.every((step) => Math.abs(step) < 4)) return;
   }
 }

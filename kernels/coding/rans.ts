@@ -14,7 +14,7 @@ export const LANE_WORDS = 2;
 
 /** Lanes being written, backwards. */
 export interface Writer {
-  readonly lanes: Float64Array;
+  readonly lanes: Int32Array;
   /** From the last word to the first. */
   words: Uint16Array;
   used: number;
@@ -22,22 +22,22 @@ export interface Writer {
 
 /** Begins a stream, at its end. */
 export function openWriter(lanes: number): Writer {
-  return { lanes: new Float64Array(lanes).fill(LOWEST), words: new Uint16Array(1024), used: 0 };
+  return { lanes: new Int32Array(lanes).fill(LOWEST), words: new Uint16Array(1024), used: 0 };
 }
 
 /** Puts a symbol in front of what a lane holds. @param frequency from 1 */
 export function putSymbol(writer: Writer, lane: number, start: number, frequency: number): void {
   let x = writer.lanes[lane];
-  if (x >= frequency * 2 ** (31 - PRECISION)) x = spill(writer, x);
-  const times = Math.floor(x / frequency);
-  writer.lanes[lane] = times * 2 ** PRECISION + (x - times * frequency) + start;
+  if (x >>> (31 - PRECISION) >= frequency) x = spill(writer, x);
+  const times = x / frequency | 0;
+  writer.lanes[lane] = (times << PRECISION) + (x - Math.imul(times, frequency)) + start;
 }
 
 /** Puts bits in front of what a lane holds. @param bits 0..15 */
 export function putBits(writer: Writer, lane: number, value: number, bits: number): void {
   let x = writer.lanes[lane];
-  if (x >= 2 ** (31 - bits)) x = spill(writer, x);
-  writer.lanes[lane] = x * 2 ** bits + value;
+  if (x >>> (31 - bits) > 0) x = spill(writer, x);
+  writer.lanes[lane] = (x << bits) + value;
 }
 
 /** Puts Elias' gamma code of a number in front, so that its zeros are read first. @param value 1..2¹⁵ − 1 */
@@ -52,8 +52,8 @@ export function putGamma(writer: Writer, lane: number, value: number): void {
 export function closeWriter({ lanes, words, used }: Writer): Uint16Array {
   const stream = new Uint16Array(LANE_WORDS * lanes.length + used);
   lanes.forEach((x, lane) => {
-    stream[2 * lane] = x % 2 ** 16;
-    stream[2 * lane + 1] = Math.floor(x / 2 ** 16);
+    stream[2 * lane] = x & 0xffff;
+    stream[2 * lane + 1] = x >>> 16;
   });
   for (let i = 0; i < used; i++) stream[LANE_WORDS * lanes.length + i] = words[used - 1 - i];
   return stream;
@@ -65,9 +65,8 @@ function spill(writer: Writer, x: number): number {
     more.set(writer.words);
     writer.words = more;
   }
-  const high = Math.floor(x / 2 ** 16);
-  writer.words[writer.used++] = x - high * 2 ** 16;
-  return high;
+  writer.words[writer.used++] = x & 0xffff;
+  return x >>> 16;
 }
 
 /** One lane being read. */
