@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { Tensor, TensorData } from "../../files/safetensors.ts";
 import {
+  bitsOf,
   type CodedLayer,
   decodeCodes,
   decodeWeights,
@@ -68,10 +69,11 @@ export const coded: LayerFormat<CodedHeader> = {
       const tensor = await plane(name);
       if (tensor !== undefined) tensors[name] = tensor;
     }
-    const codes = decodeCodes(streamsOf({ format: NAME, header, tensors }));
+    const streams = streamsOf({ format: NAME, header, tensors }), { total } = bitsOf(streams);
+    const entropy = entropyBits(histogram(decodeCodes(streams))), over = (100 * (total / entropy - 1)).toFixed(1);
     return {
-      nominal: entropyBits(histogram(codes)) / (header.rows * header.cols),
-      cells: { states: `${header.states}` },
+      nominal: entropy / (header.rows * header.cols),
+      cells: { states: `${header.states}`, "over entropy": entropy > 0 ? `${over} %` : "" },
       shares: {},
     };
   },

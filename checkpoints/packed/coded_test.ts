@@ -60,7 +60,8 @@ Deno.test("coded in a file: opened, decoded, and counted by component beside the
     const { layers: [a], stored, nominal, formulas } = await inspectPacked(folder), { tensors } = encoded;
     const bits = (...planes: string[]) =>
       planes.reduce((sum, plane) => sum + 8 * tensors[plane].data.byteLength, 0) / weights;
-    assert.deepEqual([a.format, a.cells], ["coded", { states: "8" }]);
+    const over = `${(100 * (stored.total / nominal - 1)).toFixed(1)} %`;
+    assert.deepEqual([a.format, a.cells], ["coded", { states: "8", "over entropy": over }]);
     assert.equal(nominal, entropyBits(histogram(layer)) / weights);
     assert.deepEqual([stored.codes, stored.tables], [bits("codes", "starts"), bits("shapes")]);
     assert.deepEqual([stored.sizes, stored.steps], [bits("rows", "columns"), bits("steps")]);
