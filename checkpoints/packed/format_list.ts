@@ -1,4 +1,5 @@
 /** The formats of packed layers that this version knows: a file, named as the format, and a line each. */
+export { coded } from "./coded.ts";
 export { grid } from "./grid.ts";
 export { planes } from "./planes.ts";
 export { sparse } from "./sparse.ts";

@@ -1,0 +1,43 @@
+/** The tables of a layer: those of the contexts that its rows' and columns' sizes lead to. */
+import { contextOf, CONTEXTS, type States, trellisOf } from "../trellis/ops.ts";
+import type { Shapes } from "./shapes.ts";
+import { makeTable, type Table } from "./tables.ts";
+
+/** Tables, and where to find them. */
+export interface Book {
+  readonly tables: readonly Table[];
+  /** [quantizers, SUMS]: the table's number at MIDDLE plus the row's and the column's size; there is none where none is met. */
+  readonly numbers: Uint8Array;
+}
+
+/** Sums of two sizes: −256 to 254. */
+export const SUMS = 512;
+/** Where the sum 0 is. */
+export const MIDDLE = 256;
+
+/** What a book is of. */
+export interface Sizes {
+  readonly states: States;
+  readonly rowSizes: Int8Array;
+  readonly columnSizes: Int8Array;
+}
+
+/** Makes the tables of a layer. */
+export function makeBook({ states, rowSizes, columnSizes }: Sizes, shapes: Shapes): Book {
+  const { count } = trellisOf(states), rows = new Set(rowSizes), columns = new Set(columnSizes);
+  const sums = new Set<number>();
+  for (const row of rows) for (const column of columns) sums.add(row + column);
+  const numbers = new Uint8Array(count * SUMS), tables: Table[] = [], known = new Map<number, number>();
+  for (let quantizer = 0; quantizer < count; quantizer++) {
+    for (const sum of sums) {
+      const context = contextOf(sum, 0), key = quantizer * CONTEXTS + context;
+      let number = known.get(key);
+      if (number === undefined) {
+        known.set(key, number = tables.length);
+        tables.push(makeTable({ states, quantizer, context, shapes }));
+      }
+      numbers[quantizer * SUMS + MIDDLE + sum] = number;
+    }
+  }
+  return { tables, numbers };
+}
