@@ -4,4 +4,3 @@ export { grid } from "./grid.ts";
 export { planes } from "./planes.ts";
 export { sparse } from "./sparse.ts";
 export { refined } from "./refined.ts";
-export { coded } from "./coded.ts";

@@ -44,24 +44,18 @@ export const trellis: WholeMethod<TrellisParams> = {
   groupKeys: ["group_size"],
   groupSize: ({ group_size }, cols) => Math.min(group_size, cols),
   reads: () => Object.keys(Params.shape),
-  async whole(device, scope, { params, layer, group, job: { rows, cols } }) {
-    const { bits, states, lambda } = params, started = performance.now();
+  async whole(device, scope, { params, layer, group, job }) {
+    const { bits, states, lambda } = params, { name, rows, cols } = job;
     const turned = device.alloc("f32", rows * cols), diagonal = scope.matrix("f32", 1, cols);
     device.run(copy, matrix(turned, cols, rows), layer.weight, { transposed: true });
     device.run(copy, diagonal, layer.diagonalU);
     const [weight, diagonalU] = await device.download([turned, diagonal.buffer]);
     const feedback = layer.factor && await openFeedback(device, layer.factor);
     const columns = columnsOf(weight, rows);
-    const found = await search(device, { columns, feedback, group, goal: { bits, states, lambda }, diagonalU });
-    const { coded, strip } = found, steps = Float32Array.from(coded.stepIndices, stepOf);
-    const codes = new Int16Array(rows * cols), decoded = new Float32Array(rows * cols);
-    for (let j = 0; j < cols; j++) {
-      for (let i = 0; i < rows; i++) {
-        codes[i * cols + j] = coded.codes[j * rows + i];
-        decoded[i * cols + j] = coded.decoded[j * rows + i];
-      }
-    }
-    if (Deno.env.get("TRELLIS_LOG")) {
+    const found = await search(device, { name, columns, feedback, group, goal: { bits, states, lambda }, diagonalU });
+    const { coded, codes, strip } = found, steps = Float32Array.from(coded.stepIndices, stepOf);
+    const decoded = scope.matrix("f32", rows, cols);
+    device.run(copy, decoded, matrix(scope.upload("f32", coded.decoded), cols, rows), { transposed: true });
       console.error(
         rows,
         cols,

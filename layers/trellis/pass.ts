@@ -137,6 +137,24 @@ export async function pass(
   return { codes, decoded, stepIndices, columnSizes };
 }
 
+/** Side of the squares that a transposition goes by, so that both sides stay in the cache. */
+const SQUARE = 64;
+
+/** Codes with a row for each row of the layer. @param codes cols × rows */
+export function inRows(codes: Int16Array, rows: number): Int16Array {
+  const cols = codes.length / rows, out = new Int16Array(codes.length);
+  for (let row = 0; row < rows; row += SQUARE) {
+    const rowEnd = Math.min(row + SQUARE, rows);
+    for (let col = 0; col < cols; col += SQUARE) {
+      const colEnd = Math.min(col + SQUARE, cols);
+      for (let i = row; i < rowEnd; i++) {
+        for (let j = col; j < colEnd; j++) out[i * cols + j] = codes[j * rows + i];
+      }
+    }
+  }
+  return out;
+}
+
 function identity(size: number): Float32Array {
   const out: Float32Array = new Float32Array(size * size);
   for (let i = 0; i < size; i++) out[i * (size + 1)] = 1;
