@@ -56,15 +56,6 @@ export const trellis: WholeMethod<TrellisParams> = {
     const { coded, codes, strip } = found, steps = Float32Array.from(coded.stepIndices, stepOf);
     const decoded = scope.matrix("f32", rows, cols);
     device.run(copy, decoded, matrix(scope.upload("f32", coded.decoded), cols, rows), { transposed: true });
-      console.error(
-        rows,
-        cols,
-        found.bits.toFixed(4),
-        found.passes.toFixed(2),
-        ((performance.now() - started) / 1000).toFixed(2),
-        "s",
-      );
-    }
     return {
       decoded,
       arrays: {
@@ -74,7 +65,7 @@ export const trellis: WholeMethod<TrellisParams> = {
         columnSizes: { dtype: "I8", shape: [cols], data: coded.columnSizes },
       },
       facts: { states, strip },
-      seconds: 0,
+      seconds: found.seconds,
     };
   },
 };

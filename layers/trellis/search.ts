@@ -22,6 +22,8 @@ export interface Found {
   readonly bits: number;
   /** Rows after which trellises start anew. */
   readonly strip: number;
+  /** What this thread took beside the device, in seconds. */
+  readonly seconds: number;
   /** How often the layer was gone through; a pass over some of its rows counts as much as they are. */
   readonly passes: number;
 }
@@ -61,12 +63,15 @@ export async function search(
   },
 ): Promise<Found> {
   const { states, lambda } = goal, strip = MAX_STRIP, { rows, cols } = columns, weights = rows * cols;
-  let passes = 0, costs = costsOf({ states, counts: new Uint32Array(2 * CONTEXTS * SYMBOLS), raw: 0 }, lambda);
+  let passes = 0,
+    seconds = 0,
+    costs = costsOf({ states, counts: new Uint32Array(2 * CONTEXTS * SYMBOLS), raw: 0 }, lambda);
   const go = async (of: Columns, step: number) => {
     const coded = await pass(device, { columns: of, feedback, group, step, rounding: { states, strip, costs } });
     const { columnSizes, stepIndices } = coded, codes = inRows(coded.codes, of.rows);
     const layer = { rows: of.rows, cols, states, strip, codes, rowSizes: of.rowSizes, columnSizes };
     passes += of.rows / rows;
+    seconds += coded.seconds;
     return { coded, codes, layer: { ...layer, steps: Int16Array.from(stepIndices) } };
   };
   const every = Math.max(1, Math.floor(rows / SOME_ROWS)), aim = AIM * goal.bits;
@@ -82,7 +87,7 @@ export async function search(
       if (Math.abs(bits - aim) < NEAR && i > 0) break;
     }
   }
-  let best: Omit<Found, "passes"> | undefined;
+  let best: Omit<Found, "passes" | "seconds"> | undefined;
   const next = towards(aim);
   for (let i = 0; i < FULL_TRIES && !(best && best.bits >= NEARLY_ALL * goal.bits); i++) {
     const { coded, codes, layer } = await go(columns, step), bits = codedBits(layer) / weights;
@@ -90,7 +95,7 @@ export async function search(
     if (every === 1 && i < LEARNED) costs = costsOf(histogram(layer), lambda);
     step = next(step, bits);
   }
-  if (best) return { ...best, passes };
+  if (best) return { ...best, passes, seconds };
   throw new RangeError(
     `Cannot compress layer "${name}" into ${goal.bits} bits a weight as what is stored besides its codes takes most of them: ` +
       "stages.trellis.bits must be larger",
