@@ -1,6 +1,7 @@
 /** The tables of a layer: those of the contexts that its rows' and columns' sizes lead to. */
 import { contextOf, CONTEXTS, type States, trellisOf } from "../trellis/ops.ts";
 import type { Shapes } from "./shapes.ts";
+import { readTables } from "./explicit.ts";
 import { makeTable, type Table } from "./tables.ts";
 
 /** Tables, and where to find them. */
@@ -22,10 +23,18 @@ export interface Sizes {
   readonly columnSizes: Int8Array;
 }
 
-/** Makes the tables of a layer. */
-export function makeBook({ states, rowSizes, columnSizes }: Sizes, shapes: Shapes): Book {
+/**
+ * Makes the tables of a layer.
+ *
+ * @param options.explicit untrusted: tables that are not made of shapes
+ * @throws {RangeError} when they are none
+ */
+export function makeBook(
+  { states, rowSizes, columnSizes }: Sizes,
+  { shapes, explicit }: { readonly shapes: Shapes; readonly explicit: Uint8Array },
+): Book {
   const { count } = trellisOf(states), rows = new Set(rowSizes), columns = new Set(columnSizes);
-  const sums = new Set<number>();
+  const sums = new Set<number>(), own = readTables(explicit, count);
   for (const row of rows) for (const column of columns) sums.add(row + column);
   const numbers = new Uint8Array(count * SUMS), tables: Table[] = [], known = new Map<number, number>();
   for (let quantizer = 0; quantizer < count; quantizer++) {
@@ -34,7 +43,7 @@ export function makeBook({ states, rowSizes, columnSizes }: Sizes, shapes: Shape
       let number = known.get(key);
       if (number === undefined) {
         known.set(key, number = tables.length);
-        tables.push(makeTable({ states, quantizer, context, shapes }));
+        tables.push(own.get(key) ?? makeTable({ states, quantizer, context, shapes }));
       }
       numbers[quantizer * SUMS + MIDDLE + sum] = number;
     }

@@ -8,8 +8,10 @@ export interface CodedLayer extends CodedShape {
   readonly codes: Uint16Array;
   /** [strips − 1]: where strips begin among the words, but the first. */
   readonly starts: Uint32Array;
-  /** [quantizers, SHAPE_FIELDS]: what all tables are made of. */
+  /** [quantizers, SHAPE_FIELDS]: what tables are made of. */
   readonly shapes: Shapes;
+  /** Tables that are not made of shapes, as `explicit.ts` writes them. */
+  readonly explicit: Uint8Array;
   readonly rowSizes: Uint16Array;
   /** What is left of columns' sizes where steps have said their part; see `predicted`. */
   readonly columnSizes: Uint16Array;
@@ -19,7 +21,7 @@ export interface CodedLayer extends CodedShape {
 /** Bits of a coded layer by what they are spent on. */
 export interface CodedBits {
   readonly codes: number;
-  /** Of shapes, and of where strips begin. */
+  /** Of shapes, of other tables, and of where strips begin. */
   readonly tables: number;
   readonly sizes: number;
   readonly steps: number;
@@ -52,10 +54,10 @@ export function predicted(step: number): number {
  * assert.ok(total < 300);
  * ```
  */
-export function bitsOf({ codes, starts, shapes, rowSizes, columnSizes, steps }: CodedLayer): CodedBits {
+export function bitsOf({ codes, starts, shapes, explicit, rowSizes, columnSizes, steps }: CodedLayer): CodedBits {
   const bits = {
     codes: 8 * codes.byteLength,
-    tables: 8 * (starts.byteLength + shapes.byteLength),
+    tables: 8 * (starts.byteLength + shapes.byteLength + explicit.byteLength),
     sizes: 8 * (rowSizes.byteLength + columnSizes.byteLength),
     steps: 8 * steps.byteLength,
   };
