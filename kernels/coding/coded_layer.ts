@@ -1,4 +1,14 @@
-/** A coded layer: its streams, and what they take. */
+/**
+ * A coded layer: its streams, and what they take.
+ *
+ * A strip of rows is one stream of 16-bit words: four lanes of 32 bits that it begins with, low words first, then the words that they
+ * take (`rans.ts`). Weights are in it row by row; column j is in lane j mod 4. The table of a weight is that of its quantizer, which its
+ * column's trellis is in, and of its row's and column's size together (`book.ts`): shapes make all tables (`shapes.ts`), but for those of
+ * contexts that they do not suit. What a table says of a place in 2^12 is a symbol; a code of which no table knows the symbol follows in
+ * bits, as do low bits where sizes are large (`symbols.ts`).
+ *
+ * Sizes and steps are streams of their own (`integers.ts`); a column's size is what its step leaves of it.
+ */
 import type { CodedShape } from "./layer_codes.ts";
 import type { Shapes } from "./shapes.ts";
 

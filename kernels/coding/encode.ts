@@ -66,7 +66,7 @@ function encodeStrip(
   { tables, numbers }: Book,
   { from, to }: { readonly from: number; readonly to: number },
 ): Uint16Array {
-  const { cols, codes, rowSizes, columnSizes } = layer, own = new Uint8Array((to - from) * cols);
+  const { cols, codes, rowSizes, columnSizes } = layer, own = new Uint16Array((to - from) * cols);
   walkRows(layer, { from, to }, (row, quantizers) => {
     const at = (row - from) * cols, middle = MIDDLE + rowSizes[row];
     for (let j = 0; j < cols; j++) own[at + j] = numbers[quantizers[j] * SUMS + middle + columnSizes[j]];

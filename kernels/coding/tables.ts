@@ -45,8 +45,8 @@ export interface Table {
  * assert.equal(frequencies[ZERO + 1], frequencies[ZERO - 1]);
  * ```
  */
-export function makeTable(cells: Cells): Table {
-  const low = lowBits(cells.context), count = ESCAPE + 1, sums = masses(cells, { count, low });
+export function makeTable(cells: Cells, low: number = lowBits(cells.context)): Table {
+  const count = ESCAPE + 1, sums = masses(cells, { count, low });
   return tableOf(sums, { low, short: low === 0 ? sums : masses(cells, { count, low, short: 1 }) });
 }
 
