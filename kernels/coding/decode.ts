@@ -56,7 +56,7 @@ export function openCoded(coded: CodedLayer): OpenLayer {
   }
   const columns = decodeIntegers(coded.columnSizes, cols);
   for (let j = 0; j < cols; j++) columns[j] += predicted(steps[j]);
-  const columnSizes = sizesOf(columns, "columns"), book = makeBook({ states, rowSizes, columnSizes }, shapes);
+  const columnSizes = sizesOf(columns, "columns"), book = makeBook({ states, rowSizes, columnSizes }, coded);
   const places = new Int32Array(book.tables.length << PRECISION);
   book.tables.forEach((table, i) => fillPlaces(places.subarray(i << PRECISION, i + 1 << PRECISION), table));
   const bases = Int32Array.from(book.numbers, (number) => number << PRECISION);
