@@ -157,6 +157,11 @@ export async function openForward(
             `current value is ${options.gather}`,
         );
       }
+      if (options.similarity && !options.output) {
+        throw new RangeError(
+          `Cannot open block ${block} for its similarity as that is of its output: ask for output too`,
+        );
+      }
       const id = count++;
       const local = weights && blockWeights(spec, block, weights);
       const second = originals && blockWeights(spec, block, originals);

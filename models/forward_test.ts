@@ -85,7 +85,7 @@ for (const { name, fused } of runs) {
       near(hidden, states.flatMap(({ data }) => [...data]), 1e-6);
       for (let block = 0; block < spec.blocks; block++) {
         const expected = states.map((state) => plainBlock(spec, weights, { block, hidden: state }));
-        const full = await forward.openBlock(block, weights, { gather: "full", output: true });
+        const full = await forward.openBlock(block, weights, { gather: "full", output: true, similarity: true });
         const { input, hidden: output, similarity } = await full.run(hidden, size);
         assert.ok(output && similarity);
         near(output, expected.flatMap((result) => [...result.output.data]), 1e-5);
@@ -182,6 +182,8 @@ Deno.test("openForward() refuses what does not fit the model", async () => {
       /"model.layers.0.self_attn.q_proj.weight" must hold \[32,24\]/,
     );
     await assert.rejects(forward.openBlock(0, weights, { ...options, output: false }), /nothing to compute/);
+    const silent = { gather: "full", output: false, similarity: true } as const;
+    await assert.rejects(forward.openBlock(0, weights, silent), /for its similarity as that is of its output/);
     const block = await forward.openBlock(0, weights, options);
     await assert.rejects(() => block.run(new Float32Array(5), size), /must be 1 × 2 × 24: current length is 5/);
     await block.finish();

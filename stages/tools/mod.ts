@@ -49,7 +49,7 @@ export interface ToolsOptions extends TextToolOptions {
 /** The tools, each opened on first use, and what closes them together. */
 export function openTools(options: ToolsOptions): { readonly tools: Tools; close(): Promise<void> } {
   const device = options.gpu && shareGpu(options.gpu);
-  const forward = openForwardTool(options), layers = openLayersTool(device);
+  const forward = openForwardTool(options), layers = openLayersTool(device), model_file = openModelFileTool();
   return {
     tools: {
       forward,
@@ -57,12 +57,13 @@ export function openTools(options: ToolsOptions): { readonly tools: Tools; close
       text: openTextTool(options),
       layers,
       packing: openPackingTool(device),
-      model_file: openModelFileTool(),
+      model_file,
     },
     async close() {
       layers.close();
       device?.close();
       await forward.close();
+      await model_file.close();
       options.weights.close();
     },
   };
