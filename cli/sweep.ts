@@ -104,7 +104,8 @@ async function run(
     readonly interruption: ReturnType<typeof listenForInterruption>;
   },
 ): Promise<number> {
-  const pipeline = sharedPipeline(), { jobs, retryFailed, stopOnFailure, json } = options;
+  await using pipeline = sharedPipeline();
+  const { jobs, retryFailed, stopOnFailure, json } = options;
   const open = openOptions({ ...options, purpose: "run" }, terminal);
   const surveyed = await surveySweep(sweep.points, { pipeline, open, cache, signal: interruption.signal });
   const opened = surveyed.flatMap(({ work }) => work ?? []);

@@ -194,6 +194,29 @@ Deno.test("openForward() refuses what does not fit the model", async () => {
   await assert.rejects(forward.logits(weights, new Float32Array(24)), /it was closed/);
 });
 
+Deno.test("Forward.reusable() is false while something is open or in work, and once a call has failed", async () => {
+  const spec = modelSpec(LLAMA), weights = randomWeights(spec, 1), forward = await openForward(spec, { threads: 1 });
+  try {
+    assert.ok(forward.reusable());
+    const block = await forward.openBlock(0, weights, { gather: "none", output: true });
+    assert.ok(!forward.reusable(), "a block is open");
+    await block.run(new Float32Array(48), { windows: 1, length: 2 });
+    const finishing = block.finish();
+    assert.ok(!forward.reusable(), "it is being finished");
+    await finishing;
+    assert.ok(forward.reusable());
+    const head = await forward.openHead(weights);
+    assert.ok(!forward.reusable(), "the head is open");
+    await head.close();
+    assert.ok(forward.reusable());
+    await assert.rejects(() => block.run(new Float32Array(48), { windows: 1, length: 2 }), /it was finished/);
+    assert.ok(!forward.reusable(), "a call has failed");
+  } finally {
+    await forward.close();
+  }
+  assert.ok(!forward.reusable(), "it is closed");
+});
+
 Deno.test("Forward.embed() refuses positions beyond OPT's table", async () => {
   const spec = modelSpec(OPT);
   const forward = await openForward(spec, { threads: 1 });
