@@ -13,12 +13,10 @@ import {
   entropyBits,
   histogram,
   type LayerCodes,
-  logOfStep,
   SHAPE_FIELDS,
-  stepOf,
 } from "../../kernels/coding/ops.ts";
 import { MAX_LAYER_WEIGHTS } from "../../kernels/packing/ops.ts";
-import { trellisOf } from "../../kernels/trellis/ops.ts";
+import { logOfStep, stepOf, trellisOf } from "../../kernels/trellis/ops.ts";
 import type { EncodedLayer, LayerContent, LayerFormat } from "./format.ts";
 import { layerShape, size } from "./header_fields.ts";
 

@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { contextOf, CONTEXTS, MAX_CODE, pointOf, STATES, SYMBOLS, trellisOf } from "../trellis/ops.ts";
+import {
+  contextOf,
+  CONTEXTS,
+  MAX_CODE,
+  MAX_STEP,
+  pointOf,
+  STATES,
+  stepOf,
+  SYMBOLS,
+  trellisOf,
+} from "../trellis/ops.ts";
 import { normals, randomCodes } from "./coding_test_support.ts";
 import {
   codedBits,
@@ -13,9 +23,7 @@ import {
   entropyBits,
   histogram,
   type LayerCodes,
-  MAX_STEP,
   openCoded,
-  stepOf,
 } from "./ops.ts";
 
 /** Weights by the definition, one by one. */

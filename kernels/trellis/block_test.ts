@@ -1,8 +1,9 @@
 /** Column blocks against the recursion as it is written in the paper, in float64. */
 import assert from "node:assert/strict";
-import { roundBlock, sizeIndex, stepIndex, stepOf } from "./block.ts";
+import { roundBlock, sizeIndex } from "./block.ts";
 import { CONTEXTS, MAX_CODE } from "./contexts.ts";
 import { COSTS, roundColumn, roundingScratch } from "./round.ts";
+import { logNear, stepOf } from "./steps.ts";
 import { pointOf, STATES, trellisOf } from "./states.ts";
 
 const costs = new Int32Array(2 * CONTEXTS * COSTS);
@@ -34,7 +35,7 @@ for (const states of STATES) {
       const codes = new Int16Array(rows), points = new Float64Array(rows);
       roundColumn(codes, points, { states, strip: rows, costs, rowSizes, x, columnSize: 0 }, roundingScratch(rows));
       assert.deepEqual(made.codes.subarray(j * rows, (j + 1) * rows), codes);
-      const scale = stepOf(made.stepIndices[j]);
+      const scale = stepOf(made.stepLogs[j]);
       let state = 0;
       for (let i = 0; i < rows; i++) {
         const at = j * rows + i, value = Math.fround(pointOf(states, quantizers[state], codes[i]) * scale) + 0;
@@ -51,7 +52,7 @@ for (const states of STATES) {
         for (let i = 0; i < rows; i++) sum += (x[i] * fine - points[i] * stepOf(index)) ** 2;
         return sum;
       };
-      const index = made.stepIndices[j];
+      const index = made.stepLogs[j];
       assert.ok(off(index) <= Math.min(off(index - 1), off(index + 1)) * (1 + 1e-3), `column ${j}`);
     }
   });
@@ -73,6 +74,6 @@ Deno.test("roundBlock() takes columns of zeros", () => {
 });
 
 Deno.test("steps and sizes are whole parts of an octave", () => {
-  for (let index = -700; index < 700; index++) assert.equal(stepIndex(stepOf(index)), index);
+  for (let index = -700; index < 700; index++) assert.equal(logNear(stepOf(index)), index);
   assert.deepEqual([1, 2, 0.5, 2 ** 0.0625 * 0.999, 0, 1e30, Infinity].map(sizeIndex), [0, 8, -8, 0, -128, 127, 127]);
 });

@@ -84,7 +84,7 @@ export const trellis: WholeMethod<TrellisParams> = {
     const feedback = feeds ? await openFeedback(device, layer.factor) : undefined;
     const columns = columnsOf(weight, rows);
     const found = await search(device, { name, columns, feedback, group, goal: { bits, states, lambda }, diagonalU });
-    const { coded, codes, strip } = found, steps = Float32Array.from(coded.stepIndices, stepOf);
+    const { coded, codes, strip } = found, steps = Float32Array.from(coded.stepLogs, stepOf);
     const decoded = scope.matrix("f32", rows, cols);
     device.run(copy, decoded, matrix(scope.upload("f32", coded.decoded), cols, rows), { transposed: true });
     return {

@@ -39,7 +39,7 @@ export interface Coded {
   /** cols × rows */
   readonly decoded: Float32Array;
   /** [cols] */
-  readonly stepIndices: Int32Array;
+  readonly stepLogs: Int32Array;
   readonly columnSizes: Int8Array;
   /** What this thread took, in seconds. */
   readonly seconds: number;
@@ -97,7 +97,7 @@ export async function pass(
 ): Promise<Coded> {
   const { rows, cols, weight, columnRms, rowSizes } = columns;
   const codes = new Int16Array(cols * rows), decoded = new Float32Array(cols * rows);
-  const stepIndices = new Int32Array(cols), columnSizes = new Int8Array(cols);
+  const stepLogs = new Int32Array(cols), columnSizes = new Int8Array(cols);
   let seconds = 0;
   const feedback = matrix(device.alloc("f32", cols * rows), cols, rows);
   try {
@@ -125,7 +125,7 @@ export async function pass(
       seconds += (performance.now() - started) / 1000;
       codes.set(rounded.codes, col * rows);
       decoded.set(rounded.decoded, col * rows);
-      stepIndices.set(rounded.stepIndices, col);
+      stepLogs.set(rounded.stepLogs, col);
       columnSizes.set(rounded.columnSizes, col);
       if (!(before && inverse) || col + width === cols) continue;
       for (let i = 0; i < before.length; i++) before[i] = own[i] - before[i];
@@ -139,7 +139,7 @@ export async function pass(
   } finally {
     device.release(feedback.buffer);
   }
-  return { codes, decoded, stepIndices, columnSizes, seconds };
+  return { codes, decoded, stepLogs, columnSizes, seconds };
 }
 
 /** Side of the squares that a transposition goes by, so that both sides stay in the cache. */
