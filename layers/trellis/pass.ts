@@ -1,7 +1,7 @@
 /** One pass over a layer with a given step: codes for all of its columns, and what they decode to. */
 import { type Device, matrix, part } from "../../kernels/device.ts";
 import { copy, type Factor, gemm } from "../../kernels/matrix/ops.ts";
-import { roundBlock, type Rounding, sizeIndex } from "../../kernels/trellis/ops.ts";
+import { noStretches, roundBlock, type Rounding, sizeIndex } from "../../kernels/trellis/ops.ts";
 
 /** Weights to round, with a row for each column of the layer: all rows of the layer, or some of them. */
 export interface Columns {
@@ -98,6 +98,7 @@ export async function pass(
   const { rows, cols, weight, columnRms, rowSizes } = columns;
   const codes = new Int16Array(cols * rows), decoded = new Float32Array(cols * rows);
   const stepLogs = new Int32Array(cols), columnSizes = new Int8Array(cols);
+  const stretches = noStretches();
   let seconds = 0;
   const feedback = matrix(device.alloc("f32", cols * rows), cols, rows);
   try {
@@ -115,6 +116,7 @@ export async function pass(
       }
       const before = fed && target.slice();
       const block = {
+        stretches,
         target,
         factor: fed?.blocks[index] ?? identity(width),
         step,
