@@ -89,8 +89,8 @@ export function roundBlock(block: TrellisBlock, rounding: Rounding): RoundedBloc
     takeErrors(target, errors, { factor, width, rows, column: j });
     let largest = 0;
     for (let i = 0; i < rows; i++) largest = Math.max(largest, Math.abs(column[i]));
-    // No code may be too large, whatever the column's inputs are.
-    const wanted = Math.max(step * u, largest / (MAX_CODE - 1)), near = sizeIndex(columnRms[j] / wanted);
+    // No code may be too large, whatever the column's inputs are, nor once the step is rounded to its grid.
+    const wanted = Math.max(step * u, 1.5 * largest / MAX_CODE), near = sizeIndex(columnRms[j] / wanted);
     // So that what is stored is what suits, once points are drawn out or together as those of other columns like it were.
     const stretched = stretches[near + 128], fine = stepOf(onGrid(wanted * stretched, every)) / stretched;
     columnSizes[j] = sizeIndex(columnRms[j] / fine);
