@@ -32,7 +32,10 @@ export interface ModelFile {
 export interface ModelFileTool {
   write(folder: string, weights: Weights, content: ModelFileContent): Promise<void>;
   /** Reads a block's packed layers, in the model's order. */
-  layers(packed: ArtifactReader, linears: readonly LinearSpec[]): AsyncGenerator<readonly [string, EncodedLayer]>;
+  layers(
+    packed: ArtifactReader,
+    linears: readonly Pick<LinearSpec, "name">[],
+  ): AsyncGenerator<readonly [string, EncodedLayer]>;
   open(folder: string): Promise<ModelFile>;
 }
 
