@@ -112,6 +112,13 @@ export function headInputShapes(spec: ModelSpec): TensorShapes {
   return shapes;
 }
 
+/** The tensors with a row for each token of the vocabulary, by what they are; a tied head is the embedding. */
+export function vocabularyTensors(
+  { frame: { tokens, head } }: ModelSpec,
+): { readonly embedding: string; readonly head?: string } {
+  return { embedding: tokens, ...(head === tokens ? {} : { head }) };
+}
+
 /** Shapes of all tensors of a model, each of which some pass reads. */
 export function modelShapes(spec: ModelSpec): TensorShapes {
   const blocks = Array.from({ length: spec.blocks }, (_, block) => [...blockShapes(spec, block)]).flat();
