@@ -66,12 +66,7 @@ export {
 
 // Results.
 export { openPacked, type PackedCheckpoint } from "./checkpoints/packed/open.ts";
-export {
-  type InspectOptions,
-  inspectPacked,
-  type PackedInspection,
-  type TensorBits,
-} from "./checkpoints/packed/bits.ts";
+export { inspectPacked, type PackedInspection } from "./checkpoints/packed/bits.ts";
 export { Metrics } from "./report/metrics.ts";
 export { generate, type GenerateOptions } from "./inference/generate.ts";
 
