@@ -16,6 +16,7 @@ import { nearest } from "../recipes/suggest.ts";
 import { chooseDevice } from "../pipeline/device.ts";
 import { tuningFile } from "../pipeline/tuning_file.ts";
 import { blockCases } from "./kernels/block_cases.ts";
+import { codingCases } from "./kernels/coding_cases.ts";
 import { gridCases } from "./kernels/grid_cases.ts";
 import { goalsOf, isBusy } from "./kernels/goals.ts";
 import type { KernelCase } from "./kernels/kernel_case.ts";
@@ -83,7 +84,15 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** The rows that are asked for. @throws {UsageError} when there is no such operation */
 function chooseCases({ size, op: wanted }: Options): KernelCase[] {
-  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...gridCases(), ...packedCases(), ...layerCases()];
+  const all = [
+    ...productCases(),
+    ...memoryCases(),
+    ...blockCases(),
+    ...gridCases(),
+    ...packedCases(),
+    ...codingCases(),
+    ...layerCases(),
+  ];
   const names = [...new Set(all.map(({ op }) => op))];
   for (const name of wanted) {
     if (names.includes(name)) continue;

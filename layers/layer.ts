@@ -163,7 +163,7 @@ async function asWhole(device: Device, scope: Scope, method: WholeMethod, opened
     if (bad > 0) throw singular(job, bad - 1);
   }
   const { decoded, arrays, facts, seconds } = await method.whole(device, scope, opened);
-  device.run(subtract, weight, weight, matrix(scope.upload("f32", decoded), job.rows, job.cols));
+  device.run(subtract, weight, weight, decoded);
   return { matrices: {}, tensors: arrays, factsOf: () => facts, seconds };
 }
 

@@ -28,6 +28,7 @@ type Weights = Readonly<Record<string, Float32Array>>;
 /** A block between its first run and its last. */
 interface OpenBlock {
   readonly variant: BlockVariant;
+  readonly similarity: boolean;
   weights: Tensors;
   /** Of the second stream, where it has others. */
   readonly originals: Tensors | undefined;
@@ -69,13 +70,14 @@ export class Engine {
   openBlock(
     id: number,
     { weights, originals }: { readonly weights?: Weights; readonly originals?: Weights },
-    { cache = false, ...options }: BlockOptions,
+    { cache = false, similarity = false, ...options }: BlockOptions,
   ): void {
     const variant = { ...options, cache, fused: this.#options.fused };
     const gathered = gatheredInputs(this.#spec, variant);
     const widths = new Map([...linearInputs(this.#spec)].filter(([input]) => gathered.includes(input)));
     this.#blocks.set(id, {
       variant,
+      similarity,
       weights: weights ? this.#blockTensors(weights) : {},
       originals: originals && this.#blockTensors(originals),
       sums: new GatheredSums(widths, variant),
@@ -149,6 +151,7 @@ export class Engine {
     }
     const inputs = { input: hidden, ...(second ? { original: second } : {}) };
     if (!output) return inputs;
+    if (!block.similarity) return { ...inputs, hidden: output };
     return { ...inputs, hidden: output, similarity: similarity(hidden, output, this.#spec.hidden) };
   }
 

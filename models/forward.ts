@@ -55,6 +55,8 @@ export interface Forward {
   loss(weights: Weights, hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
   /** `openHead`, `HeadRun.logits`, `HeadRun.close`. */
   logits(weights: Weights, hidden: Float32Array): Promise<Float32Array>;
+  /** Whether it is as good as one that was opened just now: no block or head is open, nothing is in work, and no call has failed. */
+  reusable(): boolean;
   /** Ends the worker; calls that still wait are rejected. */
   close(): Promise<void>;
 }
@@ -132,9 +134,11 @@ export async function openForward(
   const channel = new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
   await channel.call("open", { spec, options: { threads, provider, fused, memoryBudget } });
   let count = 0;
+  const inUse = new Set<number>();
 
   const openHead = async (weights: Weights): Promise<HeadRun> => {
     const id = count++;
+    inUse.add(id);
     await channel.call("openHead", { id, weights: pick(headShapes(spec), weights) });
     return {
       async loss(hidden, ids, windows) {
@@ -150,6 +154,7 @@ export async function openForward(
       },
       async close() {
         await channel.call("closeHead", { id });
+        inUse.delete(id);
       },
     };
   };
@@ -185,9 +190,15 @@ export async function openForward(
             `current value is ${options.gather}`,
         );
       }
+      if (options.similarity && !options.output) {
+        throw new RangeError(
+          `Cannot open block ${block} for its similarity as that is of its output: ask for output too`,
+        );
+      }
       const id = count++;
       const local = weights && blockWeights(spec, block, weights);
       const second = originals && blockWeights(spec, block, originals);
+      inUse.add(id);
       const moved = move ? [...new Set([...buffersOf(local ?? {}), ...buffersOf(second ?? {})])] : [];
       await channel.call("openBlock", { id, weights: local, originals: second, options }, moved);
       return {
@@ -214,7 +225,11 @@ export async function openForward(
           const local = weights && blockWeights(spec, block, weights);
           await channel.call("setWeights", { id, weights: local }, local ? buffersOf(local) : []);
         },
-        finish: () => channel.call("finishBlock", { id }),
+        async finish() {
+          const sums = await channel.call("finishBlock", { id });
+          inUse.delete(id);
+          return sums;
+        },
       };
     },
     async loss(weights, hidden, ids, windows) {
@@ -229,6 +244,7 @@ export async function openForward(
       await head.close();
       return logits;
     },
+    reusable: () => inUse.size === 0 && channel.sound,
     close: () => channel.close(),
   };
 }

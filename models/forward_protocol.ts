@@ -18,6 +18,8 @@ export interface BlockOptions {
   readonly cache?: boolean;
   /** The inputs about which something is gathered; default: all. Without output nothing is computed beyond the last of them. */
   readonly inputs?: readonly string[];
+  /** Whether the output is compared with the input, token by token; it must then be wanted. Default: no. */
+  readonly similarity?: boolean;
   /**
    * Whether the original model's hidden states go through the block beside those of each run, so that the cross moments of inputs are
    * gathered too (`gather: "full"`), and whether their outputs come out. Default: no.
@@ -44,6 +46,7 @@ export interface BlockOutput {
   readonly input: Float32Array;
   /** The block's output, when it was opened with `output`. */
   readonly hidden?: Float32Array;
+  /** Where the block was opened with `similarity`. */
   readonly similarity?: Similarity;
   /** Of the original model's stream, where the block was opened with one: what was passed in, and the output if that is wanted. */
   readonly original?: { readonly input: Float32Array; readonly hidden?: Float32Array };

@@ -13,7 +13,7 @@ import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage } from "../stages/planning.ts";
 import { languageWith, type Recipe } from "../stages/schema.ts";
-import { codeOfTools, openTools } from "../stages/tools/mod.ts";
+import { codeOfTools, openTools, type ToolShelves } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
 import { storedTokenizer } from "../tokenizers/tokenizer.ts";
@@ -33,6 +33,8 @@ export interface Machine {
     device: DeviceChoice,
     options: { readonly wanted?: OpenOptions["forward"]; readonly length: number },
   ) => Promise<ProviderChoice>;
+  /** Where runs leave what is costly to open for the next; by default nothing outlives a run. */
+  readonly shelves?: ToolShelves;
   /** Folder of the sources that keys cover; default: this project. */
   readonly root?: string;
 }
@@ -86,7 +88,7 @@ export async function openSubject(
     const { tools, close } = openTools({
       ...{ checkpoint, spec, access, weights, provider: forward.provider },
       ...device.kind === "webgpu" ? { gpu: { tuning: tuningFile(cache), apart: options.debug ?? false } } : {},
-    });
+    }, machine.shelves);
     const { quantized } = roles, code: Record<string, string> = {};
     const plugin = quantized?.source && pluginOf(quantized.source);
     const used: Omit<CodeOptions, "device"> = {

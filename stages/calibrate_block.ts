@@ -156,6 +156,7 @@ function originalBlock(planning: Planning, block: number, options: CalibrateBloc
           block,
           weights,
           gather: "full",
+          similarity: true,
           ...(last ? { each: () => Promise.resolve() } : { output: context.output("hidden") }),
         },
         context,

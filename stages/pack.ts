@@ -147,14 +147,19 @@ function blockStep(
       const writer = context.output("layers");
       const options = Object.fromEntries(OF_LAYERS.map((name) => [name, context.param<Json>(path(name))]));
       const headers: Record<string, JsonRecord> = {};
+      let written = Promise.resolve();
       for (const [index, { name }] of blockLinears(spec, block).entries()) {
         context.signal.throwIfAborted();
         const arrays = await input.read(`${name}.safetensors`);
         const encoded = await tools.packing.pack({ ...layers[name], arrays }, options);
-        await writer.write(`${name}.safetensors`, encoded.tensors);
+        await written;
+        // On its way to the disk while the next layer is packed.
+        written = writer.write(`${name}.safetensors`, encoded.tensors);
+        written.catch(() => {});
         headers[name] = tools.packing.record(encoded);
         context.progress(index + 1, Object.keys(layers).length);
       }
+      await written;
       writer.value({ headers, errors } satisfies PackedBlock);
     },
   };

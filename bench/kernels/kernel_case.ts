@@ -11,6 +11,8 @@ export interface KernelCase {
   readonly quick: boolean;
   /** Whether it is measured beside every operation, as it bounds others. */
   readonly limits?: boolean;
+  /** Devices that it is measured on; default: all. */
+  readonly devices?: readonly Device["kind"][];
   work(): Work;
   /** Puts the operands on a device. @returns what is timed: the operation, enqueued once */
   open(device: Device): () => void | Promise<void>;

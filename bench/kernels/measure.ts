@@ -89,7 +89,11 @@ export async function measureKernels(
   try {
     const counted = devices.map(countDownloads);
     for (const each of counted) each.idle = await idleTime(each.device);
-    for (const kernel of cases) for (const each of counted) ready.push(await prepare(kernel, each, seconds));
+    for (const kernel of cases) {
+      for (const each of counted) {
+        if (kernel.devices?.includes(each.device.kind) ?? true) ready.push(await prepare(kernel, each, seconds));
+      }
+    }
     for (let round = 1; round <= samples; round++) {
       onRound?.(round, samples);
       for (const each of ready.filter((each) => round <= mostSamples(each))) await sample(each);

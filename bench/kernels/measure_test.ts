@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { openCpuDevice } from "../../kernels/cpu.ts";
 import { roomOps } from "../../kernels/room_ops_test_support.ts";
 import { blockCases } from "./block_cases.ts";
+import { codingCases } from "./coding_cases.ts";
 import { goalsOf, isBusy } from "./goals.ts";
 import { gridCases } from "./grid_cases.ts";
 import { layerCases } from "./layer_cases.ts";
@@ -12,7 +13,14 @@ import { productCases } from "./product_cases.ts";
 import { rate, renderDevice, renderGoals, toJson } from "./render.ts";
 
 Deno.test("every operation of the devices has a quick row, and its least work is finite", async () => {
-  const all = [...productCases(), ...memoryCases(), ...blockCases(), ...gridCases(), ...packedCases()];
+  const all = [
+    ...productCases(),
+    ...memoryCases(),
+    ...blockCases(),
+    ...gridCases(),
+    ...packedCases(),
+    ...codingCases(),
+  ];
   const quick = all.filter((each) => each.quick), ops = new Set(quick.map(({ op }) => op));
   const missing = (await roomOps()).filter(({ name }) => !ops.has(name));
   assert.deepEqual(missing, []);

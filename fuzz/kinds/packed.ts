@@ -1,6 +1,7 @@
-/** Packed models, with masks of every kind, and on grids. */
+/** Packed models, with masks of every kind, on grids, and entropy-coded. */
 import { join } from "node:path";
 import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
+import { coded, contentOf as contentOfCodes } from "../../checkpoints/packed/coded.ts";
 import { encodeLayer as encodeGrid } from "../../checkpoints/packed/grid.ts";
 import { randomGrid } from "../../checkpoints/packed/grid_test_support.ts";
 import { encodeLayer } from "../../checkpoints/packed/planes.ts";
@@ -11,7 +12,9 @@ import { openPacked } from "../../checkpoints/packed/open.ts";
 import { writePackedModel } from "../../checkpoints/packed/write.ts";
 import { inspectCommand } from "../../cli/inspect.ts";
 import { KEPT } from "../../kernels/binary/ops.ts";
+import { randomCodes } from "../../kernels/coding/coding_test_support.ts";
 import { type LayerShape, randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
+import { STATES } from "../../kernels/trellis/ops.ts";
 import type { Kind } from "../kind.ts";
 import { runQuietly } from "../quiet.ts";
 import { SHAPES, smallConfig, smallTensors, smallTokenizer, smallTokenizerConfig } from "../small_model.ts";
@@ -26,7 +29,7 @@ const PACKINGS = {
 /** How pruned layers are. */
 const PRUNED = { type: "semi-structured", keep: 4, of: 8, mask: "enumerative" } as const;
 
-const SAMPLES = ["enumerative", "bitmask", "sparse", "grid", "refined"] as const;
+const SAMPLES = ["enumerative", "bitmask", "sparse", "grid", "refined", "coded"] as const;
 
 /** The kind. */
 export const packed: Kind = {
@@ -89,6 +92,12 @@ async function pack(
     return await refined.pack(contentOf(randomRefined({ ...size, levels, columnGroups: seed % 3 > 0, seed })), {
       scales: "f16",
     });
+  }
+  if (sample === "coded") {
+    const { rows, cols } = size, states = STATES[seed % STATES.length];
+    // Sizes from small ones to those with low bits.
+    const layer = randomCodes({ rows, cols, states, strip: seed % 2 === 0 ? rows : 5, size: 3 ** (seed % 5), seed });
+    return await coded.pack(contentOfCodes(layer), {});
   }
   if (sample !== "sparse") {
     const { shape, scales } = PACKINGS[sample];

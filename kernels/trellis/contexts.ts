@@ -10,7 +10,7 @@ export const CONTEXTS = 96;
 const ONE = 48;
 
 /** Magnitudes of symbols: 0 to the one that stands for all larger ones. */
-export const SYMBOLS = 32;
+export const SYMBOLS = 64;
 /** The symbol of a magnitude that is stored behind it. */
 export const ESCAPE = SYMBOLS - 1;
 
@@ -44,17 +44,17 @@ export function sizeOf(context: number): number {
 }
 
 /**
- * Low bits of a code that are stored as they are, so that symbols stay few where codes are large: the symbol is the magnitude without
- * them. Where a step is an eighth of the size or less, its place among its neighbours is next to chance.
+ * Low bits of a code that are stored as they are, so that symbols stay few where codes are large: the symbol is the code without them,
+ * rounded down. Where a step is a sixteenth of the size or less, its place among its neighbours is next to chance.
  *
  * @example
  * ```ts
  * import assert from "node:assert/strict";
  * import { contextOf, lowBits } from "./contexts.ts";
  *
- * assert.deepEqual([0, 16, 24, 32].map((column) => lowBits(contextOf(0, column))), [0, 0, 1, 2]);
+ * assert.deepEqual([0, 24, 32, 40].map((column) => lowBits(contextOf(0, column))), [0, 0, 1, 2]);
  * ```
  */
 export function lowBits(context: number): number {
-  return Math.max(0, ((context - ONE) >> 2) - 2);
+  return Math.max(0, ((context - ONE) >> 2) - 3);
 }

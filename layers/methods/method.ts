@@ -64,8 +64,8 @@ export type AnyMethod<P = unknown> = Method<P> | WholeMethod<P>;
 
 /** What becomes of a layer that is quantized as a whole. */
 export interface WholeLayer {
-  /** rows × cols, in the units of the layer's weights. */
-  readonly decoded: Float32Array;
+  /** rows × cols, on the device, in the units of the layer's weights. */
+  readonly decoded: Matrix;
   /** By name. What is F32 is in the units of the layer's weights (`OpenLayer.exponent`), and is brought back to weights as they are. */
   readonly arrays: Readonly<Record<string, Tensor>>;
   readonly facts: JsonRecord;

@@ -41,6 +41,8 @@ export interface Coded {
   /** [cols] */
   readonly stepIndices: Int32Array;
   readonly columnSizes: Int8Array;
+  /** What this thread took, in seconds. */
+  readonly seconds: number;
 }
 
 /**
@@ -96,6 +98,7 @@ export async function pass(
   const { rows, cols, weight, columnRms, rowSizes } = columns;
   const codes = new Int16Array(cols * rows), decoded = new Float32Array(cols * rows);
   const stepIndices = new Int32Array(cols), columnSizes = new Int8Array(cols);
+  let seconds = 0;
   const feedback = matrix(device.alloc("f32", cols * rows), cols, rows);
   try {
     for (let index = 0, col = 0; col < cols; index++, col += group) {
@@ -117,7 +120,9 @@ export async function pass(
         step,
         columnRms: columnRms.subarray(col, col + width),
       };
+      const started = performance.now();
       const rounded = roundBlock(block, { ...rounding, rowSizes });
+      seconds += (performance.now() - started) / 1000;
       codes.set(rounded.codes, col * rows);
       decoded.set(rounded.decoded, col * rows);
       stepIndices.set(rounded.stepIndices, col);
@@ -134,7 +139,25 @@ export async function pass(
   } finally {
     device.release(feedback.buffer);
   }
-  return { codes, decoded, stepIndices, columnSizes };
+  return { codes, decoded, stepIndices, columnSizes, seconds };
+}
+
+/** Side of the squares that a transposition goes by, so that both sides stay in the cache. */
+const SQUARE = 64;
+
+/** Codes with a row for each row of the layer. @param codes cols × rows */
+export function inRows(codes: Int16Array, rows: number): Int16Array {
+  const cols = codes.length / rows, out = new Int16Array(codes.length);
+  for (let row = 0; row < rows; row += SQUARE) {
+    const rowEnd = Math.min(row + SQUARE, rows);
+    for (let col = 0; col < cols; col += SQUARE) {
+      const colEnd = Math.min(col + SQUARE, cols);
+      for (let i = row; i < rowEnd; i++) {
+        for (let j = col; j < colEnd; j++) out[i * cols + j] = codes[j * rows + i];
+      }
+    }
+  }
+  return out;
 }
 
 function identity(size: number): Float32Array {
