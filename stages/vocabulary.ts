@@ -121,7 +121,10 @@ export function vocabularyStep(
       const settings: LayerSettings = {
         ...{ method, params: {} },
         search: { metric: "magnitude", type: "none", seed: 0 },
-        feedback: { mode: "none", damping: damping === undefined ? DAMPING : context.param(damping) },
+        feedback: {
+          mode: moments === "identity" ? "none" : "columnwise",
+          damping: damping === undefined ? DAMPING : context.param(damping),
+        },
         scales: code === "q8" ? context.param(scales) : "f32",
       };
       const upper = moments === "identity"
