@@ -30,8 +30,8 @@ const Params = z.strictObject({
     "Keep masks as the index of the pattern (log2 C(M,N) bits), or one bit a weight",
   ),
   embedding: words(VOCABULARY_CODES).default("original").describe(
-    "The token embedding: in its type, in 8 bits with a scale for each row, or in so many bits a weight of the method trellis with H = I; " +
-      "where the head is the same tensor, with the second moments of the head's inputs plus I",
+    "The token embedding: in its type, in 8 bits with a scale for each row, or in so many bits a weight of the method trellis, where " +
+      "errors count as they are (H = I); a tensor that is the head too is weighed with the second moments of the head's inputs, plus I",
   ),
   head: words(VOCABULARY_CODES).optional().describe(
     "The same of the head, with the second moments of its inputs on calibration windows; default: as the embedding",
