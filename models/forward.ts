@@ -8,7 +8,7 @@ import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } fro
 import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
 import type { TensorShapes } from "../checkpoints/read_tensors.ts";
-import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
+import { blockPrefix, blockShapes, headInputShapes, headShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
 
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward_protocol.ts";
@@ -46,6 +46,11 @@ export interface Forward {
   ): Promise<BlockRun>;
   /** Opens the head; what `loss` and `logits` do in one call, for more calls than one. */
   openHead(weights: Weights): Promise<HeadRun>;
+  /**
+   * Opens what stands between the last block and the head's matrix (final norm, projection), to gather what the matrix multiplies.
+   * @param weights its tensors, by canonical name; others are not looked at
+   */
+  openHeadInput(weights: Weights): Promise<HeadInputRun>;
   /** `openHead`, `HeadRun.loss`, `HeadRun.close`. */
   loss(weights: Weights, hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
   /** `openHead`, `HeadRun.logits`, `HeadRun.close`. */
@@ -67,6 +72,17 @@ export interface BlockRun {
   /** Replaces the weights (moved); without weights drops them, while cached keys and values stay. */
   setWeights(weights?: Weights): Promise<void>;
   /** Closes the block and hands out what was gathered, by `LinearSpec.input`. */
+  finish(): Promise<Record<string, InputSums>>;
+}
+
+/** The inputs of the head's matrix, on their way. */
+export interface HeadInputRun {
+  /**
+   * Adds XᵀX of the last block's outputs, X being what the head's matrix multiplies.
+   * @param hidden windows × length × hidden; moved to the worker
+   */
+  gather(hidden: Float32Array, windows: Windows): Promise<void>;
+  /** Closes it and hands out the sums, under the name `head`. */
   finish(): Promise<Record<string, InputSums>>;
 }
 
@@ -147,6 +163,18 @@ export async function openForward(
     spec,
     provider,
     openHead,
+    async openHeadInput(weights) {
+      const id = count++;
+      await channel.call("openHeadInput", { id, weights: pick(headInputShapes(spec), weights) });
+      return {
+        async gather(hidden, windows) {
+          checkHidden(spec, hidden, windows);
+          const states = own(hidden);
+          await channel.call("gatherHeadInput", { id, hidden: states, ...windows }, [states.buffer]);
+        },
+        finish: () => channel.call("finishHeadInput", { id }),
+      };
+    },
     async embed(weights, ids, windows) {
       return await Promise.resolve(embed(spec, weights, { ids, ...windows }));
     },

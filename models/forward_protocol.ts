@@ -114,6 +114,15 @@ export interface Calls {
     readonly result: Float64Array;
   };
   logits: { readonly params: { readonly id: number; readonly hidden: Float32Array }; readonly result: Float32Array };
+  openHeadInput: {
+    readonly params: { readonly id: number; readonly weights: Readonly<Record<string, Float32Array>> };
+    readonly result: null;
+  };
+  gatherHeadInput: {
+    readonly params: { readonly id: number; readonly hidden: Float32Array } & Windows;
+    readonly result: null;
+  };
+  finishHeadInput: { readonly params: { readonly id: number }; readonly result: Record<string, InputSums> };
   closeHead: { readonly params: { readonly id: number }; readonly result: null };
   /** Names of the providers that this build of onnxruntime knows. */
   providers: { readonly params: Record<never, never>; readonly result: readonly string[] };

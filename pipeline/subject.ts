@@ -17,7 +17,7 @@ import { codeOfTools, openTools, type ToolShelves } from "../stages/tools/mod.ts
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
 import { storedTokenizer } from "../tokenizers/tokenizer.ts";
-import { codeOf } from "./code.ts";
+import { codeOf, type CodeOptions } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
@@ -91,7 +91,7 @@ export async function openSubject(
     }, machine.shelves);
     const { quantized } = roles, code: Record<string, string> = {};
     const plugin = quantized?.source && pluginOf(quantized.source);
-    const used = {
+    const used: Omit<CodeOptions, "device"> = {
       ...(quantized ? { methods: [plugin?.code ?? quantized.stage], formats: [quantized.format] } : {}),
       families: [spec.family],
       root: machine.root,
@@ -109,11 +109,16 @@ export async function openSubject(
       forward,
       roles,
       warn,
-      use(source, names) {
-        const user = [basename(source, ".ts"), ...names].join(" ");
+      use(source, names, { methods = [], formats = [] } = {}) {
+        const user = [basename(source, ".ts"), ...names, ...methods, ...formats].join(" ");
         const { files, device: where } = codeOfTools(names, device.kind);
+        const all = {
+          ...used,
+          ...(used.methods ? { methods: [...new Set([...used.methods, ...methods])] } : {}),
+          ...(used.formats ? { formats: [...new Set([...used.formats, ...formats])] } : {}),
+        };
         // Blocks of one stage have the same code.
-        const hash = code[user] ??= codeOf(source, files, { ...used, device: where }).hash;
+        const hash = code[user] ??= codeOf(source, files, { ...all, device: where }).hash;
         return { tools, code: hash };
       },
     };

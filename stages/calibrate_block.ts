@@ -48,6 +48,11 @@ export function enteringBlock(name: string, block: number): StreamRef {
   return { from: from(`${name}[${block}]`, "hidden"), stream: CURRENT_STREAM };
 }
 
+/** Hidden states that enter a block, where inputs are the original model's; into the first the embedding goes. */
+export function enteringOriginal(name: string, block: number): StreamRef | undefined {
+  return block === 0 ? undefined : { from: from(`${name}[${block - 1}]`, "hidden"), stream: CURRENT_STREAM };
+}
+
 /** Hidden states that enter a block in the original model: at the first block they are the same. */
 export function originalEntering(name: string, block: number): StreamRef {
   if (block === 0) return enteringBlock(name, block);

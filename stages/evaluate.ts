@@ -171,7 +171,11 @@ interface BlockOf {
 function blockStep(planning: Planning, { name, request, variant, block, packed }: BlockOf): Step {
   const { spec, identities, architecture, forward } = planning;
   const original = variant === "original";
-  const { tools, code } = planning.use(import.meta.url, ["forward", original ? "weights" : "model_file"]);
+  const { tools, code } = planning.use(
+    import.meta.url,
+    ["forward", original ? "weights" : "model_file"],
+    original ? {} : { formats: packed.formats },
+  );
   const text = planning.text(request.id);
   const last = block === spec.blocks - 1;
   const weights = !original ? {} : {

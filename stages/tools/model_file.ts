@@ -40,7 +40,10 @@ const MOST_AHEAD = 1 << 28;
 export interface ModelFileTool {
   write(folder: string, weights: Weights, content: ModelFileContent): Promise<void>;
   /** Reads a block's packed layers, in the model's order. */
-  layers(packed: ArtifactReader, linears: readonly LinearSpec[]): AsyncGenerator<readonly [string, EncodedLayer]>;
+  layers(
+    packed: ArtifactReader,
+    linears: readonly Pick<LinearSpec, "name">[],
+  ): AsyncGenerator<readonly [string, EncodedLayer]>;
   /** Opens the model in a folder; as long as its file is the same one, it is opened once. */
   open(folder: string): Promise<ModelFile>;
   close(): Promise<void>;
