@@ -44,8 +44,9 @@ export const trellis: WholeMethod<TrellisParams> = {
   groupKeys: ["group_size"],
   groupSize: ({ group_size }, cols) => Math.min(group_size, cols),
   reads: () => Object.keys(Params.shape),
+  budget: "bits",
   async whole(device, scope, { params, layer, group, job }) {
-    const { bits, states, lambda } = params, { name, rows, cols } = job;
+    const { states, lambda } = params, { name, rows, cols, bits = params.bits } = job;
     const turned = device.alloc("f32", rows * cols), diagonal = scope.matrix("f32", 1, cols);
     device.run(copy, matrix(turned, cols, rows), layer.weight, { transposed: true });
     device.run(copy, diagonal, layer.diagonalU);
