@@ -108,16 +108,17 @@ export function sensitivityStep(planning: Planning, block: number, options: Sens
     estimate: {
       seconds: weights / 1e6 + forwardSeconds(spec, text, true) +
         (block + linears.length + 3) * forwardSeconds(spec, text, false),
-      memory: 14 * weights + forwardMemory(spec, true) + (last ? block + 4 : 4) * hiddenBytes(spec, text),
+      memory: 14 * weights + forwardMemory(spec, true) + 5 * hiddenBytes(spec, text),
     },
     async run(context) {
       const windows = trialWindows(await storedWindows(await context.input("windows"))),
         { measured, heldOut } = windows;
       const forward = await tools.forward(), original = await tools.weights.block(block);
       const enter = await entering(planning, tools, { context, block });
-      const kept = new Map<string, Float32Array[]>();
+      const kept = new Map<string, Float32Array>();
       const leave = async (stream: string, text: Windows, outputs: readonly Float32Array[]) => {
-        if (last) kept.set(stream, [...outputs]);
+        // Of the last block's outputs, all are looked at of windows held out only.
+        if (last) kept.set(stream, text === measured ? someTokens(joined(outputs), spec.hidden) : joined(outputs));
         else {
           for (const batch of batches(spec, text)) {
             await storeHidden(context.output("hidden"), batch, outputs[batch.index], { length: text.length, stream });
@@ -177,13 +178,11 @@ export function sensitivityStep(planning: Planning, block: number, options: Sens
       context.measure(changes);
       if (!last) return context.output("hidden").value(null);
 
-      const states = (stream: string) => joined(kept.get(stream) ?? []);
+      const states = (stream: string) => kept.get(stream) ?? new Float32Array();
       const head = await forward.openHead(await tools.weights.read(headShapes(spec)));
-      const { hidden, vocab } = spec, { signal } = context;
-      const some = (stream: string) => someTokens(states(stream), hidden);
-      const streams = Array.from({ length: spec.blocks }, (_, index) => some(streamOf(index)));
-      const blocks = await divergences(head, some(ORIGINAL), { streams, hidden, vocab, signal });
-      const end = states(HELD_OUT);
+      const { hidden, vocab } = spec, { signal } = context, end = states(HELD_OUT);
+      const streams = Array.from({ length: spec.blocks }, (_, index) => states(streamOf(index)));
+      const blocks = await divergences(head, states(ORIGINAL), { streams, hidden, vocab, signal });
       const [uniform] = await divergences(head, end, { streams: [states(UNIFORM)], hidden, vocab, signal });
       await head.close();
       const writer = context.output("divergences"), found: Divergences = { blocks, uniform };
