@@ -8,21 +8,12 @@ import { type BitCandidate, from } from "./artifacts.ts";
 import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
 import { layerDecoding } from "./decode_layers.ts";
 import { divergences } from "./divergence.ts";
-import { batches, storedWindows, storeHidden } from "./hidden_states.ts";
+import { storedWindows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
-import {
-  changesOf,
-  divergencesOf,
-  entering,
-  heldOutStates,
-  joined,
-  outputsOf,
-  quantizeTrial,
-  type SensitivityOptions,
-  trialJobs,
-} from "./sensitivity.ts";
+import { changesOf, divergencesOf, heldOutStates, type SensitivityOptions } from "./sensitivity.ts";
 import { storedStatistics } from "./statistics.ts";
 import { trialCount, trialWindows } from "./trial_windows.ts";
+import { entering, joined, outputsOf, quantizeTrial, storeStream, trialJobs } from "./trials.ts";
 
 /** What the last step finds: KL divergence of the whole model, in nats a token. */
 export type CheckedBits = { readonly allocated: number };
@@ -85,10 +76,7 @@ export function bitsCheckStep(
       const outputs = await outputsOf(run, planning, { text: heldOut, source, context });
       await run.finish();
       if (!last) {
-        for (const batch of batches(spec, heldOut)) {
-          const length = heldOut.length;
-          await storeHidden(context.output("hidden"), batch, outputs[batch.index], { length, stream: STREAM });
-        }
+        await storeStream(context.output("hidden"), outputs, { spec, text: heldOut, stream: STREAM });
         return context.output("hidden").value(null);
       }
       const head = await forward.openHead(await tools.weights.read(headShapes(spec)));

@@ -6,29 +6,19 @@
  * beside those of the blocks before: where all have arrived the divergence of their logits is measured, and each layer's part is KL_b·d_l/Σd.
  * Windows that nothing is measured on go through the original blocks and through quantized ones, for `bits_check.ts` to compare with.
  */
-import type { BlockRun } from "../models/forward.ts";
-import { blockLinears, embeddingShapes, headShapes, linearWeights } from "../models/tensors.ts";
+import { blockLinears, headShapes, linearWeights } from "../models/tensors.ts";
 import type { ArtifactReader, OutputRef, Step, StepContext } from "../runner/stage.ts";
 import { from, type Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
 import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
 import { layerDecoding } from "./decode_layers.ts";
 import { divergences } from "./divergence.ts";
-import {
-  batches,
-  embeddedHidden,
-  finiteHidden,
-  type HiddenSource,
-  storedHidden,
-  storedWindows,
-  storeHidden,
-  type Windows,
-} from "./hidden_states.ts";
-import { layerJobs } from "./layer_jobs.ts";
+import { finiteHidden, type HiddenSource, storedWindows, type Windows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
 import { gatheredStatistics, storeStatistics } from "./statistics.ts";
 import type { Tools } from "./tools/mod.ts";
-import { someTokens, trialCount, trialWindows } from "./trial_windows.ts";
+import { someTokens, trialCount, type TrialWindows, trialWindows } from "./trial_windows.ts";
+import { entering, joined, outputsOf, quantizeTrial, storeStream, trialJobs } from "./trials.ts";
 
 /** What the steps depend on besides the block. */
 export interface SensitivityOptions {
@@ -111,154 +101,120 @@ export function sensitivityStep(planning: Planning, block: number, options: Sens
       memory: 14 * weights + forwardMemory(spec, true) + 5 * hiddenBytes(spec, text),
     },
     async run(context) {
-      const windows = trialWindows(await storedWindows(await context.input("windows"))),
-        { measured, heldOut } = windows;
-      const forward = await tools.forward(), original = await tools.weights.block(block);
+      const text = trialWindows(await storedWindows(await context.input("windows")));
       const enter = await entering(planning, tools, { context, block });
-      const kept = new Map<string, Float32Array>();
-      const leave = async (stream: string, text: Windows, outputs: readonly Float32Array[]) => {
-        // Of the last block's outputs, all are looked at of windows held out only.
-        if (last) kept.set(stream, text === measured ? someTokens(joined(outputs), spec.hidden) : joined(outputs));
-        else {
-          for (const batch of batches(spec, text)) {
-            await storeHidden(context.output("hidden"), batch, outputs[batch.index], { length: text.length, stream });
-          }
-        }
-      };
-      const copies = (replaced: ReadonlyMap<string, Float32Array> = new Map()) =>
-        Object.fromEntries(
-          Object.entries(original).map(([tensor, values]) => [tensor, values.slice()]).concat(
-            [...replaced].map(([layer, values]) => [`${layer}.weight`, values.slice()]),
-          ),
-        );
-      const total = linears.length;
-
+      const streams = outgoing(planning, { context, text, last });
       const wanted: Float32Array[] = [];
       const { gathered } = await passBlock({
-        ...{
-          forward,
-          spec,
-          text: measured,
-          source: enter(measured, ORIGINAL),
-          block,
-          weights: copies(),
-          gather: "full",
-        },
-        each: (batch, hidden) => Promise.resolve(void wanted.push(finiteHidden(batch, hidden, measured))),
+        ...{ forward: await tools.forward(), spec, text: text.measured, source: enter(text.measured, ORIGINAL), block },
+        ...{ weights: await tools.weights.block(block), gather: "full" },
+        each: (batch, hidden) => Promise.resolve(void wanted.push(finiteHidden(batch, hidden, text.measured))),
       }, { signal: context.signal, progress: () => {} });
-      await leave(ORIGINAL, measured, wanted);
-      const sequences = measured.windows;
+      await streams.leave(ORIGINAL, wanted);
+      const sequences = text.measured.windows, bits = context.param<number>(options.bits);
       await storeStatistics(context.output("moments"), { gathered, sequences, block });
-      const bits = context.param<number>(options.bits);
       const quantized = await quantizeTrial(tools, context, {
-        ...{ planned, decoding, linears, tensors: copies(), bitsOf: () => bits },
+        ...{ planned, decoding, linears, tensors: await tools.weights.block(block), bitsOf: () => bits },
         statistics: gatheredStatistics(gathered, { sequences, block }),
       });
-
-      const run = await forward.openBlock(block, copies(), { gather: "none", output: true, move: true });
-      const through = (text: Windows, stream: string) =>
-        outputsOf(run, planning, { text, source: enter(text, stream), context });
-      for (let before = 0; before < block; before++) {
-        await leave(streamOf(before), measured, await through(measured, streamOf(before)));
-      }
-      await leave(HELD_OUT, heldOut, await through(heldOut, HELD_OUT));
-      const layers: Record<string, number> = {};
-      for (const { name: layer } of linears) {
-        await run.setWeights(copies(new Map([...quantized].filter(([each]) => each === layer))));
-        layers[layer] = distance(await through(measured, ORIGINAL), wanted);
-        context.progress(Object.keys(layers).length, total, `effect of ${layer}`);
-      }
-      await run.setWeights(copies(quantized));
-      const changed = await through(measured, ORIGINAL);
-      await leave(streamOf(block), measured, changed);
-      await leave(UNIFORM, heldOut, await through(heldOut, UNIFORM));
-      await run.finish();
-      const changes: BlockChanges = { layers, all: distance(changed, wanted) };
+      const changes = await runVariants(planning, tools, { context, block, text, enter, streams, wanted, quantized });
       context.output("changes").value(changes);
       context.measure(changes);
-      if (!last) return context.output("hidden").value(null);
-
-      const states = (stream: string) => kept.get(stream) ?? new Float32Array();
-      const head = await forward.openHead(await tools.weights.read(headShapes(spec)));
-      const { hidden, vocab } = spec, { signal } = context, end = states(HELD_OUT);
-      const streams = Array.from({ length: spec.blocks }, (_, index) => states(streamOf(index)));
-      const blocks = await divergences(head, states(ORIGINAL), { streams, hidden, vocab, signal });
-      const [uniform] = await divergences(head, end, { streams: [states(UNIFORM)], hidden, vocab, signal });
-      await head.close();
-      const writer = context.output("divergences"), found: Divergences = { blocks, uniform };
-      await writer.write(`${HELD_OUT}.safetensors`, {
-        hidden: { dtype: "F32", shape: [end.length / hidden, hidden], data: end },
-      });
-      writer.value(found);
-      context.measure(found);
+      if (last) await compare(planning, tools, { context, states: streams.kept });
+      else context.output("hidden").value(null);
     },
   };
 }
 
-/** Jobs of layers that are quantized for a trial: towards their own outputs in the original model, by no statistics of the recipe. */
-export function trialJobs({ quantized, feedback, packed, allocation }: Partial<Roles>): ReturnType<typeof layerJobs> {
-  return layerJobs({ quantized, feedback, packed, allocation }, "quantize");
+/** What leaves a block: all of each stream on its way, and of the last block's what is looked at in the end. */
+interface Outgoing {
+  /** @param outputs by batch */
+  leave(stream: string, outputs: readonly Float32Array[]): Promise<void>;
+  /** Of the last block, tokens × hidden by stream: some tokens, and of windows held out all. */
+  readonly kept: ReadonlyMap<string, Float32Array>;
 }
 
-/** Quantizes a block's layers and decodes them. */
-export async function quantizeTrial(
-  tools: Pick<Tools, "layers" | "packing">,
-  context: StepContext,
-  { planned, decoding, bitsOf, ...sources }: Parameters<ReturnType<typeof layerJobs>["make"]>[0] & {
-    readonly planned: ReturnType<typeof layerJobs>;
-    readonly decoding: ReturnType<typeof layerDecoding>;
-    readonly bitsOf: (layer: string) => number;
-  },
-): Promise<Map<string, Float32Array>> {
-  const jobs = (await planned.make(sources, context)).map((job) => ({ ...job, keep: 1, bits: bitsOf(job.name) }));
-  let done = 0;
-  const results = await tools.layers().quantize(jobs, {
-    signal: context.signal,
-    onLayer: ({ name }) => context.progress(++done, jobs.length, name),
-  });
-  return await decoding.decode(tools.packing, results, context);
-}
-
-/** Outputs of an opened block, by batch. */
-export async function outputsOf(
-  run: BlockRun,
+function outgoing(
   { spec }: Pick<Planning, "spec">,
-  { text, source, context: { signal } }: {
-    readonly text: Windows;
-    readonly source: HiddenSource;
-    readonly context: Pick<StepContext, "signal">;
+  { context, text: { measured, heldOut }, last }: {
+    readonly context: StepContext;
+    readonly text: TrialWindows;
+    readonly last: boolean;
   },
-): Promise<Float32Array[]> {
-  const outputs: Float32Array[] = [];
-  for (const batch of batches(spec, text)) {
-    signal.throwIfAborted();
-    const { hidden } = await run.run(await source(batch), { windows: batch.windows, length: text.length });
-    if (!hidden) throw new Error("Cannot measure layers as their block gave no output");
-    outputs.push(finiteHidden(batch, hidden, text));
-  }
-  return outputs;
+): Outgoing {
+  const kept = new Map<string, Float32Array>();
+  return {
+    kept,
+    async leave(stream, outputs) {
+      const whole = stream === HELD_OUT || stream === UNIFORM, text = whole ? heldOut : measured;
+      if (!last) return await storeStream(context.output("hidden"), outputs, { spec, text, stream });
+      kept.set(stream, whole ? joined(outputs) : someTokens(joined(outputs), spec.hidden));
+    },
+  };
 }
 
-/** Hidden states that enter a block, by text and stream: those of the block before, or the embedding's, which are the same in all streams. */
-export async function entering(
-  { spec }: Pick<Planning, "spec">,
+/** Runs the block as it is for what comes from those before, and with layers quantized, each alone and all. */
+async function runVariants(
+  planning: Planning,
   tools: Pick<Tools, "forward" | "weights">,
-  { context, block }: { readonly context: Pick<StepContext, "input">; readonly block: number },
-): Promise<(text: Windows, stream: string) => HiddenSource> {
-  if (block > 0) {
-    const previous = await context.input("previous");
-    return (_, stream) => storedHidden(previous, stream);
+  { context, block, text: { measured, heldOut }, enter, streams, wanted, quantized }: {
+    readonly context: StepContext;
+    readonly block: number;
+    readonly text: TrialWindows;
+    readonly enter: (text: Windows, stream: string) => HiddenSource;
+    readonly streams: Outgoing;
+    /** Outputs of the original block on the windows that are measured on, by batch. */
+    readonly wanted: readonly Float32Array[];
+    /** Weights by layer. */
+    readonly quantized: ReadonlyMap<string, Float32Array>;
+  },
+): Promise<BlockChanges> {
+  const original = await tools.weights.block(block), forward = await tools.forward();
+  const weights = (replaced: Iterable<readonly [string, Float32Array]>) => ({
+    ...Object.fromEntries(Object.entries(original).map(([tensor, values]) => [tensor, values.slice()])),
+    ...Object.fromEntries([...replaced].map(([layer, values]) => [`${layer}.weight`, values.slice()])),
+  });
+  const run = await forward.openBlock(block, weights([]), { gather: "none", output: true, move: true });
+  const through = (text: Windows, stream: string) =>
+    outputsOf(run, planning, { text, source: enter(text, stream), context });
+  for (let before = 0; before < block; before++) {
+    await streams.leave(streamOf(before), await through(measured, streamOf(before)));
   }
-  const forward = await tools.forward(), weights = await tools.weights.read(embeddingShapes(spec));
-  return (text) => embeddedHidden(forward, weights, text);
+  await streams.leave(HELD_OUT, await through(heldOut, HELD_OUT));
+  const layers: Record<string, number> = {};
+  for (const [layer, values] of quantized) {
+    await run.setWeights(weights([[layer, values]]));
+    layers[layer] = distance(await through(measured, ORIGINAL), wanted);
+    context.progress(Object.keys(layers).length, quantized.size, `effect of ${layer}`);
+  }
+  await run.setWeights(weights(quantized));
+  const changed = await through(measured, ORIGINAL);
+  await streams.leave(streamOf(block), changed);
+  await streams.leave(UNIFORM, await through(heldOut, UNIFORM));
+  await run.finish();
+  return { layers, all: distance(changed, wanted) };
 }
 
-/** Batches one after another. */
-export function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) all.set(part, at), at += part.length;
-  return all;
+/** Measures what has become of the next tokens' probabilities, and keeps the original's states of the windows held out. */
+async function compare(
+  { spec }: Planning,
+  tools: Pick<Tools, "forward" | "weights">,
+  { context, states }: { readonly context: StepContext; readonly states: Outgoing["kept"] },
+): Promise<void> {
+  const head = await (await tools.forward()).openHead(await tools.weights.read(headShapes(spec)));
+  const { hidden, vocab } = spec,
+    { signal } = context,
+    of = (stream: string) => states.get(stream) ?? new Float32Array();
+  const streams = Array.from({ length: spec.blocks }, (_, index) => of(streamOf(index))), end = of(HELD_OUT);
+  const blocks = await divergences(head, of(ORIGINAL), { streams, hidden, vocab, signal });
+  const [uniform] = await divergences(head, end, { streams: [of(UNIFORM)], hidden, vocab, signal });
+  await head.close();
+  const writer = context.output("divergences"), found: Divergences = { blocks, uniform };
+  await writer.write(`${HELD_OUT}.safetensors`, {
+    hidden: { dtype: "F32", shape: [end.length / hidden, hidden], data: end },
+  });
+  writer.value(found);
+  context.measure(found);
 }
 
 function distance(a: readonly Float32Array[], b: readonly Float32Array[]): number {

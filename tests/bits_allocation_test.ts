@@ -58,8 +58,17 @@ Deno.test("coarse-search with bits and sensitivity", async (test) => {
   using temporary = temporaryFolder();
   const folder = temporary.path;
   await writeTinyModel(folder, { layers: { q_proj: 0.5, k_proj: 0.5, v_proj: 0.5, o_proj: 0.5, down_proj: 1.5 } });
-  const first = await runTiny(folder, writeRecipe(folder));
+  const recipe = writeRecipe(folder);
+  const stopped = await runTiny(folder, recipe, stoppedAt("coarse-search.check[0]"));
+  const first = await runTiny(folder, recipe);
   const found = allocationOf(first);
+
+  await test.step("goes on where a run has stopped, without measuring again", () => {
+    assert.match(stopped.error?.message ?? "", /out of patience/);
+    assert.ok(ranOf(stopped).includes("coarse-search.sensitivity[0]"));
+    const again = ranOf(first).filter((id) => id.startsWith("coarse-search"));
+    assert.deepEqual(again, ["coarse-search.check[0]", "coarse-search"]);
+  });
 
   await test.step("gives layers different bits, the mean of which is what was asked for, and keeps to them", () => {
     const total = found.layers.reduce((sum, { name }) => sum + weightsOf(name), 0);
@@ -116,6 +125,17 @@ Deno.test("coarse-search with bits and redundancy, or none, gives the mean", asy
     assert.equal(check, undefined);
   }
 });
+
+/** The stages, one step of which fails. */
+function stoppedAt(id: string): readonly Stage[] {
+  return stages.map((stage) => ({
+    ...stage,
+    plan: (planning: Planning, settings) =>
+      stage.plan(planning, settings).map((step) =>
+        step.id === id ? { ...step, run: () => Promise.reject(new Error("out of patience")) } : step
+      ),
+  } satisfies Stage));
+}
 
 /** The stages, with a coarse-search that takes what harms most for what harms least. @param warnings get what it warns of */
 function misled(warnings: string[]): readonly Stage[] {
