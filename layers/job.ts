@@ -69,6 +69,8 @@ export interface LayerJob extends MaskJob {
    * weights.
    */
   readonly ranks?: Uint8Array;
+  /** Stored bits a weight, where this layer's are given; else the method's budget is its own setting. */
+  readonly bits?: number;
 }
 
 /** Seconds by stage. */

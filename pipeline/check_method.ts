@@ -19,10 +19,24 @@ const NEEDS: readonly Need[] = ["statistics", "allocation", "ranks", "feedback"]
  * @returns undefined where it can be used
  */
 export function checkMethod(method: object): string | undefined {
-  const { name, label, summary, params, needs, format, reads, groupKeys, groupSize, open, whole, order, rules } =
-    method as {
-      [K in keyof Method | keyof WholeMethod]?: unknown;
-    };
+  const {
+    name,
+    label,
+    summary,
+    params,
+    needs,
+    format,
+    reads,
+    groupKeys,
+    groupSize,
+    open,
+    whole,
+    order,
+    rules,
+    budget,
+  } = method as {
+    [K in keyof Method | keyof WholeMethod]?: unknown;
+  };
   if (typeof name !== "string" || !/^[a-z][a-z0-9_-]*$/.test(name)) {
     return `name must be made of small letters, digits, - and _: it is ${show(name)}`;
   }
@@ -60,6 +74,9 @@ export function checkMethod(method: object): string | undefined {
     if (odd !== undefined) {
       return `${key} must give names of settings (${settings.join(", ") || "none"}): ${show(odd)} is none`;
     }
+  }
+  if (budget !== undefined && !settings.includes(String(budget))) {
+    return `budget must be the name of a setting (${settings.join(", ") || "none"}): ${show(budget)} is none`;
   }
   const functions = rules === undefined ? [] : list(rules);
   return functions?.every((rule) => typeof rule === "function") ? undefined : "rules must be a list of functions";

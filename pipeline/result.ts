@@ -8,7 +8,14 @@ import { buildMetrics, type Metrics, readEnvironment, renderMetrics } from "../r
 import { JOURNAL, readJournal } from "../runner/journal.ts";
 import { StepError } from "../runner/run_errors.ts";
 import type { DeviceRecord, FinishContext } from "../runner/stage.ts";
-import type { Allocation, PackedBlock, Perplexity, Roles } from "../stages/artifacts.ts";
+import {
+  type Allocation,
+  type BitAllocation,
+  keepAllocation,
+  type PackedBlock,
+  type Perplexity,
+  type Roles,
+} from "../stages/artifacts.ts";
 import type { Planning } from "../stages/planning.ts";
 
 /** What was compressed, and where. */
@@ -86,8 +93,12 @@ async function measure(
     const { errors } = (await context.input(packed.block(block))).value as PackedBlock;
     for (const { name } of blockLinears(spec, block)) layerErrors.push({ name, error: errors[name] });
   }
-  const keep = roles.allocation && roles.ranks
-    ? ((await context.input(roles.allocation.keep)).value as Allocation).keep
+  const allocation = keepAllocation(roles);
+  const keep = allocation && roles.ranks
+    ? ((await context.input(allocation.keep)).value as Allocation).keep
+    : undefined;
+  const bits = roles.allocation?.kind === "bits"
+    ? allocated(spec, (await context.input(roles.allocation.bits)).value as BitAllocation)
     : undefined;
   return buildMetrics({
     run: context.run,
@@ -96,6 +107,7 @@ async function measure(
     device,
     perplexity,
     ...(keep === undefined ? {} : { keep }),
+    ...(bits === undefined ? {} : { allocation: bits }),
     layerErrors,
     packed: await inspectPacked(folder, { apart: { ...vocabularyTensors(spec) } }),
     originalBytes: checkpoint.bytes,
@@ -103,4 +115,17 @@ async function measure(
     peakMemory: context.peakMemory,
     steps: context.steps,
   });
+}
+
+/** Bits that were allocated, layer by layer and as the mean of each block. */
+function allocated(spec: Planning["spec"], { bits, mean, check }: BitAllocation): Metrics["allocation"] {
+  const linears = Array.from({ length: spec.blocks }, (_, block) => blockLinears(spec, block));
+  const blocks = linears.map((layers) => {
+    const weights = layers.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+    return layers.reduce((sum, { name, rows, cols }) => sum + rows * cols * bits[name], 0) / weights;
+  });
+  return {
+    ...{ mean, blocks, layers: linears.flat().map(({ name }) => ({ name, bits: bits[name] })) },
+    ...(check === undefined ? {} : { check }),
+  };
 }

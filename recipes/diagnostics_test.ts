@@ -50,7 +50,7 @@ error: unknown key \`iterations\` in stages.coarse-search
   |
 2 | stages: { coarse-search: { iterations: 3 } }
   |                            ^^^^^^^^^^
-  = allowed: metric, similarity, keep, of, spread
+  = allowed: metric, bits, similarity, keep, of, spread
   = note: \`iterations\` belongs to stages.spbo`,
   },
   {

@@ -116,6 +116,39 @@ export function errorChart({ layer_error: { layers } }: Metrics): Html {
   );
 }
 
+/** Bits that each layer was given: one cell a layer, one column a block; the stronger the colour, the more bits. */
+export function allocationChart({ mean, layers, blocks: means }: NonNullable<Metrics["allocation"]>): Html {
+  const cells = layers.flatMap(({ name, bits }) => {
+    const place = placeOf(name);
+    return place === undefined ? [] : [{ name, bits, ...place }];
+  });
+  const kinds = [...new Set(cells.map(({ kind }) => kind))];
+  const blocks = [...new Set(cells.map(({ block }) => block))];
+  const largest = most(cells.map(({ bits }) => bits));
+  return draw(
+    {
+      height: 46 + kinds.length * 24,
+      marginLeft: MARGIN_LEFT,
+      marginTop: 4,
+      marginBottom: 42,
+      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks), padding: 0.06 },
+      y: { label: null, domain: kinds, tickSize: 0, padding: 0.06 },
+      opacity: { type: "identity" },
+      marks: [
+        Plot.cell(cells, {
+          x: "block",
+          y: "kind",
+          fill: "var(--accent)",
+          fillOpacity: ({ bits }) => 0.06 + 0.94 * bits / largest,
+          title: ({ name, bits }) => `${name}: ${formatBits(bits)}`,
+        }),
+      ],
+    },
+    "Bits per layer",
+    `mean ${formatBits(mean)}, by block: ${means.map(formatBits).join(", ")}`,
+  );
+}
+
 /** N of M per transformer block. */
 export function keepChart(keep: readonly number[], of: number): Html {
   const bars = keep.map((kept, block) => ({ block, kept }));

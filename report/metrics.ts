@@ -53,6 +53,18 @@ export const Metrics = z.strictObject({
   ),
   keep: z.array(z.int().min(1)).optional().describe("N of M per transformer block, where the method prunes"),
   of: z.int().min(1).optional().describe("M of N:M, where it is the same in all layers"),
+  allocation: z.strictObject({
+    mean: measure.describe("Over weights"),
+    blocks: z.array(measure).describe("Mean of each transformer block"),
+    layers: z.array(z.strictObject({ name: z.string(), bits: measure })),
+    check: z.strictObject({
+      uniform: measure.describe("With the same bits for all layers"),
+      allocated: measure.describe("With the bits that were found"),
+      kept: z.boolean().describe("Whether these stay; else all layers have the same"),
+    }).optional().describe(
+      "KL divergence from the original model, in nats a token, on calibration windows that nothing was measured on",
+    ),
+  }).optional().describe("Stored bits a weight that layers were given, where the recipe allocates bits"),
   group_size: z.int().min(1).optional().describe("Columns that share scales, where they are as many in all layers"),
   formats: z.array(z.string()).optional().describe("Of the packed layers; missing in old runs, which have bit planes"),
   layer_error: z.strictObject({
@@ -107,6 +119,8 @@ export interface ResultFacts {
   readonly tasks?: Metrics["tasks"];
   /** N of M per transformer block, where the method prunes. */
   readonly keep?: readonly number[];
+  /** Bits that layers were given, where the recipe allocates bits. */
+  readonly allocation?: Metrics["allocation"];
   /** Every compressed layer, in order. */
   readonly layerErrors: readonly { readonly name: string; readonly error: number }[];
   /** The packed model, counted (`inspectPacked`). */
@@ -159,6 +173,7 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     ...(facts.keep === undefined ? {} : { keep: [...facts.keep] }),
     // Formats that can prune say "of every 1" where nothing is.
     ...(facts.keep === undefined || packed.of === undefined ? {} : { of: packed.of }),
+    ...(facts.allocation === undefined ? {} : { allocation: facts.allocation }),
     ...(packed.groupSize === undefined ? {} : { group_size: packed.groupSize }),
     formats: [...packed.formats],
     layer_error: {

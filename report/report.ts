@@ -1,6 +1,6 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import { bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
+import { allocationChart, bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics, totalError } from "./metrics.ts";
@@ -128,7 +128,7 @@ ${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}<
 }
 
 function charts(metrics: Metrics): Html[] {
-  const { keep = [], of, layer_error: { layers }, perplexity, seconds } = metrics;
+  const { allocation, keep = [], of, layer_error: { layers }, perplexity, seconds } = metrics;
   const list: Html[] = [];
   if (Object.keys(perplexity).length > 0) {
     list.push(figure("Perplexity", perplexityChart(metrics), "Lower is better. Measured on the decoded packed model."));
@@ -151,8 +151,26 @@ function charts(metrics: Metrics): Html[] {
     const caption = markup`Of every ${tally(of)} consecutive weights.`;
     list.push(figure("Weights kept per block", keepChart(keep, of), caption));
   }
+  if (allocation !== undefined) list.push(figure("Bits per layer", allocationChart(allocation), given(allocation)));
   if (Object.keys(seconds.stages).length > 0) {
     list.push(figure("Time by stage", timeChart(metrics), "Steps served from the cache took none."));
   }
   return list;
+}
+
+/** What the bits of layers come from, and what they were worth. */
+function given({ mean, layers, check }: NonNullable<Metrics["allocation"]>): Html {
+  const bits = layers.map(({ bits }) => bits).toSorted((a, b) => a - b);
+  const bit = (value: number) => datum(value, formatBits(value)),
+    number = (value: number) => datum(value, formatNumber(value));
+  return markup`The stronger the colour, the more stored bits a weight: ${bit(bits[0])} to ${
+    bit(bits[bits.length - 1])
+  }, mean ${bit(mean)}.${
+    check !== undefined &&
+    markup` ${
+      check.kept ? "Kept" : "The same for all"
+    }: on calibration windows held out the divergence from the original was ${
+      number(check.allocated)
+    } nats a token with the bits that were found, ${number(check.uniform)} with the same for all.`
+  }`;
 }

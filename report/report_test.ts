@@ -108,6 +108,28 @@ Deno.test("renderReport() shows any format's components, and nothing of what a m
   assert.deepEqual(heads.slice(0, 2).map(({ textContent }) => textContent), ["Block", "q_proj"]);
 });
 
+Deno.test("renderReport() shows bits that layers were given, in a chart and by block, and what they were worth", () => {
+  const { keep: _keep, ...facts } = FACTS;
+  const layers = facts.layerErrors.map(({ name }, i) => ({ name, bits: 1.5 + (i % 7) / 5 }));
+  const allocation = { mean: 2.1, blocks: [2.25, 2, 2, 2, 2, 2.35], layers };
+  const page = parse(render(buildMetrics({
+    ...{ ...facts, packed: SCALED_SIGNS },
+    allocation: { ...allocation, check: { uniform: 0.285, allocated: 0.212, kept: true } },
+  })));
+  const chart = [...page.querySelectorAll("figure")].find((each) => each.textContent?.includes("Bits per layer"));
+  assert.match(
+    chart?.textContent ?? "",
+    /1\.50 to 2\.70, mean 2\.10\. Kept: .* 0\.212 nats .* 0\.285 with the same for all/,
+  );
+  const table = page.querySelector('[aria-label="Error by block and kind"]');
+  const heads = [...(table?.querySelectorAll("thead th") ?? [])].map(({ textContent }) => textContent);
+  assert.deepEqual(heads.slice(0, 3), ["Block", "Bits", "q_proj"]);
+  const means = [...(table?.querySelectorAll("tbody tr") ?? [])].map((row) => row.querySelector("td")?.textContent);
+  assert.deepEqual(means, ["2.25", "2.00", "2.00", "2.00", "2.00", "2.35"]);
+  const unchecked = render(buildMetrics({ ...facts, packed: SCALED_SIGNS, allocation }));
+  assert.doesNotMatch(parse(unchecked).body.textContent ?? "", /held out/);
+});
+
 Deno.test("renderReport() renders a result that has nothing yet", () => {
   const empty = { ...FACTS, perplexity: {}, keep: [], layerErrors: [], seconds: { total: 0, stages: {} } };
   const page = parse(renderReport({

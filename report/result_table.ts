@@ -28,7 +28,7 @@ export function renderResultTable(
   { width = WIDTH }: { readonly width?: number } = {},
 ): string[] {
   const entry: Entry = (label, parts, separator = ", ") => layOut(label, parts, { separator, width });
-  const { bits, bytes, seconds, layer_error: error, keep, of } = metrics;
+  const { bits, bytes, seconds, layer_error: error, keep, of, allocation } = metrics;
   const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
   const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
   const parts = PARTS.flatMap((part) => {
@@ -48,6 +48,7 @@ export function renderResultTable(
       `(${formatNumber(bytes.original / Math.max(bytes.packed, 1))} times as much)`,
     ]),
     ...(keep === undefined ? [] : entry(of === undefined ? "kept" : `kept of ${of}`, keep.map(String), " ")),
+    ...(allocation === undefined ? [] : allocationLines(allocation, entry)),
     ...entry("layer error", [
       `mean ${formatNumber(error.mean)}`,
       ...(worst === undefined ? [] : [`worst ${formatNumber(worst.error)} at ${worst.name}`]),
@@ -58,6 +59,24 @@ export function renderResultTable(
     ),
     ...entry("memory", [`${formatBytes(metrics.peak_memory_bytes)} at its peak`]),
     ...entry("steps", [`${metrics.steps.run} run`, `${metrics.steps.cached} from the cache`]),
+  ];
+}
+
+/** Bits by block, and what came of the look at windows held out. */
+function allocationLines({ blocks, check }: NonNullable<Metrics["allocation"]>, entry: Entry): string[] {
+  const lines = entry("bits by block", blocks.map(formatBits), " ");
+  if (check === undefined) return lines;
+  const [found, same] = [check.allocated, check.uniform].map(formatNumber);
+  return [
+    ...lines,
+    ...entry("", [
+      check.kept
+        ? "kept, as on windows held out the divergence from the original is"
+        : "the same for all, as on windows held out " +
+          "the divergence from the original is not less:",
+      `${found} with bits by sensitivity`,
+      `${same} with the same for all`,
+    ], " "),
   ];
 }
 

@@ -33,6 +33,24 @@ Deno.test("renderResultTable() shows any format's components, and nothing of wha
   ]);
 });
 
+Deno.test("renderResultTable() shows the bits of blocks, and what came of the look at windows held out", () => {
+  const { keep: _keep, ...facts } = FACTS;
+  const allocation = (kept: boolean) => ({
+    ...{ mean: 2.1, blocks: [2.6, 1.6], layers: [] },
+    check: { uniform: 0.285, allocated: kept ? 0.212 : 0.301, kept },
+  });
+  const lines = (kept: boolean) => {
+    const all = renderResultTable(buildMetrics({ ...facts, allocation: allocation(kept) }), {});
+    return all.slice(all.findIndex((line) => line.startsWith("bits by block"))).slice(0, 4);
+  };
+  assert.deepEqual(lines(true).slice(0, 3), [
+    "bits by block 2.60 1.60",
+    "              kept, as on windows held out the divergence from the original is",
+    "              0.212 with bits by sensitivity 0.285 with the same for all",
+  ]);
+  assert.match(lines(false).join(" ").replaceAll(/ +/g, " "), /the same for all, as .* is not less: 0\.301 .* 0\.285/);
+});
+
 Deno.test("renderResultTable() stays within 80 columns for large models and long names", () => {
   const metrics = buildMetrics({
     ...FACTS,

@@ -71,7 +71,7 @@ function fillGroup(text: string, groupSize: number): Content {
 }
 
 /** Error of every layer: a row a block, a column a kind; layers outside blocks are listed by name. */
-export function errorTable({ layer_error: { layers }, keep }: Metrics): Html {
+export function errorTable({ layer_error: { layers }, keep, allocation }: Metrics): Html {
   const kinds = new Set<string>();
   const blocks = new Map<number, Map<string, number>>();
   const others: Content[][] = [];
@@ -83,15 +83,18 @@ export function errorTable({ layer_error: { layers }, keep }: Metrics): Html {
       blocks.set(place.block, (blocks.get(place.block) ?? new Map()).set(place.kind, error));
     }
   }
+  const means = allocation?.blocks;
+  const heads = [...(keep === undefined ? [] : ["Kept"]), ...(means === undefined ? [] : ["Bits"])];
   const cell = (value: number | undefined) => value === undefined ? "" : datum(value, formatNumber(value));
   const rows = [...blocks].map(([block, errors]) => [
     `${block}`,
     ...(keep === undefined ? [] : [cell(keep[block])]),
+    ...(means === undefined ? [] : [datum(means[block], formatBits(means[block]))]),
     ...[...kinds].map((kind) => cell(errors.get(kind))),
   ]);
-  return markup`${
-    table("Error by block and kind", ["Block", ...(keep === undefined ? [] : ["Kept"]), ...kinds], rows)
-  }${others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)}`;
+  return markup`${table("Error by block and kind", ["Block", ...heads, ...kinds], rows)}${
+    others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)
+  }`;
 }
 
 /** What each step did, why it ran and how long it took, from the journal. */

@@ -41,14 +41,17 @@ export interface Roles {
       readonly original?: (block: number) => StreamRef;
     };
   };
-  /** N of N:M for each block. */
-  readonly allocation: {
-    readonly keep: OutputRef;
-    readonly of: number;
-    readonly reads: { readonly of: string };
-    /** Σx² of every input of a block in the original model; made where `ranks.inputs` is original and statistics are not. */
-    diagonals(block: number): OutputRef;
-  };
+  /** How much is kept of what: N of N:M for each block, or stored bits for each layer. */
+  readonly allocation:
+    | {
+      readonly kind: "keep";
+      readonly keep: OutputRef;
+      readonly of: number;
+      readonly reads: { readonly of: string };
+      /** Σx² of every input of a block in the original model; made where `ranks.inputs` is original and statistics are not. */
+      diagonals(block: number): OutputRef;
+    }
+    | { readonly kind: "bits"; readonly bits: OutputRef };
   /** Which weights are the least important of every M. */
   readonly ranks: {
     readonly search: LayerSettings["search"];
@@ -79,6 +82,8 @@ export interface Roles {
     /** Recipe paths of the method's settings that matter, and of those that say which columns are taken together. */
     readonly reads: readonly string[];
     readonly groupReads: readonly string[];
+    /** Of these, that of its budget of bits, where it has one: an allocation in bits stands in its place. */
+    readonly budget?: string;
     /** The file that the method comes from, where it is none of this project's. */
     readonly source?: MethodSource;
   };
@@ -106,7 +111,7 @@ export type Role = keyof Roles;
 /** File of a packed model that holds the weights. */
 export const PACKED_WEIGHTS = "model.safetensors";
 
-/** What `allocation` holds. */
+/** What an `allocation` in N of N:M holds. */
 export type Allocation = {
   /** N per block. */
   readonly keep: readonly number[];
@@ -115,6 +120,30 @@ export type Allocation = {
   /** What the blocks were ranked by; empty where they were not. */
   readonly measured: readonly number[];
 };
+
+/** What an `allocation` in bits holds. */
+export type BitAllocation = {
+  /** Stored bits a weight, by layer name, without `.weight`. */
+  readonly bits: Readonly<Record<string, number>>;
+  /** Their mean over weights. */
+  readonly mean: number;
+  /** What they come from: redundancy by block, or divergence by layer; empty where all are alike. */
+  readonly measured: Readonly<Record<string, number>>;
+  /** How it did on windows that nothing was measured on; absent where nobody looked. */
+  readonly check?: BitCheck;
+};
+
+/** The model with the bits that were found beside the one with the same bits everywhere. */
+export type BitCheck = {
+  /** KL divergence from the original model's next tokens, in nats a token. */
+  readonly uniform: number;
+  readonly allocated: number;
+  /** Whether the bits that were found stay; else all layers have the same. */
+  readonly kept: boolean;
+};
+
+/** Bits that are tried, before it is known whether they stay. */
+export type BitCandidate = Pick<BitAllocation, "bits" | "measured">;
 
 /** What a quantized block's manifest holds. */
 export type QuantizedBlock = {
@@ -141,6 +170,13 @@ export type Perplexity = {
   /** First part of the model whose outputs are not finite, in words. */
   readonly lost?: string;
 };
+
+/** The allocation, where it says how many weights are kept. */
+export function keepAllocation(
+  { allocation }: Partial<Roles>,
+): Extract<Roles["allocation"], { readonly kind: "keep" }> | undefined {
+  return allocation?.kind === "keep" ? allocation : undefined;
+}
 
 /** The output `output` of the step `step`. */
 export function from(step: string, output: string): OutputRef {

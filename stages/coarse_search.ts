@@ -1,5 +1,6 @@
 /**
- * coarse-search: how many weights each transformer block keeps of every M, from how redundant the block is in the original model.
+ * coarse-search: how many weights each transformer block keeps of every M, from how redundant the block is in the original model; or how
+ * many bits each layer gets (`bits_search.ts`), from that or from how sensitive the model is to it.
  *
  * With `calibrate.inputs: original` the similarities come with the statistics; otherwise one pass of the original model makes them.
  */
@@ -13,23 +14,31 @@ import { count } from "../recipes/words.ts";
 import type { ArtifactWriter, Step } from "../runner/stage.ts";
 import { allocateByOutliers, allocateByRedundancy } from "./allocation.ts";
 import { type Allocation, from, type Roles } from "./artifacts.ts";
+import { bitsOf, redundancyBits, sensitivityBits } from "./bits_search.ts";
+import { KEPT } from "./budget_rule.ts";
 import { finiteSimilarity, passBlock } from "./block_pass.ts";
 import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
 import { embeddedHidden, storedHidden, storedWindows } from "./hidden_states.ts";
 import type { Planning, Stage } from "./planning.ts";
 
 const Params = z.strictObject({
-  metric: z.enum(["lr", "ri", "none"]).default("lr").describe(
+  metric: z.enum(["lr", "ri", "sensitivity", "none"]).default("lr").describe(
     "Importance of a block: lr = cosine of its input and output (PBS²P), ri = relative importance (STBLLM), " +
-      "none = every block alike",
+      "none = every block alike; with bits also of a layer: sensitivity = what quantizing it alone does to the model, measured",
+  ),
+  bits: z.number().min(0.1).max(12).optional().describe(
+    "In the place of keep and of, for methods with a budget of bits: stored bits of a compressed weight, the mean over all",
   ),
   similarity: z.enum(["token", "flattened"]).default("token").describe(
     "lr only: mean of the tokens' cosines, or one cosine of all",
   ),
-  keep: count(1, 256).default(4).describe("N of N:M, weights kept of every `of`: the mean over blocks"),
-  of: count(1, 256).default(8).describe("M of N:M, consecutive inputs; must divide group_size and each layer's inputs"),
-  spread: count(0, 255).default(1).describe(
-    "Weights: N is keep + spread in the most important block, keep − spread in the least, clamped to 1..of",
+  keep: count(1, 256).default(KEPT.keep).describe("N of N:M, weights kept of every `of`: the mean over blocks"),
+  of: count(1, 256).default(KEPT.of).describe(
+    "M of N:M, consecutive inputs; must divide group_size and each layer's inputs",
+  ),
+  spread: z.number().min(0).max(255).default(1).describe(
+    "Weights: N is keep + spread in the most important block, keep − spread in the least, clamped to 1..of; with bits: how many " +
+      "more or fewer than the mean a layer may have",
   ),
 });
 type Params = z.infer<typeof Params>;
@@ -46,6 +55,7 @@ const rules: readonly Rule[] = [
   {
     reads: [keep, of],
     check({ value, blame }) {
+      if (value(path("bits")) !== undefined) return [];
       const [n = 0, m = 0] = [value<number>(keep), value<number>(of)];
       if (n <= m) return [];
       return [
@@ -58,6 +68,7 @@ const rules: readonly Rule[] = [
     check({ value, blame }) {
       const [n = 0, m = 0, apart = 0] = [value<number>(keep), value<number>(of), value<number>(spread)];
       const [low, high] = [n - apart, n + apart];
+      if (value(path("bits")) !== undefined || !Number.isInteger(apart)) return [];
       if (value(metric) !== "lr" || n > m || (low >= 1 && high <= m)) return [];
       const which = low < 1 ? `keep − spread is ${low}, below 1` : `keep + spread is ${high}, above of (${m})`;
       return [warning(blame(spread, keep, of), `${which}, so that blocks are clamped`, {
@@ -70,13 +81,15 @@ const rules: readonly Rule[] = [
 /** The stage; see the file's head. */
 export const coarseSearch: Stage<Params> = {
   name: NAME,
-  summary: "Chooses how many weights each block keeps",
+  summary: "Chooses how many weights each block keeps, or how many bits each layer has",
   params: Params,
   rules,
   makes: ["allocation"],
   needs: ["statistics"],
+  uses: ["quantized", "feedback", "packed"],
   offer: (settings) => ({
-    allocation: {
+    allocation: settings.bits !== undefined ? { kind: "bits", bits: bitsOf(NAME) } : {
+      kind: "keep",
       keep: KEEP,
       of: settings.of,
       reads: { of },
@@ -97,16 +110,21 @@ const OUTLYING = 6;
 
 function plan(planning: Planning, settings: Params): Step[] {
   const { spec, roles: { statistics, ranks } } = planning;
-  if (statistics === undefined) return [allocationStep(planning, settings, {})];
+  const { bits } = settings,
+    options = { name: NAME, paths: { bits: path("bits"), spread, similarity: path("similarity") } };
+  const allocate = (inputs: Step["inputs"]) =>
+    bits === undefined ? allocationStep(planning, settings, inputs) : redundancyBits(planning, options, inputs);
+  if (statistics === undefined) return [allocate({})];
+  if (bits !== undefined && settings.metric === "sensitivity") return sensitivityBits(planning, options, statistics);
   const diagonals = ranks?.inputs === "original" && !statistics.original;
-  if (settings.metric === "none" && !diagonals) return [allocationStep(planning, settings, {})];
+  if (settings.metric === "none" && !diagonals) return [allocate({})];
   const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
   const ranked = settings.metric !== "none", shared = settings.metric === "lr" && statistics.original;
   const measured = (block: number) => shared ? statistics.block(block) : from(`${NAME}[${block}]`, "measured");
   const inputs = ranked ? Object.fromEntries(blocks.map((block) => [`block ${block}`, measured(block)])) : {};
-  const options = { outliers: settings.metric === "ri", diagonals };
-  const passes = shared ? [] : blocks.map((block) => blockStep(planning, options, statistics, block));
-  return [...passes, allocationStep(planning, settings, inputs)];
+  const wanted = { outliers: settings.metric === "ri", diagonals };
+  const passes = shared ? [] : blocks.map((block) => blockStep(planning, wanted, statistics, block));
+  return [...passes, allocate(inputs)];
 }
 
 /** One block of the original model, over the calibration windows. */

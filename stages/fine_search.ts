@@ -11,7 +11,7 @@ import { blockLinears, linearWeights } from "../models/tensors.ts";
 import { type Broken, error, type Rule } from "../recipes/language.ts";
 import { count } from "../recipes/words.ts";
 import type { Step } from "../runner/stage.ts";
-import { from } from "./artifacts.ts";
+import { from, keepAllocation } from "./artifacts.ts";
 import { layerJobs } from "./layer_jobs.ts";
 import type { Opened, Planning, Stage } from "./planning.ts";
 import { storedStatistics } from "./statistics.ts";
@@ -85,7 +85,7 @@ export const fineSearch: Stage<Params> = {
   }),
   check: checkShapes,
   plan(planning) {
-    const { spec, roles: { ranks, statistics, allocation } } = planning;
+    const { spec, roles: { ranks, statistics } } = planning, allocation = keepAllocation(planning.roles);
     if (ranks?.masks === undefined || statistics === undefined || allocation === undefined) return [];
     const diagonals = ranks.inputs === "original" && !statistics.original;
     return Array.from(
@@ -101,8 +101,8 @@ export const fineSearch: Stage<Params> = {
 };
 
 /** N:M must fit every layer: a run of M inputs may not cross the layer's end. */
-function checkShapes({ spec, roles: { allocation } }: Opened, { type }: Params): void {
-  const of = allocation?.of ?? 1;
+function checkShapes({ spec, roles }: Opened, { type }: Params): void {
+  const allocation = keepAllocation(roles), of = allocation?.of ?? 1;
   if (type !== "semi-structured") return;
   for (const { name, cols } of blockLinears(spec, 0)) {
     if (cols % of !== 0) {

@@ -3,7 +3,7 @@ import type { LayerSettings, MaskJob } from "../layers/job.ts";
 import { hessianExponent } from "../layers/units.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import type { ArtifactReader, Json, StepContext } from "../runner/stage.ts";
-import type { Roles } from "./artifacts.ts";
+import { keepAllocation, type Roles } from "./artifacts.ts";
 import { endsIn } from "./layer_names.ts";
 import type { Moments, Statistics } from "./statistics.ts";
 
@@ -37,19 +37,22 @@ const NOTHING: Pick<LayerSettings, "search" | "feedback"> = {
  * @param purpose `search` only ranks weights; `quantize` does all
  */
 export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize"): PlannedJobs {
-  const { statistics, allocation, ranks, feedback, quantized, packed } = roles, target = statistics?.target;
+  const { statistics, ranks, feedback, quantized, packed } = roles, target = statistics?.target;
+  const allocation = keepAllocation(roles);
   if (quantized === undefined) throw new Error("Cannot plan layers as no stage quantizes them");
   const searches = ranks !== undefined && (purpose === "search" || ranks.masks === undefined);
   const quantizes = purpose === "quantize";
   // Norms of inputs need no factor of a Hessian.
   const factors = quantizes || ranks?.inputs !== "original" || statistics?.original === true;
+  // Bits that an allocation gives to layers stand in the place of the method's own.
+  const own = quantizes ? quantized.reads.filter((path) => !isGiven(roles, path)) : quantized.groupReads;
   const reads = [
     ...(allocation && ranks ? [allocation.reads.of] : []),
     ...(searches ? ranks.reads : ranks?.typeReads ?? []),
     ...(feedback && factors ? [feedback.reads.damping] : []),
     ...(quantizes && feedback ? [feedback.reads.mode] : []),
     ...(quantizes && packed ? [packed.reads.scales] : []),
-    ...(quantizes ? quantized.reads : quantized.groupReads),
+    ...own,
     ...(target ? Object.values(target.reads) : []),
   ];
   return {
@@ -58,9 +61,7 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       const read = <T extends Json>(path: string, wanted: boolean, otherwise: T): T =>
         wanted && reads.includes(path) ? context.param<T>(path) : otherwise;
       const params = Object.fromEntries(
-        (quantizes ? quantized.reads : quantized.groupReads).map((path) =>
-          [path.split(".").at(-1) ?? "", context.param<Json>(path)] as const
-        ),
+        own.map((path) => [path.split(".").at(-1) ?? "", context.param<Json>(path)] as const),
       );
       // What was not declared to be read stays at a value of its own, so that it cannot matter unseen.
       const settings: LayerSettings = {
@@ -98,6 +99,10 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       return jobs;
     },
   };
+}
+
+function isGiven({ allocation, quantized }: Partial<Roles>, path: string): boolean {
+  return allocation?.kind === "bits" && path === quantized?.budget;
 }
 
 /**

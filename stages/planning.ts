@@ -83,6 +83,8 @@ export interface Stage<P = unknown> {
   readonly needs: readonly Role[];
   /** What it uses where a stage of the recipe makes it. */
   readonly uses?: readonly Role[];
+  /** Recipe path of the stored bits a weight that it keeps to, where it has such a budget. */
+  readonly budget?: string;
   /** Texts that it reads. */
   texts?(settings: P, spec: Spec): readonly TextRequest[];
   /** Where what it hands on will be. */

@@ -3,7 +3,7 @@ import { pruneWeights } from "../layers/prune_first.ts";
 import { blockLinears } from "../models/tensors.ts";
 import type { Weights } from "../models/forward.ts";
 import type { Step, StepContext } from "../runner/stage.ts";
-import type { Allocation } from "./artifacts.ts";
+import { type Allocation, keepAllocation } from "./artifacts.ts";
 import type { Planning } from "./planning.ts";
 
 /** What a step that gathers statistics needs for it. */
@@ -19,7 +19,7 @@ export interface PrunedFirst {
 
 /** Plans it: nothing where the method does not ask for it, or its masks come from these very statistics. */
 export function prunedFirst({ spec, roles }: Pick<Planning, "spec" | "roles">, block: number): PrunedFirst {
-  const { quantized, allocation, ranks, statistics } = roles;
+  const { quantized, ranks, statistics } = roles, allocation = keepAllocation(roles);
   const wanted = quantized?.prunesFirst && ranks?.inputs === "original" && ranks.search.type !== "none";
   if (!wanted || statistics?.original || ranks.masks === undefined || allocation === undefined) {
     return { active: false, inputs: {}, reads: [], prune: (weights) => Promise.resolve(weights) };

@@ -25,8 +25,9 @@ export function methodStage<P>(method: AnyMethod<P>, source?: MethodSource): Sta
     rules,
     makes: ["quantized"],
     needs: method.needs,
-    // An allocation counts only where ranks, which need it, say what to prune.
-    uses: ["ranks", "feedback", "packed"],
+    // An allocation of weights counts only where ranks, which need it, say what to prune; one of bits where there is a budget.
+    uses: ["ranks", "feedback", "packed", ...(method.budget ? ["allocation"] as const : [])],
+    ...(method.budget ? { budget: path(method.budget) } : {}),
     offer: (settings) => ({
       quantized: {
         stage: name,
@@ -36,6 +37,7 @@ export function methodStage<P>(method: AnyMethod<P>, source?: MethodSource): Sta
         block: (block) => from(`${name}[${block}]`, "quantized"),
         reads: method.reads(settings).map(path),
         groupReads: (method.groupKeys ?? []).map(path),
+        ...(method.budget ? { budget: path(method.budget) } : {}),
         ...(source ? { source } : {}),
       },
     }),

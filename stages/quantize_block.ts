@@ -5,7 +5,7 @@ import type { LayerPool } from "../layers/pool_protocol.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
 import type { ArtifactReader, ArtifactWriter, Step, StepContext } from "../runner/stage.ts";
-import type { Allocation, QuantizedBlock, Roles } from "./artifacts.ts";
+import { type Allocation, type BitAllocation, keepAllocation, type QuantizedBlock, type Roles } from "./artifacts.ts";
 import { type BlockSources, layerJobs, type PlannedJobs } from "./layer_jobs.ts";
 import type { Planning } from "./planning.ts";
 import { storedStatistics } from "./statistics.ts";
@@ -60,7 +60,8 @@ export function quantizeBlock(planning: Planning, which: QuantizedStep): Step {
 
 /** All of a step but what it runs. */
 export function quantizeFrame(planning: Planning, { name, statistics, block }: QuantizedStep): QuantizeFrame {
-  const { spec, identities, device, roles: { allocation, ranks, feedback } } = planning;
+  const { spec, identities, device, roles: { allocation: given, ranks, feedback } } = planning;
+  const allocation = keepAllocation(planning.roles);
   const planned = layerJobs(planning.roles, "quantize");
   const weights = linearWeights(spec), linears = blockLinears(spec, block);
   const prunes = allocation !== undefined && ranks !== undefined, masks = prunes && ranks.masks !== undefined;
@@ -77,6 +78,7 @@ export function quantizeFrame(planning: Planning, { name, statistics, block }: Q
       inputs: {
         statistics: statistics.block(block),
         ...(prunes ? { keep: allocation.keep } : {}),
+        ...(given?.kind === "bits" ? { bits: given.bits } : {}),
         ...(prunes && ranks.masks ? { masks: ranks.masks(block) } : {}),
       },
       outputs: { quantized: { retain: "transient", bytes: 1.4 * weights } },
@@ -87,8 +89,9 @@ export function quantizeFrame(planning: Planning, { name, statistics, block }: Q
     },
     async begin(context) {
       const keep = prunes ? ((await context.input("keep")).value as Allocation).keep[block] : undefined;
+      const bits = given?.kind === "bits" ? ((await context.input("bits")).value as BitAllocation).bits : undefined;
       return beginBlock(context, {
-        ...{ planned, keep, name, absent, total: linears.length },
+        ...{ planned, keep, bits, name, absent, total: linears.length },
         masks: masks ? await context.input("masks") : undefined,
         writer: context.output("quantized"),
       });
@@ -101,6 +104,8 @@ interface Beginning {
   readonly planned: PlannedJobs;
   /** N of N:M; undefined where nothing is pruned. */
   readonly keep: number | undefined;
+  /** Bits a weight by layer; undefined where the method's own hold for all. */
+  readonly bits: BitAllocation["bits"] | undefined;
   readonly masks: ArtifactReader | undefined;
   readonly name: string;
   /** Stages that the recipe lacks. */
@@ -112,7 +117,7 @@ interface Beginning {
 
 function beginBlock(
   context: StepContext,
-  { planned, keep, masks, name, absent, total, writer }: Beginning,
+  { planned, keep, bits, masks, name, absent, total, writer }: Beginning,
 ): QuantizingBlock {
   const layers: Record<string, Omit<LayerContent, "arrays">> = {};
   const errors: Record<string, number> = {};
@@ -122,7 +127,12 @@ function beginBlock(
       const jobs: LayerJob[] = [];
       for (const job of await planned.make(sources, context)) {
         const given = masks && (await masks.read(`${job.name}.safetensors`)).ranks.data as Uint8Array;
-        jobs.push({ ...job, keep: keep ?? 1, ...(given ? { ranks: given } : {}) });
+        jobs.push({
+          ...job,
+          keep: keep ?? 1,
+          ...(given ? { ranks: given } : {}),
+          ...(bits ? { bits: bits[job.name] } : {}),
+        });
       }
       const writing: Promise<void>[] = [];
       const results = await pool.quantize(jobs, {

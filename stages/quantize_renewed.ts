@@ -5,18 +5,17 @@
  * Statistics of the first input come from calibrate; the others are gathered here, in passes over the hidden states that enter the block.
  * Compressed weights are those that packing will store.
  */
-import type { LayerResult } from "../layers/job.ts";
 import { linearInputs } from "../models/tensors.ts";
-import type { Json, Step, StepContext } from "../runner/stage.ts";
+import type { Step, StepContext } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
 import { forwardMemory, forwardSeconds } from "./costs.ts";
+import { layerDecoding } from "./decode_layers.ts";
 import { storedHidden, storedWindows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
 import { type QuantizedStep, quantizeFrame } from "./quantize_block.ts";
 import { prunedFirst } from "./pruned_first.ts";
 import { gatheredStatistics, type Statistics, storedStatistics } from "./statistics.ts";
-import type { Tools } from "./tools/mod.ts";
 
 /** Which step, and where the hidden states are. */
 export interface RenewedStep extends QuantizedStep {
@@ -28,11 +27,11 @@ type Compressed = Map<string, Float32Array>;
 
 /** The step of one block. */
 export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
-  const { spec, architecture, forward: { provider }, roles: { packed } } = planning;
+  const { spec, architecture, forward: { provider } } = planning;
   const { statistics, renewed, block } = which;
   const { tools, code } = planning.use(import.meta.url, ["weights", "layers", "forward", "packing"]);
   const { step, linears, begin } = quantizeFrame(planning, which);
-  const options = Object.entries(packed?.reads.options ?? {});
+  const decoding = layerDecoding(planning.roles);
   const inputs = [...linearInputs(spec).keys()], passes = inputs.length - 1;
   const entering = renewed.hidden(block), original = renewed.original?.(block);
   const pruning = prunedFirst(planning, block);
@@ -40,7 +39,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
   return {
     ...step,
     code,
-    reads: [...new Set([...step.reads, ...options.map(([, path]) => path), ...pruning.reads])].sort(),
+    reads: [...new Set([...step.reads, ...decoding.reads, ...pruning.reads])].sort(),
     facts: { ...step.facts, architecture, provider },
     inputs: {
       ...step.inputs,
@@ -56,14 +55,16 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
     async run(context) {
       const compressed: Compressed = new Map(), tensors = await tools.weights.block(block);
       const work = await begin(context);
-      const packing = Object.fromEntries(options.map(([name, path]) => [name, context.param<Json>(path)]));
       for (const [index, input] of inputs.entries()) {
         const found = index === 0
           ? storedStatistics(await context.input("statistics"))
           : await gather(context, input, { compressed, done: work.done() });
         const here = linears.filter((linear) => linear.input === input);
         const results = await work.quantize(tools.layers(), { linears: here, tensors, statistics: found });
-        if (index < passes) await keepDecoded(results, packing, compressed);
+        if (index === passes) break;
+        for (const [name, values] of await decoding.decode(tools.packing, results, context)) {
+          compressed.set(name, values);
+        }
       }
       work.finish();
     },
@@ -94,15 +95,5 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
     });
     context.spent(renewed.stage, (performance.now() - began) / 1000);
     return gatheredStatistics(gathered, { sequences: windows.windows, block });
-  }
-
-  async function keepDecoded(
-    results: readonly LayerResult[],
-    packing: Parameters<Tools["packing"]["pack"]>[1],
-    compressed: Compressed,
-  ): Promise<void> {
-    for (const { name, layer } of results) {
-      compressed.set(name, await tools.packing.decode(await tools.packing.pack(layer, packing)));
-    }
   }
 }

@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { Recipe as AnyRecipe, RecipeLanguage, Rule } from "../recipes/language.ts";
 import { SweepKeys } from "../recipes/sweep_keys.ts";
 import type { SpboParams } from "../layers/methods/spbo.ts";
+import { budgetRule } from "./budget_rule.ts";
 import type { CalibrateParams } from "./calibrate.ts";
 import type { CoarseSearchParams } from "./coarse_search.ts";
 import type { CompensateParams } from "./compensate.ts";
@@ -128,5 +129,5 @@ function stagesSchema(all: readonly Stage[]): StagesSchema {
 }
 
 function rulesOf(all: readonly Stage[]): Rule[] {
-  return [...all.flatMap(({ rules = [] }) => rules), groupRule(all), rolesRule(all)];
+  return [...all.flatMap(({ rules = [] }) => rules), groupRule(all), budgetRule(all), rolesRule(all)];
 }

@@ -99,6 +99,11 @@ const without = {
 };
 const withGptq = { ...without, "stages.gptq": {}, "stages.compensate": {} };
 const withRtn = { ...without, "stages.rtn": { bits: 1 } };
+const withBits = {
+  ...{ ...without, "stages.trellis": {}, "stages.compensate": {} },
+  "stages.coarse-search": { metric: "sensitivity", bits: 2 },
+};
+const MEASURED = ["coarse-search", "coarse-search.candidate", "coarse-search.check", "coarse-search.sensitivity"];
 const quantizedBy = (method: string) => [...PACKED, method].sort();
 
 const rows: readonly Row[] = [
@@ -113,6 +118,32 @@ const rows: readonly Row[] = [
   // The first pass of the original model is then a step of its own.
   { set: { "stages.calibrate.inputs": "sequential" }, keys: [...SEARCHED, "calibrate"].sort() },
   { set: { "stages.coarse-search.metric": "none" }, keys: SEARCHED },
+  {
+    on: withBits,
+    set: { "stages.coarse-search.bits": 1.5 },
+    keys: [...MEASURED, ...quantizedBy("trellis")].sort(),
+  },
+  {
+    on: withBits,
+    set: { "stages.coarse-search.spread": 0.5 },
+    keys: [...MEASURED.slice(0, 3), ...quantizedBy("trellis")].sort(),
+  },
+  {
+    on: withBits,
+    set: { "stages.coarse-search.metric": "none" },
+    keys: [...MEASURED, ...quantizedBy("trellis")].sort(),
+  },
+  // Layers are measured in the original model, whatever they are to meet.
+  {
+    on: { ...withBits, "stages.calibrate.inputs": "sequential" },
+    set: { "stages.calibrate.target": "original" },
+    keys: ["calibrate", ...quantizedBy("trellis")].sort(),
+  },
+  {
+    on: withBits,
+    set: { "stages.calibrate.inputs": "sequential" },
+    keys: ["calibrate", ...quantizedBy("trellis")].sort(),
+  },
   { set: { "stages.coarse-search.metric": "ri" }, keys: SEARCHED },
   { set: { "stages.coarse-search.similarity": "flattened" }, keys: SEARCHED },
   {

@@ -201,6 +201,15 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       compensate: { mode: "columnwise" },
     },
   },
+  {
+    on: "opt",
+    stages: {
+      calibrate: { inputs: "renewed", target: "original" },
+      "coarse-search": { metric: "sensitivity", bits: 3 },
+      trellis: { states: 4 },
+      compensate: { mode: "columnwise" },
+    },
+  },
   { on: "llama", stages: { calibrate: { inputs: "original" }, rtn: { bits: 3, grid: "minmax" } } },
   { on: "opt", stages: { calibrate: { inputs: "sequential" }, rtn: { bits: 1, grid: "sign", group_size: "row" } } },
   {

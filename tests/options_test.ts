@@ -37,7 +37,7 @@ function hasOtherMethod(stages: StageSettings): boolean {
 
 /** Whether its method refuses to prune, so that it has no stages for that. */
 function prunesNothing(stages: StageSettings): boolean {
-  return ["arb-llm", "gptq", "rtn"].some((name) => name in stages);
+  return ["arb-llm", "gptq", "rtn", "trellis"].some((name) => name in stages);
 }
 
 async function openWorkshop(): Promise<Workshop> {

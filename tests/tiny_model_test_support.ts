@@ -27,8 +27,15 @@ export const QUICK = { candidates: 3, iterations: 1, salient_max: 4, group_size:
 
 type Settings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-/** Writes model and windows. @param head by what the head's weights are multiplied */
-export async function writeTinyModel(folder: string, { head = 1 }: { readonly head?: number } = {}): Promise<void> {
+/**
+ * Writes model and windows.
+ *
+ * @param options by what the weights of the head are multiplied, and those of `layers` by the ends of their names
+ */
+export async function writeTinyModel(
+  folder: string,
+  { head = 1, layers = {} }: { readonly head?: number; readonly layers?: Readonly<Record<string, number>> } = {},
+): Promise<void> {
   const random = seededRandom(1, "weights");
   const tensor = (shape: number[], value = () => (random.below(2001) - 1000) / 5000): Tensor => ({
     dtype: "F32",
@@ -36,7 +43,14 @@ export async function writeTinyModel(folder: string, { head = 1 }: { readonly he
     data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, value),
   });
   const block = "model.layers.0.", one = () => 1;
-  const squares = ["q", "k", "v", "o"].map((name) => [`${block}self_attn.${name}_proj.weight`, tensor([64, 64])]);
+  const layer = (name: string, shape: number[]) => {
+    const values = tensor(shape), factor = layers[name.slice(name.lastIndexOf(".") + 1)] ?? 1;
+    return [`${block}${name}.weight`, {
+      ...values,
+      data: (values.data as Float32Array).map((value) => factor * value),
+    }];
+  };
+  const squares = ["q", "k", "v", "o"].map((name) => layer(`self_attn.${name}_proj`, [64, 64]));
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "config.json"), JSON.stringify(CONFIG));
   await writeSafetensors(join(folder, "model.safetensors"), {
@@ -46,9 +60,11 @@ export async function writeTinyModel(folder: string, { head = 1 }: { readonly he
     [`${block}input_layernorm.weight`]: tensor([64], one),
     [`${block}post_attention_layernorm.weight`]: tensor([64], one),
     ...Object.fromEntries(squares),
-    [`${block}mlp.gate_proj.weight`]: tensor([128, 64]),
-    [`${block}mlp.up_proj.weight`]: tensor([128, 64]),
-    [`${block}mlp.down_proj.weight`]: tensor([64, 128]),
+    ...Object.fromEntries([
+      layer("mlp.gate_proj", [128, 64]),
+      layer("mlp.up_proj", [128, 64]),
+      layer("mlp.down_proj", [64, 128]),
+    ]),
   });
   const ids = (windows: number): Tensor => ({
     dtype: "I32",

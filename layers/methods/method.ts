@@ -100,6 +100,8 @@ export interface MethodCard<P = unknown> {
   readonly format: string;
   /** Settings that matter for the others: a change of those left out re-runs nothing. */
   reads(params: P): readonly string[];
+  /** Of these, the stored bits a weight that a layer may take, where the method keeps to such a budget: `LayerJob.bits` stands in its place. */
+  readonly budget?: string;
   /** Of these, those that `groupSize` depends on. */
   readonly groupKeys?: readonly string[];
   /** Consecutive columns that are quantized together. @param cols of the layer */

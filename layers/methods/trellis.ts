@@ -65,8 +65,9 @@ export const trellis: WholeMethod<TrellisParams> = {
   groupKeys: ["group_size"],
   groupSize: ({ group_size }, cols) => Math.min(group_size, cols),
   reads: () => Object.keys(Params.shape),
+  budget: "bits",
   async whole(device, scope, { params, layer, group, pruned, job }) {
-    const { bits, states, lambda } = params, { name, rows, cols, settings: { feedback: { mode } } } = job;
+    const { states, lambda } = params, { name, rows, cols, bits = params.bits, settings: { feedback: { mode } } } = job;
     requireAll({ job, pruned });
     if (!MODES.includes(mode)) {
       throw new RangeError(
