@@ -185,7 +185,7 @@ error: unknown key \`kep\` in stages.coarse-search
   |
 3 |   stages.coarse-search.kep: [4, 5]
   |                        ^^^ did you mean \`keep\`?
-  = allowed: metric, similarity, keep, of, spread`,
+  = allowed: metric, bits, similarity, keep, of, spread`,
   },
   {
     name: "an unknown path in quotes, whose first key is wrong",

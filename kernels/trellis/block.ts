@@ -35,7 +35,7 @@ export interface RoundedBlock {
 const LEARNING = 0.3;
 
 /**
- * Parts of an octave that steps are whole multiples of. Coarser steps take fewer bits of each column, and cost its weights a little of
+ * Parts of an octave that the steps of a layer are apart, or a multiple. Coarser steps take fewer bits of each column, and cost its weights a little of
  * what reverse waterfilling gains: about 0.06·Δ² bits each, Δ in octaves.
  */
 export function stepParts(rows: number): number {
@@ -47,9 +47,9 @@ export function noStretches(): Float64Array {
   return new Float64Array(256).fill(1);
 }
 
-/** The logarithm of the allowed step that is nearest. */
-function onGrid(step: number, every: number): number {
-  return Math.round(logNear(step) / every) * every;
+/** The logarithm of the allowed step that is nearest: the layer's own is one, so that all change with it. */
+function onGrid(step: number, { every, at }: { readonly every: number; readonly at: number }): number {
+  return at + Math.round((logNear(step) - at) / every) * every;
 }
 
 /** Most that a column's points are drawn out beyond its step; the least squares of the very small. */
@@ -79,7 +79,7 @@ const MOST_STRETCH = 1.5;
  */
 export function roundBlock(block: TrellisBlock, rounding: Rounding): RoundedBlock {
   const { target, factor, step, columnRms, stretches } = block, width = columnRms.length;
-  const rows = target.length / width, every = stepParts(rows);
+  const rows = target.length / width, grid = { every: stepParts(rows), at: logNear(step) };
   const codes = new Int16Array(width * rows), errors = new Float32Array(width * rows);
   const decoded = new Float32Array(width * rows);
   const stepLogs = new Int32Array(width), columnSizes = new Int8Array(width);
@@ -92,7 +92,7 @@ export function roundBlock(block: TrellisBlock, rounding: Rounding): RoundedBloc
     // No code may be too large, whatever the column's inputs are, nor once the step is rounded to its grid.
     const wanted = Math.max(step * u, 1.5 * largest / MAX_CODE), near = sizeIndex(columnRms[j] / wanted);
     // So that what is stored is what suits, once points are drawn out or together as those of other columns like it were.
-    const stretched = stretches[near + 128], fine = stepOf(onGrid(wanted * stretched, every)) / stretched;
+    const stretched = stretches[near + 128], fine = stepOf(onGrid(wanted * stretched, grid)) / stretched;
     columnSizes[j] = sizeIndex(columnRms[j] / fine);
     for (let i = 0; i < rows; i++) x[i] = column[i] / fine;
     const own = codes.subarray(j * rows, (j + 1) * rows);
@@ -103,7 +103,7 @@ export function roundBlock(block: TrellisBlock, rounding: Rounding): RoundedBloc
       energy += points[i] * points[i];
     }
     const stretch = energy > 0 ? Math.min(meets / energy, MOST_STRETCH) : 1;
-    stepLogs[j] = onGrid(fine * stretch, every);
+    stepLogs[j] = onGrid(fine * stretch, grid);
     stretches[near + 128] += (stretch - stretched) * LEARNING;
     const scale = stepOf(stepLogs[j]), error = errors.subarray(j * rows, (j + 1) * rows);
     const result = decoded.subarray(j * rows, (j + 1) * rows);

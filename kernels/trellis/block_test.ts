@@ -28,7 +28,9 @@ for (const states of STATES) {
     const columnRms = new Float64Array(width).fill(0.5);
     const block = { target: target.slice(), factor, step, columnRms, stretches: noStretches() };
     const made = roundBlock(block, { states, strip: rows, costs, rowSizes });
-    const every = stepParts(rows), onGrid = (value: number) => Math.round(logNear(value) / every) * every;
+    const every = stepParts(rows),
+      at = logNear(step),
+      onGrid = (value: number) => at + Math.round((logNear(value) - at) / every) * every;
     const seen = new Map<number, number>();
     const left = Float64Array.from(target), { next, quantizers } = trellisOf(states);
     for (let j = 0; j < width; j++) {
