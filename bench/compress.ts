@@ -18,10 +18,11 @@ import { openTerminal, type Terminal } from "../cli/terminal.ts";
 import { loadRecipe } from "../pipeline/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { median, openGemmRate } from "./compress/gemm_rate.ts";
-import { officialSeconds, RIVALS, scaleTo } from "./compress/official.ts";
+import { officialSeconds, type Rival, RIVALS, scaleTo } from "./compress/official.ts";
 import { LLAMA_7B, LLAMA_7B_BLOCKS, writeRandomLlama } from "./compress/random_llama.ts";
 import { packOnly, type Part, type Parts, sumParts, type TimedStep, timeSteps } from "./compress/timed_steps.ts";
 import { METHODS } from "../layers/find_method.ts";
+import { InputError } from "../files/input_error.ts";
 import { listenForInterruption } from "../cli/interruption.ts";
 import { type RecipeRun, runRecipe } from "./measure/recipe_run.ts";
 import { readReference } from "./measure/references.ts";
@@ -176,7 +177,11 @@ function print(lines: readonly string[], terminal: Terminal): void {
 
 /** Random weights of a real width. @returns the exit code */
 async function measureWidth(options: Options, folder: string, terminal: Terminal): Promise<number> {
-  const { blocks = 2, windows, length, seed } = options;
+  const { blocks = 2, windows, length, seed, method } = options, { base }: Rival = RIVALS[method];
+  if (base === undefined) {
+    const able = Object.entries(RIVALS as Record<string, Rival>).filter(([, each]) => each.base).map(([name]) => name);
+    throw new InputError(`Cannot measure a width with ${method}: --method must be ${able.join(" or ")}`);
+  }
   terminal.note(`writing ${blocksOf(blocks)} of random weights`);
   const model = join(folder, "llama7b-width");
   const written = await writeRandomLlama(model, { ...LLAMA_7B, blocks, windows, length, seed });
@@ -184,8 +189,8 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
   await writeFile(
     recipe,
     stringify({
-      extends: join(projectFolder, "configs", "bases", "paper.yaml"),
-      name: "llama7b-width",
+      extends: join(projectFolder, "configs", "bases", `${base}.yaml`),
+      name: `llama7b-width-${method}`,
       model: { path: model },
       stages: {
         calibrate: {
@@ -213,7 +218,7 @@ async function measureWidth(options: Options, folder: string, terminal: Terminal
     );
   } else {
     const lines = [
-      `LLaMA-7B's width, ${blocksOf(blocks)} of random weights (${
+      `${method}, LLaMA-7B's width, ${blocksOf(blocks)} of random weights (${
         formatBytes(written)
       }) on ${run.device.kind} (${run.device.name})`,
       `${rateLine(rates)}; calibrated on ${windows} windows of ${length} tokens`,

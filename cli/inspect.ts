@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits.ts";
+import { modelSpec, vocabularyTensors } from "../models/mod.ts";
 import { findModel, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { formatBytes as bytes } from "../report/numbers.ts";
@@ -24,16 +25,21 @@ export function inspectCommand(context: CommandContext): Command {
       const terminal = context.terminal(options);
       const checkpoint = await openModel(target, options);
       try {
-        if (checkpoint.format === "packed") await inspect(findModel(target, options), options, terminal);
-        else listTensors(checkpoint, options, terminal);
+        if (checkpoint.format === "packed") {
+          await inspect(findModel(target, options), checkpoint, { options, terminal });
+        } else listTensors(checkpoint, options, terminal);
       } finally {
         checkpoint.close();
       }
     });
 }
 
-async function inspect(folder: string, { json }: Options, terminal: Terminal): Promise<void> {
-  const packed = await inspectPacked(folder);
+async function inspect(
+  folder: string,
+  { config }: Pick<Checkpoint, "config">,
+  { options: { json }, terminal }: { readonly options: Options; readonly terminal: Terminal },
+): Promise<void> {
+  const packed = await inspectPacked(folder, { apart: { ...vocabularyTensors(modelSpec(config)) } });
   if (json) return terminal.line(JSON.stringify(packed));
   for (const line of renderInspection(packed, terminal.width)) terminal.line(line);
 }
@@ -60,6 +66,7 @@ function renderInspection(packed: PackedInspection, width: number): string[] {
     { width },
   );
   const { stored, nominal, storing, parts, formulas } = packed;
+  const apart = Object.values(packed.apart).reduce((sum, { bytes }) => sum + bytes, 0);
   const formula = formulas.storing === undefined ? "" : ` (${formulas.storing})`;
   const components = renderTable(
     [{ head: "bits per compressed weight" }, { head: "", side: right }],
@@ -68,6 +75,7 @@ function renderInspection(packed: PackedInspection, width: number): string[] {
       ...(storing === undefined ? [] : [[`  with it, for storing${formula}`, storing.toFixed(3)]]),
       ...packed.components.map(({ name, label }) => [label, stored[name].toFixed(3)]),
       ["stored", stored.total.toFixed(3)],
+      ...Object.entries(packed.apart).map(([part, { format, stored }]) => [`${part}, ${format}`, stored.toFixed(3)]),
       ["whole model, everything included", packed.model.toFixed(3)],
     ],
     { width },
@@ -78,10 +86,12 @@ function renderInspection(packed: PackedInspection, width: number): string[] {
     ...components,
     "",
     ...wrapText(
-      `${bytes(packed.bytes)}: compressed layers ${bytes(parts.layers)}, other tensors ${
-        bytes(parts.others)
-      }, header ` +
-        bytes(parts.header),
+      [
+        `${bytes(packed.bytes)}: compressed layers ${bytes(parts.layers)}`,
+        ...Object.entries(packed.apart).map(([part, { bytes: size }]) => `${part} ${bytes(size)}`),
+        `other tensors ${bytes(parts.others - apart)}`,
+        `header ${bytes(parts.header)}`,
+      ].join(", "),
       width,
     ),
     ...wrapText(`${packed.parameters} parameters, ${packed.weights} of them in compressed layers`, width),

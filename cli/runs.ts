@@ -1,6 +1,8 @@
 /** `runs`: past runs, listed, shown and compared. */
+import { join } from "node:path";
 import { Command } from "commander";
 import { compareRuns, listRuns, type RunInfo, type RunRecord } from "../runner/mod.ts";
+import { listSweeps, type SweepInfo, SWEEPS } from "../runner/sweep/sweep_folder.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { runsFolder } from "./places.ts";
@@ -20,7 +22,7 @@ export function runsCommand(context: CommandContext): Command {
     withOutputOptions(new Command(name)).description(description).addOption(runsOption());
   return new Command("runs").description("list, show and compare past runs")
     .addCommand(
-      add("list", "all runs, the newest first").action((options: Options) => {
+      add("list", "all runs and sweeps, the newest first").action((options: Options) => {
         list(options, context.terminal(options));
       }),
       { isDefault: true },
@@ -37,8 +39,12 @@ function list({ runs, json }: Options, terminal: Terminal): void {
     runsFolder(runs),
     (run, { message }) => terminal.note(`warning: run ${run} is left out: ${message}`),
   );
-  if (json) return terminal.line(JSON.stringify(found));
-  if (found.length === 0) {
+  const sweeps = listSweeps(
+    runsFolder(runs),
+    (sweep, { message }) => terminal.note(`warning: sweep ${sweep} is left out: ${message}`),
+  );
+  if (json) return terminal.line(JSON.stringify([...found, ...sweeps]));
+  if (found.length + sweeps.length === 0) {
     return wrapText(`There are no runs in ${runsFolder(runs)}.`, terminal.width).forEach((line) => terminal.line(line));
   }
   const columns = [
@@ -55,7 +61,25 @@ function list({ runs, json }: Options, terminal: Terminal): void {
     `${steps.run}+${steps.cached}`,
     formatSeconds(seconds),
   ]);
-  for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
+  if (rows.length > 0) {
+    for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
+  }
+  if (sweeps.length === 0) return;
+  if (rows.length > 0) terminal.line();
+  const heads = [{ head: "sweep" }, { head: "points" }, { head: "time", side: "right" }] as const;
+  const lines = sweeps.map(({ sweep, points, seconds }) => [sweep, describePoints(points), formatSeconds(seconds)]);
+  for (const line of renderTable(heads, lines, { width: terminal.width })) terminal.line(line);
+  const where = `Their points' runs are in ${
+    join(runsFolder(runs), SWEEPS)
+  }: \`runs compare <folder>\` shows them side by side.`;
+  for (const line of wrapText(where, terminal.width)) terminal.line(line);
+}
+
+/** `3 finished, 1 failed`. */
+function describePoints(points: SweepInfo["points"]): string {
+  return Object.entries(points).filter(([, count]) => count > 0).map(([state, count]) => `${count} ${state}`).join(
+    ", ",
+  );
 }
 
 function show(id: string, { runs, json }: Options, terminal: Terminal): void {

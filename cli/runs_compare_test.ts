@@ -89,7 +89,7 @@ Deno.test("runs compare sets two runs side by side, block by block", () =>
       "of                                  8       –",
       "layer_error.mean                 0.04   0.004  -0.036",
       "layer_error.total                0.16   0.016  -0.144",
-      "24 other numbers are the same.",
+      "25 other numbers are the same.",
       "",
       "block  a N  a error  b error   b − a",
       "─────  ───  ───────  ───────  ──────",

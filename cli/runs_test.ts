@@ -149,6 +149,38 @@ Deno.test("runs list, show and compare never fail in a way that was not foreseen
     }
   }));
 
+Deno.test("runs list shows sweeps with the points that are done, and leaves damaged ones out", () =>
+  withRuns(async (runs) => {
+    const point = (state: string) => ({ id: state, label: state, values: {}, state });
+    const write = (sweep: string, text: string) => {
+      mkdirSync(join(runs, "sweeps", sweep), { recursive: true });
+      writeFileSync(join(runs, "sweeps", sweep, "sweep.json"), text);
+    };
+    const record = { name: "keep", started: 0, seconds: 90, axes: [], repeats: [], steps: { all: 2, different: 1 } };
+    const points = [point("finished"), point("failed"), point("finished")];
+    write("20260101-a-keep", JSON.stringify({ ...record, sweep: "a", points }));
+    write("20260103-b-keep", JSON.stringify({ ...record, sweep: "b", points: [point("waiting")] }));
+    write("20260104-c-keep", "{");
+    mkdirSync(join(runs, "sweeps", "20260105-d-begun"));
+    const { code, out, err } = await command("runs", "list", "--runs", runs);
+    assert.equal(code, 0);
+    assert.match(
+      out,
+      /\n\nsweep .*\n.*\n20260103-b-keep +1 waiting +1 min 30 s\n20260101-a-keep +2 finished, 1 failed +/,
+    );
+    assert.match(err, /^warning: sweep 20260104-c-keep is left out: Cannot read .*sweep\.json: it is damaged.*\n$/);
+    const listed = JSON.parse((await command("runs", "list", "--json", "--runs", runs)).out);
+    assert.deepEqual(listed.map(({ run, sweep }: { run?: string; sweep?: string }) => run ?? sweep), [
+      ...[OTHER, SOUND, "20260103-b-keep", "20260101-a-keep"],
+    ]);
+    assert.deepEqual(listed[3].points, { finished: 2, failed: 1, interrupted: 0, waiting: 0 });
+    for (const run of [SOUND, OTHER]) rmSync(join(runs, run), { recursive: true });
+    assert.match((await command("runs", "list", "--runs", runs)).out, /^sweep /);
+    rmSync(join(runs, "sweeps"), { recursive: true });
+    writeFileSync(join(runs, "sweeps"), "");
+    assert.match((await command("runs", "list", "--runs", runs)).out, /^There are no runs/);
+  }));
+
 Deno.test("runs list says that the folder of runs is none", () =>
   withRuns(async (runs) => {
     const { code, err } = await command("runs", "list", "--runs", join(runs, SOUND, "metrics.json"));

@@ -5,6 +5,7 @@ import { sharedPipeline } from "../pipeline/mod.ts";
 import { nearest } from "../recipes/suggest.ts";
 import type { LoadedPoint, LoadedSweep } from "../recipes/sweep.ts";
 import { meets, Metrics } from "../report/mod.ts";
+import { secondsAlone } from "../report/leaderboard_cells.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { type ArtifactCache, openCache } from "../runner/mod.ts";
 import { executeSweep, type SweepResult } from "../runner/sweep/execute_sweep.ts";
@@ -104,7 +105,8 @@ async function run(
     readonly interruption: ReturnType<typeof listenForInterruption>;
   },
 ): Promise<number> {
-  const pipeline = sharedPipeline(), { jobs, retryFailed, stopOnFailure, json } = options;
+  await using pipeline = sharedPipeline();
+  const { jobs, retryFailed, stopOnFailure, json } = options;
   const open = openOptions({ ...options, purpose: "run" }, terminal);
   const surveyed = await surveySweep(sweep.points, { pipeline, open, cache, signal: interruption.signal });
   const opened = surveyed.flatMap(({ work }) => work ?? []);
@@ -187,11 +189,13 @@ function conclude(
 /** As of a run that misses what its recipe expects. */
 const exitCodeOfMiss = 7;
 
-function summarize({ points, seconds }: SweepRecord, ran: number): string[] {
+function summarize(record: SweepRecord, ran: number): string[] {
+  const { points, seconds } = record;
   const count = (wanted: SweepPoint["state"]) => points.filter(({ state }) => state === wanted).length;
   const [finished, failed] = [count("finished"), count("failed")], left = points.length - finished - failed;
   const alone = points.reduce((sum, { alone = 0 }) => sum + alone, 0);
-  const share = alone > 0
+  // The leaderboard says it where all are finished.
+  const share = alone > 0 && secondsAlone(record) === undefined
     ? `, ${(seconds / alone).toFixed(2)} of the ${formatSeconds(alone)} that they take alone`
     : "";
   const counts = [

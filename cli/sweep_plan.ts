@@ -40,10 +40,11 @@ export async function planSweep(
   if (options.until ?? options.from) {
     throw new UsageError("Cannot plan a sweep with --until or --from: they are of single recipes");
   }
+  await using pipeline = sharedPipeline();
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
     const surveyed = await surveySweep(sweep.points, {
-      ...{ pipeline: sharedPipeline(), cache },
+      ...{ pipeline, cache },
       open: openOptions({ ...options, purpose: "plan" }, terminal),
     });
     const opened = surveyed.flatMap(({ work }) => work ?? []);

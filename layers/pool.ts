@@ -16,6 +16,12 @@ export interface LayerPoolOptions {
   readonly memory?: number;
 }
 
+/** A pool that can be handed on: what failed in it leaves nothing behind. */
+export interface WorkerLayerPool extends LayerPool {
+  /** Whether nothing is in work, and its workers hold no code of the user's own, which the next run may find changed. */
+  reusable(): boolean;
+}
+
 /**
  * Milliseconds that workers have to stop at the end of an operation. One that is ended in the middle of a matrix product can take the
  * process with it.
@@ -52,7 +58,7 @@ const MOST_WORKERS = 7;
  *
  * @throws {RangeError} when the number of workers is not a positive integer
  */
-export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions = {}): LayerPool {
+export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions = {}): WorkerLayerPool {
   const cores = navigator.hardwareConcurrency;
   const count = workers ?? Math.min(cores, MOST_WORKERS);
   if (!(Number.isInteger(count) && count >= 1)) {
@@ -95,13 +101,14 @@ interface Task {
   readonly cost: number;
 }
 
-class WorkerPool implements LayerPool {
+class WorkerPool implements WorkerLayerPool {
   readonly workers: number;
   readonly #threads: number;
   readonly #memory: number;
   readonly #idle: Worker[] = [];
   readonly #running = new Map<Worker, Task>();
   #waiting: Task[] = [];
+  #foreign = false;
 
   constructor(workers: number, threads: number, memory: number) {
     this.workers = workers;
@@ -137,6 +144,10 @@ class WorkerPool implements LayerPool {
     return results;
   }
 
+  reusable(): boolean {
+    return this.#waiting.length === 0 && this.#running.size === 0 && !this.#foreign;
+  }
+
   close(): void {
     for (const batch of this.#batches()) {
       this.#fail(batch, new Error("The layer pool was closed"));
@@ -156,7 +167,11 @@ class WorkerPool implements LayerPool {
   ): Promise<void> {
     signal?.throwIfAborted();
     if (requests.length === 0) return;
-    for (const { job: { settings: { source } } } of requests) if (source) await loadMethods(source);
+    for (const { job: { settings: { source } } } of requests) {
+      if (source === undefined) continue;
+      this.#foreign = true;
+      await loadMethods(source);
+    }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const batch: Batch = { onReply, fail: reject, done: resolve, left: requests.length };
     const tasks = requests.map((request, index): Task => ({

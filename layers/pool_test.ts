@@ -69,7 +69,10 @@ Deno.test("quantize() rejects with the layer's name, and the pool goes on", asyn
       assert.match(error.message, /layer "layer 3".*damping/);
       return true;
     });
-    assert.equal((await pool.quantize([randomJob("next", { rows: 4, cols: 16, settings })])).length, 1);
+    const next = pool.quantize([randomJob("next", { rows: 4, cols: 16, settings })]);
+    assert.ok(!pool.reusable(), "a job is in work");
+    assert.equal((await next).length, 1);
+    assert.ok(pool.reusable(), "a failure leaves nothing behind");
     const thrown = new Error("thrown by the caller");
     const onLayer = () => {
       throw thrown;

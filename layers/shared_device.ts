@@ -5,6 +5,8 @@ import type { Device } from "../kernels/device.ts";
 export interface SharedDevice {
   /** Computes on the device, which is closed where that fails: it may be lost, and what it holds is nobody's. */
   use<R>(compute: (device: Device) => Promise<R>): Promise<R>;
+  /** Whether nobody computes on it. */
+  reusable(): boolean;
   close(): void;
 }
 
@@ -14,7 +16,7 @@ export interface SharedDevice {
  * @param open e.g. `openWebGpuDevice`
  */
 export function shareDevice(open: () => Promise<Device>): SharedDevice {
-  let opened: Promise<Device> | undefined;
+  let opened: Promise<Device> | undefined, users = 0;
   const close = () => {
     opened?.then((device) => device.destroy(), () => {});
     opened = undefined;
@@ -22,13 +24,17 @@ export function shareDevice(open: () => Promise<Device>): SharedDevice {
   return {
     async use(compute) {
       const device = opened ??= open();
+      users++;
       try {
         return await compute(await device);
       } catch (error) {
         if (opened === device) close();
         throw error;
+      } finally {
+        users--;
       }
     },
+    reusable: () => users === 0,
     close,
   };
 }

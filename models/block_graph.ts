@@ -7,7 +7,7 @@
  */
 import { Graph, type Value } from "../onnx/graph.ts";
 import type { ModelSpec } from "./spec.ts";
-import { blockPrefix, blockShapes, headShapes, linearInputs } from "./tensors.ts";
+import { blockPrefix, blockShapes, headInputShapes, headShapes, linearInputs } from "./tensors.ts";
 
 /** What is gathered about the inputs of the linears: nothing, Σx² per input, or the whole XᵀX. */
 export type Gather = "none" | "diagonal" | "full";
@@ -185,11 +185,7 @@ export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Arra
   const graph = new Graph("head");
   const shapes = headShapes(spec);
   for (const [name, shape] of shapes) graph.input(name, shape);
-  let x = graph.input("hidden", ["tokens", spec.hidden]);
-  const { finalNorm, projections, head } = spec.frame;
-  if (finalNorm !== null) x = norm(graph, spec, x, finalNorm);
-  if (projections) x = graph.op("Gemm", [x, projections.out], { transB: 1 });
-  const logits = graph.op("Gemm", [x, head], { transB: 1 });
+  const logits = graph.op("Gemm", [headInput(graph, spec), spec.frame.head], { transB: 1 });
   if (output === "logits") graph.output("logits", logits, ["tokens", spec.vocab]);
   else {
     const targets = graph.input("targets", ["tokens", 1], "int64");
@@ -198,6 +194,30 @@ export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Arra
     graph.output("loss", graph.op("Neg", [chosen]), ["tokens", 1]);
   }
   return graph.bytes();
+}
+
+/** The name under which what the head's matrix multiplies is gathered. */
+export const HEAD_INPUT = "head";
+
+/**
+ * The graph from hidden states to the second moments of what the head's matrix multiplies.
+ *
+ * Inputs: `hidden` [tokens, hidden]; the tensors of `headInputShapes`; running sums. Outputs: sums.
+ */
+export function headMomentsGraph(spec: ModelSpec): Uint8Array {
+  const graph = new Graph("head inputs");
+  for (const [name, shape] of headInputShapes(spec)) graph.input(name, shape);
+  const x = headInput(graph, spec);
+  gatherInput(graph, { input: HEAD_INPUT, x, original: undefined, width: spec.embedding }, { gather: "full" });
+  return graph.bytes();
+}
+
+/** What the head's matrix multiplies, from `hidden`. */
+function headInput(graph: Graph, spec: ModelSpec): Value {
+  const { finalNorm, projections } = spec.frame;
+  const hidden = graph.input("hidden", ["tokens", spec.hidden]);
+  const x = finalNorm === null ? hidden : norm(graph, spec, hidden, finalNorm);
+  return projections ? graph.op("Gemm", [x, projections.out], { transB: 1 }) : x;
 }
 
 /** Causal attention of q [windows, length, heads·headDim] over k and v, rotated first where the model says so. */
@@ -296,7 +316,7 @@ function gatherInput(
     readonly original: Value | undefined;
     readonly width: number;
   },
-  { gather }: BlockVariant,
+  { gather }: Pick<BlockVariant, "gather">,
 ): void {
   if (gather === "diagonal") {
     graph.output(`diagonal.${input}`, graph.op("ReduceSumSquare", [x, graph.integers([0])], { keepdims: 0 }), [width]);

@@ -5,13 +5,22 @@
  * float32 sums, and the batches only on the model, the length and the budget.
  */
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { blockGraph, type BlockVariant, headGraph, ORIGINAL } from "./block_graph.ts";
+import {
+  blockGraph,
+  type BlockVariant,
+  gatheredInputs,
+  HEAD_INPUT,
+  headGraph,
+  headMomentsGraph,
+  ORIGINAL,
+} from "./block_graph.ts";
 import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
 import { GatheredSums } from "./gathered_sums.ts";
 import { rotaryTables } from "./rotary.ts";
 import { similarity } from "./similarity.ts";
 import type { ModelSpec } from "./spec.ts";
-import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
+import { blockPrefix, blockShapes, headInputShapes, headShapes, linearInputs } from "./tensors.ts";
+import type { TensorShapes } from "../checkpoints/read_tensors.ts";
 
 type Tensors = Record<string, Tensor>;
 type Weights = Readonly<Record<string, Float32Array>>;
@@ -19,6 +28,7 @@ type Weights = Readonly<Record<string, Float32Array>>;
 /** A block between its first run and its last. */
 interface OpenBlock {
   readonly variant: BlockVariant;
+  readonly similarity: boolean;
   weights: Tensors;
   /** Of the second stream, where it has others. */
   readonly originals: Tensors | undefined;
@@ -49,6 +59,7 @@ export class Engine {
   readonly #sessions = new Map<string, Promise<InferenceSession>>();
   readonly #blocks = new Map<number, OpenBlock>();
   readonly #heads = new Map<number, Tensors>();
+  readonly #headInputs = new Map<number, { readonly tensors: Tensors; readonly sums: GatheredSums }>();
 
   constructor(spec: ModelSpec, options: EngineOptions) {
     this.#spec = spec;
@@ -59,14 +70,17 @@ export class Engine {
   openBlock(
     id: number,
     { weights, originals }: { readonly weights?: Weights; readonly originals?: Weights },
-    { cache = false, ...options }: BlockOptions,
+    { cache = false, similarity = false, ...options }: BlockOptions,
   ): void {
     const variant = { ...options, cache, fused: this.#options.fused };
+    const gathered = gatheredInputs(this.#spec, variant);
+    const widths = new Map([...linearInputs(this.#spec)].filter(([input]) => gathered.includes(input)));
     this.#blocks.set(id, {
       variant,
+      similarity,
       weights: weights ? this.#blockTensors(weights) : {},
       originals: originals && this.#blockTensors(originals),
-      sums: new GatheredSums(this.#spec, variant),
+      sums: new GatheredSums(widths, variant),
       past: undefined,
     });
   }
@@ -137,6 +151,7 @@ export class Engine {
     }
     const inputs = { input: hidden, ...(second ? { original: second } : {}) };
     if (!output) return inputs;
+    if (!block.similarity) return { ...inputs, hidden: output };
     return { ...inputs, hidden: output, similarity: similarity(hidden, output, this.#spec.hidden) };
   }
 
@@ -149,9 +164,7 @@ export class Engine {
 
   /** Takes the head's weights, under their canonical names. */
   openHead(id: number, weights: Weights): void {
-    const tensors: Tensors = {};
-    for (const [name, shape] of headShapes(this.#spec)) tensors[name] = new Tensor("float32", weights[name], shape);
-    this.#heads.set(id, tensors);
+    this.#heads.set(id, tensorsOf(weights, headShapes(this.#spec)));
   }
 
   /** Mean negative log-likelihood of the next token, per window. */
@@ -187,6 +200,37 @@ export class Engine {
     return logits;
   }
 
+  /** Takes what stands between the last block and the head's matrix, to gather what the matrix multiplies. */
+  openHeadInput(id: number, weights: Weights): void {
+    const tensors = tensorsOf(weights, headInputShapes(this.#spec));
+    const sums = new GatheredSums(new Map([[HEAD_INPUT, this.#spec.embedding]]), { gather: "full" });
+    this.#headInputs.set(id, { tensors, sums });
+  }
+
+  /** Adds the second moments of what the head's matrix multiplies, from hidden states of the last block. */
+  async gatherHeadInput(id: number, hidden: Float32Array, windows: Windows): Promise<null> {
+    const open = this.#headInputs.get(id);
+    if (!open) throw new Error(`Cannot gather the head's inputs ${id} as they are not open: they failed before`);
+    const session = await this.#session("head moments", () => headMomentsGraph(this.#spec));
+    const { hidden: width } = this.#spec, fetches: Record<string, Tensor | null> = {};
+    const feeds = { ...open.tensors, hidden: new Tensor("float32", hidden, [hidden.length / width, width]) };
+    open.sums.attach(feeds, fetches);
+    try {
+      open.sums.absorb(await this.#run(session, feeds, fetches), windows);
+    } catch (error) {
+      this.#headInputs.delete(id);
+      throw error;
+    }
+    return null;
+  }
+
+  /** Hands out what was gathered of the head's inputs, and forgets them. */
+  finishHeadInput(id: number): Record<string, InputSums> {
+    const sums = this.#headInputs.get(id)?.sums.result() ?? {};
+    this.#headInputs.delete(id);
+    return sums;
+  }
+
   /** Forgets a head's weights. */
   closeHead(id: number): void {
     this.#heads.delete(id);
@@ -196,6 +240,7 @@ export class Engine {
   async close(): Promise<void> {
     this.#blocks.clear();
     this.#heads.clear();
+    this.#headInputs.clear();
     // A session that did not open was reported by whoever asked for it.
     for (const session of this.#sessions.values()) await session.then((open) => open.release(), () => {});
     this.#sessions.clear();
@@ -295,6 +340,10 @@ export class Engine {
       yield { start, end, states };
     }
   }
+}
+
+function tensorsOf(weights: Weights, shapes: TensorShapes): Tensors {
+  return Object.fromEntries([...shapes].map(([name, shape]) => [name, new Tensor("float32", weights[name], shape)]));
 }
 
 /** What tells attention which keys come before which query. */

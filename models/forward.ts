@@ -8,7 +8,7 @@ import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } fro
 import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
 import type { TensorShapes } from "../checkpoints/read_tensors.ts";
-import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
+import { blockPrefix, blockShapes, headInputShapes, headShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
 
 export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward_protocol.ts";
@@ -46,10 +46,17 @@ export interface Forward {
   ): Promise<BlockRun>;
   /** Opens the head; what `loss` and `logits` do in one call, for more calls than one. */
   openHead(weights: Weights): Promise<HeadRun>;
+  /**
+   * Opens what stands between the last block and the head's matrix (final norm, projection), to gather what the matrix multiplies.
+   * @param weights its tensors, by canonical name; others are not looked at
+   */
+  openHeadInput(weights: Weights): Promise<HeadInputRun>;
   /** `openHead`, `HeadRun.loss`, `HeadRun.close`. */
   loss(weights: Weights, hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
   /** `openHead`, `HeadRun.logits`, `HeadRun.close`. */
   logits(weights: Weights, hidden: Float32Array): Promise<Float32Array>;
+  /** Whether it is as good as one that was opened just now: no block or head is open, nothing is in work, and no call has failed. */
+  reusable(): boolean;
   /** Ends the worker; calls that still wait are rejected. */
   close(): Promise<void>;
 }
@@ -65,6 +72,17 @@ export interface BlockRun {
   /** Replaces the weights (moved); without weights drops them, while cached keys and values stay. */
   setWeights(weights?: Weights): Promise<void>;
   /** Closes the block and hands out what was gathered, by `LinearSpec.input`. */
+  finish(): Promise<Record<string, InputSums>>;
+}
+
+/** The inputs of the head's matrix, on their way. */
+export interface HeadInputRun {
+  /**
+   * Adds XᵀX of the last block's outputs, X being what the head's matrix multiplies.
+   * @param hidden windows × length × hidden; moved to the worker
+   */
+  gather(hidden: Float32Array, windows: Windows): Promise<void>;
+  /** Closes it and hands out the sums, under the name `head`. */
   finish(): Promise<Record<string, InputSums>>;
 }
 
@@ -116,9 +134,11 @@ export async function openForward(
   const channel = new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
   await channel.call("open", { spec, options: { threads, provider, fused, memoryBudget } });
   let count = 0;
+  const inUse = new Set<number>();
 
   const openHead = async (weights: Weights): Promise<HeadRun> => {
     const id = count++;
+    inUse.add(id);
     await channel.call("openHead", { id, weights: pick(headShapes(spec), weights) });
     return {
       async loss(hidden, ids, windows) {
@@ -134,6 +154,7 @@ export async function openForward(
       },
       async close() {
         await channel.call("closeHead", { id });
+        inUse.delete(id);
       },
     };
   };
@@ -142,6 +163,18 @@ export async function openForward(
     spec,
     provider,
     openHead,
+    async openHeadInput(weights) {
+      const id = count++;
+      await channel.call("openHeadInput", { id, weights: pick(headInputShapes(spec), weights) });
+      return {
+        async gather(hidden, windows) {
+          checkHidden(spec, hidden, windows);
+          const states = own(hidden);
+          await channel.call("gatherHeadInput", { id, hidden: states, ...windows }, [states.buffer]);
+        },
+        finish: () => channel.call("finishHeadInput", { id }),
+      };
+    },
     async embed(weights, ids, windows) {
       return await Promise.resolve(embed(spec, weights, { ids, ...windows }));
     },
@@ -157,9 +190,15 @@ export async function openForward(
             `current value is ${options.gather}`,
         );
       }
+      if (options.similarity && !options.output) {
+        throw new RangeError(
+          `Cannot open block ${block} for its similarity as that is of its output: ask for output too`,
+        );
+      }
       const id = count++;
       const local = weights && blockWeights(spec, block, weights);
       const second = originals && blockWeights(spec, block, originals);
+      inUse.add(id);
       const moved = move ? [...new Set([...buffersOf(local ?? {}), ...buffersOf(second ?? {})])] : [];
       await channel.call("openBlock", { id, weights: local, originals: second, options }, moved);
       return {
@@ -186,7 +225,11 @@ export async function openForward(
           const local = weights && blockWeights(spec, block, weights);
           await channel.call("setWeights", { id, weights: local }, local ? buffersOf(local) : []);
         },
-        finish: () => channel.call("finishBlock", { id }),
+        async finish() {
+          const sums = await channel.call("finishBlock", { id });
+          inUse.delete(id);
+          return sums;
+        },
       };
     },
     async loss(weights, hidden, ids, windows) {
@@ -201,6 +244,7 @@ export async function openForward(
       await head.close();
       return logits;
     },
+    reusable: () => inUse.size === 0 && channel.sound,
     close: () => channel.close(),
   };
 }

@@ -18,6 +18,8 @@ export interface BlockOptions {
   readonly cache?: boolean;
   /** The inputs about which something is gathered; default: all. Without output nothing is computed beyond the last of them. */
   readonly inputs?: readonly string[];
+  /** Whether the output is compared with the input, token by token; it must then be wanted. Default: no. */
+  readonly similarity?: boolean;
   /**
    * Whether the original model's hidden states go through the block beside those of each run, so that the cross moments of inputs are
    * gathered too (`gather: "full"`), and whether their outputs come out. Default: no.
@@ -44,6 +46,7 @@ export interface BlockOutput {
   readonly input: Float32Array;
   /** The block's output, when it was opened with `output`. */
   readonly hidden?: Float32Array;
+  /** Where the block was opened with `similarity`. */
   readonly similarity?: Similarity;
   /** Of the original model's stream, where the block was opened with one: what was passed in, and the output if that is wanted. */
   readonly original?: { readonly input: Float32Array; readonly hidden?: Float32Array };
@@ -111,6 +114,15 @@ export interface Calls {
     readonly result: Float64Array;
   };
   logits: { readonly params: { readonly id: number; readonly hidden: Float32Array }; readonly result: Float32Array };
+  openHeadInput: {
+    readonly params: { readonly id: number; readonly weights: Readonly<Record<string, Float32Array>> };
+    readonly result: null;
+  };
+  gatherHeadInput: {
+    readonly params: { readonly id: number; readonly hidden: Float32Array } & Windows;
+    readonly result: null;
+  };
+  finishHeadInput: { readonly params: { readonly id: number }; readonly result: Record<string, InputSums> };
   closeHead: { readonly params: { readonly id: number }; readonly result: null };
   /** Names of the providers that this build of onnxruntime knows. */
   providers: { readonly params: Record<never, never>; readonly result: readonly string[] };

@@ -85,7 +85,7 @@ for (const { name, fused } of runs) {
       near(hidden, states.flatMap(({ data }) => [...data]), 1e-6);
       for (let block = 0; block < spec.blocks; block++) {
         const expected = states.map((state) => plainBlock(spec, weights, { block, hidden: state }));
-        const full = await forward.openBlock(block, weights, { gather: "full", output: true });
+        const full = await forward.openBlock(block, weights, { gather: "full", output: true, similarity: true });
         const { input, hidden: output, similarity } = await full.run(hidden, size);
         assert.ok(output && similarity);
         near(output, expected.flatMap((result) => [...result.output.data]), 1e-5);
@@ -182,6 +182,8 @@ Deno.test("openForward() refuses what does not fit the model", async () => {
       /"model.layers.0.self_attn.q_proj.weight" must hold \[32,24\]/,
     );
     await assert.rejects(forward.openBlock(0, weights, { ...options, output: false }), /nothing to compute/);
+    const silent = { gather: "full", output: false, similarity: true } as const;
+    await assert.rejects(forward.openBlock(0, weights, silent), /for its similarity as that is of its output/);
     const block = await forward.openBlock(0, weights, options);
     await assert.rejects(() => block.run(new Float32Array(5), size), /must be 1 × 2 × 24: current length is 5/);
     await block.finish();
@@ -190,6 +192,29 @@ Deno.test("openForward() refuses what does not fit the model", async () => {
     await forward.close();
   }
   await assert.rejects(forward.logits(weights, new Float32Array(24)), /it was closed/);
+});
+
+Deno.test("Forward.reusable() is false while something is open or in work, and once a call has failed", async () => {
+  const spec = modelSpec(LLAMA), weights = randomWeights(spec, 1), forward = await openForward(spec, { threads: 1 });
+  try {
+    assert.ok(forward.reusable());
+    const block = await forward.openBlock(0, weights, { gather: "none", output: true });
+    assert.ok(!forward.reusable(), "a block is open");
+    await block.run(new Float32Array(48), { windows: 1, length: 2 });
+    const finishing = block.finish();
+    assert.ok(!forward.reusable(), "it is being finished");
+    await finishing;
+    assert.ok(forward.reusable());
+    const head = await forward.openHead(weights);
+    assert.ok(!forward.reusable(), "the head is open");
+    await head.close();
+    assert.ok(forward.reusable());
+    await assert.rejects(() => block.run(new Float32Array(48), { windows: 1, length: 2 }), /it was finished/);
+    assert.ok(!forward.reusable(), "a call has failed");
+  } finally {
+    await forward.close();
+  }
+  assert.ok(!forward.reusable(), "it is closed");
 });
 
 Deno.test("Forward.embed() refuses positions beyond OPT's table", async () => {

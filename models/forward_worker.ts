@@ -55,6 +55,12 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
       return await engine.loss(params.id, params.hidden, params.ids, params);
     case "logits":
       return await engine.logits(params.id, params.hidden);
+    case "openHeadInput":
+      return engine.openHeadInput(params.id, params.weights), null;
+    case "gatherHeadInput":
+      return await engine.gatherHeadInput(params.id, params.hidden, params);
+    case "finishHeadInput":
+      return engine.finishHeadInput(params.id);
     case "closeHead":
       return engine.closeHead(params.id), null;
     default:

@@ -1,11 +1,9 @@
-/** Running sums about the inputs of a block's linears: XᵀX, or its diagonal. */
+/** Running sums about the inputs of linears, a block's or the head: XᵀX, or its diagonal. */
 import { Tensor } from "onnxruntime-node";
-import { type BlockVariant, crossName, gatheredInputs, panels, sumName } from "./block_graph.ts";
+import { type BlockVariant, crossName, panels, sumName } from "./block_graph.ts";
 import type { InputSums } from "./forward_protocol.ts";
-import type { ModelSpec } from "./spec.ts";
-import { linearInputs } from "./tensors.ts";
 
-/** The sums of one block; what the graph does not keep between runs. */
+/** The sums of one block or head; what the graph does not keep between runs. */
 export class GatheredSums {
   /** Widths by input. */
   readonly #inputs: ReadonlyMap<string, number>;
@@ -18,9 +16,9 @@ export class GatheredSums {
   #tokens = 0;
   #windows = 0;
 
-  constructor(spec: ModelSpec, variant: Pick<BlockVariant, "gather" | "inputs" | "original">) {
-    const { gather, original } = variant, gathered = gatheredInputs(spec, variant);
-    this.#inputs = new Map([...linearInputs(spec)].filter(([input]) => gathered.includes(input)));
+  /** @param inputs widths of those that are gathered */
+  constructor(inputs: ReadonlyMap<string, number>, { gather, original }: Pick<BlockVariant, "gather" | "original">) {
+    this.#inputs = inputs;
     for (const [input, width] of this.#inputs) {
       if (gather === "diagonal") this.#diagonals.set(input, new Float64Array(width));
       if (gather !== "full") continue;

@@ -99,11 +99,24 @@ export function embeddingShapes({ frame, vocab, hidden, embedding, maxPositions 
 
 /** Shapes of the tensors of the head: final norm, projection out of the stream, vocabulary. */
 export function headShapes(spec: ModelSpec): TensorShapes {
-  const { vocab, hidden, embedding, frame } = spec;
+  const { vocab, embedding, frame } = spec;
+  return new Map([...headInputShapes(spec), [frame.head, [vocab, embedding]]]);
+}
+
+/** Shapes of the tensors between the last block and what the head's matrix multiplies: final norm, projection out of the stream. */
+export function headInputShapes(spec: ModelSpec): TensorShapes {
+  const { hidden, embedding, frame } = spec;
   const shapes = new Map<string, readonly number[]>();
   if (frame.finalNorm !== null) setNorm(spec, shapes, frame.finalNorm);
   if (frame.projections) shapes.set(frame.projections.out, [embedding, hidden]);
-  return shapes.set(frame.head, [vocab, embedding]);
+  return shapes;
+}
+
+/** The tensors with a row for each token of the vocabulary, by what they are; a tied head is the embedding. */
+export function vocabularyTensors(
+  { frame: { tokens, head } }: ModelSpec,
+): { readonly embedding: string; readonly head?: string } {
+  return { embedding: tokens, ...(head === tokens ? {} : { head }) };
 }
 
 /** Shapes of all tensors of a model, each of which some pass reads. */

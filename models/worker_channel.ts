@@ -7,14 +7,17 @@ export class Channel {
   readonly #pending = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
   #count = 0;
   #ended: Error | undefined;
+  #failed = false;
 
   constructor(worker: Worker) {
     this.#worker = worker;
     worker.addEventListener("message", ({ data }: MessageEvent<Response>) => {
       const pending = this.#pending.get(data.call);
       this.#pending.delete(data.call);
-      if ("error" in data) pending?.reject(new Error(`Cannot run the model: ${data.error}`));
-      else pending?.resolve(data.result);
+      if ("error" in data) {
+        this.#failed = true;
+        pending?.reject(new Error(`Cannot run the model: ${data.error}`));
+      } else pending?.resolve(data.result);
     });
     worker.addEventListener("error", (event) => {
       event.preventDefault();
@@ -23,6 +26,11 @@ export class Channel {
     worker.addEventListener("messageerror", () => {
       this.#end(new Error("Cannot run the model as its worker sent a message that cannot be read"));
     });
+  }
+
+  /** Whether all that was asked is answered, and nothing of it failed. */
+  get sound(): boolean {
+    return !this.#failed && this.#ended === undefined && this.#pending.size === 0;
   }
 
   /**

@@ -3,6 +3,7 @@ import { type LoadedRecipe, type LoadOptions, readRecipe, renderRecipe as render
 import { type LoadedSweep, readSweep, type SweepOptions } from "../recipes/sweep.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import { language, type Recipe } from "../stages/schema.ts";
+import { openToolShelves } from "../stages/tools/mod.ts";
 import { stagesOf, withUsed } from "./plugins.ts";
 import { sharedMachine } from "./shared_machine.ts";
 import { openSubject } from "./subject.ts";
@@ -28,10 +29,35 @@ export const pipeline: Pipeline<Recipe> = {
   open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options),
 };
 
-/** As `pipeline`, for many recipes one after another: devices and providers are chosen once. */
-export function sharedPipeline(): Pipeline<Recipe> {
-  const machine = sharedMachine();
-  return { open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options, machine) };
+/** A pipeline that its user closes. */
+export interface SharedPipeline extends Pipeline<Recipe>, AsyncDisposable {}
+
+/**
+ * As `pipeline`, for many recipes one after another: devices and providers are chosen once, and workers, onnxruntime's sessions and the
+ * GPU stay open from one run to the next.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { loadRecipe, sharedPipeline } from "./mod.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const { recipe } = await loadRecipe("configs/quickstart.yaml");
+ * {
+ *   await using pipeline = sharedPipeline();
+ *   const subject = await pipeline.open(recipe, { purpose: "plan", device: "cpu", cache: folder });
+ *   assert.equal(subject.model, "tiny-llama");
+ *   await subject.close();
+ * }
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
+export function sharedPipeline(): SharedPipeline {
+  const shelves = openToolShelves(), machine = { ...sharedMachine(), shelves };
+  return {
+    open: async (recipe, options) => openSubject(await stagesOf(recipe), recipe, options, machine),
+    [Symbol.asyncDispose]: () => shelves.close(),
+  };
 }
 
 /**

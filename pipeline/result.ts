@@ -3,7 +3,7 @@ import { copyFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked } from "../checkpoints/packed/bits.ts";
-import { blockLinears } from "../models/tensors.ts";
+import { blockLinears, vocabularyTensors } from "../models/tensors.ts";
 import { buildMetrics, type Metrics, readEnvironment, renderMetrics } from "../report/mod.ts";
 import { JOURNAL, readJournal } from "../runner/journal.ts";
 import { StepError } from "../runner/run_errors.ts";
@@ -109,7 +109,7 @@ async function measure(
     ...(keep === undefined ? {} : { keep }),
     ...(bits === undefined ? {} : { allocation: bits }),
     layerErrors,
-    packed: await inspectPacked(folder),
+    packed: await inspectPacked(folder, { apart: { ...vocabularyTensors(spec) } }),
     originalBytes: checkpoint.bytes,
     seconds: context.seconds,
     peakMemory: context.peakMemory,

@@ -13,11 +13,11 @@ import { orderSteps } from "../runner/step_order.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage } from "../stages/planning.ts";
 import { languageWith, type Recipe } from "../stages/schema.ts";
-import { codeOfTools, openTools } from "../stages/tools/mod.ts";
+import { codeOfTools, openTools, type ToolShelves } from "../stages/tools/mod.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
 import { storedTokenizer } from "../tokenizers/tokenizer.ts";
-import { codeOf } from "./code.ts";
+import { codeOf, type CodeOptions } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
@@ -33,6 +33,8 @@ export interface Machine {
     device: DeviceChoice,
     options: { readonly wanted?: OpenOptions["forward"]; readonly length: number },
   ) => Promise<ProviderChoice>;
+  /** Where runs leave what is costly to open for the next; by default nothing outlives a run. */
+  readonly shelves?: ToolShelves;
   /** Folder of the sources that keys cover; default: this project. */
   readonly root?: string;
 }
@@ -86,10 +88,10 @@ export async function openSubject(
     const { tools, close } = openTools({
       ...{ checkpoint, spec, access, weights, provider: forward.provider },
       ...device.kind === "webgpu" ? { gpu: { tuning: tuningFile(cache), apart: options.debug ?? false } } : {},
-    });
+    }, machine.shelves);
     const { quantized } = roles, code: Record<string, string> = {};
     const plugin = quantized?.source && pluginOf(quantized.source);
-    const used = {
+    const used: Omit<CodeOptions, "device"> = {
       ...(quantized ? { methods: [plugin?.code ?? quantized.stage], formats: [quantized.format] } : {}),
       families: [spec.family],
       root: machine.root,
@@ -107,11 +109,16 @@ export async function openSubject(
       forward,
       roles,
       warn,
-      use(source, names) {
-        const user = [basename(source, ".ts"), ...names].join(" ");
+      use(source, names, { methods = [], formats = [] } = {}) {
+        const user = [basename(source, ".ts"), ...names, ...methods, ...formats].join(" ");
         const { files, device: where } = codeOfTools(names, device.kind);
+        const all = {
+          ...used,
+          ...(used.methods ? { methods: [...new Set([...used.methods, ...methods])] } : {}),
+          ...(used.formats ? { formats: [...new Set([...used.formats, ...formats])] } : {}),
+        };
         // Blocks of one stage have the same code.
-        const hash = code[user] ??= codeOf(source, files, { ...used, device: where }).hash;
+        const hash = code[user] ??= codeOf(source, files, { ...all, device: where }).hash;
         return { tools, code: hash };
       },
     };

@@ -5,7 +5,7 @@
 import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
 import type { Json } from "../runner/stage.ts";
 import { axisNames, axisText } from "./axis_names.ts";
-import { Metrics, totalError } from "./metrics.ts";
+import { Metrics, PARTS, totalError } from "./metrics.ts";
 import { paretoFront } from "./pareto.ts";
 
 /** A number of points that repeat each other. */
@@ -34,7 +34,12 @@ export interface Row {
   readonly original: Readonly<Record<string, number>>;
   /** Evaluations on whose Pareto front of perplexity and whole-file bits it is, among rows of its model. */
   readonly front: readonly string[];
-  readonly bits: { readonly nominal: Spread; readonly stored: Spread; readonly model: Spread };
+  /** `embedding` and `head` are missing where the record does not say. */
+  readonly bits:
+    & { readonly nominal: Spread; readonly stored: Spread; readonly model: Spread }
+    & {
+      readonly [part in typeof PARTS[number]]?: Spread;
+    };
   /** Stored bits by component; means. */
   readonly components: Readonly<Record<string, number>>;
   /** Of the packed file; mean. */
@@ -163,6 +168,10 @@ function rowOf(
   const over = (number: (each: Measured) => number | undefined) => spread(group.map(number));
   const among = (number: (each: Metrics) => number) => spreadOf(group.map(({ metrics }) => number(metrics)));
   const components = Object.keys(metrics.bits.stored).filter((name) => name !== "total");
+  const parts = PARTS.flatMap((part) => {
+    const bits = over(({ metrics }) => metrics.bits[part]);
+    return bits === undefined ? [] : [[part, bits]];
+  });
   const sweep = over(({ point }) => point.seconds), alone = over(({ point }) => point.alone);
   return {
     label: sharedLabel(all.map(({ label }) => label)),
@@ -180,6 +189,7 @@ function rowOf(
       nominal: among(({ bits }) => bits.nominal),
       stored: among(({ bits }) => bits.stored.total),
       model: among(({ bits }) => bits.model),
+      ...Object.fromEntries(parts),
     },
     components: Object.fromEntries(
       components.map((name) => [name, among(({ bits }) => Number(bits.stored[name] ?? 0)).mean]),
@@ -204,6 +214,16 @@ export function withFronts(rows: readonly Row[], evaluations: readonly string[])
     paretoFront(rows, ({ bits, perplexity }) => [bits.model.mean, perplexity[name]?.mean ?? NaN])
   );
   return rows.map((row, i) => ({ ...row, front: evaluations.filter((_, evaluation) => fronts[evaluation][i]) }));
+}
+
+/** Bits a weight below which a tensor counts as compressed: all types of checkpoints have 16 or more. */
+const PLAIN = 16;
+
+/** The parts that some row has compressed: of interest, as they are of the file and not of the layers. */
+export function compressedParts(rows: readonly Row[]): (typeof PARTS[number])[] {
+  return PARTS.filter((part) =>
+    rows.some(({ bits: { [part]: spread } }) => spread !== undefined && spread.mean < PLAIN)
+  );
 }
 
 /** Whether a row's label tells its value on an axis. */

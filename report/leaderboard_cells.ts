@@ -1,7 +1,7 @@
 /** The leaderboard's columns and cells in words, alike in the terminal, in Markdown and on the page. */
 import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
 import { axisText } from "./axis_names.ts";
-import type { Leaderboard, Row, Spread } from "./leaderboard.ts";
+import { compressedParts, type Leaderboard, type Row, type Spread } from "./leaderboard.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds, formatSpread } from "./numbers.ts";
 
 /** A column of numbers or words about rows. */
@@ -55,6 +55,9 @@ export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): 
       ),
       column("nominal", "Nominal bits per weight, as papers count", ({ bits }) => formatBits(bits.nominal.mean)),
       column("stored", "Stored bits per weight of the compressed layers", ({ bits }) => formatBits(bits.stored.mean)),
+      ...compressedParts(rows).map((part) =>
+        column(part, `Stored bits per weight of the ${part}`, ({ bits }) => optional(bits[part], formatBits))
+      ),
       column("file", "Bits per weight of the whole packed file", ({ bits }) => formatBits(bits.model.mean)),
       column("layer error", "Relative error, mean over layers", ({ layerError: { mean } }) => formatNumber(mean.mean)),
     ],

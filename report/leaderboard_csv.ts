@@ -1,5 +1,5 @@
 /** A sweep as CSV (RFC 4180): one record per point, every digit, names of columns that stay. */
-import { componentsOf, Metrics, totalError } from "./metrics.ts";
+import { componentsOf, Metrics, PARTS, totalError } from "./metrics.ts";
 import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
 
 /** What may stand in a field; numbers that are not finite are words. */
@@ -9,7 +9,7 @@ type Value = string | number | undefined;
  * Lines of CSV, a head first; each ends with the carriage return that, before the line feed, RFC 4180 asks for.
  *
  * Columns: `point`, `label`, `state`, one per axis by its path, `model`, `method`, `perplexity.NAME` and `original.NAME` per evaluation,
- * `bits.nominal`, `bits.stored`, `bits.stored.PART` per component, `bits.model`, `bytes.packed`, `bytes.original`, `layer_error.mean`,
+ * `bits.nominal`, `bits.stored`, `bits.stored.PART` per component, `bits.embedding`, `bits.head`, `bits.model`, `bytes.packed`, `bytes.original`, `layer_error.mean`,
  * `layer_error.total`, `seconds.sweep`, `seconds.alone`, `peak_memory_bytes`, `run`, `exit`, `step`, `error`. What a point has not is empty.
  */
 export function leaderboardCsv(record: SweepRecord): string[] {
@@ -19,7 +19,14 @@ export function leaderboardCsv(record: SweepRecord): string[] {
     ...["point", "label", "state", ...record.axes.map((path) => `${AXIS}${path}`), "model", "method"],
     ...evaluations.flatMap((name) => [`perplexity.${name}`, `original.${name}`]),
     ...["bits.nominal", "bits.stored", ...namesWith("bits.stored.", rows).map((name) => `bits.stored.${name}`)],
-    ...["bits.model", "bytes.packed", "bytes.original", "layer_error.mean", "layer_error.total"],
+    ...[
+      ...PARTS.map((part) => `bits.${part}`),
+      "bits.model",
+      "bytes.packed",
+      "bytes.original",
+      "layer_error.mean",
+      "layer_error.total",
+    ],
     ...["seconds.sweep", "seconds.alone", "peak_memory_bytes", "run", "exit", "step", "error"],
   ];
   return [
@@ -71,6 +78,7 @@ function fieldsOf(point: SweepPoint, axes: readonly string[]): Map<string, Value
     fields.set(`perplexity.${name}`, compressed).set(`original.${name}`, original);
   }
   fields.set("bits.nominal", bits.nominal).set("bits.stored", bits.stored.total).set("bits.model", bits.model);
+  for (const part of PARTS) fields.set(`bits.${part}`, bits[part]);
   for (const { name, value } of componentsOf(read.data)) fields.set(`bits.stored.${name}`, value);
   fields.set("bytes.packed", bytes.packed).set("bytes.original", bytes.original);
   fields.set("layer_error.mean", metrics.layer_error.mean).set("layer_error.total", totalError(read.data));

@@ -46,7 +46,15 @@ Deno.test("leaderboardCsv() has a record per point, each with the head's fields"
     ...["point", "label", "state", "extends", "model", "method", "perplexity.heldout", "original.heldout"],
     ...["bits.nominal", "bits.stored", "bits.stored.mask", "bits.stored.signs", "bits.stored.segments"],
     ...["bits.stored.scales", "bits.stored.codes", "bits.stored.zeros", "bits.stored.salient"],
-    ...["bits.model", "bytes.packed", "bytes.original", "layer_error.mean", "layer_error.total"],
+    ...[
+      "bits.embedding",
+      "bits.head",
+      "bits.model",
+      "bytes.packed",
+      "bytes.original",
+      "layer_error.mean",
+      "layer_error.total",
+    ],
     ...["seconds.sweep", "seconds.alone", "peak_memory_bytes", "run", "exit", "step", "error"],
   ]);
   assert.deepEqual(rows.map((row) => row.length), METHODS.map(() => head.length));

@@ -79,6 +79,10 @@ export const Metrics = z.strictObject({
     stored: z.record(z.string(), measure).and(z.looseObject({ total: measure })).describe(
       "8 × stored bytes ÷ weights by component of the format, and their total, compressed layers",
     ),
+    embedding: measure.optional().describe(
+      "8 × stored bytes ÷ weights of the token embedding, which is the head too where no head is stated; missing in old runs",
+    ),
+    head: measure.optional().describe("The same of the head, where it is a tensor of its own"),
     model: measure.describe("8 × bytes of the packed file ÷ parameters, everything included"),
     formulas: z.strictObject({ nominal: z.string(), storing: z.string().optional() }).optional().describe(
       "In words; `group` stands for group_size",
@@ -130,6 +134,7 @@ export interface ResultFacts {
     | "nominal"
     | "storing"
     | "stored"
+    | "apart"
     | "model"
     | "bytes"
   >;
@@ -180,6 +185,7 @@ export function buildMetrics(facts: ResultFacts): Metrics {
       nominal: packed.nominal,
       ...(packed.storing === undefined ? {} : { storing: packed.storing }),
       stored: { ...Object.fromEntries(components.map(({ name }) => [name, stored[name]])), total: stored.total },
+      ...Object.fromEntries(PARTS.flatMap((part) => part in packed.apart ? [[part, packed.apart[part].stored]] : [])),
       model: packed.model,
       formulas: packed.formulas,
       labels: Object.fromEntries(components.map(({ name, label, title = label }) => [name, title])),
@@ -199,6 +205,9 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     { cause: checked.error },
   );
 }
+
+/** What is counted apart from the layers, where a run states it. */
+export const PARTS = ["embedding", "head"] as const;
 
 /** Sum of the layers' errors; old runs do not state it. */
 export function totalError({ layer_error: { total, layers } }: Metrics): number {

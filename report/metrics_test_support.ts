@@ -43,6 +43,9 @@ export const FACTS: ResultFacts = {
     groupSize: 128,
     nominal: 0.5532,
     storing: 2.0078125,
+    apart: {
+      embedding: { name: "model.embed_tokens.weight", format: "F16", weights: 524_288, bytes: 1_048_576, stored: 16 },
+    },
     stored: { mask: 0.7571, signs: 0.5533, segments: 0.7107, scales: 1.125, total: 3.1461 },
     model: 4.6421,
     bytes: 3_045_812,
@@ -73,6 +76,7 @@ export const SCALED_SIGNS: ResultFacts["packed"] = {
   ],
   formulas: { nominal: "1" },
   nominal: 1,
+  apart: {},
   stored: { signs: 1, scales: 0.125, total: 1.125 },
   model: 3,
   bytes: 2_000_000,

@@ -1,7 +1,7 @@
 /** A run's result as lines for a terminal. */
 import { graphemes, textWidth } from "../files/text_width.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
-import { componentsOf, type Metrics } from "./metrics.ts";
+import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 
 /** Columns where nothing is said. */
@@ -31,6 +31,10 @@ export function renderResultTable(
   const { bits, bytes, seconds, layer_error: error, keep, of, allocation } = metrics;
   const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
   const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
+  const parts = PARTS.flatMap((part) => {
+    const value = bits[part];
+    return value === undefined ? [] : [`${part} ${formatBits(value)}`];
+  });
   const worst = error.layers.toSorted((a, b) => b.error - a.error)[0];
   const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.05);
   return [
@@ -38,7 +42,7 @@ export function renderResultTable(
     ...taskLines(metrics, entry),
     ...entry("bits", [`nominal ${formatBits(bits.nominal)} (${storing}as papers count)`]),
     ...entry("", [`stored ${formatBits(bits.stored.total)}${component ? ` = ${component}` : ""}`, ...others], " + "),
-    ...entry("", [`whole model ${formatBits(bits.model)}`]),
+    ...entry("", [`whole model ${formatBits(bits.model)}`, ...parts]),
     ...entry("size", [
       `${formatBytes(bytes.packed)}, was ${formatBytes(bytes.original)} ` +
       `(${formatNumber(bytes.original / Math.max(bytes.packed, 1))} times as much)`,

@@ -1,7 +1,9 @@
 /** Our rows beside numbers that others measured or published, and what of them does not reproduce. */
 import { axisText } from "./axis_names.ts";
+import type { Row } from "./leaderboard.ts";
 import {
   LLAMA_CPP_ROWS,
+  type LlamaCppRow,
   MEASURED_ROWS,
   type MeasuredRow,
   REFERENCE_MODELS,
@@ -95,27 +97,32 @@ export function besideLlamaCpp(results: ModelResults): string[] {
   const evaluation = reference && evaluationOf(results, reference);
   if (reference === undefined || evaluation === undefined) return [];
   const rows = LLAMA_CPP_ROWS.filter(({ model }) => model === reference.id).toSorted((a, b) => a.bits - b.bits);
-  const best = (bits: number) =>
-    results.entries.filter(({ row }) => row.bits.stored.mean <= bits + SAME_BITS && evaluation in row.perplexity)
+  // Embeddings are as much of a file as layers are; bits of layers are compared where nothing else is known.
+  const isAsSmall = ({ bits, bytes }: LlamaCppRow, row: Row) =>
+    bytes === undefined ? row.bits.stored.mean <= bits + SAME_BITS : row.bytes.mean <= bytes;
+  const best = (file: LlamaCppRow) =>
+    results.entries.filter(({ row }) => isAsSmall(file, row) && evaluation in row.perplexity)
       .filter(({ row }) => Number.isFinite(row.perplexity[evaluation].mean))
       .toSorted((a, b) => a.row.perplexity[evaluation].mean - b.row.perplexity[evaluation].mean).at(0)?.row;
   const right = (head: string) => ({ head, side: "right" } as const);
   return [
     "### Beside llama.cpp on the same weights",
     "",
-    "Bits of the blocks' linear tensors, all bytes counted. Beside each file: our best row that stores no more.",
+    "Bits of the blocks' linear tensors, all bytes counted. Beside each file: our best row whose file is no larger; where its size is not " +
+    "known, our best whose layers store no more.",
     "",
     ...markdownTable(
       [
         ...[{ head: "file" }, ...["bits", "size", "perplexity"].map(right)],
-        ...[{ head: "our best at its bits" }, ...["stored", "perplexity", "ratio"].map(right)],
+        ...[{ head: "our best as small" }, ...["stored", "size", "perplexity", "ratio"].map(right)],
       ],
-      rows.map(({ type, bits, bytes, perplexity }) => {
-        const ours = best(bits);
+      rows.map((file) => {
+        const { type, bits, bytes, perplexity } = file, ours = best(file);
         const value = ours?.perplexity[evaluation].mean;
         return [
           ...[type, formatBits(bits), bytes === undefined ? "–" : formatBytes(bytes), formatNumber(perplexity)],
           ...[ours?.label ?? "none is as small", ours === undefined ? "–" : formatBits(ours.bits.stored.mean)],
+          ...[ours === undefined ? "–" : formatBytes(ours.bytes.mean)],
           ...[value === undefined ? "–" : formatNumber(value), ratio(perplexity, value)],
         ];
       }),

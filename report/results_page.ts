@@ -3,7 +3,7 @@
  * Comparisons with others are `results_beside.ts`.
  */
 import type { Evidence } from "./evidence.ts";
-import { buildLeaderboard, type Row, type Unfinished } from "./leaderboard.ts";
+import { buildLeaderboard, compressedParts, type Row, type Unfinished } from "./leaderboard.ts";
 import { describeSweep } from "./leaderboard_cells.ts";
 import { describeUnfinished } from "./leaderboard_text.ts";
 import { type MarkdownCell, markdownCode, markdownTable, markdownText } from "./markdown.ts";
@@ -90,13 +90,13 @@ function modelSection(results: ModelResults): string[] {
 }
 
 function rowTable(entries: readonly Entry[], { evaluations }: ModelResults): string[] {
-  const repeated = entries.some(({ row }) => row.of > 1);
+  const repeated = entries.some(({ row }) => row.of > 1), parts = compressedParts(entries.map(({ row }) => row));
   const right = (head: string) => ({ head, side: "right" } as const);
   return markdownTable(
     [
       { head: "row" },
       ...(repeated ? [right("n")] : []),
-      ...["nominal", "stored", "file", "size"].map(right),
+      ...["nominal", "stored", ...parts, "file", "size"].map(right),
       ...evaluations.map((name) => right(evaluations.length === 1 ? "perplexity" : name)),
       ...["layer error", "time"].map(right),
       { head: "on" },
@@ -104,7 +104,9 @@ function rowTable(entries: readonly Entry[], { evaluations }: ModelResults): str
     entries.map(({ row, provenance }): MarkdownCell[] => [
       row.front.includes(evaluations[0]) ? { bold: row.label } : row.label,
       ...(repeated ? [row.points.length === row.of ? `${row.of}` : `${row.points.length} of ${row.of}`] : []),
-      ...[row.bits.nominal, row.bits.stored, row.bits.model].map(({ mean }) => formatBits(mean)),
+      ...[row.bits.nominal, row.bits.stored, ...parts.map((part) => row.bits[part]), row.bits.model].map((spread) =>
+        spread === undefined ? "–" : formatBits(spread.mean)
+      ),
       formatBytes(row.bytes.mean),
       ...evaluations.map((name) => row.perplexity[name]).map((value) =>
         value === undefined ? "–" : formatSpread(value.mean, value.sd)

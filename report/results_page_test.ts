@@ -123,12 +123,26 @@ Deno.test("verdictOf() goes by shares, by logarithms where a model is broken, an
   assert.equal(verdictOf({ ...theirs, perplexity: 900 }, entry, "heldout"), "differs");
 });
 
-Deno.test("renderResultsPage() sets llama.cpp's files beside our best row that stores no more", () => {
+Deno.test("renderResultsPage() sets llama.cpp's files beside our best row that is as small: as a file where that is known", () => {
   const rows = rowsUnder(renderResultsPage([evidenceOf(METHODS)]), "Beside llama.cpp on the same weights");
   const of = (type: string) => rows.find(([each]) => each === type);
-  assert.deepEqual(of("IQ1\\_S"), ["IQ1\\_S", "1.65", "–", "53.62", "none is as small", "–", "–", "–"]);
-  assert.deepEqual(of("Q2\\_K"), ["Q2\\_K", "2.93", "–", "28.46", "billm", "2.90", "48.88", "1.718"]);
-  assert.deepEqual(of("Q3\\_K\\_S")?.slice(4), ["gptq-3", "3.15", "27.73", "1.055"]);
+  assert.deepEqual(of("IQ1\\_S"), ["IQ1\\_S", "1.65", "–", "53.62", "none is as small", "–", "–", "–", "–"]);
+  assert.deepEqual(of("Q2\\_K"), ["Q2\\_K", "2.93", "–", "28.46", "billm", "2.90", "2.6 MiB", "48.88", "1.718"]);
+  assert.deepEqual(of("Q3\\_K\\_S")?.slice(4), ["gptq-3", "3.15", "2.8 MiB", "27.73", "1.055"]);
+  // The one stores less of its layers, the other's file is as small.
+  const smol = { name: "SmolLM2-135M-Instruct", original: 23.52, run: "r" };
+  const page = renderResultsPage([evidenceOf([
+    { label: "a", ...smol, model: 140, perplexity: 25, stored: { codes: 2 } },
+    { label: "b", ...smol, model: 128, perplexity: 30, stored: { codes: 5 }, apart: { embedding: 5.25 } },
+  ])]);
+  const files = rowsUnder(page, "Beside llama.cpp on the same weights");
+  assert.deepEqual(files.map((cells) => [cells[0], cells[4]]).slice(0, 3), [
+    ["IQ1\\_M", "none is as small"],
+    ["IQ2\\_XS", "b"],
+    ["IQ2\\_M", "b"],
+  ]);
+  assert.match(page, /\| stored \| embedding \| file \|/);
+  assert.match(page, /\| 5\.00 \| 5\.25 \| 128\.00 \|/);
 });
 
 Deno.test("renderResultsPage() compares nothing that was measured on other windows or another model", () => {

@@ -14,6 +14,10 @@ export type TestPoint = Partial<Omit<SweepPoint, "metrics">> & {
   readonly stored?: Readonly<Record<string, number>>;
   /** Of `heldout`, or by evaluation. */
   readonly perplexity?: number | Readonly<Record<string, number>>;
+  /** The uncompressed model's, on all evaluations. */
+  readonly original?: number;
+  /** Stored bits of what is counted apart; default: the embedding's of `FACTS`. */
+  readonly apart?: Readonly<Record<string, number>>;
   /** Mean error of the layers. */
   readonly layerError?: number;
   readonly name?: string;
@@ -98,7 +102,8 @@ export const METHODS: readonly TestPoint[] = [
 ];
 
 function pointOf(
-  { label, model, nominal, stored, perplexity, layerError, name = FACTS.model, ...point }: TestPoint,
+  { label, model, nominal, stored, perplexity, original = 24.898, apart, layerError, name = FACTS.model, ...point }:
+    TestPoint,
   place: number,
 ): SweepPoint {
   const components = stored === undefined ? FACTS.packed.components : Object.keys(stored).map(component);
@@ -113,11 +118,14 @@ function pointOf(
     perplexity: evaluations === undefined ? FACTS.perplexity : Object.fromEntries(
       Object.entries(evaluations).map((
         [name, compressed],
-      ) => [name, { original: 24.898, compressed, tokens: 51_200 }]),
+      ) => [name, { original, compressed, tokens: 51_200 }]),
     ),
     packed: {
       ...FACTS.packed,
       components,
+      apart: apart === undefined ? FACTS.packed.apart : Object.fromEntries(
+        Object.entries(apart).map(([part, stored]) => [part, { ...FACTS.packed.apart.embedding, stored }]),
+      ),
       stored: { ...(stored ?? FACTS.packed.stored), total },
       model: model ?? FACTS.packed.model,
       bytes: Math.round((model ?? FACTS.packed.model) * 656_150),

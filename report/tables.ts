@@ -3,7 +3,7 @@ import type { RunEvent, StepSummary } from "../runner/events.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
 import { placeOf } from "./layer_names.ts";
 import { type Content, type Html, markup } from "./markup.ts";
-import { componentsOf, type Metrics } from "./metrics.ts";
+import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 import { describeReason, describeTrouble, STATES } from "./reasons.ts";
 
@@ -55,6 +55,10 @@ export function bitsTable(metrics: Metrics): Html {
   return table("Bits per weight", ["What is counted", "Bits"], [
     ...componentsOf(metrics).map(({ label, value }) => [label.charAt(0).toUpperCase() + label.slice(1), bits(value)]),
     ["Stored, compressed layers", bits(stored.total)],
+    ...PARTS.flatMap((part) => {
+      const { bits: { [part]: value } } = metrics;
+      return value === undefined ? [] : [[`Stored, ${part}`, bits(value)]];
+    }),
     ["Stored, whole model", bits(model)],
     [formula("Nominal", formulas?.nominal), bits(nominal)],
     ...(storing === undefined ? [] : [[formula("Beside it in papers", formulas?.storing), bits(storing)]]),

@@ -24,6 +24,8 @@ export interface Roles {
     readonly text: string;
     readonly windows: OutputRef;
     block(block: number): OutputRef;
+    /** Hidden states that enter a block; undefined where they are the embedding's. */
+    entering(block: number): StreamRef | undefined;
     /** Whether they are of the original model throughout: similarities of its blocks then come with them. */
     readonly original: boolean;
     /** Where layers are to meet what they put out in the original model: cross moments come with S, and these recipe paths count. */
@@ -89,6 +91,8 @@ export interface Roles {
   readonly packed: {
     readonly model: OutputRef;
     block(block: number): OutputRef;
+    /** Formats of what is compressed besides the blocks' layers. */
+    readonly formats: readonly string[];
     /** Type that scales are stored in. */
     readonly scales: LayerSettings["scales"];
     /** Recipe paths: of that, and of all that packing takes, by the names it takes them under. */

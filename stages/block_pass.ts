@@ -17,6 +17,8 @@ export interface BlockPass {
   readonly gather?: BlockOptions["gather"];
   /** Of which inputs something is gathered; default: all. */
   readonly inputs?: readonly string[];
+  /** Whether outputs are compared with inputs; they must then be wanted. Default: no. */
+  readonly similarity?: boolean;
   /** Where the outputs go; without it they are not computed, unless `each` wants them. */
   readonly output?: ArtifactWriter;
   /** Name of the outputs' stream in that artifact. */
@@ -40,6 +42,7 @@ export interface OriginalStream {
 export interface PassResult {
   /** By `LinearSpec.input`; empty unless gathered. */
   readonly gathered: Readonly<Record<string, InputSums>>;
+  /** Of no tokens unless it is asked for. */
   readonly similarity: Similarity;
 }
 
@@ -48,13 +51,15 @@ export async function passBlock(
   pass: BlockPass,
   context: Pick<StepContext, "progress" | "signal">,
 ): Promise<PassResult> {
-  const { forward, spec, text, source, output, each, gather = "none", inputs, original, stream } = pass;
+  const { forward, spec, text, source, output, each, gather = "none", inputs, similarity: compared, original, stream } =
+    pass;
   const wanted = output !== undefined || each !== undefined;
   const run = await forward.openBlock(pass.block, pass.weights, {
     gather,
     output: wanted,
     move: true,
     ...(inputs ? { inputs } : {}),
+    ...(compared ? { similarity: true } : {}),
     ...(original ? { original: { output: original.output !== undefined }, originals: original.weights } : {}),
   });
   const states = async (batch: Batch) => ({
@@ -63,21 +68,27 @@ export async function passBlock(
   });
   let similarity = NO_SIMILARITY;
   const cut = batches(spec, text);
-  // Reading the next batch and writing the last one go on while the worker computes.
   let coming = ahead(states(cut[0]));
   let leaving = Promise.resolve();
+  let before: { readonly batch: Batch; readonly running: Promise<BlockOutput> } | undefined;
+  const settle = async ({ batch, running }: NonNullable<typeof before>) => {
+    const result = await running;
+    await leaving;
+    if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
+    leaving = ahead(give(result, batch));
+    context.progress(batch.index + 1, cut.length);
+  };
+  // The worker always has the next batch before it is done with one, while this thread reads the one after and writes the one before.
   for (const batch of cut) {
     context.signal.throwIfAborted();
     const { hidden, ...beside } = await coming;
     const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside }));
     const next = cut[batch.index + 1];
     if (next) coming = ahead(states(next));
-    const result = await running;
-    await leaving;
-    if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
-    leaving = ahead(give(result, batch));
-    context.progress(batch.index + 1, cut.length);
+    if (before) await settle(before);
+    before = { batch, running };
   }
+  if (before) await settle(before);
   await leaving;
   return { gathered: await run.finish(), similarity };
 

@@ -13,7 +13,7 @@ import { error, type Rule, warning } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { count, words } from "../recipes/words.ts";
 import { from } from "./artifacts.ts";
-import { calibrateBlock, enteringBlock, originalEntering } from "./calibrate_block.ts";
+import { calibrateBlock, enteringBlock, enteringOriginal, originalEntering } from "./calibrate_block.ts";
 import { calibrationText, calibrationWindows } from "./calibrate_windows.ts";
 import { CalibrationDataset } from "./dataset_schema.ts";
 import { endsIn } from "./layer_names.ts";
@@ -110,6 +110,7 @@ export const calibrate: Stage<Params> = {
       text: NAME,
       windows: WINDOWS,
       block: (block) => from(`${NAME}[${block}]`, "statistics"),
+      entering: (block) => inputs === "original" ? enteringOriginal(NAME, block) : enteringBlock(NAME, block),
       original: inputs === "original",
       ...(target === "layer" ? {} : {
         target: {

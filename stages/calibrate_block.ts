@@ -48,6 +48,11 @@ export function enteringBlock(name: string, block: number): StreamRef {
   return { from: from(`${name}[${block}]`, "hidden"), stream: CURRENT_STREAM };
 }
 
+/** Hidden states that enter a block, where inputs are the original model's; into the first the embedding goes. */
+export function enteringOriginal(name: string, block: number): StreamRef | undefined {
+  return block === 0 ? undefined : { from: from(`${name}[${block - 1}]`, "hidden"), stream: CURRENT_STREAM };
+}
+
 /** Hidden states that enter a block in the original model: at the first block they are the same. */
 export function originalEntering(name: string, block: number): StreamRef {
   if (block === 0) return enteringBlock(name, block);
@@ -151,6 +156,7 @@ function originalBlock(planning: Planning, block: number, options: CalibrateBloc
           block,
           weights,
           gather: "full",
+          similarity: true,
           ...(last ? { each: () => Promise.resolve() } : { output: context.output("hidden") }),
         },
         context,

@@ -175,6 +175,7 @@ function blockStep(
           block,
           weights,
           gather: outliers || diagonals ? "diagonal" : "none",
+          similarity: true,
           ...(last ? { each: () => Promise.resolve() } : { output: context.output("hidden") }),
         },
         context,

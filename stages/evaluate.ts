@@ -171,7 +171,11 @@ interface BlockOf {
 function blockStep(planning: Planning, { name, request, variant, block, packed }: BlockOf): Step {
   const { spec, identities, architecture, forward } = planning;
   const original = variant === "original";
-  const { tools, code } = planning.use(import.meta.url, ["forward", original ? "weights" : "model_file"]);
+  const { tools, code } = planning.use(
+    import.meta.url,
+    ["forward", original ? "weights" : "model_file"],
+    original ? {} : { formats: packed.formats },
+  );
   const text = planning.text(request.id);
   const last = block === spec.blocks - 1;
   const weights = !original ? {} : {
@@ -196,24 +200,22 @@ function blockStep(planning: Planning, { name, request, variant, block, packed }
       : { hidden: { retain: "transient", bytes: hiddenBytes(spec, text) } },
     estimate: { seconds: forwardSeconds(spec, text, false), memory: forwardMemory(spec, false) },
     async run(context) {
-      const read = original ? originalReader(tools) : await packedReader(tools, context);
-      try {
-        await pass(planning, tools, { context, block, last, read });
-      } finally {
-        read.close();
-      }
+      const weights = original ? originalReader(tools) : await packedReader(tools, context);
+      await pass(planning, tools, { context, block, last, weights });
     },
   };
 }
 
 /** Reads tensors of the original checkpoint, or of the packed file. */
 interface WeightReader {
-  (shapes: TensorShapes): Promise<Record<string, Float32Array>>;
-  close(): void;
+  read(shapes: TensorShapes): Promise<Record<string, Float32Array>>;
+  /** Told what will be read next. */
+  ahead(shapes: TensorShapes): void;
 }
 
+/** Reads plain numbers, which takes too little to begin ahead. */
 function originalReader({ weights }: Pick<Tools, "weights">): WeightReader {
-  return Object.assign((shapes: TensorShapes) => weights.read(shapes), { close: () => {} });
+  return { read: (shapes) => weights.read(shapes), ahead: () => {} };
 }
 
 async function packedReader(
@@ -228,36 +230,39 @@ async function packedReader(
 async function pass(
   { spec }: Planning,
   tools: Pick<Tools, "forward">,
-  { context, block, last, read }: {
+  { context, block, last, weights: reader }: {
     readonly context: StepContext;
     readonly block: number;
     readonly last: boolean;
-    readonly read: WeightReader;
+    readonly weights: WeightReader;
   },
 ): Promise<void> {
   const text = await storedWindows(await context.input("windows"));
   const forward = await tools.forward();
   const previous = block === 0 ? undefined : await context.input("previous");
   const source = previous === undefined
-    ? embeddedHidden(forward, await read(embeddingShapes(spec)), text)
+    ? embeddedHidden(forward, await reader.read(embeddingShapes(spec)), text)
     : storedHidden(previous);
   let lost = (previous?.value as Pick<Perplexity, "lost"> | null | undefined)?.lost;
   const look = (values: Float32Array | Float64Array, part: string) => {
     if (lost === undefined && !allFinite(values)) lost = part;
   };
-  const weights = await read(blockShapes(spec, block));
+  const weights = await reader.read(blockShapes(spec, block));
   const run = { forward, spec, text, source, block, weights };
   if (!last) {
     const output = context.output("hidden");
     await passBlock({
       ...run,
       output,
-      each: async (_, hidden) => await Promise.resolve(look(hidden, `block ${block}`)),
+      each: async ({ index }, hidden) => {
+        if (index === 0) reader.ahead(blockShapes(spec, block + 1));
+        await Promise.resolve(look(hidden, `block ${block}`));
+      },
     }, context);
     output.value(lost === undefined ? null : { lost });
     return;
   }
-  const head = await forward.openHead(await read(headShapes(spec)));
+  const head = await forward.openHead(await reader.read(headShapes(spec)));
   const losses = new Float64Array(text.windows);
   await passBlock({
     ...run,

@@ -58,6 +58,7 @@ async function measure(outputs: Outputs): Promise<Json> {
       packed: {
         model: from("pack", "model"),
         block: () => from("pack", "x"),
+        formats: [],
         scales: "f16",
         reads: { scales: "", options: {} },
       },

@@ -52,10 +52,12 @@ export interface Planning {
    * Tools of a step, and the hash of all code behind it: what the stage's file and these tools reach.
    *
    * @param source the stage's `import.meta.url`
+   * @param more methods and formats, by name, that the step uses besides those of the blocks' layers
    */
   use<K extends keyof Tools = never>(
     source: string,
     tools: readonly K[],
+    more?: { readonly methods?: readonly string[]; readonly formats?: readonly string[] },
   ): { readonly tools: Pick<Tools, K>; readonly code: string };
 }
 

@@ -134,12 +134,19 @@ function beginBlock(
           ...(bits ? { bits: bits[job.name] } : {}),
         });
       }
+      const writing: Promise<void>[] = [];
       const results = await pool.quantize(jobs, {
         signal: context.signal,
-        onLayer: ({ name }) => context.progress(++done, total, name),
+        // Written while the others are quantized.
+        onLayer({ name, layer: { arrays } }) {
+          const written = writer.write(`${name}.safetensors`, arrays);
+          written.catch(() => {});
+          writing.push(written);
+          context.progress(++done, total, name);
+        },
       });
-      for (const { name: layer, layer: { arrays, ...rest }, error, seconds } of results) {
-        await writer.write(`${layer}.safetensors`, arrays);
+      await Promise.all(writing);
+      for (const { name: layer, layer: { arrays: _written, ...rest }, error, seconds } of results) {
         layers[layer] = rest;
         errors[layer] = error;
         for (const [stage, spent] of Object.entries(seconds)) {

@@ -205,6 +205,27 @@ const rows: readonly Row[] = [
   { set: { "stages.compensate.damping": 0.02 }, keys: QUANTIZED },
   { set: { "stages.pack.scales": "f32" }, keys: QUANTIZED },
   { set: { "stages.pack.mask": "bitmask" }, keys: PACKED },
+  { set: { "stages.pack.embedding": "q8" }, keys: [...PACKED, "pack.embedding"] },
+  { on: { "stages.pack.embedding": "q8" }, set: { "stages.pack.head": "q8" }, keys: NOTHING },
+  {
+    set: { "stages.pack.embedding": "trellis-5" },
+    keys: ["calibrate.head", ...PACKED, "pack.embedding"],
+  },
+  {
+    on: { "stages.pack.embedding": "trellis-5" },
+    set: { "stages.pack.embedding": "trellis-4" },
+    keys: [...PACKED, "pack.embedding"],
+  },
+  {
+    on: { "stages.pack.embedding": "q8" },
+    set: { "stages.pack.scales": "f32" },
+    keys: [...PACKED, "pack.embedding", "spbo"],
+  },
+  {
+    on: { "stages.pack.embedding": "q8" },
+    set: { "stages.pack.mask": "bitmask" },
+    keys: PACKED,
+  },
   {
     set: { "stages.evaluate.perplexity": [{ name: "heldout", dataset: heldout, samples: 5, length: 64 }] },
     keys: EVALUATED,

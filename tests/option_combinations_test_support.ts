@@ -22,7 +22,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
         ...{ search_target: { salient: "scores", segments: "weights" }, salient: true },
       },
       compensate: { mode: "diagonal" },
-      pack: { scales: "f16", mask: "enumerative" },
+      pack: { scales: "f16", mask: "enumerative", embedding: "original", head: "original" },
     },
   },
   {
@@ -36,7 +36,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
         ...{ solver: "joint", resign: 1, split_on: "kept" },
       },
       compensate: { mode: "exact" },
-      pack: { scales: "f32", mask: "bitmask" },
+      pack: { scales: "f32", mask: "bitmask", embedding: "q8", head: "q8" },
     },
   },
   {
@@ -77,7 +77,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "fine-search": { metric: "si" },
       spbo: { group_size: 96, search_target: { salient: "weighted", segments: "scores" } },
       compensate: { mode: "exact", damping: 0.1 },
-      pack: { mask: "bitmask" },
+      pack: { mask: "bitmask", embedding: "trellis-8", head: "trellis-8" },
     },
   },
   {
@@ -88,6 +88,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "fine-search": { metric: "random", seed: 3 },
       spbo: { split_points: 2, solver: "joint" },
       compensate: { mode: "columnwise" },
+      pack: { embedding: "trellis-7", head: "trellis-7" },
     },
   },
   {
@@ -97,6 +98,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "fine-search": { type: "none" },
       spbo: { solver: "alternate", resign: 1, split_points: 1, salient: false },
       compensate: { mode: "diagonal" },
+      pack: { embedding: "trellis-6", head: "trellis-6" },
     },
   },
   {
@@ -106,6 +108,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "coarse-search": { metric: "none", keep: 6 },
       "fine-search": { metric: "ria", mask_from: "original", inputs: "original" },
       stbllm: { variant: "as-published", search_target: "weights", candidates: 20 },
+      pack: { embedding: "trellis-5", head: "trellis-5" },
     },
   },
   {
@@ -151,6 +154,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "fine-search": { type: "unstructured" },
       spbo: { solver: "joint", block_metric: "raw" },
       compensate: { mode: "columnwise" },
+      pack: { embedding: "trellis-4", head: "trellis-4" },
     },
   },
   {
@@ -159,6 +163,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       calibrate: { inputs: "renewed", target: "original", propagation: 1, propagation_damping: 1 },
       spbo: { solver: "joint", block_metric: "conditional" },
       compensate: { mode: "exact" },
+      pack: { embedding: "trellis-3", head: "trellis-3" },
     },
   },
   {

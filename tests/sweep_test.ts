@@ -124,6 +124,14 @@ Deno.test("sweep plans, survives kills, tells of the point that cannot be, and s
     assert.equal(single.steps.run, 0);
   });
 
+  await test.step("where all points are finished, the part of the time that single runs take is told once", async () => {
+    const both = join(folder.path, "both.yaml");
+    writeFileSync(both, SWEEP.slice(0, SWEEP.indexOf("include:")));
+    const out = await succeed("sweep", [both, ...args.slice(1, 3), "--runs", join(folder.path, "runs-both")]);
+    assert.equal(out.replaceAll(/\s+/g, " ").match(/\d\.\d\d of the/g)?.length, 1, out);
+    assert.match(out, /^points {2}2 finished$/m);
+  });
+
   await test.step("a result that misses what is expected ends with 7, unless a point has failed", async () => {
     const missing = [
       ...cache,

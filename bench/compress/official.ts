@@ -21,6 +21,8 @@ const Timed = z.object({
 export interface Rival {
   /** Name of our recipe in configs/methods. */
   readonly recipe: string;
+  /** Name of our recipe in configs/bases with its settings alone, to run it on random weights of a real width. */
+  readonly base?: string;
   /** The official code, in words. */
   readonly official: string;
   /** How many times as fast ours must be. */
@@ -34,9 +36,13 @@ export interface Rival {
   };
 }
 
-/** By the method's name on the command line. No code of PBS²P is public: it is held against BiLLM, whose loop it shares. */
+/**
+ * By the method's name on the command line. No code of PBS²P is public, and WaterSIC's runs on CUDA only: they are held against BiLLM,
+ * whose loop they share.
+ */
 export const RIVALS = {
-  pbs2p: { recipe: "pbs2p-4of8", official: "BiLLM", least: 20, row: { method: "billm" } },
+  pbs2p: { recipe: "pbs2p-4of8", base: "paper", official: "BiLLM", least: 20, row: { method: "billm" } },
+  trellis: { recipe: "trellis", base: "trellis", official: "BiLLM", least: 10, row: { method: "billm" } },
   billm: { recipe: "billm", official: "BiLLM", least: 10, row: { method: "billm" } },
   "arb-rc": {
     recipe: "arb-rc-cgb",

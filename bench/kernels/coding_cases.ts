@@ -1,6 +1,6 @@
 /** Codes of a trellis as streams, and weights from them: on one core, as a file is written and read. */
-import { type CodedLayer, decodeWeights, encodeCodes, type LayerCodes, stepOf } from "../../kernels/coding/ops.ts";
-import { trellisOf } from "../../kernels/trellis/ops.ts";
+import { type CodedLayer, decodeWeights, encodeCodes, type LayerCodes } from "../../kernels/coding/ops.ts";
+import { stepOf, trellisOf } from "../../kernels/trellis/ops.ts";
 import { randomWeights } from "./data.ts";
 import type { KernelCase } from "./kernel_case.ts";
 

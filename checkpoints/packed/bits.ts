@@ -11,6 +11,24 @@ export interface Bits extends Pick<LayerFigures, "nominal" | "storing"> {
   readonly stored: StoredBits;
 }
 
+/** A tensor that is counted apart from the layers, compressed or not. */
+export interface TensorBits {
+  /** Of the tensor, with `.weight`. */
+  readonly name: string;
+  /** The format of its packed layer, or its type. */
+  readonly format: string;
+  readonly weights: number;
+  readonly bytes: number;
+  /** 8 × bytes ÷ weights. */
+  readonly stored: number;
+}
+
+/** How a packed model is counted. */
+export interface InspectOptions extends FormatOptions {
+  /** Tensors to be counted apart from the layers, such as the embedding, by what they are; those that the file lacks are left out. */
+  readonly apart?: Readonly<Record<string, string>>;
+}
+
 /** One compressed layer. */
 export interface LayerBits extends Bits, LayerFigures {
   readonly name: string;
@@ -42,12 +60,15 @@ export interface LayerBits extends Bits, LayerFigures {
  * ```
  */
 export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "groupSize"> {
+  /** All compressed layers but those counted apart. */
   readonly layers: readonly LayerBits[];
   /** Names of the layers' formats. */
   readonly formats: readonly string[];
   /** Of all these formats. */
   readonly components: readonly Component[];
   readonly formulas: Formulas;
+  /** Tensors that are counted apart, by the names that were asked for. */
+  readonly apart: Readonly<Record<string, TensorBits>>;
   /** Weights of all compressed layers. */
   readonly weights: number;
   /** Weights and other parameters of the whole model. */
@@ -83,13 +104,19 @@ export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "group
  * await Deno.remove(folder, { recursive: true });
  * ```
  * @param folder as `writePackedModel` left it
+ * @param options `apart`: tensors that are no layers of blocks, such as the embedding, and so are none of those whose bits are averaged
  * @throws {InputError} when it is no packed model
  */
-export async function inspectPacked(folder: string, options: FormatOptions = {}): Promise<PackedInspection> {
+export async function inspectPacked(
+  folder: string,
+  { apart = {}, ...options }: InspectOptions = {},
+): Promise<PackedInspection> {
   const packed = await openPacked(folder, options);
   try {
+    const outside = new Set(Object.values(apart));
+    const counted = [...packed.layers].filter(([name]) => !outside.has(`${name}.weight`));
     const layers: LayerBits[] = [];
-    for (const [name, layer] of packed.layers) layers.push(await inspectLayer(packed, name, layer));
+    for (const [name, layer] of counted) layers.push(await inspectLayer(packed, name, layer));
     const weights = layers.reduce((sum, layer) => sum + layer.weights, 0);
     let parameters = 0;
     for (const { shape } of packed.tensors.values()) {
@@ -98,7 +125,7 @@ export async function inspectPacked(folder: string, options: FormatOptions = {})
     const mean = (of: (layer: Bits) => number) =>
       layers.reduce((sum, layer) => sum + of(layer) * layer.weights, 0) / Math.max(weights, 1);
     const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
-    const formats = [...new Set([...packed.layers.values()].map(({ format }) => format))];
+    const formats = [...new Set(counted.map(([, { format }]) => format))];
     const every = formats.flatMap(({ components }) => components);
     const components = every.filter(({ name }, at) => every.findIndex((other) => other.name === name) === at);
     const stored = components.map(({ name }) => [name, mean((layer) => layer.stored[name] ?? 0)] as const);
@@ -108,6 +135,12 @@ export async function inspectPacked(folder: string, options: FormatOptions = {})
       formats: formats.map(({ name }) => name),
       components,
       formulas: formulasOf(formats),
+      apart: Object.fromEntries(
+        Object.entries(apart).flatMap(([part, name]) => {
+          const bits = inspectTensor(packed, name);
+          return bits === undefined ? [] : [[part, bits]];
+        }),
+      ),
       weights,
       parameters,
       bytes: packed.bytes,
@@ -144,6 +177,14 @@ async function inspectLayer(
     ...await format.figures({ header, plane: (plane) => packed.plane(name, plane) }),
     stored: { ...Object.fromEntries(stored), total },
   };
+}
+
+function inspectTensor({ tensors, layers }: PackedCheckpoint, name: string): TensorBits | undefined {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) return undefined;
+  const format = layers.get(name.replace(/\.weight$/, ""))?.format.name ?? tensor.dtype;
+  const { bytes } = tensor, weights = tensor.shape.reduce((product, length) => product * length, 1);
+  return { name, format, weights, bytes, stored: 8 * bytes / Math.max(weights, 1) };
 }
 
 function formulasOf(formats: PackedLayer["format"][]): Formulas {

@@ -13,12 +13,10 @@ import {
   entropyBits,
   histogram,
   type LayerCodes,
-  logOfStep,
   SHAPE_FIELDS,
-  stepOf,
 } from "../../kernels/coding/ops.ts";
 import { MAX_LAYER_WEIGHTS } from "../../kernels/packing/ops.ts";
-import { trellisOf } from "../../kernels/trellis/ops.ts";
+import { logOfStep, stepOf, trellisOf } from "../../kernels/trellis/ops.ts";
 import type { EncodedLayer, LayerContent, LayerFormat } from "./format.ts";
 import { layerShape, size } from "./header_fields.ts";
 
@@ -40,17 +38,17 @@ const NAME = "coded";
  * The format; see the file's head. Its content is codes (I16, [rows, cols]), steps (F32, [cols]), each 2^(i/32) for a whole i, rowSizes
  * (I8, [rows]) and columnSizes (I8, [cols]), logarithms in eighths of an octave.
  *
- * On disk `codes` (U16) are the strips one after the other, `starts` (U32) where they begin but the first, `shapes` (I8) what all tables
- * are made of; `rows`, `columns` and `steps` (U16) are streams of their own.
+ * On disk `codes` (U16) are the strips one after the other, `starts` (U32) where they begin but the first, `shapes` (I8) what tables
+ * are made of, `explicit` (U8) those that are not; `rows`, `columns` and `steps` (U16) are streams of their own.
  */
 export const coded: LayerFormat<CodedHeader> = {
   name: NAME,
   header: Header,
-  planes: ["codes", "starts", "shapes", "rows", "columns", "steps"],
+  planes: ["codes", "starts", "shapes", "explicit", "rows", "columns", "steps"],
   required: ["codes", "shapes", "rows", "columns", "steps"],
   components: [
     { name: "codes", planes: ["codes", "starts"], label: "codes" },
-    { name: "tables", planes: ["shapes"], label: "tables", title: "what the tables of codes are made of" },
+    { name: "tables", planes: ["shapes", "explicit"], label: "tables", title: "what the tables of codes are made of" },
     { name: "sizes", planes: ["rows", "columns"], label: "sizes", title: "sizes of rows and columns" },
     { name: "steps", planes: ["steps"], label: "steps", title: "steps of columns" },
   ],
@@ -133,7 +131,7 @@ export function codesOf({ format, rows, cols, facts, arrays }: LayerContent): La
 function encode(content: LayerContent): EncodedLayer<CodedHeader> {
   const layer = codesOf(content), { rows, cols, states, strip } = layer, { coded: streams } = encodeCodes(layer);
   const words = (data: Uint16Array): Tensor => ({ dtype: "U16", shape: [data.length], data });
-  const { starts, shapes } = streams;
+  const { starts, shapes, explicit } = streams;
   return {
     format: NAME,
     header: { rows, cols, states, strip },
@@ -141,6 +139,7 @@ function encode(content: LayerContent): EncodedLayer<CodedHeader> {
       codes: words(streams.codes),
       ...(starts.length > 0 ? { starts: { dtype: "U32", shape: [starts.length], data: starts } } : {}),
       shapes: { dtype: "I8", shape: [shapes.length / SHAPE_FIELDS, SHAPE_FIELDS], data: shapes },
+      ...(explicit.length > 0 ? { explicit: { dtype: "U8", shape: [explicit.length], data: explicit } } : {}),
       rows: words(streams.rowSizes),
       columns: words(streams.columnSizes),
       steps: words(streams.steps),
@@ -174,6 +173,7 @@ function streamsOf({ header, tensors }: EncodedLayer<CodedHeader>): CodedLayer {
     codes: take("codes", Uint16Array),
     starts: tensors.starts ? take("starts", Uint32Array) : new Uint32Array(0),
     shapes: take("shapes", Int8Array, [trellisOf(states).count, SHAPE_FIELDS]),
+    explicit: tensors.explicit ? take("explicit", Uint8Array) : new Uint8Array(0),
     rowSizes: take("rows", Uint16Array),
     columnSizes: take("columns", Uint16Array),
     steps: take("steps", Uint16Array),

@@ -4,3 +4,5 @@ export { grid } from "./grid.ts";
 export { planes } from "./planes.ts";
 export { sparse } from "./sparse.ts";
 export { refined } from "./refined.ts";
+export { gridStack } from "./grid_stack.ts";
+export { codedStack } from "./coded_stack.ts";

@@ -1,4 +1,14 @@
-/** A coded layer: its streams, and what they take. */
+/**
+ * A coded layer: its streams, and what they take.
+ *
+ * A strip of rows is one stream of 16-bit words: four lanes of 32 bits that it begins with, low words first, then the words that they
+ * take (`rans.ts`). Weights are in it row by row; column j is in lane j mod 4. The table of a weight is that of its quantizer, which its
+ * column's trellis is in, and of its row's and column's size together (`book.ts`): shapes make all tables (`shapes.ts`), but for those of
+ * contexts that they do not suit. What a table says of a place in 2^12 is a symbol; a code of which no table knows the symbol follows in
+ * bits, as do low bits where sizes are large (`symbols.ts`).
+ *
+ * Sizes and steps are streams of their own (`integers.ts`); a column's size is what its step leaves of it.
+ */
 import type { CodedShape } from "./layer_codes.ts";
 import type { Shapes } from "./shapes.ts";
 
@@ -8,8 +18,10 @@ export interface CodedLayer extends CodedShape {
   readonly codes: Uint16Array;
   /** [strips − 1]: where strips begin among the words, but the first. */
   readonly starts: Uint32Array;
-  /** [quantizers, SHAPE_FIELDS]: what all tables are made of. */
+  /** [quantizers, SHAPE_FIELDS]: what tables are made of. */
   readonly shapes: Shapes;
+  /** Tables that are not made of shapes, as `explicit.ts` writes them. */
+  readonly explicit: Uint8Array;
   readonly rowSizes: Uint16Array;
   /** What is left of columns' sizes where steps have said their part; see `predicted`. */
   readonly columnSizes: Uint16Array;
@@ -19,7 +31,7 @@ export interface CodedLayer extends CodedShape {
 /** Bits of a coded layer by what they are spent on. */
 export interface CodedBits {
   readonly codes: number;
-  /** Of shapes, and of where strips begin. */
+  /** Of shapes, of other tables, and of where strips begin. */
   readonly tables: number;
   readonly sizes: number;
   readonly steps: number;
@@ -52,10 +64,10 @@ export function predicted(step: number): number {
  * assert.ok(total < 300);
  * ```
  */
-export function bitsOf({ codes, starts, shapes, rowSizes, columnSizes, steps }: CodedLayer): CodedBits {
+export function bitsOf({ codes, starts, shapes, explicit, rowSizes, columnSizes, steps }: CodedLayer): CodedBits {
   const bits = {
     codes: 8 * codes.byteLength,
-    tables: 8 * (starts.byteLength + shapes.byteLength),
+    tables: 8 * (starts.byteLength + shapes.byteLength + explicit.byteLength),
     sizes: 8 * (rowSizes.byteLength + columnSizes.byteLength),
     steps: 8 * steps.byteLength,
   };

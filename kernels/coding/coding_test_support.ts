@@ -1,7 +1,6 @@
 /** Layers of codes as a quantizer leaves them: Gaussian weights, each rounded to the nearest point of its state's quantizer. */
-import { pointOf, SIZE_STEPS, type States, trellisOf } from "../trellis/ops.ts";
+import { pointOf, SIZE_STEPS, type States, STEP_PARTS, stepOf, trellisOf } from "../trellis/ops.ts";
 import type { LayerCodes } from "./layer_codes.ts";
-import { STEP_PARTS, stepOf } from "./steps.ts";
 
 /** What a layer is like. */
 export interface RandomCodes {

@@ -1,12 +1,11 @@
 /** Codes and weights from the streams of a layer. What comes from a file is not trusted: it gives numbers of the layer's shape or a RangeError. */
-import { trellisOf } from "../trellis/ops.ts";
+import { MAX_STEP, stepOf, trellisOf } from "../trellis/ops.ts";
 import { makeBook } from "./book.ts";
 import { type CodedLayer, predicted } from "./coded_layer.ts";
 import { decodeRows, type StripRows, type StripTables } from "./decode_strip.ts";
 import { decodeIntegers } from "./integers.ts";
 import { checkCodedShape, type LayerCodes } from "./layer_codes.ts";
 import { SHAPE_FIELDS } from "./shapes.ts";
-import { MAX_STEP, stepOf } from "./steps.ts";
 import { fillPlaces, PRECISION } from "./tables.ts";
 
 /** A layer that is ready to be decoded, strip by strip in any order: all but its codes. */
@@ -56,7 +55,7 @@ export function openCoded(coded: CodedLayer): OpenLayer {
   }
   const columns = decodeIntegers(coded.columnSizes, cols);
   for (let j = 0; j < cols; j++) columns[j] += predicted(steps[j]);
-  const columnSizes = sizesOf(columns, "columns"), book = makeBook({ states, rowSizes, columnSizes }, shapes);
+  const columnSizes = sizesOf(columns, "columns"), book = makeBook({ states, rowSizes, columnSizes }, coded);
   const places = new Int32Array(book.tables.length << PRECISION);
   book.tables.forEach((table, i) => fillPlaces(places.subarray(i << PRECISION, i + 1 << PRECISION), table));
   const bases = Int32Array.from(book.numbers, (number) => number << PRECISION);

@@ -49,10 +49,12 @@ export function decodeRows(tables: StripTables, stream: Uint16Array, { from, to,
   // What is taken from twice the code where it is not 0: 1 with quantizer 1.
   const minus = Int32Array.from(quantizers, (quantizer) => points ? -quantizer : 0);
   const state = new Uint8Array(cols), values = new Int16Array(cols), hottest = hottestOf(columnSizes);
+  const lows = Uint8Array.from({ length: SUMS }, (_, sum) => lowBits(contextOf(sum - MIDDLE, 0)));
   const reader: Reader = { x: 0, at: 0, words }, FIELD = 2 ** PRECISION - 1, whole = cols - cols % LANES;
-  let at = LANE_WORDS * LANES, [x0, x1, x2, x3] = lanes;
+  // MAX_CODE is a power of 2 less 1: it bounds numbers where it bounds their bits together.
+  let at = LANE_WORDS * LANES, largest = 0, [x0, x1, x2, x3] = lanes;
 
-  /** Columns of which one has an outer symbol or low bits, or which are fewer than lanes. */
+  /** Columns of which one has an outer symbol, or which are fewer than lanes. */
   const takeSlowly = (row: number, begin: number, end: number) => {
     const middle = MIDDLE + rowSizes[row];
     reader.at = at;
@@ -60,7 +62,7 @@ export function decodeRows(tables: StripTables, stream: Uint16Array, { from, to,
       const base = bases[offsets[state[j]] + middle + columnSizes[j]];
       reader.x = lanes[j % LANES];
       const code = takeCode(reader, tables.book.tables[base >> PRECISION], places, base);
-      if (Math.abs(code) > MAX_CODE) throw new RangeError(`Cannot decode codes: one is ${code}`);
+      largest |= Math.abs(code);
       lanes[j % LANES] = reader.x;
       values[j] = factor * code - (minus[state[j]] & Math.sign(code));
       state[j] = next[2 * state[j] + (code & 1)];
@@ -76,8 +78,8 @@ export function decodeRows(tables: StripTables, stream: Uint16Array, { from, to,
       const p1 = places[bases[offsets[s1] + middle + columnSizes[j + 1]] + (x1 & FIELD)];
       const p2 = places[bases[offsets[s2] + middle + columnSizes[j + 2]] + (x2 & FIELD)];
       const p3 = places[bases[offsets[s3] + middle + columnSizes[j + 3]] + (x3 & FIELD)];
-      const k0 = p0 >> 24, k1 = p1 >> 24, k2 = p2 >> 24, k3 = p3 >> 24;
-      if (k0 === OUTSIDE || k1 === OUTSIDE || k2 === OUTSIDE || k3 === OUTSIDE || hottest[j / LANES] >= hot) {
+      let k0 = p0 >> 24, k1 = p1 >> 24, k2 = p2 >> 24, k3 = p3 >> 24;
+      if (k0 === OUTSIDE || k1 === OUTSIDE || k2 === OUTSIDE || k3 === OUTSIDE) {
         lanes[0] = x0;
         lanes[1] = x1;
         lanes[2] = x2;
@@ -94,18 +96,59 @@ export function decodeRows(tables: StripTables, stream: Uint16Array, { from, to,
       x2 = Math.imul(p2 >>> PRECISION & FIELD, x2 >>> PRECISION) + (p2 & FIELD) | 0;
       x3 = Math.imul(p3 >>> PRECISION & FIELD, x3 >>> PRECISION) + (p3 & FIELD) | 0;
       // Whether a lane takes a word is up to chance: a branch would be foretold wrongly too often. The mask is −1 where it does.
-      let low = (x0 - LOWEST) >> 31;
-      x0 = x0 << (low & 16) | words[at] & low;
-      at -= low;
-      low = (x1 - LOWEST) >> 31;
-      x1 = x1 << (low & 16) | words[at] & low;
-      at -= low;
-      low = (x2 - LOWEST) >> 31;
-      x2 = x2 << (low & 16) | words[at] & low;
-      at -= low;
-      low = (x3 - LOWEST) >> 31;
-      x3 = x3 << (low & 16) | words[at] & low;
-      at -= low;
+      let low = 0;
+      if (hottest[j / LANES] < hot) {
+        low = (x0 - LOWEST) >> 31;
+        x0 = x0 << (low & 16) | words[at] & low;
+        at -= low;
+        low = (x1 - LOWEST) >> 31;
+        x1 = x1 << (low & 16) | words[at] & low;
+        at -= low;
+        low = (x2 - LOWEST) >> 31;
+        x2 = x2 << (low & 16) | words[at] & low;
+        at -= low;
+        low = (x3 - LOWEST) >> 31;
+        x3 = x3 << (low & 16) | words[at] & low;
+        at -= low;
+      } else {
+        low = (x0 - LOWEST) >> 31;
+        x0 = x0 << (low & 16) | words[at] & low;
+        at -= low;
+        low = lows[middle + columnSizes[j]];
+        k0 = (k0 << low) + (x0 & (1 << low) - 1);
+        x0 >>>= low;
+        low = (x0 - LOWEST) >> 31;
+        x0 = x0 << (low & 16) | words[at] & low;
+        at -= low;
+        low = (x1 - LOWEST) >> 31;
+        x1 = x1 << (low & 16) | words[at] & low;
+        at -= low;
+        low = lows[middle + columnSizes[j + 1]];
+        k1 = (k1 << low) + (x1 & (1 << low) - 1);
+        x1 >>>= low;
+        low = (x1 - LOWEST) >> 31;
+        x1 = x1 << (low & 16) | words[at] & low;
+        at -= low;
+        low = (x2 - LOWEST) >> 31;
+        x2 = x2 << (low & 16) | words[at] & low;
+        at -= low;
+        low = lows[middle + columnSizes[j + 2]];
+        k2 = (k2 << low) + (x2 & (1 << low) - 1);
+        x2 >>>= low;
+        low = (x2 - LOWEST) >> 31;
+        x2 = x2 << (low & 16) | words[at] & low;
+        at -= low;
+        low = (x3 - LOWEST) >> 31;
+        x3 = x3 << (low & 16) | words[at] & low;
+        at -= low;
+        low = lows[middle + columnSizes[j + 3]];
+        k3 = (k3 << low) + (x3 & (1 << low) - 1);
+        x3 >>>= low;
+        low = (x3 - LOWEST) >> 31;
+        x3 = x3 << (low & 16) | words[at] & low;
+        at -= low;
+        largest |= Math.abs(k0) | Math.abs(k1) | Math.abs(k2) | Math.abs(k3);
+      }
       state[j] = next[2 * s0 + (k0 & 1)];
       state[j + 1] = next[2 * s1 + (k1 & 1)];
       state[j + 2] = next[2 * s2 + (k2 & 1)];
@@ -128,12 +171,13 @@ export function decodeRows(tables: StripTables, stream: Uint16Array, { from, to,
       x3 = lanes[3];
     }
     if (at > stream.length) throw new RangeError(`Cannot decode a strip: it ends in row ${row}`);
+    if (largest > MAX_CODE) throw new RangeError(`Cannot decode codes: one of row ${row} exceeds ${MAX_CODE}`);
     take(row, values);
   }
   checkEnd(Int32Array.of(x0, x1, x2, x3), at, stream);
 }
 
-/** The first sum of two sizes whose codes have low bits. */
+/** The least sum of two sizes whose codes have low bits. */
 const FIRST_HOT = firstHot();
 
 function firstHot(): number {

@@ -2,7 +2,7 @@
 import { type Book, makeBook, MIDDLE, SUMS } from "./book.ts";
 import { bitsOf, type CodedBits, type CodedLayer, predicted } from "./coded_layer.ts";
 import { LANES } from "./decode_strip.ts";
-import { fitShapes } from "./fit.ts";
+import { fitTables } from "./explicit.ts";
 import { entropyBits, histogram } from "./histogram.ts";
 import { encodeIntegers } from "./integers.ts";
 import { checkCodes, type LayerCodes, walkRows } from "./layer_codes.ts";
@@ -32,7 +32,9 @@ export function encodeCodes(
 ): { readonly coded: CodedLayer; readonly bits: CodedBits; readonly entropy: number } {
   checkCodes(layer);
   const { rows, cols, states, strip, rowSizes, columnSizes, steps } = layer;
-  const counted = histogram(layer), shapes = fitShapes(counted), book = makeBook(layer, shapes);
+  const counted = histogram(layer),
+    { shapes, explicit } = fitTables(counted),
+    book = makeBook(layer, { shapes, explicit });
   const strips: Uint16Array[] = [];
   for (let from = 0; from < rows; from += strip) {
     strips.push(encodeStrip(layer, book, { from, to: Math.min(from + strip, rows) }));
@@ -45,7 +47,7 @@ export function encodeCodes(
     at += words.length;
   }
   const coded = {
-    ...{ rows, cols, states, strip, codes, starts: Uint32Array.from(starts.slice(1)), shapes },
+    ...{ rows, cols, states, strip, codes, starts: Uint32Array.from(starts.slice(1)), shapes, explicit },
     rowSizes: encodeIntegers(rowSizes),
     columnSizes: encodeIntegers(Int16Array.from(columnSizes, (size, j) => size - predicted(steps[j]))),
     steps: encodeIntegers(steps),
@@ -64,7 +66,7 @@ function encodeStrip(
   { tables, numbers }: Book,
   { from, to }: { readonly from: number; readonly to: number },
 ): Uint16Array {
-  const { cols, codes, rowSizes, columnSizes } = layer, own = new Uint8Array((to - from) * cols);
+  const { cols, codes, rowSizes, columnSizes } = layer, own = new Uint16Array((to - from) * cols);
   walkRows(layer, { from, to }, (row, quantizers) => {
     const at = (row - from) * cols, middle = MIDDLE + rowSizes[row];
     for (let j = 0; j < cols; j++) own[at + j] = numbers[quantizers[j] * SUMS + middle + columnSizes[j]];

@@ -4,6 +4,8 @@ import { type Cells, defaultShapes, masses, SHAPE_FIELDS, type Shapes } from "./
 
 /** Codes below which nothing is fitted. */
 const FEWEST = 64;
+/** Share of the codes that a context must have to be worth its time. */
+const LEAST_SHARE = 0.002;
 /** First step of each number of a shape, in its units. */
 const STEPS = [8, 8, 8, 16, 8, 8] as const;
 /** Times that all numbers are tried. */
@@ -59,15 +61,16 @@ export function fitShapes(counted: Counted): Shapes {
 
 /** Changes the shape of one quantizer as long as that saves bits. */
 function fitOne(shapes: Shapes, quantizer: number, { states, counts }: Counted): void {
-  const contexts: { readonly context: number; readonly own: Uint32Array }[] = [];
+  const found: { readonly context: number; readonly own: Uint32Array; readonly sum: number }[] = [];
   let all = 0;
   for (let context = 0; context < CONTEXTS; context++) {
     const at = (quantizer * CONTEXTS + context) * SYMBOLS, own = counts.subarray(at, at + SYMBOLS);
     const sum = own.reduce((sum, count) => sum + count, 0);
-    if (sum > 0) contexts.push({ context, own });
+    if (sum > 0) found.push({ context, own, sum });
     all += sum;
   }
   if (all < FEWEST) return;
+  const contexts = found.filter(({ sum }) => sum > LEAST_SHARE * all);
   const bits = () => {
     let sum = 0;
     for (const { context, own } of contexts) {

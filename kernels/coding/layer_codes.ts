@@ -1,6 +1,5 @@
 /** A layer of codes before it is coded, and what it must keep to. */
-import { MAX_CODE, STATES, type States, trellisOf } from "../trellis/ops.ts";
-import { MAX_STEP } from "./steps.ts";
+import { MAX_CODE, MAX_STEP, STATES, type States, trellisOf } from "../trellis/ops.ts";
 
 /** What is known of a layer besides its streams. */
 export interface CodedShape {

@@ -5,4 +5,3 @@ export { codedBits, encodeCodes } from "./encode.ts";
 export { costTable, entropyBits, type Histogram, histogram } from "./histogram.ts";
 export { checkCodedShape, type CodedShape, type LayerCodes } from "./layer_codes.ts";
 export { SHAPE_FIELDS } from "./shapes.ts";
-export { logOfStep, MAX_STEP, STEP_PARTS, stepOf } from "./steps.ts";

@@ -6,7 +6,7 @@
  * the density, how far the first edge is moved, what is left of that from one edge to the next, and how the edges and the exponent
  * go with the logarithm of the size.
  */
-import { pointOf, sizeOf, type States } from "../trellis/ops.ts";
+import { pointOf, type States } from "../trellis/ops.ts";
 import { exp2, log2 } from "./elementary.ts";
 
 /** Numbers of a shape. */
@@ -32,6 +32,8 @@ export function defaultShapes(states: States): Shapes {
 
 /** Least exponent of a density. */
 const LEAST_EXPONENT = 0.25;
+/** The context of size 1: whole ones begin a quarter below their middle. */
+const MIDDLE = 47.75;
 /** Octaves from size 1 that slopes reach. */
 const REACH = 3;
 /** Where the density has no mass any more: it is 2^−40 there. */
@@ -41,6 +43,7 @@ const NOTHING = 40;
 export interface Cells {
   readonly states: States;
   readonly quantizer: number;
+  /** Quarter octaves, as `contextOf` counts them; it may lie between two. */
   readonly context: number;
   readonly shapes: Shapes;
 }
@@ -69,8 +72,9 @@ export function masses(
   { count, low = 0, short = 0 }: { readonly count: number; readonly low?: number; readonly short?: 0 | 1 },
 ): Float64Array {
   const at = quantizer * SHAPE_FIELDS, field = (i: number) => shapes[at + i] * UNITS[i];
-  const octaves = Math.max(-REACH, Math.min(REACH, (context - 48) / 4));
-  const width = sizeOf(context) * exp2(field(0)), exponent = Math.max(LEAST_EXPONENT, field(1) + field(5) * octaves);
+  const octaves = Math.max(-REACH, Math.min(REACH, (context - MIDDLE) / 4));
+  const width = exp2((context - MIDDLE) / 4 + field(0)),
+    exponent = Math.max(LEAST_EXPONENT, field(1) + field(5) * octaves);
   const moved = exp2(field(2) + field(4) * octaves) - 1, left = field(3);
   const found = new Float64Array(count), reach = width * exp2(log2(NOTHING) / exponent);
   /** The edge behind code k. */

@@ -45,8 +45,8 @@ export interface Table {
  * assert.equal(frequencies[ZERO + 1], frequencies[ZERO - 1]);
  * ```
  */
-export function makeTable(cells: Cells): Table {
-  const low = lowBits(cells.context), count = ESCAPE + 1, sums = masses(cells, { count, low });
+export function makeTable(cells: Cells, low: number = lowBits(cells.context)): Table {
+  const count = ESCAPE + 1, sums = masses(cells, { count, low });
   return tableOf(sums, { low, short: low === 0 ? sums : masses(cells, { count, low, short: 1 }) });
 }
 
@@ -68,13 +68,27 @@ function tableOf(sums: Float64Array, { low, short }: { readonly low: number; rea
   }
   let last = 0;
   for (let s = 1; s <= most; s++) if (chances[ZERO - s] * TOTAL >= 0.5 || chances[ZERO + s] * TOTAL >= 0.5) last = s;
+  return tableOfChances(chances, { last, low });
+}
+
+/**
+ * A table by chances.
+ *
+ * @param chances [ENTRIES]: of symbols −last to last; the others have what is left of 1
+ */
+export function tableOfChances(
+  chances: Float64Array,
+  { last, low }: { readonly last: number; readonly low: number },
+): Table {
   const frequencies = new Uint16Array(ENTRIES);
   let within = 0, sum = 0;
   for (let s = -last; s <= last; s++) {
     within += chances[ZERO + s];
     sum += frequencies[ZERO + s] = Math.max(1, Math.floor(chances[ZERO + s] * TOTAL + 0.5));
   }
-  sum += frequencies[OTHERS] = Math.max(1, Math.floor((1 - within) * TOTAL + 0.5));
+  // All others leave a place for each symbol, so that rounding can be made up for.
+  const others = Math.floor((1 - within) * TOTAL + 0.5);
+  sum += frequencies[OTHERS] = Math.max(1, Math.min(others, TOTAL - (2 * last + 1)));
   spread(frequencies, { missing: TOTAL - sum, last });
   const starts = new Uint16Array(ENTRIES);
   for (let at = 0, start = 0; at < ENTRIES; at++) {

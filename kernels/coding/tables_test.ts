@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { CONTEXTS, STATES, trellisOf } from "../trellis/ops.ts";
+import { CONTEXTS, logOfStep, MAX_STEP, STATES, stepOf, trellisOf } from "../trellis/ops.ts";
 import { decodeIntegers, encodeIntegers } from "./integers.ts";
 import { defaultShapes, SHAPE_FIELDS } from "./shapes.ts";
 import { fillPlaces, makeTable, OTHERS, PRECISION, ZERO } from "./tables.ts";
-import { logOfStep, MAX_STEP, stepOf } from "./steps.ts";
 
 /** Φ by its integral. */
 function normalMass(from: number, to: number): number {

@@ -134,6 +134,5 @@ for (const [states, worst] of [[1, 1.53], [4, 1], [8, 0.9]] as const) {
     const distortion = x.reduce((sum, value, i) => sum + (value - stretch * points[i]) ** 2, 0) / rows / size ** 2;
     const gap = 10 * Math.log10(distortion) + 20 * Math.log10(2) * entropy(states, codes);
     assert.ok(gap > 0 && gap < worst, `${gap} dB`);
-    console.log(states, gap);
   });
 }

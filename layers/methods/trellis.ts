@@ -9,7 +9,9 @@ import * as z from "zod";
 import { copy } from "../../kernels/matrix/ops.ts";
 import { matrix } from "../../kernels/device.ts";
 import { stepOf } from "../../kernels/trellis/ops.ts";
+import { error, type Rule } from "../../recipes/language.ts";
 import { count } from "../../recipes/words.ts";
+import { keepsAllRule, requireAll } from "../keeps_all.ts";
 import { columnsOf, openFeedback } from "../trellis/pass.ts";
 import { search } from "../trellis/search.ts";
 import type { WholeMethod } from "./method.ts";
@@ -32,6 +34,24 @@ const Params = z.strictObject({
 /** Settings of the method. */
 export type TrellisParams = z.infer<typeof Params>;
 
+/** What compensation may be. */
+const MODES: readonly string[] = ["columnwise", "none"];
+
+/** Steps are chosen for errors that reach each later column at once. */
+function columnwiseRule(path: (key: string) => string): Rule {
+  const mode = "stages.compensate.mode", own = path("bits");
+  return {
+    reads: [mode, own],
+    check({ value, blame }) {
+      const found = value<string>(mode);
+      if (found === undefined || MODES.includes(found)) return [];
+      return [error(blame(mode, own), `trellis goes column by column: mode is ${found}`, {
+        allowed: `${mode}: ${MODES.join(" or ")}`,
+      })];
+    },
+  };
+}
+
 /** The method; see the file's head. */
 export const trellis: WholeMethod<TrellisParams> = {
   name: "trellis",
@@ -39,22 +59,33 @@ export const trellis: WholeMethod<TrellisParams> = {
   labelOf: ({ states }) => states === 1 ? "watersic" : "trellis",
   summary: "Waterfilled steps, trellis codes, as many bits as asked for (WaterSIC with a trellis)",
   params: Params,
+  rules: [keepsAllRule, columnwiseRule],
   needs: ["statistics", "feedback"],
   format: "coded",
   groupKeys: ["group_size"],
   groupSize: ({ group_size }, cols) => Math.min(group_size, cols),
   reads: () => Object.keys(Params.shape),
   budget: "bits",
-  async whole(device, scope, { params, layer, group, job }) {
-    const { states, lambda } = params, { name, rows, cols, bits = params.bits } = job;
+  async whole(device, scope, { params, layer, group, pruned, job }) {
+    const { states, lambda } = params, { name, rows, cols, bits = params.bits, settings: { feedback: { mode } } } = job;
+    requireAll({ job, pruned });
+    if (!MODES.includes(mode)) {
+      throw new RangeError(
+        `Cannot compress layer "${name}" as trellis goes column by column: stages.compensate.mode must be ` +
+          `${MODES.join(" or ")}: current value is ${mode}`,
+      );
+    }
+    const ones = matrix(scope.upload("f32", new Float32Array(cols).fill(1)), 1, cols);
     const turned = device.alloc("f32", rows * cols), diagonal = scope.matrix("f32", 1, cols);
     device.run(copy, matrix(turned, cols, rows), layer.weight, { transposed: true });
-    device.run(copy, diagonal, layer.diagonalU);
+    // Without feedback all columns count alike.
+    device.run(copy, diagonal, mode === "none" ? ones : layer.diagonalU);
     const [weight, diagonalU] = await device.download([turned, diagonal.buffer]);
-    const feedback = layer.factor && await openFeedback(device, layer.factor);
+    const feeds = layer.factor !== undefined && mode === "columnwise";
+    const feedback = feeds ? await openFeedback(device, layer.factor) : undefined;
     const columns = columnsOf(weight, rows);
     const found = await search(device, { name, columns, feedback, group, goal: { bits, states, lambda }, diagonalU });
-    const { coded, codes, strip } = found, steps = Float32Array.from(coded.stepIndices, stepOf);
+    const { coded, codes, strip } = found, steps = Float32Array.from(coded.stepLogs, stepOf);
     const decoded = scope.matrix("f32", rows, cols);
     device.run(copy, decoded, matrix(scope.upload("f32", coded.decoded), cols, rows), { transposed: true });
     return {

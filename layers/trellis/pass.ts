@@ -1,7 +1,7 @@
 /** One pass over a layer with a given step: codes for all of its columns, and what they decode to. */
 import { type Device, matrix, part } from "../../kernels/device.ts";
 import { copy, type Factor, gemm } from "../../kernels/matrix/ops.ts";
-import { roundBlock, type Rounding, sizeIndex } from "../../kernels/trellis/ops.ts";
+import { noStretches, roundBlock, type Rounding, sizeIndex } from "../../kernels/trellis/ops.ts";
 
 /** Weights to round, with a row for each column of the layer: all rows of the layer, or some of them. */
 export interface Columns {
@@ -39,7 +39,7 @@ export interface Coded {
   /** cols × rows */
   readonly decoded: Float32Array;
   /** [cols] */
-  readonly stepIndices: Int32Array;
+  readonly stepLogs: Int32Array;
   readonly columnSizes: Int8Array;
   /** What this thread took, in seconds. */
   readonly seconds: number;
@@ -97,7 +97,8 @@ export async function pass(
 ): Promise<Coded> {
   const { rows, cols, weight, columnRms, rowSizes } = columns;
   const codes = new Int16Array(cols * rows), decoded = new Float32Array(cols * rows);
-  const stepIndices = new Int32Array(cols), columnSizes = new Int8Array(cols);
+  const stepLogs = new Int32Array(cols), columnSizes = new Int8Array(cols);
+  const stretches = noStretches();
   let seconds = 0;
   const feedback = matrix(device.alloc("f32", cols * rows), cols, rows);
   try {
@@ -115,6 +116,7 @@ export async function pass(
       }
       const before = fed && target.slice();
       const block = {
+        stretches,
         target,
         factor: fed?.blocks[index] ?? identity(width),
         step,
@@ -125,7 +127,7 @@ export async function pass(
       seconds += (performance.now() - started) / 1000;
       codes.set(rounded.codes, col * rows);
       decoded.set(rounded.decoded, col * rows);
-      stepIndices.set(rounded.stepIndices, col);
+      stepLogs.set(rounded.stepLogs, col);
       columnSizes.set(rounded.columnSizes, col);
       if (!(before && inverse) || col + width === cols) continue;
       for (let i = 0; i < before.length; i++) before[i] = own[i] - before[i];
@@ -139,7 +141,7 @@ export async function pass(
   } finally {
     device.release(feedback.buffer);
   }
-  return { codes, decoded, stepIndices, columnSizes, seconds };
+  return { codes, decoded, stepLogs, columnSizes, seconds };
 }
 
 /** Side of the squares that a transposition goes by, so that both sides stay in the cache. */

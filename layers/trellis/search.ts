@@ -68,11 +68,11 @@ export async function search(
     costs = costsOf({ states, counts: new Uint32Array(2 * CONTEXTS * SYMBOLS), raw: 0 }, lambda);
   const go = async (of: Columns, step: number) => {
     const coded = await pass(device, { columns: of, feedback, group, step, rounding: { states, strip, costs } });
-    const { columnSizes, stepIndices } = coded, codes = inRows(coded.codes, of.rows);
+    const { columnSizes, stepLogs } = coded, codes = inRows(coded.codes, of.rows);
     const layer = { rows: of.rows, cols, states, strip, codes, rowSizes: of.rowSizes, columnSizes };
     passes += of.rows / rows;
     seconds += coded.seconds;
-    return { coded, codes, layer: { ...layer, steps: Int16Array.from(stepIndices) } };
+    return { coded, codes, layer: { ...layer, steps: Int16Array.from(stepLogs) } };
   };
   const every = Math.max(1, Math.floor(rows / SOME_ROWS)), aim = AIM * goal.bits;
   let step = firstStep(columns, diagonalU, goal);

@@ -2,7 +2,7 @@
  * A sweep's folder: sweep.json, its lock, whatever is rendered of it, and the runs of its points in `points/`. All of it is
  * replaced as a whole, so that whoever looks sees one state or the next.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import * as z from "zod";
@@ -13,7 +13,7 @@ import { asNoSpace, writingTo } from "../cache/no_space.ts";
 import { asFolderError } from "../run_errors.ts";
 import { makeRunId } from "../run_id.ts";
 import type { Json } from "../stage.ts";
-import type { SweepRecord } from "./record.ts";
+import type { SweepPoint, SweepRecord } from "./record.ts";
 import type { Point } from "./survey.ts";
 
 /** What is asked for: a sweep's recipe, read. */
@@ -118,6 +118,66 @@ export function readSweepRecord(path: string): SweepRecord {
       cause,
     });
   }
+}
+
+/** A sweep in a list. */
+export interface SweepInfo {
+  /** Name of its folder. */
+  readonly sweep: string;
+  /** Absolute path. */
+  readonly folder: string;
+  /** The recipe's name. */
+  readonly name: string;
+  /** Milliseconds since the epoch. */
+  readonly started: number;
+  /** Seconds spent on it so far. */
+  readonly seconds: number;
+  /** How many points are in each state. */
+  readonly points: Readonly<Record<SweepPoint["state"], number>>;
+}
+
+/**
+ * Sweeps, the newest first.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { listSweeps } from "./sweep_folder.ts";
+ *
+ * const folder = await Deno.makeTempDir();
+ * await Deno.mkdir(`${folder}/sweeps/1-keep`, { recursive: true });
+ * const point = { id: "4c1f", label: "keep 4", values: {}, state: "finished" };
+ * const record = { sweep: "1-keep", name: "keep", started: 0, seconds: 9, axes: [], repeats: [], points: [point] };
+ * await Deno.writeTextFile(`${folder}/sweeps/1-keep/sweep.json`, JSON.stringify(record));
+ * const [{ sweep, points }] = listSweeps(folder);
+ * assert.deepEqual([sweep, points], ["1-keep", { finished: 1, failed: 0, interrupted: 0, waiting: 0 }]);
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ * @param runsDir folder of all runs; absolute
+ * @param damaged told of each sweep whose record cannot be read; it is left out
+ */
+export function listSweeps(
+  runsDir: string,
+  damaged: (sweep: string, error: Error) => void = () => {},
+): SweepInfo[] {
+  const sweeps = join(runsDir, SWEEPS);
+  if (!statSync(sweeps, { throwIfNoEntry: false })?.isDirectory()) return [];
+  return namesIn(sweeps).flatMap((sweep) => {
+    const folder = join(sweeps, sweep);
+    // Another process may be making it.
+    if (!existsSync(join(folder, SWEEP_RECORD))) return [];
+    try {
+      const { name, started, seconds, points } = readSweepRecord(folder);
+      const count = (wanted: SweepPoint["state"]) => points.filter(({ state }) => state === wanted).length;
+      const [finished, failed] = [count("finished"), count("failed")];
+      const states = { finished, failed, interrupted: count("interrupted"), waiting: count("waiting") };
+      return [{ sweep, folder, name, started, seconds, points: states }];
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      damaged(sweep, error);
+      return [];
+    }
+  });
 }
 
 /** What is asked for, whatever it is called. */

@@ -1,11 +1,15 @@
 /** What running steps share and planning never opens. Each tool is a file here: what it reaches enters the keys of those who use it. */
 import type { WebGpuDeviceOptions } from "../../kernels/webgpu.ts";
+import type { WorkerLayerPool } from "../../layers/pool.ts";
+import type { SharedDevice } from "../../layers/shared_device.ts";
+import type { Forward } from "../../models/forward.ts";
 import type { Provider } from "../../models/provider.ts";
 import { type ForwardTool, openForwardTool } from "./forward.ts";
 import { shareGpu } from "./gpu.ts";
 import { type LayersTool, openLayersTool } from "./layers.ts";
 import { type ModelFileTool, openModelFileTool } from "./model_file.ts";
 import { openPackingTool, type PackingTool } from "./packing.ts";
+import { openShelf, type Shelf } from "./shelf.ts";
 import { openTextTool, type TextTool, type TextToolOptions } from "./text.ts";
 import type { Weights } from "./weights.ts";
 
@@ -46,10 +50,45 @@ export interface ToolsOptions extends TextToolOptions {
   readonly gpu?: WebGpuDeviceOptions;
 }
 
-/** The tools, each opened on first use, and what closes them together. */
-export function openTools(options: ToolsOptions): { readonly tools: Tools; close(): Promise<void> } {
-  const device = options.gpu && shareGpu(options.gpu);
-  const forward = openForwardTool(options), layers = openLayersTool(device);
+/** What tools of runs that follow one another hand on. */
+export interface ToolShelves {
+  /** Workers of forward passes with onnxruntime's sessions. */
+  readonly forward: Shelf<Forward>;
+  /** Workers that quantize layers. */
+  readonly layers: Shelf<WorkerLayerPool>;
+  /** The GPU that kernels run on. */
+  readonly gpu: Shelf<SharedDevice>;
+  /** Closes what lies there. */
+  close(): Promise<void>;
+}
+
+/** Makes empty shelves. */
+export function openToolShelves(): ToolShelves {
+  const forward = openShelf<Forward>((passes) => passes.close());
+  const layers = openShelf<WorkerLayerPool>((pool) => pool.close());
+  const gpu = openShelf<SharedDevice>((device) => device.close());
+  return {
+    ...{ forward, layers, gpu },
+    async close() {
+      for (const shelf of [layers, gpu, forward]) await shelf.close();
+    },
+  };
+}
+
+/**
+ * The tools, each opened on first use, and what closes them together.
+ *
+ * @param shared shelves where earlier runs may have left theirs, and whoever made them closes them; by default nothing outlives the tools
+ */
+export function openTools(
+  options: ToolsOptions,
+  shared?: ToolShelves,
+): { readonly tools: Tools; close(): Promise<void> } {
+  const shelves = shared ?? openToolShelves();
+  const kind = JSON.stringify(options.gpu?.apart ?? false);
+  const device = options.gpu && (shelves.gpu.take(kind) ?? shareGpu(options.gpu));
+  const forward = openForwardTool(options, shelves.forward), layers = openLayersTool(device, shelves.layers);
+  const model_file = openModelFileTool();
   return {
     tools: {
       forward,
@@ -57,13 +96,15 @@ export function openTools(options: ToolsOptions): { readonly tools: Tools; close
       text: openTextTool(options),
       layers,
       packing: openPackingTool(device),
-      model_file: openModelFileTool(),
+      model_file,
     },
     async close() {
-      layers.close();
-      device?.close();
+      await layers.close();
+      if (device) await shelves.gpu.leave(kind, device, { whole: device.reusable() });
       await forward.close();
+      await model_file.close();
       options.weights.close();
+      if (shelves !== shared) await shelves.close();
     },
   };
 }

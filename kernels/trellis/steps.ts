@@ -51,3 +51,18 @@ export function logOfStep(step: number): number {
     `Cannot code a step as it must be 2^(i/${STEP_PARTS}) in float32 for a whole |i| ≤ ${MAX_STEP}: current value is ${step}`,
   );
 }
+
+/**
+ * The logarithm of the step that is nearest to a positive number, by ratio.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { logNear, stepOf } from "./steps.ts";
+ *
+ * assert.deepEqual([0.5, stepOf(-77) * 1.01, 1e-300].map(logNear), [-32, -77, -3584]);
+ * ```
+ */
+export function logNear(step: number): number {
+  return Math.max(-MAX_STEP, Math.min(MAX_STEP, Math.round(Math.log2(step) * STEP_PARTS)));
+}
