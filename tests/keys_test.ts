@@ -100,7 +100,7 @@ const without = {
 const withGptq = { ...without, "stages.gptq": {}, "stages.compensate": {} };
 const withRtn = { ...without, "stages.rtn": { bits: 1 } };
 const withBits = {
-  ...{ ...without, "stages.trellis": {}, "stages.compensate": {} },
+  ...{ ...without, "stages.trellis": {}, "stages.compensate": { mode: "columnwise" } },
   "stages.coarse-search": { metric: "sensitivity", bits: 2 },
 };
 const MEASURED = ["coarse-search", "coarse-search.candidate", "coarse-search.check", "coarse-search.sensitivity"];
