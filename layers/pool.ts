@@ -67,6 +67,9 @@ export function openLayerPool({ workers, memory = Infinity }: LayerPoolOptions =
   return new WorkerPool(count, Math.max(1, Math.floor(cores / count)), memory);
 }
 
+/** Bytes of each weight of a layer in work: through its column blocks, or as a whole, with the best that was found and the next try. */
+const BYTES = { blocks: 10, whole: 36 } as const;
+
 /**
  * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, the working set of a column block, and
  * for a target in the original model its cross moments, another factor and the change of the weights.
@@ -76,7 +79,8 @@ export function jobMemory({ rows, cols, upper, propagation, settings }: MaskJob)
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
   const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
-  return 10 * rows * cols + target + triangles + 40 * rows * width + 8 * rows * 256;
+  const bytes = BYTES["whole" in method ? "whole" : "blocks"];
+  return bytes * rows * cols + target + triangles + 40 * rows * width + 8 * rows * 256;
 }
 
 /** Nanoseconds that a job is expected to take on one core, for its place in the queue. */
