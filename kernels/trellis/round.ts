@@ -15,7 +15,7 @@ export const COSTS = 64;
 export const COST_PARTS = 4096;
 
 /** Most rows of a strip: what a path costs must stay below 2³⁰ parts. */
-export const MAX_STRIP = 8192;
+const MAX_STRIP = 8192;
 
 /** Most that one code may cost in bits. */
 const MAX_COST = 24 * COST_PARTS;
@@ -75,6 +75,7 @@ export function roundingScratch(rows: number): RoundingScratch {
  * roundColumn(codes, points, { ...rounding, states: 8, x, columnSize: 0 }, roundingScratch(4));
  * assert.deepEqual([...points], [0, -2, 4, 1]);
  * ```
+ * @throws {RangeError} when a strip has too many rows
  * @param codes [rows], overwritten
  * @param points [rows], overwritten: what the codes stand for, in steps
  * @param options.x [rows]: the weights in steps
@@ -90,6 +91,9 @@ export function roundColumn(
   scratch: RoundingScratch,
 ): void {
   const rows = x.length;
+  if (Math.min(strip, rows) > MAX_STRIP) {
+    throw new RangeError(`Cannot round a column as a strip has at most ${MAX_STRIP} rows: current value is ${strip}`);
+  }
   if (states === 1) return roundScalars(codes, points, { x, costs, rowSizes, columnSize });
   candidates({ x, costs, rowSizes, columnSize }, scratch);
   const { decisions, magnitudes } = scratch, walk = states === 8 ? walk8 : walk4;

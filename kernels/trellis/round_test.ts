@@ -136,3 +136,9 @@ for (const [states, worst] of [[1, 1.53], [4, 1], [8, 0.9]] as const) {
     assert.ok(gap > 0 && gap < worst, `${gap} dB`);
   });
 }
+
+Deno.test("roundColumn() refuses strips whose costs it cannot count", () => {
+  const x = new Float64Array(9000), costs = new Int32Array(2 * CONTEXTS * COSTS), rowSizes = new Int8Array(9000);
+  const given = { states: 8, x, strip: 9000, costs, rowSizes, columnSize: 0 } as const;
+  assert.throws(() => rounded(given), /at most 8192 rows: current value is 9000/);
+});

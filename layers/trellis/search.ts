@@ -1,7 +1,7 @@
 /** The step at which a layer's codes take the bits that it may have. */
 import { codedBits, costTable, entropyBits, type Histogram, histogram } from "../../kernels/coding/ops.ts";
 import type { Device } from "../../kernels/device.ts";
-import { CONTEXTS, MAX_STRIP, partsOf, type States, SYMBOLS } from "../../kernels/trellis/ops.ts";
+import { CONTEXTS, partsOf, type States, SYMBOLS } from "../../kernels/trellis/ops.ts";
 import { type Coded, type Columns, type Feedback, inRows, pass, someRows } from "./pass.ts";
 
 /** What is to be met. */
@@ -30,6 +30,12 @@ export interface Found {
 
 /** Rows that the step is looked for with at first, where there are more. */
 const SOME_ROWS = 128;
+
+/**
+ * Rows after which trellises start anew, so that strips can be decoded side by side. On Gaussian weights 1024 cost 0.008 dB, 256 cost
+ * 0.034 dB (0.006 bits).
+ */
+const STRIP = 1024;
 
 /** Passes over some rows, and over all. */
 const TRIES = 8, FULL_TRIES = 8;
@@ -62,7 +68,7 @@ export async function search(
     readonly diagonalU: Float32Array;
   },
 ): Promise<Found> {
-  const { states, lambda } = goal, strip = MAX_STRIP, { rows, cols } = columns, weights = rows * cols;
+  const { states, lambda } = goal, strip = STRIP, { rows, cols } = columns, weights = rows * cols;
   let passes = 0,
     seconds = 0,
     costs = costsOf({ states, counts: new Uint32Array(2 * CONTEXTS * SYMBOLS), raw: 0 }, lambda);
