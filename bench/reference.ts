@@ -19,6 +19,7 @@ import { formatSeconds } from "../report/numbers.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { boundsOf, compareOutcome, type Comparison, ORIGINAL_BOUND, percent } from "./reference/compare.ts";
 import { peerRows } from "./reference/peers.ts";
+import { rateRows } from "./reference/rate.ts";
 import { type Difference, prototypeRows, type Wanted } from "./reference/rows.ts";
 import { listenForInterruption } from "../cli/interruption.ts";
 import { QUANTIZING, readMetrics, runRecipe } from "./measure/recipe_run.ts";
@@ -74,7 +75,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .option("--row <name>", "one row, by its recipe's file; may be repeated", collect, [])
     .option(
       "--reference <dir>",
-      "folder with prototype.json and peers.json (default: shared/reference beside the project)",
+      "folder with prototype.json, peers.json and rate.json (default: shared/reference beside the project)",
     )
     .addOption(cacheOption())
     .addOption(runsOption())
@@ -92,9 +93,11 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** The rows that are asked for, each with its recipe. @throws {UsageError} when a row has none, or there is no such row */
 async function choosePairs({ model, row: names, reference }: Options): Promise<Pair[]> {
+  const peers = await readReference("peers.json", reference);
   const rows = [
     ...prototypeRows(await readReference("prototype.json", reference)),
-    ...peerRows(await readReference("peers.json", reference)),
+    ...peerRows(peers),
+    ...rateRows(await readReference("rate.json", reference), peers),
   ];
   const recipes = new Map<string, LoadedRecipe<Recipe>>();
   for (const folder of FOLDERS.map((name) => join(projectFolder, "configs", name))) {

@@ -51,7 +51,7 @@ const Row = z.object({
 type Row = z.infer<typeof Row>;
 
 /** Values of a recipe's stages by stage; a stage that is not here must not be in the recipe, but those of texts and packing. */
-type Stages = { readonly [stage: string]: { readonly [key: string]: unknown } };
+export type Stages = { readonly [stage: string]: { readonly [key: string]: unknown } };
 
 /** The house's word for what the record calls this. */
 const MASKED_AGAIN = "as-released, output masked again by the pruning mask";
@@ -78,11 +78,12 @@ function wantedOf(row: Row, protocols: ReadonlyMap<string, Protocol>): Wanted {
     ...(row.method === "stbllm" ? {} : { layerError: row.layer_error }),
     original: protocol.original,
     keep: () => row.keep ?? [],
-    differencesFrom: (recipe) => differencesFrom(recipe, { model: row.model, stages, protocol }),
+    differencesFrom: (recipe) => stageDifferences(recipe, { model: row.model, stages, protocol }),
   };
 }
 
-function differencesFrom(
+/** All values in which a recipe differs from what a row says of its stages, its model and its texts. */
+export function stageDifferences(
   recipe: Recipe,
   { model, stages: wanted, protocol }: {
     readonly model: string;

@@ -5,11 +5,13 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadRecipe } from "../../pipeline/mod.ts";
 import { peerRows } from "./peers.ts";
+import { rateRows } from "./rate.ts";
 import { differencesFrom, modelOf, parseRecord } from "./rows.ts";
 
 const configs = fileURLToPath(new URL("../../configs/reference/", import.meta.url));
 const recordPath = fileURLToPath(new URL("../../../shared/reference/prototype.json", import.meta.url));
 
+const ratePath = fileURLToPath(new URL("../../../shared/reference/rate.json", import.meta.url));
 const peersPath = fileURLToPath(new URL("../../../shared/reference/peers.json", import.meta.url));
 
 /** One row as the record writes it. */
@@ -129,7 +131,11 @@ Deno.test({
   ignore: skipped(),
   async fn() {
     const { rows, protocols } = parseRecord(JSON.parse(await readFile(recordPath, "utf8")));
-    const peers = peerRows(JSON.parse(await readFile(peersPath, "utf8")));
+    const peersRecord: unknown = JSON.parse(await readFile(peersPath, "utf8"));
+    const peers = [
+      ...peerRows(peersRecord),
+      ...rateRows(JSON.parse(await readFile(ratePath, "utf8")), peersRecord),
+    ];
     const files = (await readdir(configs)).filter((file) => file.endsWith(".yaml"));
     const recipes = await Promise.all(files.map((file) => loadRecipe(join(configs, file))));
     const used: string[] = [];
