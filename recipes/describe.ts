@@ -34,12 +34,14 @@ export function mayBeLeftOut(schema: unknown): boolean {
  * assert.equal(describe(z.int().min(1).max(256)), "a whole number from 1 to 256");
  * assert.equal(describe(z.union([z.enum(["ptb", "c4"]), z.strictObject({ text: z.string() })])),
  *   "ptb, c4, or a map with `text`");
+ * assert.equal(describe(z.literal([1, 4, 8])), "1, 4, or 8");
  * ```
  */
 export function describe(schema: unknown): string {
   const here = unwrap(schema);
   if (here instanceof z.ZodUnion) return either(here.options.map(describe));
   if (here instanceof z.ZodEnum) return here.options.join(", ");
+  if (here instanceof z.ZodLiteral) return either([...here.values].map(String));
   if (here instanceof z.ZodBoolean) return "true, false";
   if (here instanceof z.ZodNumber) return describeNumber(here);
   if (here instanceof z.ZodString) return here.description === undefined ? "text" : `text: ${here.description}`;

@@ -20,7 +20,7 @@ const Params = z.strictObject({
   bits: z.number().min(0.1).max(12).default(2.1).describe(
     "Stored bits a weight of each layer, all side information included",
   ),
-  states: z.union([z.literal(1), z.literal(4), z.literal(8)]).default(8).describe(
+  states: z.literal([1, 4, 8]).default(8).describe(
     "Of the trellis; 1 = integers, as WaterSIC has them",
   ),
   lambda: z.number().min(0).max(4).default(0.45).describe(
