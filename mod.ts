@@ -75,7 +75,7 @@ export type { SweepPoint, SweepRecord } from "./runner/sweep/record.ts";
 export { renderLeaderboard } from "./report/sweep_report.ts";
 
 // What a new method, format, family or operation is.
-export type { Block, Method, MethodLayer, MethodRun } from "./layers/methods/method.ts";
+export type { Block, Method, MethodLayer, MethodRun, WholeLayer, WholeMethod } from "./layers/methods/method.ts";
 export type { Scope } from "./layers/scope.ts";
 export type { EncodedLayer, LayerContent, LayerFormat } from "./checkpoints/packed/format.ts";
 export type { Family } from "./models/families/family.ts";

@@ -62,7 +62,23 @@ export interface WholeMethod<P = unknown> extends MethodCard<P> {
 /** A method of either kind. */
 export type AnyMethod<P = unknown> = Method<P> | WholeMethod<P>;
 
-/** What becomes of a layer that is quantized as a whole. */
+/**
+ * What becomes of a layer that is quantized as a whole.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openCpuDevice } from "../../kernels/cpu.ts";
+ * import { matrix } from "../../kernels/device.ts";
+ * import type { WholeLayer } from "./method.ts";
+ *
+ * const device = openCpuDevice(), signs = { dtype: "U8", shape: [1, 2], data: Uint8Array.of(1, 0) } as const;
+ * const decoded = matrix(device.upload("f32", Float32Array.of(0.5, -0.5)), 1, 2);
+ * const layer: WholeLayer = { decoded, arrays: { signs }, facts: { scale: 0.5 }, seconds: 0 };
+ * assert.deepEqual(await device.download([layer.decoded.buffer]), [Float32Array.of(0.5, -0.5)]);
+ * await device.destroy();
+ * ```
+ */
 export interface WholeLayer {
   /** rows × cols, on the device, in the units of the layer's weights. */
   readonly decoded: Matrix;
