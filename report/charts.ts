@@ -85,46 +85,41 @@ export function bitsChart(metrics: Metrics): Html {
 
 /** Error of each layer: one cell a layer, one column a block; the stronger the colour, the larger the error. */
 export function errorChart({ layer_error: { layers } }: Metrics): Html {
-  const cells = layers.flatMap(({ name, error }) => {
-    const place = placeOf(name);
-    return place === undefined ? [] : [{ name, error, ...place }];
-  });
-  const kinds = [...new Set(cells.map(({ kind }) => kind))];
-  const blocks = [...new Set(cells.map(({ block }) => block))];
-  const largest = most(cells.map(({ error }) => error));
-  return draw(
-    {
-      height: 46 + kinds.length * 24,
-      marginLeft: MARGIN_LEFT,
-      marginTop: 4,
-      marginBottom: 42,
-      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks), padding: 0.06 },
-      y: { label: null, domain: kinds, tickSize: 0, padding: 0.06 },
-      opacity: { type: "identity" },
-      marks: [
-        Plot.cell(cells, {
-          x: "block",
-          y: "kind",
-          fill: "var(--accent)",
-          fillOpacity: ({ error }) => 0.06 + 0.94 * error / largest,
-          title: ({ name, error }) => `${name}: ${formatNumber(error)}`,
-        }),
-      ],
-    },
+  const values = layers.map(({ name, error }) => ({ name, value: error }));
+  return layersChart(
+    values,
     "Error per layer",
-    `${cells.length} layers in ${blocks.length} blocks; the largest error is ${formatNumber(largest)}`,
+    formatNumber,
+    ({ layers, blocks, largest }) =>
+      `${layers} layers in ${blocks} blocks; the largest error is ${formatNumber(largest)}`,
   );
 }
 
 /** Bits that each layer was given: one cell a layer, one column a block; the stronger the colour, the more bits. */
 export function allocationChart({ mean, layers, blocks: means }: NonNullable<Metrics["allocation"]>): Html {
-  const cells = layers.flatMap(({ name, bits }) => {
+  const values = layers.map(({ name, bits }) => ({ name, value: bits }));
+  return layersChart(
+    values,
+    "Bits per layer",
+    formatBits,
+    () => `mean ${formatBits(mean)}, by block: ${means.map(formatBits).join(", ")}`,
+  );
+}
+
+/** A number of each layer: one cell a layer, one column a block; the stronger the colour, the larger the number. */
+function layersChart(
+  layers: readonly { readonly name: string; readonly value: number }[],
+  title: string,
+  format: (value: number) => string,
+  describe: (seen: { readonly layers: number; readonly blocks: number; readonly largest: number }) => string,
+): Html {
+  const cells = layers.flatMap(({ name, value }) => {
     const place = placeOf(name);
-    return place === undefined ? [] : [{ name, bits, ...place }];
+    return place === undefined ? [] : [{ name, value, ...place }];
   });
   const kinds = [...new Set(cells.map(({ kind }) => kind))];
   const blocks = [...new Set(cells.map(({ block }) => block))];
-  const largest = most(cells.map(({ bits }) => bits));
+  const largest = most(cells.map(({ value }) => value));
   return draw(
     {
       height: 46 + kinds.length * 24,
@@ -139,13 +134,13 @@ export function allocationChart({ mean, layers, blocks: means }: NonNullable<Met
           x: "block",
           y: "kind",
           fill: "var(--accent)",
-          fillOpacity: ({ bits }) => 0.06 + 0.94 * bits / largest,
-          title: ({ name, bits }) => `${name}: ${formatBits(bits)}`,
+          fillOpacity: ({ value }) => 0.06 + 0.94 * value / largest,
+          title: ({ name, value }) => `${name}: ${format(value)}`,
         }),
       ],
     },
-    "Bits per layer",
-    `mean ${formatBits(mean)}, by block: ${means.map(formatBits).join(", ")}`,
+    title,
+    describe({ layers: cells.length, blocks: blocks.length, largest }),
   );
 }
 
