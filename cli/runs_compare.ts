@@ -99,12 +99,15 @@ function renderComparison(
   });
   lines.push("", ...recipeLines(recipe, names, width), "", ...metricLines(metrics, names, width));
   if (layers.length === 0) return lines;
+  const allocates = layers.some(({ results }) => results.some(({ bits }) => bits !== undefined));
   return [
     ...lines,
     "",
     ...sideBySide({ head: by, cells: layers.map(({ place }) => place) }, layerColumns(layers, names), width),
     ...wrapText(
-      `N: weights kept of M; error: ${by === "block" ? "mean over the block's layers" : "of the layer"}.`,
+      `N: weights kept of M; ${allocates ? "bits: stored bits a weight that were given; " : ""}error: ${
+        by === "block" ? "mean over the block's layers" : "of the layer"
+      }.`,
       width,
     ),
   ];
@@ -143,14 +146,17 @@ function metricLines(metrics: RunComparison["metrics"], names: readonly string[]
 function layerColumns(layers: readonly ComparedPlace[], names: readonly string[]): RunColumns[] {
   return names.map((name, run) => {
     const prunes = layers.some(({ results }) => results[run].keep !== undefined);
+    const allocates = layers.some(({ results }) => results[run].bits !== undefined);
     return {
       columns: [
         ...(prunes ? [right(`${name} N`)] : []),
+        ...(allocates ? [right(`${name} bits`)] : []),
         right(`${name} error`),
         ...(run === 0 ? [] : [right(`${name} − ${names[0]}`)]),
       ],
       cells: layers.map(({ results }) => [
         ...(prunes ? [number(results[run].keep)] : []),
+        ...(allocates ? [given(results[run].bits)] : []),
         number(results[run].error),
         ...(run === 0 ? [] : [difference(results[run].error, results[0].error)]),
       ]),
@@ -201,6 +207,11 @@ function whereOf({ device: { kind, forward } }: RunInfo): string {
 
 function right(head: string): Column {
   return { head, side: "right" };
+}
+
+/** Bits that were given, or a dash. */
+function given(bits: number | undefined): string {
+  return bits === undefined ? "–" : bits.toFixed(2);
 }
 
 /** A number, or a dash where there is none. */

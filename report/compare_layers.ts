@@ -11,6 +11,8 @@ export type ComparedBy = typeof COMPARED_BY[number];
 export interface PlaceResult {
   /** N of M that are kept, where the method prunes. */
   readonly keep?: number;
+  /** Stored bits a weight that it was given, where the recipe allocates them. */
+  readonly bits?: number;
   /** Relative error; of a block, the mean over its layers. */
   readonly error?: number;
 }
@@ -38,6 +40,8 @@ export interface ComparedPlace {
  * assert.deepEqual(compareLayers([a, b, undefined], "block"), [
  *   { place: "0", results: [{ keep: 5, error: 0.5 }, { error: 0.5 }, {}] },
  * ]);
+ * const allocation = { mean: 2, blocks: [2.1], layers: layers.map(({ name }, i) => ({ name, bits: 2 + i })) };
+ * assert.deepEqual(compareLayers([{ ...b, allocation }], "layer").map(({ results }) => results[0].bits), [2, 3]);
  * ```
  * @param metrics of each run, as read from metrics.json; what cannot be read has no results
  */
@@ -49,12 +53,22 @@ export function compareLayers(metrics: readonly (Json | Metrics | undefined)[], 
 
 function resultsOf(metrics: Metrics | undefined, by: ComparedBy): Map<string, PlaceResult> {
   if (metrics === undefined) return new Map();
-  const { keep, layer_error: { layers } } = metrics;
+  const { keep, allocation, layer_error: { layers } } = metrics;
+  const given = new Map(allocation?.layers.map(({ name, bits }) => [name, bits]));
   const groups = Map.groupBy(layers, ({ name }) => by === "layer" ? name : `${placeOf(name)?.block ?? name}`);
   return new Map([...groups].map(([place, layers]) => {
     const block = placeOf(layers[0].name)?.block;
     const kept = block === undefined ? undefined : keep?.[block];
     const error = layers.reduce((sum, { error }) => sum + error, 0) / layers.length;
-    return [place, { ...(kept === undefined ? {} : { keep: kept }), error }];
+    const bits = by === "layer"
+      ? given.get(layers[0].name)
+      : block === undefined
+      ? undefined
+      : allocation?.blocks[block];
+    return [place, {
+      ...(kept === undefined ? {} : { keep: kept }),
+      ...(bits === undefined ? {} : { bits }),
+      error,
+    }];
   }));
 }
