@@ -100,6 +100,6 @@ Deno.test("trellis refuses what it cannot do, and says what to change", async ()
   );
   await assert.rejects(
     compress(jobOf(settingsOf({ bits: 0.1 }), { rows: 2, cols: 64 })),
-    /"layer" into 0.1 bits.*stages.trellis.bits must be larger/,
+    /"layer" into 0.1 bits.*raise stages.trellis.bits, or stages.coarse-search.bits/,
   );
 });

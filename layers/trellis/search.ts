@@ -24,8 +24,6 @@ export interface Found {
   readonly strip: number;
   /** What this thread took beside the device, in seconds. */
   readonly seconds: number;
-  /** How often the layer was gone through; a pass over some of its rows counts as much as they are. */
-  readonly passes: number;
 }
 
 /** Rows that the step is looked for with at first, where there are more. */
@@ -69,14 +67,12 @@ export async function search(
   },
 ): Promise<Found> {
   const { states, lambda } = goal, strip = STRIP, { rows, cols } = columns, weights = rows * cols;
-  let passes = 0,
-    seconds = 0,
+  let seconds = 0,
     costs = costsOf({ states, counts: new Uint32Array(2 * CONTEXTS * SYMBOLS), raw: 0 }, lambda);
   const go = async (of: Columns, step: number) => {
     const coded = await pass(device, { columns: of, feedback, group, step, rounding: { states, strip, costs } });
     const { columnSizes, stepLogs } = coded, codes = inRows(coded.codes, of.rows);
     const layer = { rows: of.rows, cols, states, strip, codes, rowSizes: of.rowSizes, columnSizes };
-    passes += of.rows / rows;
     seconds += coded.seconds;
     return { coded, codes, layer: { ...layer, steps: Int16Array.from(stepLogs) } };
   };
@@ -93,7 +89,7 @@ export async function search(
       if (Math.abs(bits - aim) < NEAR && i > 0) break;
     }
   }
-  let best: Omit<Found, "passes" | "seconds"> | undefined;
+  let best: Omit<Found, "seconds"> | undefined;
   const next = towards(aim);
   for (let i = 0; i < FULL_TRIES && !(best && best.bits >= NEARLY_ALL * goal.bits); i++) {
     const { coded, codes, layer } = await go(columns, step), bits = codedBits(layer) / weights;
@@ -101,10 +97,10 @@ export async function search(
     if (every === 1 && i < LEARNED) costs = costsOf(histogram(layer), lambda);
     step = next(step, bits);
   }
-  if (best) return { ...best, passes, seconds };
+  if (best) return { ...best, seconds };
   throw new RangeError(
-    `Cannot compress layer "${name}" into ${goal.bits} bits a weight as what is stored besides its codes takes most of them: ` +
-      "stages.trellis.bits must be larger",
+    `Cannot compress layer "${name}" into ${goal.bits} bits a weight as no step that was tried leaves so few: what is stored ` +
+      "besides its codes may take most of them; raise stages.trellis.bits, or stages.coarse-search.bits",
   );
 }
 
