@@ -6,6 +6,7 @@ import { CpuBuffer, owned } from "./cpu_buffer.ts";
 import type { Device, DeviceBuffer, Downloaded, ElementArrays, ElementType, OpCount } from "./device.ts";
 import { DeviceAccount } from "./device_account.ts";
 import type { CpuHost, Op } from "./op.ts";
+import { beginning, ended } from "../telemetry/spans.ts";
 
 /**
  * Opens the CPU device.
@@ -123,7 +124,7 @@ class CpuDevice implements Device {
         if (this.#stopped()) this.#failure ??= new Error("The device was told to stop");
         if (this.#failure) continue;
       }
-      const start = performance.now();
+      const start = performance.now(), began = beginning();
       try {
         const pending = run();
         if (pending) await pending;
@@ -132,6 +133,7 @@ class CpuDevice implements Device {
         this.#failure ??= new Error(`Device operation "${name}" failed: ${reason}`, { cause });
       }
       this.#account.spend(section, (performance.now() - start) / 1000);
+      ended(`kernel ${name}`, began, () => ({ "pbs2p.device": this.name, "pbs2p.stage": section }));
     }
     jobs.length = 0;
     this.#draining = undefined;

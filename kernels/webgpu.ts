@@ -9,6 +9,7 @@ import { bytesOfWords, gpuNarrow, gpuWiden, wordsOfBytes } from "./gpu/bytes.ts"
 import { type GpuContextOptions, openGpuContext, type WebGpuContext } from "./gpu/context.ts";
 import { tuneGemm, type TuningStore } from "./matrix/ops.ts";
 import type { Op } from "./op.ts";
+import { type Attributes, beginning, ended } from "../telemetry/spans.ts";
 
 /** How the device is opened. */
 export interface WebGpuDeviceOptions extends GpuContextOptions {
@@ -57,6 +58,8 @@ class WebGpuDevice implements Device {
   #section = "";
   /** Milliseconds of encoding and waiting since the last account. */
   #busy = 0;
+  /** When the first operation since the last download was enqueued, where spans are wanted. */
+  #began = 0;
   /** Dispatches by section since the last account. */
   #dispatches: Record<string, number> = {};
   readonly #account = new DeviceAccount();
@@ -87,16 +90,19 @@ class WebGpuDevice implements Device {
     const failure = this.#failure;
     this.#failure = undefined;
     if (failure) throw failure;
-    const start = performance.now();
+    const start = performance.now(), began = this.#began || beginning(), dispatches = { ...this.#dispatches };
+    this.#began = 0;
     const arrays: readonly unknown[] = await this.#downloadNarrow(buffers);
     this.#busy += performance.now() - start;
     this.#shareTime();
+    ended("kernels", began, () => attributesOf(this.name, dispatches));
     return arrays as { -readonly [I in keyof B]: Downloaded<B[I]> };
   }
 
   run<A extends readonly unknown[]>(op: Op<A>, ...args: A): void {
     op.check?.(...args);
     if (this.#failure) return;
+    this.#began ||= beginning();
     const start = performance.now(), before = this.#context.dispatches, flops = this.#context.flops;
     try {
       op.gpu(this.#context, ...args);
@@ -167,4 +173,10 @@ class WebGpuDevice implements Device {
 
 function isBytes(buffer: DeviceBuffer): buffer is DeviceBuffer<"u8"> {
   return buffer.type === "u8" && buffer.length > 0;
+}
+
+/** Attributes of a span of all that was enqueued before a download: a GPU tells when all is done, not each. */
+function attributesOf(device: string, dispatches: Readonly<Record<string, number>>): Attributes {
+  const counts = Object.entries(dispatches).map(([section, count]) => [`pbs2p.dispatches.${section}`, count] as const);
+  return { "pbs2p.device": device, ...Object.fromEntries(counts) };
 }

@@ -7,6 +7,7 @@ import type { JsonRecord } from "../files/json.ts";
 import type { Tensor } from "../files/safetensors.ts";
 import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
 import { addEnergy, copy, subtract, triangleLength } from "../kernels/matrix/ops.ts";
+import { type Attributes, spanned } from "../telemetry/spans.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
@@ -50,7 +51,13 @@ import { scaleByPower } from "./units.ts";
  * @throws {RangeError} when shapes or N:M do not fit, or the Hessian is not positive definite after damping
  */
 export function quantizeLayer(device: Device, job: LayerJob): Promise<LayerResult> {
-  return withMethod(job.settings, (found) => quantize(device, job, found));
+  const run = () => withMethod(job.settings, (found) => quantize(device, job, found));
+  return spanned("compress layer", attributesOf(job), run, { attributesOf: ({ error }) => ({ "pbs2p.error": error }) });
+}
+
+/** Of the span of a layer. */
+function attributesOf({ name, rows, cols, settings: { method } }: MaskJob): Attributes {
+  return { "pbs2p.layer": name, "pbs2p.rows": rows, "pbs2p.cols": cols, "pbs2p.method": method };
 }
 
 async function quantize(device: Device, given: LayerJob, { method, params }: Found): Promise<LayerResult> {
@@ -111,7 +118,11 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
  * @throws {RangeError} when shapes do not fit, or the Hessian is not positive definite after damping
  */
 export function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
-  return withMethod(job.settings, (found) => search(device, job, found));
+  return spanned(
+    "rank layer",
+    attributesOf(job),
+    () => withMethod(job.settings, (found) => search(device, job, found)),
+  );
 }
 
 async function search(device: Device, job: MaskJob, { method, params }: Found): Promise<MaskResult> {

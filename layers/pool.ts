@@ -5,6 +5,7 @@
  */
 import { findMethod } from "./find_method.ts";
 import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import { runningSpan } from "../telemetry/spans.ts";
 import { loadMethods } from "./method_source.ts";
 import type { BatchOptions, LayerPool, LayerReply, LayerRequest } from "./pool_protocol.ts";
 
@@ -161,7 +162,8 @@ class WorkerPool implements WorkerLayerPool {
   }
 
   #terms() {
-    return { threads: this.#threads, stop: new Int32Array(new SharedArrayBuffer(4)) };
+    const span = runningSpan();
+    return { threads: this.#threads, stop: new Int32Array(new SharedArrayBuffer(4)), ...(span ? { span } : {}) };
   }
 
   async #run(

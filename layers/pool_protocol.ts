@@ -1,4 +1,5 @@
 /** What whoever quantizes layers offers, and what goes to and comes from its workers. */
+import type { SpanContext } from "../telemetry/spans.ts";
 import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
 
 /** How a batch of jobs is run. */
@@ -32,6 +33,8 @@ export type LayerRequest =
     readonly threads: number;
     /** One number, shared: the worker stops before its next operation once it is not 0. */
     readonly stop: Int32Array;
+    /** The span that layers belong to, where anybody listens. */
+    readonly span?: SpanContext;
   }
   & ({ readonly task: "quantize"; readonly job: LayerJob } | { readonly task: "search"; readonly job: MaskJob });
 

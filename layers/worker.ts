@@ -2,6 +2,7 @@
 /// <reference lib="deno.worker" />
 import { openCpuDevice } from "../kernels/cpu.ts";
 import type { Device } from "../kernels/device.ts";
+import { under } from "../telemetry/spans.ts";
 import { quantizeLayer, searchMasks } from "./layer.ts";
 import type { LayerReply, LayerRequest } from "./pool_protocol.ts";
 
@@ -14,7 +15,7 @@ let stop: Int32Array | undefined;
 self.onmessage = async ({ data }: MessageEvent<LayerRequest>) => {
   stop = data.stop;
   device ??= openCpuDevice({ threads: data.threads, stopped: () => stop !== undefined && Atomics.load(stop, 0) !== 0 });
-  const { reply, transfer } = await answer(device, data);
+  const opened = device, { reply, transfer } = await under(data.span, () => answer(opened, data));
   self.postMessage(reply, transfer);
 };
 

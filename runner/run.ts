@@ -19,6 +19,7 @@ import { recordedSeconds } from "./recorded_seconds.ts";
 import { makeRunId } from "./run_id.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
 import type { Recipe } from "../recipes/language.ts";
+import { type Attributes, spanned } from "../telemetry/spans.ts";
 import type { FinishContext, Subject } from "./stage.ts";
 
 /**
@@ -135,7 +136,14 @@ export async function executeRun(plan: Plan, subject: Subject, options: RunOptio
     throw asNoSpace(error, options.runsDir, 0) ?? asFolderError(error, options.runsDir, "--runs") ?? error;
   }
   try {
-    return await new Run(plan, subject, { ...options, name, run, folder, journal }).execute();
+    const { method, model, device } = subject;
+    const attributes = { run, recipe: name, method, model, device: device.name };
+    return await spanned(
+      "run",
+      Object.fromEntries(Object.entries(attributes).map(([key, value]) => [`pbs2p.${key}`, value])),
+      () => new Run(plan, subject, { ...options, name, run, folder, journal }).execute(),
+      { attributesOf, failureOf: ({ error }) => error },
+    );
   } finally {
     journal.close();
     try {
@@ -144,6 +152,17 @@ export async function executeRun(plan: Plan, subject: Subject, options: RunOptio
       // The disk is full, as the result says; pins end with the process.
     }
   }
+}
+
+/** Of the span of a run, once it is over. */
+function attributesOf({ outcome, exit, peakMemory, steps }: RunResult): Attributes {
+  return {
+    "pbs2p.outcome": outcome,
+    "pbs2p.exit": exit,
+    "pbs2p.peak_memory": peakMemory,
+    "pbs2p.steps.run": steps.run,
+    "pbs2p.steps.cached": steps.cached,
+  };
 }
 
 interface Settings extends RunOptions {

@@ -6,6 +6,7 @@ import type { Reason } from "./events.ts";
 import type { Node } from "./graph.ts";
 import { asNoSpace, OUTPUT } from "./cache/no_space.ts";
 import { asError, exitCodeOf, InterruptedError, StepError } from "./run_errors.ts";
+import { type Attributes, spanned } from "../telemetry/spans.ts";
 import type { Recipe } from "../recipes/language.ts";
 
 /** How a step ended. */
@@ -82,6 +83,16 @@ async function lease(
   return (performance.now() - began) / 1000;
 }
 
+/** Of the span of a step. */
+function attributesOf({ step: { id, block } }: Node, { why: { field }, model }: StepOptions): Attributes {
+  return {
+    "pbs2p.step": id,
+    "pbs2p.why": field,
+    "pbs2p.model": model,
+    ...(block === undefined ? {} : { "pbs2p.block": block }),
+  };
+}
+
 async function work(node: Node, options: StepOptions): Promise<Outcome> {
   const { step } = node;
   const { id } = step;
@@ -90,7 +101,10 @@ async function work(node: Node, options: StepOptions): Promise<Outcome> {
   const began = performance.now();
   let published = false;
   try {
-    await untilStopped(step.run(session.context), signal);
+    await untilStopped(
+      spanned(`step ${step.stage}`, attributesOf(node, options), () => step.run(session.context)),
+      signal,
+    );
     session.end();
     const damage = session.damage();
     if (damage !== undefined) return { kind: "corrupt", id, error: damage };

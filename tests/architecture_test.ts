@@ -13,6 +13,7 @@ import { project, tasks } from "./command_line_test_support.ts";
 
 /** All rooms, the lowest first: a room imports itself and lower ones. */
 const ROOMS: readonly string[] = [
+  "telemetry",
   "files",
   "onnx",
   "recipes",
@@ -37,11 +38,11 @@ const ROOMS: readonly string[] = [
 /** Rooms that know less than what lies below them. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
   recipes: ["files"],
-  runner: ["files", "recipes"],
+  runner: ["files", "recipes", "telemetry"],
   // Results are told apart by what they are, not by the stage that made them.
   report: ["files", "checkpoints", "runner"],
   // Products on the CPU are ONNX graphs too.
-  kernels: ["onnx"],
+  kernels: ["onnx", "telemetry"],
   hub: ["files"],
 };
 

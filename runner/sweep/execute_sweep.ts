@@ -13,6 +13,7 @@ import { makePlan } from "../plan.ts";
 import { executeRun, type RunResult } from "../run.ts";
 import { asError, asListenerError, exitCodeOf } from "../run_errors.ts";
 import type { Recipe } from "../../recipes/language.ts";
+import { spanned } from "../../telemetry/spans.ts";
 import type { Json, OpenOptions, Pipeline } from "../stage.ts";
 import type { SweepEvent } from "./events.ts";
 import { Lending } from "./lending.ts";
@@ -78,7 +79,15 @@ export async function executeSweep<R extends Recipe>(
   surveyed: readonly SurveyedPoint<R>[],
   options: SweepOptions<R>,
 ): Promise<SweepResult> {
-  return await new SweepRun(sweep, surveyed, options).execute();
+  return await spanned(
+    "sweep",
+    { "pbs2p.points": surveyed.length },
+    () => new SweepRun(sweep, surveyed, options).execute(),
+    {
+      attributesOf: ({ exit, ran }) => ({ "pbs2p.exit": exit, "pbs2p.points.run": ran }),
+      failureOf: ({ error }) => error,
+    },
+  );
 }
 
 class SweepRun<R extends Recipe> {
