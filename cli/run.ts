@@ -17,6 +17,7 @@ import {
 } from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
+import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
 import { wrapText } from "../report/text_table.ts";
@@ -52,6 +53,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
   });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
+    const mirrors = mirrorsOf(options.cacheFrom, cache);
     const subject = await openSubject(recipe, {
       purpose: "run",
       device: options.device,
@@ -60,7 +62,8 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
     }, terminal);
     try {
       const { until, from } = options;
-      const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from }));
+      const warn = (message: string) => terminal.note(`warning: ${message}`);
+      const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from, mirrors, warn }));
       const progress = options.json
         ? jsonProgress(terminal)
         : terminal.live
@@ -71,7 +74,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
       interruption.defer();
       try {
         result = await executeRun(plan, subject, {
-          ...{ cache, recipe, name, runsDir: runsFolder(options.runs) },
+          ...{ cache, mirrors, recipe, name, runsDir: runsFolder(options.runs) },
           next: nextCommand(path, options),
           onEvent: output.onEvent,
           signal: AbortSignal.any([interruption.signal, output.signal]),
@@ -139,11 +142,13 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
       for (const line of renderResultTable(metrics, recipe, { width: terminal.width })) terminal.line(line);
     }
     if (outcome === "finished") {
+      const { fetched = 0 } = steps;
+      const mirror = fetched > 0 ? `, ${fetched} step${fetched === 1 ? "" : "s"} of it from the mirror` : "";
       const from = steps.run === 0
-        ? "all from the cache, in"
+        ? `all from the cache${mirror}, in`
         : steps.cached === 0
         ? "cold, in"
-        : "partly from the cache, in";
+        : `partly from the cache${mirror}, in`;
       const until = options.until === undefined ? "" : `stopped after ${options.until}; `;
       terminal.line();
       terminal.line(terminal.paint("good", `Done: ${until}${from} ${formatSeconds(seconds)}`));
@@ -165,7 +170,7 @@ async function readMetrics(folder: string): Promise<Metrics> {
 
 /** The command that goes on: as given, but always a run, or a sweep. */
 export function nextCommand(path: string, options: Options, task: "run" | "sweep" = "run"): string {
-  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, runs } = options;
+  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, cacheFrom, runs } = options;
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
     `deno task ${task}`,
@@ -177,6 +182,8 @@ export function nextCommand(path: string, options: Options, task: "run" | "sweep
     ...(device === "auto" ? [] : [`--device ${device}`]),
     ...(forward === "auto" ? [] : [`--forward ${forward}`]),
     ...(cache === undefined ? [] : [`--cache ${quote(cache)}`]),
+    // A query may be a signature, and this is kept in journals.
+    ...cacheFrom.filter((each) => !each.includes("?")).map((each) => `--cache-from ${quote(each)}`),
     ...(runs === undefined ? [] : [`--runs ${quote(runs)}`]),
   ].join(" ");
 }

@@ -10,7 +10,7 @@ import { formatSeconds } from "../report/numbers.ts";
 import { type ArtifactCache, openCache } from "../runner/mod.ts";
 import { executeSweep, type SweepResult } from "../runner/sweep/execute_sweep.ts";
 import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
-import { shareWork } from "../runner/sweep/sharing.ts";
+import { reachable, shareWork } from "../runner/sweep/sharing.ts";
 import { surveySweep } from "../runner/sweep/survey.ts";
 import { openSweepFolder } from "../runner/sweep/sweep_folder.ts";
 import type { Recipe } from "../stages/schema.ts";
@@ -26,6 +26,7 @@ import {
   withOpenOptions,
   yesOption,
 } from "./options.ts";
+import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder, runsFolder } from "./places.ts";
 import { nextCommand, show, watchOutput } from "./run.ts";
 import { costOf, describeCost, introduce, openOptions } from "./sweep_plan.ts";
@@ -108,10 +109,14 @@ async function run(
   await using pipeline = sharedPipeline();
   const { jobs, retryFailed, stopOnFailure, json } = options;
   const open = openOptions({ ...options, purpose: "run" }, terminal);
-  const surveyed = await surveySweep(sweep.points, { pipeline, open, cache, signal: interruption.signal });
+  const mirrors = mirrorsOf(options.cacheFrom, cache);
+  const warn = (message: string) => terminal.note(`warning: ${message}`);
+  const surveyed = await surveySweep(sweep.points, {
+    ...{ pipeline, open, cache, mirrors, warn, signal: interruption.signal },
+  });
   const opened = surveyed.flatMap(({ work }) => work ?? []);
   if (!json) {
-    const { shares } = shareWork(opened, (key) => cache.has(key));
+    const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
     for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
     for (const line of wrapText(describeCost(costOf(surveyed, shares)), terminal.width, "  ")) terminal.line(line);
   }
@@ -121,7 +126,6 @@ async function run(
   // Drawing loads for longer than a sweep takes to be read and refused.
   const { renderLeaderboard, renderSweepPage } = await import("../report/sweep_report.ts");
   const keys = new Map(surveyed.map(({ id, work }) => [id, work?.key]));
-  const warn = (message: string) => terminal.note(`warning: ${message}`);
   const folder = openSweepFolder(sweep, { runsDir: runsFolder(options.runs), keys, warn });
   const progress = json
     ? jsonSweepProgress(terminal)
@@ -134,7 +138,7 @@ async function run(
   interruption.defer();
   try {
     result = await executeSweep(sweep, surveyed, {
-      ...{ pipeline, open, cache, folder, only, jobs, retryFailed, stopOnFailure },
+      ...{ pipeline, open, cache, mirrors, folder, only, jobs, retryFailed, stopOnFailure },
       render: (record) => ({
         "leaderboard.md": text(renderLeaderboard(record, { form: "markdown" })),
         "leaderboard.csv": text(renderLeaderboard(record, { form: "csv" })),

@@ -4,12 +4,13 @@ import type { LoadedSweep } from "../recipes/sweep.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { describeDevice } from "../report/reasons.ts";
 import { openCache } from "../runner/mod.ts";
-import { countSteps, countWays, type PointShare, shareWork } from "../runner/sweep/sharing.ts";
+import { countSteps, countWays, type PointShare, reachable, shareWork } from "../runner/sweep/sharing.ts";
 import { type PointWork, type SurveyedPoint, surveySweep } from "../runner/sweep/survey.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { debugging, UsageError } from "./exit_codes.ts";
 import { type RecipeOptions, throttled } from "./options.ts";
+import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder } from "./places.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -43,12 +44,13 @@ export async function planSweep(
   await using pipeline = sharedPipeline();
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
+    const mirrors = mirrorsOf(options.cacheFrom, cache);
     const surveyed = await surveySweep(sweep.points, {
-      ...{ pipeline, cache },
+      ...{ pipeline, cache, mirrors, warn: (message) => terminal.note(`warning: ${message}`) },
       open: openOptions({ ...options, purpose: "plan" }, terminal),
     });
     const opened = surveyed.flatMap(({ work }) => work ?? []);
-    const { shares } = shareWork(opened, (key) => cache.has(key));
+    const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
     const cost = costOf(surveyed, shares);
     const shareOf = new Map(opened.map((work, at) => [work, shares[at]]));
     const lines = surveyed.map((point) => lineOf(point, point.work && shareOf.get(point.work)));
