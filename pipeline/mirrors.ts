@@ -24,7 +24,7 @@ export interface OpenMirrorsOptions extends Pick<HubAccess, "endpoint" | "token"
  * import assert from "node:assert/strict";
  *
  * const mirrors = openMirrors(["hf://datasets/owner/name@main", "https://mirror.example/llama"], { cache: "/nowhere" });
- * assert.equal(mirrors.offer("0".repeat(64), ["statistics"]), undefined);
+ * assert.equal(mirrors.offer({ stepKey: "0".repeat(64), outputs: { statistics: 1 } }), undefined);
  * assert.throws(() => openMirrors(["ftp://mirror.example"], { cache: "/nowhere" }), /Cannot use cache mirror/);
  * ```
  * @param addresses `https://HOST/FOLDER`, `http://…`, or `hf://datasets/OWNER/NAME@REVISION/FOLDER`; each may end with

@@ -3,6 +3,7 @@ import type { Draft } from "./cache/artifact.ts";
 import type { ArtifactCache } from "./cache/cache.ts";
 import { asNoSpace } from "./cache/no_space.ts";
 import type { Node } from "./graph.ts";
+import { missingOf } from "./plan.ts";
 import type { Mirrors } from "./mirror/mirrors.ts";
 import { asError } from "./run_errors.ts";
 import type { Outcome, StepOptions } from "./run_step.ts";
@@ -27,12 +28,13 @@ export async function fetchStep(
   { cache, model, signal, emit, needed }: StepOptions,
 ): Promise<Outcome> {
   const began = performance.now(), keys = needed();
-  const missing = Object.entries(outputs).filter(([, output]) => keys.has(output) && !cache.has(output));
+  const missing = Object.entries(outputs).filter(([, output]) => keys.has(output) && !cache.has(output))
+    .map(([name]) => name);
   if (missing.length === 0) return { kind: "done", id: step.id };
   let reached = { done: 0, total: 1 };
   const tell = (note: string) => emit({ type: "step-progress", step: step.id, ...reached, note });
   const fetched = await mirrors.fetch(
-    { stepKey: key, outputs: Object.fromEntries(missing.map(([name]) => [name, step.outputs[name].bytes])) },
+    missingOf({ step, key }, missing),
     { cache, signal, tell, warn: (message) => emit({ type: "warning", message }) },
   ).catch((error) => {
     throw asNoSpace(error, cache.folder, 0) ?? error;

@@ -15,7 +15,7 @@ import {
   resultKeys,
   type State,
 } from "./graph.ts";
-import type { Mirrors } from "./mirror/mirrors.ts";
+import type { Mirrors, Missing } from "./mirror/mirrors.ts";
 import type { Recipe } from "../recipes/language.ts";
 import type { Step, Subject } from "./stage.ts";
 
@@ -71,6 +71,8 @@ export interface Plan {
   readonly steps: readonly PlannedStep[];
   /** Output keys that must exist in the end. */
   readonly required: ReadonlySet<string>;
+  /** Output keys that only the end of the run reads, where they are missing and a mirror has them. */
+  readonly extra: ReadonlySet<string>;
   /** Steps that run although they are cached. */
   readonly forced: ReadonlySet<string>;
   /** Steps left out by `until`; what they will read is not deleted. */
@@ -139,7 +141,13 @@ export async function makePlan(
   const has = memo((key: string) => cache.has(key) && !damaged.has(key));
   await mirrors?.ready({ warn, signal });
   const offers = offersOf(mirrors);
-  const complete = resolve(graph, { has, required: all, forced, offers });
+  const extra = new Set(
+    until !== undefined ? [] : (subject.read ?? []).flatMap(({ step, output }) => {
+      const node = nodeOf(graph, step), key = node.outputs[output];
+      return has(key) || !offers(node, [output]) ? [] : [key];
+    }),
+  );
+  const complete = resolve(graph, { has, required: [...all, ...extra], forced, offers });
   const required = new Set(
     until === undefined ? all : idsOf(graph, until, "--until").flatMap((id) => resultKeys(nodeOf(graph, id))),
   );
@@ -148,15 +156,18 @@ export async function makePlan(
     [...complete].filter(([id, state]) => state === "run" && states.get(id) !== "run").map(([id]) => id),
   );
 
-  const needed = neededOf(graph, { states, required });
+  const needed = neededOf(graph, { states, required: [...required, ...extra] });
   const explain = makeExplainer({ graph, cache, model: subject.model, sources });
   const secondsOf = makeEstimator(cache, subject.model);
   const steps = [...graph].map(([id, node]): PlannedStep => {
     const { step, key, outputs } = node;
     const state = states.get(id) ?? "skip";
     const why = state === "run" ? reasonOf(node, { forced, has, damaged, explain }) : undefined;
-    const missing = Object.keys(outputs).filter((name) => needed.has(outputs[name]) && !has(outputs[name]));
-    const fetch = state === "fetch" ? mirrors?.offer(key, missing) : undefined;
+    const missing = missingOf(
+      node,
+      Object.keys(outputs).filter((name) => needed.has(outputs[name]) && !has(outputs[name])),
+    );
+    const fetch = state === "fetch" ? mirrors?.offer(missing) : undefined;
     const disk = Object.values(step.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
     return {
       ...{ id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }), state },
@@ -175,7 +186,7 @@ export async function makePlan(
   };
   const { model, method } = subject;
   return {
-    ...{ model, method, graph, steps, required, forced, later, totals },
+    ...{ model, method, graph, steps, required, extra, forced, later, totals },
     ...(until === undefined ? {} : { until }),
   };
 }
@@ -209,7 +220,12 @@ export function offersOf(
   mirrors: Mirrors | undefined,
   except: ReadonlySet<string> = new Set(),
 ): (node: Node, outputs: readonly string[]) => boolean {
-  return ({ step, key }, outputs) => !except.has(step.id) && mirrors?.offer(key, outputs) !== undefined;
+  return (node, outputs) => !except.has(node.step.id) && mirrors?.offer(missingOf(node, outputs)) !== undefined;
+}
+
+/** What is asked of mirrors. @param outputs of the step, by name, that are missing */
+export function missingOf({ step, key }: Pick<Node, "step" | "key">, outputs: readonly string[]): Missing {
+  return { stepKey: key, outputs: Object.fromEntries(outputs.map((name) => [name, step.outputs[name].bytes])) };
 }
 
 /** Output keys that must be there in the end, or that steps which run take. */

@@ -15,7 +15,7 @@ import { fetchStep } from "./fetch_step.ts";
 import type { Mirrors } from "./mirror/mirrors.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { asNoSpace, freeBytes, writingTo } from "./cache/no_space.ts";
-import { neededOf, offersOf, type Plan, summaryOf } from "./plan.ts";
+import { missingOf, neededOf, offersOf, type Plan, summaryOf } from "./plan.ts";
 import { asError, asFolderError, asListenerError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { recordedSeconds } from "./recorded_seconds.ts";
 import { makeRunId } from "./run_id.ts";
@@ -194,7 +194,7 @@ class Run {
     this.#settings = settings;
     this.#cache = settings.cache;
     this.#signal = settings.signal ?? new AbortController().signal;
-    this.#required = new Set(plan.required);
+    this.#required = new Set([...plan.required, ...plan.extra]);
     this.#forced = new Set(plan.forced);
   }
 
@@ -244,8 +244,9 @@ class Run {
     const steps = this.#plan.steps.map((planned) => {
       const { why, fetch: _fetch, ...rest } = summaryOf(planned);
       const state = states.get(planned.id) ?? "skip";
-      const missing = Object.entries(planned.outputs).filter(([, key]) => taken.has(key) && !this.#cache.has(key));
-      const fetch = state === "fetch" && this.#settings.mirrors?.offer(planned.key, missing.map(([name]) => name));
+      const names = Object.entries(planned.outputs).filter(([, key]) => taken.has(key) && !this.#cache.has(key))
+        .map(([name]) => name);
+      const fetch = state === "fetch" && this.#settings.mirrors?.offer(missingOf(planned, names));
       return {
         ...{ ...rest, state },
         ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}),

@@ -3,7 +3,7 @@
  *
  * Nothing is sent but the path and the query of the mirror's own address; where a redirect leads gets neither.
  */
-import { type Incoming, MirrorError, type MirrorSource } from "./source.ts";
+import { MirrorError, type MirrorSource } from "./source.ts";
 
 /** How a server is waited for. */
 export interface HttpOptions {

@@ -8,6 +8,7 @@ import type { ArtifactCache } from "../cache/cache.ts";
 import type { Patience } from "../cache/checked_files.ts";
 import { filesBytes, type Manifest } from "../cache/manifest.ts";
 import { freeBytes } from "../cache/no_space.ts";
+import type { IndexedStep } from "./layout.ts";
 import type { Mirror } from "./mirror.ts";
 import { MirrorError } from "./source.ts";
 
@@ -60,6 +61,7 @@ interface Entry {
 export class Mirrors {
   readonly #entries: readonly Entry[];
   readonly #warnings: string[] = [];
+  #warn: (message: string) => void = () => {};
   #opening: Promise<void> | undefined;
 
   /** @param mirrors the one that is asked first, first */
@@ -74,6 +76,7 @@ export class Mirrors {
 
   /** Reads the indexes, all at once, the first time that it is called. @throws the signal's reason when it is aborted */
   async ready({ warn, signal }: Pick<Surroundings, "warn" | "signal">): Promise<void> {
+    this.#warn = warn;
     this.#opening ??= Promise.all(this.#entries.map(async (entry) => {
       try {
         await entry.mirror.open(signal);
@@ -86,20 +89,27 @@ export class Mirrors {
     await this.#opening;
   }
 
-  /** The first mirror that has all of a step's missing outputs. @param outputs their names */
-  offer(stepKey: string, outputs: readonly string[]): Offer | undefined {
-    for (const { mirror, on, missed } of this.#entries) {
-      const step = on && !missed.has(stepKey) ? mirror.step(stepKey) : undefined;
-      if (step === undefined || !outputs.every((output) => Object.hasOwn(step.outputs, output))) continue;
-      return { from: mirror.name, bytes: outputs.reduce((sum, output) => sum + step.outputs[output], 0) };
+  /** The first mirror that has all that is missing of a step; one that announces absurd sizes is left alone. */
+  offer({ stepKey, outputs }: Missing): Offer | undefined {
+    const names = Object.keys(outputs);
+    for (const entry of this.#entries) {
+      const step = stepIn(entry, stepKey);
+      if (step === undefined || !names.every((name) => Object.hasOwn(step.outputs, name))) continue;
+      const absurd = names.find((name) => step.outputs[name] > MOST_TIMES * outputs[name] + MOST_MORE);
+      if (absurd === undefined) {
+        return { from: entry.mirror.name, bytes: names.reduce((sum, name) => sum + step.outputs[name], 0) };
+      }
+      const [announced, expected] = [step.outputs[absurd], outputs[absurd]].map(formatBytes);
+      const why = `announces ${announced} for output "${absurd}" of a step, where about ${expected} are expected`;
+      this.#fail(entry, new MirrorError(why, { lie: true }), { warn: this.#warn });
     }
     return undefined;
   }
 
   /** Names of the outputs of a step that one mirror has: those of the first that has any. */
   has(stepKey: string): readonly string[] {
-    for (const { mirror, on, missed } of this.#entries) {
-      const step = on && !missed.has(stepKey) ? mirror.step(stepKey) : undefined;
+    for (const entry of this.#entries) {
+      const step = stepIn(entry, stepKey);
       if (step !== undefined) return Object.keys(step.outputs);
     }
     return [];
@@ -115,7 +125,7 @@ export class Mirrors {
   async fetch(missing: Missing, surroundings: Surroundings): Promise<Fetched | undefined> {
     for (const entry of this.#entries) {
       // One that fails meanwhile is not asked for the next step.
-      const step = entry.on && !entry.missed.has(missing.stepKey) ? entry.mirror.step(missing.stepKey) : undefined;
+      const step = stepIn(entry, missing.stepKey);
       if (step === undefined || !Object.keys(missing.outputs).every((name) => Object.hasOwn(step.outputs, name))) {
         continue;
       }
@@ -151,29 +161,23 @@ export class Mirrors {
   }
 }
 
+/** What a mirror that is asked still says of a step. */
+function stepIn({ mirror, on, missed }: Entry, stepKey: string): IndexedStep | undefined {
+  return on && !missed.has(stepKey) ? mirror.step(stepKey) : undefined;
+}
+
 async function fetchFrom(
   mirror: Mirror,
   { stepKey, outputs }: Missing,
   { cache, signal, tell = () => {} }: Surroundings,
 ): Promise<Fetched["outputs"]> {
   const manifests = await mirror.manifests(stepKey, signal);
-  const wanted = Object.entries(outputs).map(([name, expected]) => {
+  const wanted = Object.keys(outputs).map((name) => {
     const manifest = manifests.get(name);
     if (manifest === undefined) throw new MirrorError(`lacks output "${name}" of a step that it has`);
-    return { name, expected, manifest };
+    return { name, manifest };
   });
   const total = wanted.reduce((sum, { manifest }) => sum + filesBytes(manifest), 0);
-  for (const { name, expected, manifest } of wanted) {
-    const bytes = filesBytes(manifest);
-    if (bytes <= MOST_TIMES * expected + MOST_MORE) continue;
-    throw new MirrorError(
-      `announces ${formatBytes(bytes)} for output "${name}" of ${manifest.step}, where about ${
-        formatBytes(expected)
-      } ` +
-        "are expected",
-      { lie: true },
-    );
-  }
   const free = freeBytes(cache.folder);
   if (free !== undefined && total > free) {
     throw new MirrorError(`announces ${formatBytes(total)} for a step, and ${formatBytes(free)} are free here`);
