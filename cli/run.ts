@@ -1,5 +1,5 @@
 /** `run`: makes what a recipe asks for, and says what came of it. */
-import { join, relative } from "node:path";
+import { basename, extname, join, relative } from "node:path";
 import { Command } from "commander";
 import { InputError } from "../files/input_error.ts";
 import { parseJsonObject, readTextFile } from "../files/text_file.ts";
@@ -18,6 +18,7 @@ import {
 import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { mirrorsOf } from "./mirrors.ts";
+import { type Facts, notifying, notifyOption } from "./notify.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
 import { wrapText } from "../report/text_table.ts";
@@ -25,6 +26,7 @@ import { OutputError, type Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly runs?: string;
+  readonly notify?: string;
 }
 
 const MORE =
@@ -37,15 +39,26 @@ export function runCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("run"))
     .description("make what a recipe asks for; what is cached is not made again")
     .addOption(runsOption())
+    .addOption(notifyOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
-    .action(async (path: string, options: Options) =>
-      context.exit(await run(path, options, context.terminal(options)))
-    );
+    .action(async (path: string, options: Options) => {
+      const terminal = context.terminal(options);
+      const told = { recipe: basename(path, extname(path)), terminal };
+      context.exit(await notifying(options.notify, told, (tell) => run(path, options, { terminal, tell })));
+    });
+}
+
+/** Where a run shows itself. */
+interface Listeners {
+  readonly terminal: Terminal;
+  /** Told what the run comes to. */
+  readonly tell: (facts: Facts) => void;
 }
 
 /** @returns the exit code */
-async function run(path: string, options: Options, terminal: Terminal): Promise<number> {
+async function run(path: string, options: Options, { terminal, tell }: Listeners): Promise<number> {
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  tell({ recipe: name });
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
     // The task list hides the cursor.
@@ -60,6 +73,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
       forward: options.forward,
       cache,
     }, terminal);
+    tell({ model: subject.model });
     try {
       const { until, from } = options;
       const warn = (message: string) => terminal.note(`warning: ${message}`);
@@ -82,8 +96,9 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
       } finally {
         await progress.close();
       }
+      tell({ run: result.run, error: result.error?.message ?? null });
       output.check();
-      return await conclude(result, recipe, options, terminal);
+      return await conclude(result, recipe, options, { terminal, tell });
     } finally {
       await subject.close();
     }
@@ -125,12 +140,21 @@ export function watchOutput<E>(print: (event: E) => void, terminal: Terminal) {
 }
 
 /** Says how a run ended. @returns the exit code */
-async function conclude(result: RunResult, recipe: Recipe, options: Options, terminal: Terminal): Promise<number> {
+async function conclude(
+  result: RunResult,
+  recipe: Recipe,
+  options: Options,
+  { terminal, tell }: Listeners,
+): Promise<number> {
   const { outcome, folder, error, exit, seconds, steps } = result;
   if (outcome === "interrupted") {
     terminal.note("Interrupted; what is done is kept. To go on, give the same command again.");
   } else if (outcome === "failed") terminal.note(`error: ${error?.message ?? "the run failed"}`);
   const metrics = outcome === "finished" && options.until === undefined ? await readMetrics(folder) : undefined;
+  if (metrics !== undefined) {
+    const { perplexity, bits: { nominal, stored, model } } = metrics;
+    tell({ perplexity, bits: { nominal, stored: stored.total, model } });
+  }
   const missed = metrics !== undefined &&
     Object.entries(recipe.expect ?? {}).some(([name, expected]) =>
       !meets(metrics.perplexity[name].compressed, expected)

@@ -1,5 +1,5 @@
 /** `sweep`: runs all points of a sweep on one cache, and shows them side by side. */
-import { join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { Command, Option } from "commander";
 import { sharedPipeline } from "../pipeline/mod.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -27,6 +27,7 @@ import {
   yesOption,
 } from "./options.ts";
 import { mirrorsOf } from "./mirrors.ts";
+import { type Facts, notifying, notifyOption } from "./notify.ts";
 import { cacheFolder, runsFolder } from "./places.ts";
 import { nextCommand, show, watchOutput } from "./run.ts";
 import { costOf, describeCost, introduce, openOptions } from "./sweep_plan.ts";
@@ -36,6 +37,7 @@ import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly runs?: string;
+  readonly notify?: string;
   readonly jobs: number;
   readonly only: readonly string[];
   readonly retryFailed?: boolean;
@@ -68,14 +70,24 @@ export function sweepCommand(context: CommandContext): Command {
     )
     .addOption(yesOption())
     .addOption(runsOption())
+    .addOption(notifyOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
-    .action(async (path: string, options: Options) =>
-      context.exit(await sweepAll(path, options, context.terminal(options)))
-    );
+    .action(async (path: string, options: Options) => {
+      const terminal = context.terminal(options);
+      const told = { recipe: basename(path, extname(path)), terminal };
+      context.exit(await notifying(options.notify, told, (tell) => sweepAll(path, options, { terminal, tell })));
+    });
+}
+
+/** Where a sweep shows itself. */
+interface Listeners {
+  readonly terminal: Terminal;
+  /** Told what the sweep comes to. */
+  readonly tell: (facts: Facts) => void;
 }
 
 /** @returns the exit code */
-async function sweepAll(path: string, options: Options, terminal: Terminal): Promise<number> {
+async function sweepAll(path: string, options: Options, { terminal, tell }: Listeners): Promise<number> {
   const sweep = await readSweep(path, options, terminal);
   if (!sweep) {
     throw new UsageError(`Cannot sweep ${path} as it has neither \`matrix\` nor \`include\`: deno task run runs it`);
@@ -88,7 +100,7 @@ async function sweepAll(path: string, options: Options, terminal: Terminal): Pro
   });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    return await run(sweep, { path, options, terminal, only, cache, interruption });
+    return await run(sweep, { path, options, terminal, tell, only, cache, interruption });
   } finally {
     cache.close();
     interruption.stop();
@@ -97,10 +109,9 @@ async function sweepAll(path: string, options: Options, terminal: Terminal): Pro
 
 async function run(
   sweep: LoadedSweep<Recipe>,
-  { path, options, terminal, only, cache, interruption }: {
+  { path, options, terminal, tell, only, cache, interruption }: Listeners & {
     readonly path: string;
     readonly options: Options;
-    readonly terminal: Terminal;
     readonly only: (point: Named) => boolean;
     readonly cache: ArtifactCache;
     readonly interruption: ReturnType<typeof listenForInterruption>;
@@ -115,6 +126,7 @@ async function run(
     ...{ pipeline, open, cache, mirrors, warn, signal: interruption.signal },
   });
   const opened = surveyed.flatMap(({ work }) => work ?? []);
+  tell({ recipe: sweep.name, model: opened[0]?.model ?? null });
   if (!json) {
     const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
     for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
@@ -153,9 +165,20 @@ async function run(
     folder.close();
     await progress.close();
   }
+  tell({ ...factsOf(result), run: basename(folder.path) });
   output.check();
   const board = () => renderLeaderboard(result.record, { form: "terminal", width: terminal.width });
   return conclude(result, { sweep, only, folder: folder.path, board }, options, terminal);
+}
+
+function factsOf({ record: { points }, error }: SweepResult): Facts {
+  const count = (wanted: SweepPoint["state"]) => points.filter(({ state }) => state === wanted).length;
+  const [finished, failed] = [count("finished"), count("failed")];
+  const first = points.find(({ state, error }) => state === "failed" && error !== undefined);
+  return {
+    points: { finished, failed, left: points.length - finished - failed },
+    error: error?.message ?? (first === undefined ? null : `${first.label}: ${first.error}`),
+  };
 }
 
 /** Says how a sweep ended. @returns the exit code */
