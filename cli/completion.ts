@@ -10,7 +10,7 @@ import type { CommandContext } from "./options.ts";
 import { projectFolder } from "./places.ts";
 
 const MORE =
-  'In bash: `eval "$(deno task pbs2p completion bash)"` in ~/.bashrc; it completes `pbs2p`, which it makes a word for the ' +
+  'In bash: `eval "$(deno task completion bash)"` in ~/.bashrc; it completes `pbs2p`, which it makes a word for the ' +
   "task, and `deno task` in the project's folder. In zsh: write it to a file `_pbs2p` in a folder of $fpath, or eval it after " +
   "compinit. In fish: write it to ~/.config/fish/completions/pbs2p.fish. Make it again after an update.";
 
