@@ -130,7 +130,13 @@ async function run(
   if (!json) {
     const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
     for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
-    for (const line of wrapText(describeCost(costOf(surveyed, shares)), terminal.width, "  ")) terminal.line(line);
+    for (
+      const line of wrapText(
+        describeCost({ ...costOf(surveyed, shares), mirrored: mirrors !== undefined }),
+        terminal.width,
+        "  ",
+      )
+    ) terminal.line(line);
   }
   for (const { label, failure } of surveyed) {
     if (failure) terminal.note(`warning: ${label} cannot run: ${failure.message}`);

@@ -26,6 +26,8 @@ export interface SweepCost {
   readonly seconds: number;
   /** Points that cannot be opened. */
   readonly failed: number;
+  /** Whether what does not run may come from a mirror. */
+  readonly mirrored?: boolean;
 }
 
 /**
@@ -51,7 +53,7 @@ export async function planSweep(
     });
     const opened = surveyed.flatMap(({ work }) => work ?? []);
     const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
-    const cost = costOf(surveyed, shares);
+    const cost = { ...costOf(surveyed, shares), ...(mirrors ? { mirrored: true } : {}) };
     const shareOf = new Map(opened.map((work, at) => [work, shares[at]]));
     const lines = surveyed.map((point) => lineOf(point, point.work && shareOf.get(point.work)));
     if (options.json) terminal.line(JSON.stringify({ sweep: sweep.name, totals: cost, points: lines }));
@@ -116,14 +118,18 @@ export function costOf(points: readonly SurveyedPoint[], shares: readonly PointS
 }
 
 /** `9 points, 1 calibration, 41 of 270 steps shared, about 12 min`. */
-export function describeCost({ points, calibrations, steps, run, seconds, failed }: SweepCost): string {
+export function describeCost(
+  { points, calibrations, steps, run, seconds, failed, mirrored = false }: SweepCost,
+): string {
   const count = (number: number, word: string) => `${number} ${word}${number === 1 ? "" : "s"}`;
   return [
     count(points, "point"),
     ...(calibrations > 0 ? [count(calibrations, "calibration")] : []),
     `${steps.all - steps.different} of ${steps.all} steps shared`,
     ...(failed > 0 ? [`${failed} cannot run`] : []),
-    run === 0 ? "all is cached" : `${run} to run, about ${formatSeconds(seconds)}`,
+    run === 0
+      ? (mirrored ? "all is cached or in the mirror" : "all is cached")
+      : `${run} to run, about ${formatSeconds(seconds)}`,
   ].join(", ");
 }
 

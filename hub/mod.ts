@@ -2,5 +2,4 @@
 export { endpointOf, findToken, type HubAccess, UnreachableError } from "./access.ts";
 export { downloadDatasetFile, downloadFile, downloadPath } from "./download.ts";
 export { openRemote } from "./remote_file.ts";
-export { streamFile } from "./stream.ts";
 export { fileOf, type HubFile, type HubRepo, listDataset, resolveModel } from "./repo.ts";

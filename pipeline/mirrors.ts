@@ -1,7 +1,8 @@
 /** Mirrors by their addresses, as people write them: a web server's, a bucket's, or a data set of the hub. */
 import type { FileHashes } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
-import { type HubAccess, type HubRepo, listDataset, streamFile, UnreachableError } from "../hub/mod.ts";
+import { type HubAccess, type HubRepo, listDataset, UnreachableError } from "../hub/mod.ts";
+import { streamFile } from "../hub/stream.ts";
 import { httpSource } from "../runner/mirror/http_source.ts";
 import { Mirror, type MirrorOptions } from "../runner/mirror/mirror.ts";
 import { Mirrors } from "../runner/mirror/mirrors.ts";

@@ -69,7 +69,7 @@ Deno.test("a newcomer takes the calibration, or all, from a mirror, to the same 
       return new Response();
     });
     const notify = ["--notify", `http://127.0.0.1:${hook.addr.port}/x`];
-    const other = [recipe, "--set", "stages.spbo.resign=1"];
+    const other = [recipe, "--set", "stages.spbo.resign=2"];
     await succeed("run", [...other, ...at("maker")]);
     await succeed("run", [...other, ...at("newer"), "--cache-from", url, ...notify], { net });
     const failed = await runTask("run", [
