@@ -55,7 +55,7 @@ export async function planSweep(
     const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
     const cost = { ...costOf(surveyed, shares), ...(mirrors ? { mirrored: true } : {}) };
     const shareOf = new Map(opened.map((work, at) => [work, shares[at]]));
-    const lines = surveyed.map((point) => lineOf(point, point.work && shareOf.get(point.work)));
+    const lines = surveyed.map((point) => lineOf(point, point.work && shareOf.get(point.work), mirrors !== undefined));
     if (options.json) terminal.line(JSON.stringify({ sweep: sweep.name, totals: cost, points: lines }));
     else {
       for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
@@ -148,11 +148,17 @@ interface PointLine extends Partial<PointShare> {
   readonly id: string;
   readonly label: string;
   readonly values: Readonly<Record<string, unknown>>;
-  readonly state: "cannot run" | "cached" | "will run";
+  readonly state: "cannot run" | "cached" | "nothing to run" | "will run";
   readonly error?: string;
 }
 
-function lineOf({ id, label, values, failure }: SurveyedPoint, share: PointShare | undefined): PointLine {
+function lineOf(
+  { id, label, values, failure }: SurveyedPoint,
+  share: PointShare | undefined,
+  mirrored: boolean,
+): PointLine {
   if (share === undefined) return { id, label, values, state: "cannot run", error: failure?.message ?? "" };
-  return { id, label, values, state: share.run === 0 ? "cached" : "will run", ...share };
+  // A point's share does not tell the cache from a mirror.
+  const there = mirrored ? "nothing to run" : "cached";
+  return { id, label, values, state: share.run === 0 ? there : "will run", ...share };
 }
