@@ -45,6 +45,8 @@ export { loadWindows, type WindowOptions, type Windows } from "./datasets/mod.ts
 
 // Plans and runs.
 export { pipeline } from "./pipeline/mod.ts";
+export { openMirrors } from "./pipeline/mirrors.ts";
+export { exportMirror } from "./runner/mirror/export.ts";
 export {
   type ArtifactCache,
   compareRuns,

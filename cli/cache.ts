@@ -1,5 +1,6 @@
 /** `cache`: what is kept, what it takes, and whether it is sound. */
 import { Command } from "commander";
+import { exportCache, withExportOptions } from "./cache_export.ts";
 import { openCache } from "../runner/mod.ts";
 import type { ArtifactCache } from "../runner/mod.ts";
 import { formatBytes, formatSeconds } from "../report/numbers.ts";
@@ -33,7 +34,7 @@ export function cacheCommand(context: CommandContext): Command {
           cache.close();
         }
       });
-  return new Command("cache").description("list, measure, shrink and check the cache")
+  return new Command("cache").description("list, measure, shrink, check and share the cache")
     .addCommand(add("ls", "all artifacts", list))
     .addCommand(add("du", "bytes by stage", measure).addOption(cacheSizeOption()))
     .addCommand(
@@ -48,12 +49,25 @@ export function cacheCommand(context: CommandContext): Command {
           if (!await verify(cache, options, terminal)) context.exit(6);
         },
       ).option("--fix", "remove what is damaged, so that the next run makes it anew"),
+    )
+    .addCommand(
+      withExportOptions(withOutputOptions(new Command("export"))).addOption(cacheOption())
+        .description("make a mirror of what is kept: static files, for --cache-from")
+        .action(async (folder: string, options: Options & Parameters<typeof exportCache>[2]) => {
+          const cache = await openCache(cacheFolder(options.cache));
+          try {
+            await exportCache(cache, folder, options, context.terminal(options));
+          } finally {
+            cache.close();
+          }
+        }),
     );
 }
 
 function list(cache: ArtifactCache, { json }: Options, terminal: Terminal): void {
   const artifacts = cache.list();
   if (json) return terminal.line(JSON.stringify(artifacts));
+  const mirrored = artifacts.some(({ origin }) => origin !== undefined);
   const columns = [
     { head: "key" },
     { head: "model" },
@@ -61,14 +75,16 @@ function list(cache: ArtifactCache, { json }: Options, terminal: Terminal): void
     { head: "output" },
     { head: "size", side: "right" },
     { head: "cost", side: "right" },
+    ...(mirrored ? [{ head: "from" }] as const : []),
   ] as const;
-  const rows = artifacts.map(({ key, model, step, output, bytes: size, seconds }) => [
+  const rows = artifacts.map(({ key, model, step, output, bytes: size, seconds, origin = "" }) => [
     key.slice(0, 8),
     model,
     step,
     output,
     formatBytes(size),
     formatSeconds(seconds),
+    ...(mirrored ? [origin] : []),
   ]);
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
   terminal.line(`${artifacts.length} artifacts in ${cache.folder}`);

@@ -173,8 +173,8 @@ Deno.test("RunTracker counts cached steps as done and leaves them out of the tim
     total: 3,
     left: 20,
     stages: [
-      { stage: "calibrate", total: 2, cached: 1, done: 1, seconds: 0, failed: false },
-      { stage: "pack", total: 1, cached: 0, done: 0, seconds: 0, failed: false },
+      { stage: "calibrate", total: 2, cached: 1, fetched: 0, done: 1, seconds: 0, failed: false },
+      { stage: "pack", total: 1, cached: 0, fetched: 0, done: 0, seconds: 0, failed: false },
     ],
   });
   tracker.follow({ type: "step-started", at: 0, step: "calibrate[1]", stage: "calibrate", block: 1 });

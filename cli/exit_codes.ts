@@ -58,7 +58,7 @@ function refusal(error: unknown): unknown {
  */
 export function reportError(error: unknown, terminal: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const exit = error instanceof UsageError || error instanceof RecipeError ? 2 : exitCodeOf(error);
+  const exit = exitOf(error);
   try {
     tell(error, exit, terminal);
   } catch (failure) {
@@ -66,6 +66,11 @@ export function reportError(error: unknown, terminal: Terminal): number {
     if (!(failure instanceof OutputError)) throw failure;
   }
   return exit;
+}
+
+/** The exit code of a command that ends with an error. */
+export function exitOf(error: unknown): number {
+  return error instanceof UsageError || error instanceof RecipeError ? 2 : exitCodeOf(error);
 }
 
 function tell(error: unknown, exit: number, terminal: Terminal): void {

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { Command } from "commander";
 import { benchCommand } from "./bench.ts";
 import { cacheCommand } from "./cache.ts";
+import { completionCommand } from "./completion.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exitCodes, reportError } from "./exit_codes.ts";
 import { generateCommand } from "./generate.ts";
@@ -60,6 +61,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     generateCommand,
     doctorCommand,
     schemaCommand,
+    completionCommand,
     benchCommand,
   ];
   for (const make of makers) program.addCommand(make(context));

@@ -32,6 +32,7 @@ export interface RecipeOptions {
   readonly forward: WantedProvider;
   readonly cache?: string;
   readonly cacheSize?: number;
+  readonly cacheFrom: readonly string[];
   readonly json?: boolean;
   readonly color?: boolean;
 }
@@ -66,7 +67,8 @@ export function withOpenOptions(command: Command, recipe: string): Command {
       )
       .addOption(forwardOption("auto", "auto: on a GPU what opens and is right, else cpu"))
       .addOption(cacheOption())
-      .addOption(cacheSizeOption()),
+      .addOption(cacheSizeOption())
+      .addOption(cacheFromOption()),
   );
 }
 
@@ -90,6 +92,16 @@ export function cacheOption(): Option {
 export function cacheSizeOption(): Option {
   return new Option("--cache-size <size>", "most that artifacts may take, e.g. 20GiB (default: 50GiB)")
     .argParser(parseSize);
+}
+
+/** `--cache-from URL`. */
+export function cacheFromOption(): Option {
+  return new Option(
+    "--cache-from <url>",
+    "take steps that the cache lacks from a mirror, made by `cache export`: https://HOST/FOLDER or " +
+      "hf://datasets/OWNER/NAME@REVISION, `#sha256=…` at its end for one index alone; a host other than Hugging Face's is " +
+      "allowed by PBS2P_NET=,HOST; may be repeated (default: PBS2P_CACHE_FROM)",
+  ).argParser(collect).default([], "none");
 }
 
 /** `--runs DIR`. */
@@ -198,7 +210,8 @@ function checkStage(option: string, name: string | undefined, names: readonly st
   );
 }
 
-function parseSize(text: string): number {
+/** A number of bytes, such as 20GiB, for commander. */
+export function parseSize(text: string): number {
   try {
     return parseBytes(text);
   } catch (error) {

@@ -12,6 +12,7 @@ import {
   yesOption,
 } from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
+import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder } from "./places.ts";
 import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
 import { planSweep } from "./sweep_plan.ts";
@@ -42,6 +43,7 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
+    const mirrors = mirrorsOf(options.cacheFrom, cache);
     const subject = await openSubject(recipe, {
       purpose: "plan",
       device: options.device,
@@ -50,7 +52,8 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
     }, terminal);
     try {
       const { until, from } = options;
-      const made = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from }));
+      const warn = (message: string) => terminal.note(`warning: ${message}`);
+      const made = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from, mirrors, warn }));
       const { model, method, device } = subject;
       if (options.json) {
         const steps = made.steps.map(({ step: _step, ...summary }) => summary);
@@ -65,7 +68,7 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
         terminal.line();
         for (const line of renderPlan(made, terminal.width)) terminal.line(line);
       }
-      return made.totals.run > 0;
+      return made.totals.run + made.totals.fetch.steps > 0;
     } finally {
       await subject.close();
     }
@@ -76,29 +79,33 @@ async function plan(path: string, options: Options, terminal: Terminal): Promise
 
 /** A plan as lines: stages, then every step (blocks alike in one line), then what it costs. */
 function renderPlan(made: Plan, width: number): string[] {
+  const mirrored = made.totals.fetch.steps > 0;
   const lines = renderTable(
-    [{ head: "stage" }, { head: "state" }, { head: "run", side: "right" }, { head: "cached", side: "right" }, {
-      head: "not needed",
-      side: "right",
-    }, { head: "time", side: "right" }],
-    summarizeStages(made).map(({ stage, state, run, cached, skip, seconds }) => [
-      stage,
-      STATES[state],
-      String(run),
-      String(cached),
-      String(skip),
-      run > 0 ? formatSeconds(seconds) : "–",
+    [
+      ...[{ head: "stage" }, { head: "state" }],
+      ...["run", ...(mirrored ? ["to fetch"] : []), "cached", "not needed", "time"].map((head) =>
+        ({ head, side: "right" }) as const
+      ),
+    ],
+    summarizeStages(made).map(({ stage, state, run, cached, skip, fetch, seconds }) => [
+      ...[stage, STATES[state], String(run)],
+      ...(mirrored ? [String(fetch.steps)] : []),
+      ...[String(cached), String(skip), run > 0 ? formatSeconds(seconds) : "–"],
     ]),
     { width },
   );
   lines.push("");
   for (const group of groupSteps(made.steps)) lines.push(...renderGroup(group, width));
-  const { run, cached, seconds, memory, disk } = made.totals;
+  const { run, cached, seconds, memory, disk, fetch } = made.totals;
+  const fetched = mirrored ? `${fetch.steps} from the mirror (${formatBytes(fetch.bytes)}), ` : "";
   lines.push("");
-  if (run === 0) lines.push(...wrapText(`All is cached (${cached} steps): nothing to do.`, width));
+  if (run === 0 && mirrored) lines.push(...wrapText(`${fetched}${cached} cached: nothing to compute.`, width));
+  else if (run === 0) lines.push(...wrapText(`All is cached (${cached} steps): nothing to do.`, width));
   else {
     lines.push(...wrapText(
-      `${run} steps to run, ${cached} cached: about ${formatSeconds(seconds)}, ${formatBytes(memory)} of memory and ` +
+      `${run} steps to run, ${fetched}${cached} cached: about ${formatSeconds(seconds)}, ${
+        formatBytes(memory)
+      } of memory and ` +
         `${formatBytes(disk)} of disk at the peak.`,
       width,
     ));
@@ -111,27 +118,33 @@ interface Group {
   readonly state: PlannedStep["state"];
   readonly why?: string;
   readonly blocks: number[];
+  readonly from?: string;
   seconds: number;
+  /** To be fetched. */
+  bytes: number;
 }
 
 /** Steps of one name, state and reason, whatever their blocks; in the order of their first. */
 function groupSteps(steps: readonly PlannedStep[]): Group[] {
   const groups = new Map<string, Group>();
-  for (const { id, block, state, why, seconds } of steps) {
+  for (const { id, block, state, why, seconds, fetch } of steps) {
     const name = id.replace(/\[\d+\]$/, "");
     // A block's steps mostly run because of an earlier stage of the same block: said once for all of them.
     const reason = why && describeReason({ ...why, step: why.step?.replace(`[${block}]`, "") });
-    const key = `${name}\0${block !== undefined}\0${state}\0${reason}`;
-    const group = groups.get(key) ?? { name, state, why: reason, blocks: [], seconds: 0 };
+    const key = `${name}\0${block !== undefined}\0${state}\0${reason}\0${fetch?.from}`;
+    const empty: Group = { name, state, why: reason, blocks: [], from: fetch?.from, seconds: 0, bytes: 0 };
+    const group = groups.get(key) ?? empty;
     groups.set(key, group);
     if (block !== undefined) group.blocks.push(block);
     group.seconds += seconds;
+    group.bytes += fetch?.bytes ?? 0;
   }
   return [...groups.values()];
 }
 
-function renderGroup({ name, state, why, blocks, seconds }: Group, width: number): string[] {
+function renderGroup({ name, state, why, blocks, seconds, from, bytes }: Group, width: number): string[] {
   const which = blocks.length > 0 ? `${name}[${formatRanges(blocks)}]` : name;
-  const cost = state === "run" ? `, ${formatSeconds(seconds)}` : "";
+  const fetched = from === undefined ? "" : ` ${from}, ${formatBytes(bytes)}`;
+  const cost = state === "run" ? `, ${formatSeconds(seconds)}` : fetched;
   return wrapText(`${which}  ${STATES[state]}${cost}${why === undefined ? "" : `: ${why}`}`, width, "    ");
 }

@@ -4,7 +4,7 @@ import { Listr, ListrDefaultRendererLogLevels, type ListrTask, type ListrTaskWra
 import type { RunEvent } from "../runner/events.ts";
 import { describeDevice, describeReason, describeTrouble } from "../report/reasons.ts";
 import { RunTracker, type StageView } from "../runner/run_view.ts";
-import { formatSeconds } from "../report/numbers.ts";
+import { formatBytes, formatSeconds } from "../report/numbers.ts";
 import { fitText } from "../files/text_width.ts";
 import { wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -43,7 +43,10 @@ export function plainProgress(terminal: Terminal, { brief = false, prefix = "" }
         if (!brief) { for (const line of introduce(event, terminal.width)) terminal.line(line); }
       } else if (event.type === "step-finished") {
         const rest = done < total ? `, about ${formatSeconds(left)} left` : "";
-        const text = `${prefix}${event.step}  ${formatSeconds(event.seconds)}  (${done} of ${total} steps${rest})`;
+        const from = event.from === undefined ? "" : `  from ${event.from}`;
+        const text = `${prefix}${event.step}  ${
+          formatSeconds(event.seconds)
+        }${from}  (${done} of ${total} steps${rest})`;
         for (const line of wrapText(text, terminal.width, "    ")) terminal.line(line);
       } else for (const line of remark(event)) terminal.note(prefix + line);
     },
@@ -66,7 +69,9 @@ export function liveProgress(terminal: Terminal, { brief = false }: Part = {}): 
       waiting.push(...remark(event));
       if (event.type === "run-started") {
         if (!brief) { for (const line of introduce(event, terminal.width)) terminal.line(line); }
-        if (event.steps.some(({ state }) => state === "run")) [list, redraw, end] = drawList(tracker, terminal);
+        if (event.steps.some(({ state }) => state === "run" || state === "fetch")) {
+          [list, redraw, end] = drawList(tracker, terminal);
+        }
       } else redraw();
     },
     close: async () => {
@@ -127,10 +132,11 @@ function drawList(tracker: RunTracker, terminal: Terminal): [Promise<unknown>, (
 }
 
 /** `calibrate      3/6  block 3: windows 12/32`. */
-function titleOf({ stage, done, total, cached, now, seconds }: StageView): string {
+function titleOf({ stage, done, total, cached, fetched, now, seconds }: StageView): string {
   const count = `${done}/${total}`;
   const parts = [stage.padEnd(14), count.padStart(7)];
-  if (done === total) parts.push(cached === total ? "  cached" : `  ${formatSeconds(seconds)}`);
+  const there = fetched > 0 ? "  from the mirror" : "  cached";
+  if (done === total) parts.push(cached + fetched === total ? there : `  ${formatSeconds(seconds)}`);
   else if (now !== undefined) parts.push(`  ${now}`);
   return parts.join("");
 }
@@ -138,12 +144,14 @@ function titleOf({ stage, done, total, cached, now, seconds }: StageView): strin
 function introduce(event: RunEvent & { type: "run-started" }, width: number): string[] {
   const count = (state: string) => event.steps.filter((step) => step.state === state).length;
   const seconds = event.steps.filter(({ state }) => state === "run").reduce((sum, step) => sum + step.seconds, 0);
-  const [run, cached] = [count("run"), count("cached")];
+  const [run, cached, fetched] = [count("run"), count("cached"), count("fetch")];
+  const bytes = event.steps.reduce((sum, { fetch }) => sum + (fetch?.bytes ?? 0), 0);
+  const mirror = fetched > 0 ? `, ${fetched} from the mirror (${formatBytes(bytes)})` : "";
   return [
     ...wrapText(`${event.recipe}: ${event.model} on ${event.device.kind} (${event.device.name})`, width, "  "),
     ...describeDevice(event.device).flatMap((text) => wrapText(`  ${text}`, width, "    ")),
     ...wrapText(
-      `${run} steps to run, ${cached} cached${run > 0 ? `, about ${formatSeconds(seconds)}` : ""}`,
+      `${run} steps to run${mirror}, ${cached} cached${run > 0 ? `, about ${formatSeconds(seconds)}` : ""}`,
       width,
       "  ",
     ),

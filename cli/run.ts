@@ -1,5 +1,5 @@
 /** `run`: makes what a recipe asks for, and says what came of it. */
-import { join, relative } from "node:path";
+import { basename, extname, join, relative } from "node:path";
 import { Command } from "commander";
 import { InputError } from "../files/input_error.ts";
 import { parseJsonObject, readTextFile } from "../files/text_file.ts";
@@ -17,6 +17,8 @@ import {
 } from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
+import { mirrorsOf } from "./mirrors.ts";
+import { type Facts, notifying, notifyOption } from "./notify.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
 import { wrapText } from "../report/text_table.ts";
@@ -24,6 +26,7 @@ import { OutputError, type Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly runs?: string;
+  readonly notify?: string;
 }
 
 const MORE =
@@ -36,15 +39,26 @@ export function runCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("run"))
     .description("make what a recipe asks for; what is cached is not made again")
     .addOption(runsOption())
+    .addOption(notifyOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
-    .action(async (path: string, options: Options) =>
-      context.exit(await run(path, options, context.terminal(options)))
-    );
+    .action(async (path: string, options: Options) => {
+      const terminal = context.terminal(options);
+      const told = { recipe: basename(path, extname(path)), terminal };
+      context.exit(await notifying(options.notify, told, (tell) => run(path, options, { terminal, tell })));
+    });
+}
+
+/** Where a run shows itself. */
+interface Listeners {
+  readonly terminal: Terminal;
+  /** Told what the run comes to. */
+  readonly tell: (facts: Facts) => void;
 }
 
 /** @returns the exit code */
-async function run(path: string, options: Options, terminal: Terminal): Promise<number> {
+async function run(path: string, options: Options, { terminal, tell }: Listeners): Promise<number> {
   const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  tell({ recipe: name });
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
     // The task list hides the cursor.
@@ -52,15 +66,18 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
   });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
+    const mirrors = mirrorsOf(options.cacheFrom, cache);
     const subject = await openSubject(recipe, {
       purpose: "run",
       device: options.device,
       forward: options.forward,
       cache,
     }, terminal);
+    tell({ model: subject.model });
     try {
       const { until, from } = options;
-      const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from }));
+      const warn = (message: string) => terminal.note(`warning: ${message}`);
+      const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from, mirrors, warn }));
       const progress = options.json
         ? jsonProgress(terminal)
         : terminal.live
@@ -71,7 +88,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
       interruption.defer();
       try {
         result = await executeRun(plan, subject, {
-          ...{ cache, recipe, name, runsDir: runsFolder(options.runs) },
+          ...{ cache, mirrors, recipe, name, runsDir: runsFolder(options.runs) },
           next: nextCommand(path, options),
           onEvent: output.onEvent,
           signal: AbortSignal.any([interruption.signal, output.signal]),
@@ -79,8 +96,9 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
       } finally {
         await progress.close();
       }
+      tell({ run: result.run, error: result.error?.message ?? null });
       output.check();
-      return await conclude(result, recipe, options, terminal);
+      return await conclude(result, recipe, options, { terminal, tell });
     } finally {
       await subject.close();
     }
@@ -122,12 +140,21 @@ export function watchOutput<E>(print: (event: E) => void, terminal: Terminal) {
 }
 
 /** Says how a run ended. @returns the exit code */
-async function conclude(result: RunResult, recipe: Recipe, options: Options, terminal: Terminal): Promise<number> {
+async function conclude(
+  result: RunResult,
+  recipe: Recipe,
+  options: Options,
+  { terminal, tell }: Listeners,
+): Promise<number> {
   const { outcome, folder, error, exit, seconds, steps } = result;
   if (outcome === "interrupted") {
     terminal.note("Interrupted; what is done is kept. To go on, give the same command again.");
   } else if (outcome === "failed") terminal.note(`error: ${error?.message ?? "the run failed"}`);
   const metrics = outcome === "finished" && options.until === undefined ? await readMetrics(folder) : undefined;
+  if (metrics !== undefined) {
+    const { perplexity, bits: { nominal, stored, model } } = metrics;
+    tell({ perplexity, bits: { nominal, stored: stored.total, model } });
+  }
   const missed = metrics !== undefined &&
     Object.entries(recipe.expect ?? {}).some(([name, expected]) =>
       !meets(metrics.perplexity[name].compressed, expected)
@@ -139,11 +166,13 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
       for (const line of renderResultTable(metrics, recipe, { width: terminal.width })) terminal.line(line);
     }
     if (outcome === "finished") {
+      const { fetched = 0 } = steps;
+      const mirror = fetched > 0 ? `, ${fetched} step${fetched === 1 ? "" : "s"} of it from the mirror` : "";
       const from = steps.run === 0
-        ? "all from the cache, in"
+        ? `all from the cache${mirror}, in`
         : steps.cached === 0
         ? "cold, in"
-        : "partly from the cache, in";
+        : `partly from the cache${mirror}, in`;
       const until = options.until === undefined ? "" : `stopped after ${options.until}; `;
       terminal.line();
       terminal.line(terminal.paint("good", `Done: ${until}${from} ${formatSeconds(seconds)}`));
@@ -165,7 +194,7 @@ async function readMetrics(folder: string): Promise<Metrics> {
 
 /** The command that goes on: as given, but always a run, or a sweep. */
 export function nextCommand(path: string, options: Options, task: "run" | "sweep" = "run"): string {
-  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, runs } = options;
+  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, cacheFrom, runs } = options;
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
     `deno task ${task}`,
@@ -177,6 +206,8 @@ export function nextCommand(path: string, options: Options, task: "run" | "sweep
     ...(device === "auto" ? [] : [`--device ${device}`]),
     ...(forward === "auto" ? [] : [`--forward ${forward}`]),
     ...(cache === undefined ? [] : [`--cache ${quote(cache)}`]),
+    // A query may be a signature, and this is kept in journals.
+    ...cacheFrom.filter((each) => !each.includes("?")).map((each) => `--cache-from ${quote(each)}`),
     ...(runs === undefined ? [] : [`--runs ${quote(runs)}`]),
   ].join(" ");
 }

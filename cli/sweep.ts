@@ -1,5 +1,5 @@
 /** `sweep`: runs all points of a sweep on one cache, and shows them side by side. */
-import { join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { Command, Option } from "commander";
 import { sharedPipeline } from "../pipeline/mod.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -10,7 +10,7 @@ import { formatSeconds } from "../report/numbers.ts";
 import { type ArtifactCache, openCache } from "../runner/mod.ts";
 import { executeSweep, type SweepResult } from "../runner/sweep/execute_sweep.ts";
 import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
-import { shareWork } from "../runner/sweep/sharing.ts";
+import { reachable, shareWork } from "../runner/sweep/sharing.ts";
 import { surveySweep } from "../runner/sweep/survey.ts";
 import { openSweepFolder } from "../runner/sweep/sweep_folder.ts";
 import type { Recipe } from "../stages/schema.ts";
@@ -26,6 +26,8 @@ import {
   withOpenOptions,
   yesOption,
 } from "./options.ts";
+import { mirrorsOf } from "./mirrors.ts";
+import { type Facts, notifying, notifyOption } from "./notify.ts";
 import { cacheFolder, runsFolder } from "./places.ts";
 import { nextCommand, show, watchOutput } from "./run.ts";
 import { costOf, describeCost, introduce, openOptions } from "./sweep_plan.ts";
@@ -35,6 +37,7 @@ import type { Terminal } from "./terminal.ts";
 
 interface Options extends RecipeOptions {
   readonly runs?: string;
+  readonly notify?: string;
   readonly jobs: number;
   readonly only: readonly string[];
   readonly retryFailed?: boolean;
@@ -67,14 +70,24 @@ export function sweepCommand(context: CommandContext): Command {
     )
     .addOption(yesOption())
     .addOption(runsOption())
+    .addOption(notifyOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
-    .action(async (path: string, options: Options) =>
-      context.exit(await sweepAll(path, options, context.terminal(options)))
-    );
+    .action(async (path: string, options: Options) => {
+      const terminal = context.terminal(options);
+      const told = { recipe: basename(path, extname(path)), terminal };
+      context.exit(await notifying(options.notify, told, (tell) => sweepAll(path, options, { terminal, tell })));
+    });
+}
+
+/** Where a sweep shows itself. */
+interface Listeners {
+  readonly terminal: Terminal;
+  /** Told what the sweep comes to. */
+  readonly tell: (facts: Facts) => void;
 }
 
 /** @returns the exit code */
-async function sweepAll(path: string, options: Options, terminal: Terminal): Promise<number> {
+async function sweepAll(path: string, options: Options, { terminal, tell }: Listeners): Promise<number> {
   const sweep = await readSweep(path, options, terminal);
   if (!sweep) {
     throw new UsageError(`Cannot sweep ${path} as it has neither \`matrix\` nor \`include\`: deno task run runs it`);
@@ -87,7 +100,7 @@ async function sweepAll(path: string, options: Options, terminal: Terminal): Pro
   });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    return await run(sweep, { path, options, terminal, only, cache, interruption });
+    return await run(sweep, { path, options, terminal, tell, only, cache, interruption });
   } finally {
     cache.close();
     interruption.stop();
@@ -96,10 +109,9 @@ async function sweepAll(path: string, options: Options, terminal: Terminal): Pro
 
 async function run(
   sweep: LoadedSweep<Recipe>,
-  { path, options, terminal, only, cache, interruption }: {
+  { path, options, terminal, tell, only, cache, interruption }: Listeners & {
     readonly path: string;
     readonly options: Options;
-    readonly terminal: Terminal;
     readonly only: (point: Named) => boolean;
     readonly cache: ArtifactCache;
     readonly interruption: ReturnType<typeof listenForInterruption>;
@@ -108,12 +120,23 @@ async function run(
   await using pipeline = sharedPipeline();
   const { jobs, retryFailed, stopOnFailure, json } = options;
   const open = openOptions({ ...options, purpose: "run" }, terminal);
-  const surveyed = await surveySweep(sweep.points, { pipeline, open, cache, signal: interruption.signal });
+  const mirrors = mirrorsOf(options.cacheFrom, cache);
+  const warn = (message: string) => terminal.note(`warning: ${message}`);
+  const surveyed = await surveySweep(sweep.points, {
+    ...{ pipeline, open, cache, mirrors, warn, signal: interruption.signal },
+  });
   const opened = surveyed.flatMap(({ work }) => work ?? []);
+  tell({ recipe: sweep.name, model: opened[0]?.model ?? null });
   if (!json) {
-    const { shares } = shareWork(opened, (key) => cache.has(key));
+    const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
     for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
-    for (const line of wrapText(describeCost(costOf(surveyed, shares)), terminal.width, "  ")) terminal.line(line);
+    for (
+      const line of wrapText(
+        describeCost({ ...costOf(surveyed, shares), mirrored: mirrors !== undefined }),
+        terminal.width,
+        "  ",
+      )
+    ) terminal.line(line);
   }
   for (const { label, failure } of surveyed) {
     if (failure) terminal.note(`warning: ${label} cannot run: ${failure.message}`);
@@ -121,7 +144,6 @@ async function run(
   // Drawing loads for longer than a sweep takes to be read and refused.
   const { renderLeaderboard, renderSweepPage } = await import("../report/sweep_report.ts");
   const keys = new Map(surveyed.map(({ id, work }) => [id, work?.key]));
-  const warn = (message: string) => terminal.note(`warning: ${message}`);
   const folder = openSweepFolder(sweep, { runsDir: runsFolder(options.runs), keys, warn });
   const progress = json
     ? jsonSweepProgress(terminal)
@@ -134,7 +156,7 @@ async function run(
   interruption.defer();
   try {
     result = await executeSweep(sweep, surveyed, {
-      ...{ pipeline, open, cache, folder, only, jobs, retryFailed, stopOnFailure },
+      ...{ pipeline, open, cache, mirrors, folder, only, jobs, retryFailed, stopOnFailure },
       render: (record) => ({
         "leaderboard.md": text(renderLeaderboard(record, { form: "markdown" })),
         "leaderboard.csv": text(renderLeaderboard(record, { form: "csv" })),
@@ -149,9 +171,20 @@ async function run(
     folder.close();
     await progress.close();
   }
+  tell({ ...factsOf(result), run: basename(folder.path) });
   output.check();
   const board = () => renderLeaderboard(result.record, { form: "terminal", width: terminal.width });
   return conclude(result, { sweep, only, folder: folder.path, board }, options, terminal);
+}
+
+function factsOf({ record: { points }, error }: SweepResult): Facts {
+  const count = (wanted: SweepPoint["state"]) => points.filter(({ state }) => state === wanted).length;
+  const [finished, failed] = [count("finished"), count("failed")];
+  const first = points.find(({ state, error }) => state === "failed" && error !== undefined);
+  return {
+    points: { finished, failed, left: points.length - finished - failed },
+    error: error?.message ?? (first === undefined ? null : `${first.label}: ${first.error}`),
+  };
 }
 
 /** Says how a sweep ended. @returns the exit code */

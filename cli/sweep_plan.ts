@@ -4,12 +4,13 @@ import type { LoadedSweep } from "../recipes/sweep.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { describeDevice } from "../report/reasons.ts";
 import { openCache } from "../runner/mod.ts";
-import { countSteps, countWays, type PointShare, shareWork } from "../runner/sweep/sharing.ts";
+import { countSteps, countWays, type PointShare, reachable, shareWork } from "../runner/sweep/sharing.ts";
 import { type PointWork, type SurveyedPoint, surveySweep } from "../runner/sweep/survey.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { debugging, UsageError } from "./exit_codes.ts";
 import { type RecipeOptions, throttled } from "./options.ts";
+import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder } from "./places.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -25,6 +26,8 @@ export interface SweepCost {
   readonly seconds: number;
   /** Points that cannot be opened. */
   readonly failed: number;
+  /** Whether what does not run may come from a mirror. */
+  readonly mirrored?: boolean;
 }
 
 /**
@@ -43,15 +46,16 @@ export async function planSweep(
   await using pipeline = sharedPipeline();
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
+    const mirrors = mirrorsOf(options.cacheFrom, cache);
     const surveyed = await surveySweep(sweep.points, {
-      ...{ pipeline, cache },
+      ...{ pipeline, cache, mirrors, warn: (message) => terminal.note(`warning: ${message}`) },
       open: openOptions({ ...options, purpose: "plan" }, terminal),
     });
     const opened = surveyed.flatMap(({ work }) => work ?? []);
-    const { shares } = shareWork(opened, (key) => cache.has(key));
-    const cost = costOf(surveyed, shares);
+    const { shares } = shareWork(opened, reachable(opened, cache, mirrors));
+    const cost = { ...costOf(surveyed, shares), ...(mirrors ? { mirrored: true } : {}) };
     const shareOf = new Map(opened.map((work, at) => [work, shares[at]]));
-    const lines = surveyed.map((point) => lineOf(point, point.work && shareOf.get(point.work)));
+    const lines = surveyed.map((point) => lineOf(point, point.work && shareOf.get(point.work), mirrors !== undefined));
     if (options.json) terminal.line(JSON.stringify({ sweep: sweep.name, totals: cost, points: lines }));
     else {
       for (const line of introduce(sweep.name, opened[0], terminal.width)) terminal.line(line);
@@ -114,14 +118,18 @@ export function costOf(points: readonly SurveyedPoint[], shares: readonly PointS
 }
 
 /** `9 points, 1 calibration, 41 of 270 steps shared, about 12 min`. */
-export function describeCost({ points, calibrations, steps, run, seconds, failed }: SweepCost): string {
+export function describeCost(
+  { points, calibrations, steps, run, seconds, failed, mirrored = false }: SweepCost,
+): string {
   const count = (number: number, word: string) => `${number} ${word}${number === 1 ? "" : "s"}`;
   return [
     count(points, "point"),
     ...(calibrations > 0 ? [count(calibrations, "calibration")] : []),
     `${steps.all - steps.different} of ${steps.all} steps shared`,
     ...(failed > 0 ? [`${failed} cannot run`] : []),
-    run === 0 ? "all is cached" : `${run} to run, about ${formatSeconds(seconds)}`,
+    run === 0
+      ? (mirrored ? "all is cached or in the mirror" : "all is cached")
+      : `${run} to run, about ${formatSeconds(seconds)}`,
   ].join(", ");
 }
 
@@ -140,11 +148,17 @@ interface PointLine extends Partial<PointShare> {
   readonly id: string;
   readonly label: string;
   readonly values: Readonly<Record<string, unknown>>;
-  readonly state: "cannot run" | "cached" | "will run";
+  readonly state: "cannot run" | "cached" | "nothing to run" | "will run";
   readonly error?: string;
 }
 
-function lineOf({ id, label, values, failure }: SurveyedPoint, share: PointShare | undefined): PointLine {
+function lineOf(
+  { id, label, values, failure }: SurveyedPoint,
+  share: PointShare | undefined,
+  mirrored: boolean,
+): PointLine {
   if (share === undefined) return { id, label, values, state: "cannot run", error: failure?.message ?? "" };
-  return { id, label, values, state: share.run === 0 ? "cached" : "will run", ...share };
+  // A point's share does not tell the cache from a mirror.
+  const there = mirrored ? "nothing to run" : "cached";
+  return { id, label, values, state: share.run === 0 ? there : "will run", ...share };
 }

@@ -7,7 +7,7 @@ import { blockLinears, vocabularyTensors } from "../models/tensors.ts";
 import { buildMetrics, type Metrics, readEnvironment, renderMetrics } from "../report/mod.ts";
 import { JOURNAL, readJournal } from "../runner/journal.ts";
 import { StepError } from "../runner/run_errors.ts";
-import type { DeviceRecord, FinishContext } from "../runner/stage.ts";
+import type { DeviceRecord, FinishContext, OutputRef } from "../runner/stage.ts";
 import {
   type Allocation,
   type BitAllocation,
@@ -53,6 +53,18 @@ export async function writeResult(planning: Planning, context: FinishContext, su
   });
   await writeFile(join(context.folder, "report.html"), page);
   await requireMeasured(planning, context);
+}
+
+/** What `writeResult` reads besides the outputs of the targets. */
+export function resultInputs({ spec, roles }: Planning): OutputRef[] {
+  const { packed, allocation, ranks } = roles;
+  if (packed === undefined) return [];
+  const keep = keepAllocation(roles);
+  return [
+    ...Array.from({ length: spec.blocks }, (_, block) => packed.block(block)),
+    ...(keep && ranks ? [keep.keep] : []),
+    ...(allocation?.kind === "bits" ? [allocation.bits] : []),
+  ];
 }
 
 /** @throws {StepError} a perplexity is not a number, as outputs of the model are not finite */

@@ -21,7 +21,7 @@ import { codeOf, type CodeOptions } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
-import { writeResult } from "./result.ts";
+import { resultInputs, writeResult } from "./result.ts";
 import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
 
@@ -159,6 +159,7 @@ function makeSubject(
     warnings,
     steps,
     targets: targets.map(({ step }) => step),
+    read: resultInputs(planning),
     lock: () => ({
       model: { label: checkpoint.label, weights: identities.rest },
       texts: Object.fromEntries(requests.map(({ id, name }) => [name, planning.text(id).identity])),

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import { sayNumbers } from "../files/json_number.ts";
+import { withoutPaths } from "../files/without_paths.ts";
 import type { RunRecord } from "../runner/history.ts";
 import { sha256 } from "../runner/keys.ts";
 import type { Json } from "../runner/stage.ts";
@@ -128,33 +129,6 @@ export function readEvidence(json: string, name: string): Evidence {
   if (checked.success) return checked.data as unknown as Evidence;
   const [{ path, message }] = checked.error.issues;
   throw new InputError(`Cannot read ${name} as a record of results: ${path.join(".") || "all of it"}: ${message}`);
-}
-
-/**
- * Text without what tells of a machine or its people: of a path that is absolute, or leads out of a folder, the last name stays.
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * assert.equal(withoutPaths('Cannot read "/home/a b/m/x.txt": gone'), 'Cannot read "…/x.txt": gone');
- * assert.deepEqual(withoutPaths(["../../home/me/m.yaml", "C:\\Users\\me\\m"]), ["…/m.yaml", "…/m"]);
- * const kept = ["./methods/a.yaml", "owner/model", "https://arxiv.org/abs/1", "4/8", "/", "a / b"];
- * assert.deepEqual(withoutPaths(kept), kept);
- * ```
- */
-export function withoutPaths<T extends Json>(value: T): T {
-  if (typeof value === "string") {
-    return value
-      .replaceAll(/"(?:[A-Za-z]:[\\/]|\/|(?:\.\.[\\/])+)[^"]*[\\/]([^"\\/]+)"/g, '"…/$1"')
-      .replaceAll(
-        /(^|[\s"'(=])(?:[A-Za-z]:[\\/]|\/|(?:\.\.[\\/])+)(?:[^\s"'()\\/:,;]+[\\/])+([^\s"'()\\/:,;]*)/g,
-        "$1…/$2",
-      )
-      .replaceAll(/(^|[\s"'(=])[A-Za-z]:\\([^\s"'()\\/:,;]+)/g, "$1…/$2") as T;
-  }
-  if (Array.isArray(value)) return value.map((each) => withoutPaths(each)) as unknown as T;
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, withoutPaths(each)])) as T;
 }
 
 /** Metrics without the lists per layer, which are most of them; their sum is kept. */

@@ -7,6 +7,7 @@ export const STATES: Readonly<Record<StepSummary["state"] | "partly" | "done", s
   run: "will run",
   cached: "cached",
   partly: "partly cached",
+  fetch: "from the mirror",
   skip: "not needed",
   done: "run",
 };
@@ -17,6 +18,7 @@ const sentences: Readonly<Record<string, string>> = {
   transient: "what it hands on was not kept, and is needed again",
   forced: "asked for with --from",
   corrupt: "its result was damaged",
+  unfetched: "a cache mirror did not give what it said to have",
   code: "the code that makes it has changed",
 };
 

@@ -7,7 +7,8 @@ export interface Reason {
    * The first field of the content key that differs: a recipe path (`stages.spbo.iterations`), `facts.…`, `code` or
    * `inputs.…`. Where nothing differs: `first run`; `evicted`, its results are gone from the cache; `transient`, it was
    * cached, but what it hands on was deleted after use and is needed again; `forced`, the user asks for it;
-   * `corrupt`, damage was found while running.
+   * `corrupt`, damage was found while running; `unfetched`, a mirror said that it has the step, or a later one, and did not
+   * give it.
    */
   readonly field: string;
   /** The step whose field it is, where that is not the step itself but one before it. */
@@ -23,9 +24,13 @@ export interface StepSummary {
   readonly id: string;
   readonly stage: string;
   readonly block?: number;
-  /** `skip`: nothing that must run needs it, so its (evicted or transient) outputs are not made again. */
-  readonly state: "cached" | "run" | "skip";
+  /** `fetch`: a mirror has what is needed of it; `skip`: nothing that must run needs it, so its (evicted or transient) outputs are not made again. */
+  readonly state: "cached" | "run" | "fetch" | "skip";
   readonly why?: Reason;
+  /** Content key; journals of older runs do not have it. */
+  readonly key?: string;
+  /** The mirror that a step is fetched from, and the bytes to fetch. */
+  readonly fetch?: { readonly from: string; readonly bytes: number };
   readonly seconds: number;
   /** Bytes of memory at its peak. */
   readonly memory: number;
@@ -68,6 +73,8 @@ export type RunEvent =
       readonly stage: string;
       readonly block?: number;
       readonly why?: Reason;
+      /** Whether it is asked of a mirror. */
+      readonly fetch?: boolean;
     }
     | {
       readonly type: "step-progress";
@@ -86,6 +93,8 @@ export type RunEvent =
       readonly bytes: number;
       /** Another run made the results meanwhile; the seconds are those of waiting. */
       readonly reused?: boolean;
+      /** The mirror that the results were fetched from; the seconds are those of fetching. */
+      readonly from?: string;
     }
     | {
       readonly type: "step-failed";
@@ -110,5 +119,7 @@ export type RunEvent =
       readonly ran: number;
       /** Steps that did not have to. */
       readonly cached: number;
+      /** Of these, fetched from a mirror; absent where there is none. */
+      readonly fetched?: number;
     }
   );

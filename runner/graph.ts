@@ -17,8 +17,8 @@ export interface Node {
 /** Steps by id, each after those whose outputs it takes. */
 export type Graph = ReadonlyMap<string, Node>;
 
-/** Whether a step runs; `skip`: its outputs are not there, and nothing needs them. */
-export type State = "cached" | "run" | "skip";
+/** Whether a step runs; `fetch`: a mirror has what is missing; `skip`: its outputs are not there, and nothing needs them. */
+export type State = "cached" | "run" | "fetch" | "skip";
 
 /**
  * Computes the content keys of all steps.
@@ -87,13 +87,15 @@ export function descendants(graph: Graph, ids: Iterable<string>): Set<string> {
  * @param has whether an output is in the cache
  * @param required output keys that must exist in the end
  * @param forced steps that run, if they are needed at all, although their outputs exist; closed under dependents
+ * @param offers whether a mirror has all of these outputs of a step; default: none has anything
  */
 export function resolve(
   graph: Graph,
-  { has, required, forced }: {
+  { has, required, forced, offers = () => false }: {
     readonly has: (key: string) => boolean;
     readonly required: Iterable<string>;
     readonly forced: ReadonlySet<string>;
+    readonly offers?: (node: Node, outputs: readonly string[]) => boolean;
   },
 ): Map<string, State> {
   const present = new Map<string, boolean>();
@@ -101,11 +103,13 @@ export function resolve(
   const needed = new Set(required);
   const states: [string, State][] = [];
   for (const [id, node] of [...graph].reverse()) {
-    const wanted = Object.values(node.outputs).filter((key) => needed.has(key));
-    const run = wanted.length > 0 && (forced.has(id) || wanted.some((key) => !present.get(key)));
+    const wanted = Object.keys(node.outputs).filter((name) => needed.has(node.outputs[name]));
+    const missing = wanted.filter((name) => !present.get(node.outputs[name]));
+    const fetch = missing.length > 0 && !forced.has(id) && offers(node, missing);
+    const run = !fetch && (missing.length > 0 || wanted.length > 0 && forced.has(id));
     if (run) { for (const key of Object.values(node.inputs)) needed.add(key); }
-    const state = run ? "run" : resultKeys(node).every((key) => present.get(key)) ? "cached" : "skip";
-    states.push([id, state]);
+    const rest = () => resultKeys(node).every((key) => present.get(key)) ? "cached" : "skip";
+    states.push([id, fetch ? "fetch" : run ? "run" : rest()]);
   }
   return new Map(states.reverse());
 }

@@ -156,7 +156,9 @@ function summarize(run: string, folder: string, events: readonly RunEvent[]): Ru
   const [first] = events;
   if (first?.type !== "run-started") return undefined;
   const last = events[events.length - 1];
-  const done = events.filter((event) => event.type === "step-finished" && event.reused !== true).length;
+  const done =
+    events.filter((event) => event.type === "step-finished" && event.reused !== true && event.from === undefined)
+      .length;
   const cached = first.steps.filter(({ state }) => state !== "run").length;
   return {
     ...{ run, folder, recipe: first.recipe, model: first.model, method: first.method, started: first.at },

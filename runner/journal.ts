@@ -39,7 +39,9 @@ const Events: Readonly<Record<string, z.ZodType>> = {
       ...{ kind: z.string(), name: z.string(), why: z.string() },
       forward: z.looseObject({ provider: z.string(), why: z.string() }).optional(),
     }),
-    steps: z.array(z.looseObject({ id: z.string(), stage: z.string(), state: z.enum(["cached", "run", "skip"]) })),
+    steps: z.array(
+      z.looseObject({ id: z.string(), stage: z.string(), state: z.enum(["cached", "run", "fetch", "skip"]) }),
+    ),
   }),
   "run-finished": z.looseObject({ ran: z.int(), cached: z.int() }),
   "run-failed": z.looseObject({ error: z.looseObject({ name: z.string(), message: z.string() }) }),

@@ -15,6 +15,7 @@ import {
   resultKeys,
   type State,
 } from "./graph.ts";
+import type { Mirrors, Missing } from "./mirror/mirrors.ts";
 import type { Recipe } from "../recipes/language.ts";
 import type { Step, Subject } from "./stage.ts";
 
@@ -27,6 +28,12 @@ export interface PlanOptions {
   readonly until?: string;
   /** The stage that is made again although it is cached, with everything that depends on it. */
   readonly from?: string;
+  /** Where steps are looked for that the cache does not have. */
+  readonly mirrors?: Mirrors;
+  /** Told what is wrong with mirrors. */
+  readonly warn?: (message: string) => void;
+  /** Ends looking at mirrors. */
+  readonly signal?: AbortSignal;
 }
 
 /** One step of a plan. */
@@ -64,6 +71,8 @@ export interface Plan {
   readonly steps: readonly PlannedStep[];
   /** Output keys that must exist in the end. */
   readonly required: ReadonlySet<string>;
+  /** Output keys that only the end of the run reads, where they are missing and a mirror has them. */
+  readonly extra: ReadonlySet<string>;
   /** Steps that run although they are cached. */
   readonly forced: ReadonlySet<string>;
   /** Steps left out by `until`; what they will read is not deleted. */
@@ -73,6 +82,8 @@ export interface Plan {
     readonly run: number;
     readonly cached: number;
     readonly skip: number;
+    /** Steps that are fetched from mirrors, and the bytes to fetch. */
+    readonly fetch: { readonly steps: number; readonly bytes: number };
     /** Seconds of the steps that run, one after another. */
     readonly seconds: number;
     /** Bytes of memory at the peak. */
@@ -90,6 +101,7 @@ export interface StageSummary {
   readonly run: number;
   readonly cached: number;
   readonly skip: number;
+  readonly fetch: { readonly steps: number; readonly bytes: number };
   /** Of the steps that run. */
   readonly seconds: number;
   /** Of the first step that runs. */
@@ -120,46 +132,61 @@ export interface StageSummary {
 export async function makePlan(
   subject: Subject,
   cache: ArtifactCache,
-  { recipe, sources, until, from }: PlanOptions,
+  { recipe, sources, until, from, mirrors, warn = () => {}, signal }: PlanOptions,
 ): Promise<Plan> {
   const graph = buildGraph(subject.steps, recipe);
   const forced = from === undefined ? new Set<string>() : descendants(graph, idsOf(graph, from, "--from"));
   const all = subject.targets.flatMap((id) => resultKeys(nodeOf(graph, id)));
   const damaged = await cache.findDamaged(outputKeys(graph), { unknown: false });
   const has = memo((key: string) => cache.has(key) && !damaged.has(key));
-  const complete = resolve(graph, { has, required: all, forced });
+  await mirrors?.ready({ warn, signal });
+  const offers = offersOf(mirrors);
+  const extra = new Set(
+    until !== undefined ? [] : (subject.read ?? []).flatMap(({ step, output }) => {
+      const node = nodeOf(graph, step), key = node.outputs[output];
+      return has(key) || !offers(node, [output]) ? [] : [key];
+    }),
+  );
+  const complete = resolve(graph, { has, required: [...all, ...extra], forced, offers });
   const required = new Set(
     until === undefined ? all : idsOf(graph, until, "--until").flatMap((id) => resultKeys(nodeOf(graph, id))),
   );
-  const states = until === undefined ? complete : resolve(graph, { has, required, forced });
+  const states = until === undefined ? complete : resolve(graph, { has, required, forced, offers });
   const later = new Set(
     [...complete].filter(([id, state]) => state === "run" && states.get(id) !== "run").map(([id]) => id),
   );
 
+  const needed = neededOf(graph, { states, required: [...required, ...extra] });
   const explain = makeExplainer({ graph, cache, model: subject.model, sources });
   const secondsOf = makeEstimator(cache, subject.model);
   const steps = [...graph].map(([id, node]): PlannedStep => {
     const { step, key, outputs } = node;
     const state = states.get(id) ?? "skip";
     const why = state === "run" ? reasonOf(node, { forced, has, damaged, explain }) : undefined;
+    const missing = missingOf(
+      node,
+      Object.keys(outputs).filter((name) => needed.has(outputs[name]) && !has(outputs[name])),
+    );
+    const fetch = state === "fetch" ? mirrors?.offer(missing) : undefined;
     const disk = Object.values(step.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
     return {
       ...{ id, stage: step.stage, ...(step.block === undefined ? {} : { block: step.block }), state },
       ...(why === undefined ? {} : { why }),
+      ...(fetch === undefined ? {} : { fetch }),
       ...{ seconds: secondsOf(step), memory: step.estimate.memory, disk, step, key, outputs },
     };
   });
   const run = steps.filter(({ state }) => state === "run");
   const count = (wanted: State) => steps.filter(({ state }) => state === wanted).length;
   const totals = {
-    ...{ run: run.length, cached: count("cached"), skip: count("skip") },
+    ...{ run: run.length, cached: count("cached"), skip: count("skip"), fetch: fetchOf(steps) },
     seconds: run.reduce((sum, { seconds }) => sum + seconds, 0),
     memory: run.reduce((most, { memory }) => Math.max(most, memory), 0),
-    disk: peakDisk(run, { later, graph, has }),
+    disk: peakDisk(run, { later, graph, has }) + fetchOf(steps).bytes,
   };
   const { model, method } = subject;
   return {
-    ...{ model, method, graph, steps, required, forced, later, totals },
+    ...{ model, method, graph, steps, required, extra, forced, later, totals },
     ...(until === undefined ? {} : { until }),
   };
 }
@@ -171,10 +198,12 @@ export function summarizeStages(plan: Plan): StageSummary[] {
   return [...stages].map(([stage, steps]) => {
     const of = (wanted: State) => steps.filter(({ state }) => state === wanted);
     const [run, cached, skip] = [of("run"), of("cached"), of("skip")];
-    const state = run.length > 0 ? (cached.length > 0 ? "partly" : "run") : cached.length > 0 ? "cached" : "skip";
+    const fetch = fetchOf(steps), there = cached.length + fetch.steps;
+    const ready = fetch.steps > 0 ? "fetch" : cached.length > 0 ? "cached" : "skip";
+    const state = run.length > 0 ? (there > 0 ? "partly" : "run") : ready;
     const why = run[0]?.why;
     return {
-      ...{ stage, state, run: run.length, cached: cached.length, skip: skip.length },
+      ...{ stage, state, run: run.length, cached: cached.length, skip: skip.length, fetch },
       seconds: run.reduce((sum, { seconds }) => sum + seconds, 0),
       ...(why === undefined ? {} : { why }),
     };
@@ -182,8 +211,38 @@ export function summarizeStages(plan: Plan): StageSummary[] {
 }
 
 /** What the journal and other programs see of a planned step. */
-export function summaryOf({ step: _step, key: _key, outputs: _outputs, ...summary }: PlannedStep): StepSummary {
+export function summaryOf({ step: _step, outputs: _outputs, ...summary }: PlannedStep): StepSummary {
   return summary;
+}
+
+/** For `resolve`: whether a mirror has what is missing of a step. @param except steps that did not come */
+export function offersOf(
+  mirrors: Mirrors | undefined,
+  except: ReadonlySet<string> = new Set(),
+): (node: Node, outputs: readonly string[]) => boolean {
+  return (node, outputs) => !except.has(node.step.id) && mirrors?.offer(missingOf(node, outputs)) !== undefined;
+}
+
+/** What is asked of mirrors. @param outputs of the step, by name, that are missing */
+export function missingOf({ step, key }: Pick<Node, "step" | "key">, outputs: readonly string[]): Missing {
+  return { stepKey: key, outputs: Object.fromEntries(outputs.map((name) => [name, step.outputs[name].bytes])) };
+}
+
+/** Output keys that must be there in the end, or that steps which run take. */
+export function neededOf(
+  graph: Graph,
+  { states, required }: { readonly states: ReadonlyMap<string, State>; readonly required: Iterable<string> },
+): Set<string> {
+  const taken = [...graph].filter(([id]) => states.get(id) === "run").flatMap(([, { inputs }]) =>
+    Object.values(inputs)
+  );
+  return new Set([...required, ...taken]);
+}
+
+/** How many steps are fetched, and their bytes. */
+function fetchOf(steps: readonly PlannedStep[]): { readonly steps: number; readonly bytes: number } {
+  const fetched = steps.filter(({ state }) => state === "fetch");
+  return { steps: fetched.length, bytes: fetched.reduce((sum, { fetch }) => sum + (fetch?.bytes ?? 0), 0) };
 }
 
 function nodeOf(graph: Graph, id: string): Node {

@@ -62,6 +62,7 @@ Deno.test("makePlan() says first run, then that everything is cached", () =>
       run: 11,
       cached: 0,
       skip: 0,
+      fetch: { steps: 0, bytes: 0 },
       seconds: 5.5,
       memory: 1000,
       disk: 11 * 64 - 2 * 64,

@@ -11,9 +11,11 @@ import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, makerOf, type Node, outputKeys, resolve, type State } from "./graph.ts";
 import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
+import { fetchStep } from "./fetch_step.ts";
+import type { Mirrors } from "./mirror/mirrors.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { asNoSpace, freeBytes, writingTo } from "./cache/no_space.ts";
-import { type Plan, summaryOf } from "./plan.ts";
+import { missingOf, neededOf, offersOf, type Plan, summaryOf } from "./plan.ts";
 import { asError, asFolderError, asListenerError, exitCodeOf, InterruptedError } from "./run_errors.ts";
 import { recordedSeconds } from "./recorded_seconds.ts";
 import { makeRunId } from "./run_id.ts";
@@ -59,6 +61,8 @@ export interface RunOptions {
   readonly keepGoing?: boolean;
   /** Steps that run side by side; each already uses all cores. */
   readonly concurrency?: number;
+  /** Those that the plan was made with. */
+  readonly mirrors?: Mirrors;
 }
 
 /**
@@ -94,12 +98,15 @@ export interface RunResult {
   readonly stages: Readonly<Record<string, number>>;
   /** Bytes. */
   readonly peakMemory: number;
-  /** `cached` are all that did not have to run. */
-  readonly steps: { readonly run: number; readonly cached: number };
+  /** `cached` are all that did not have to run, `fetched` those of them that came from a mirror. */
+  readonly steps: { readonly run: number; readonly cached: number; readonly fetched?: number };
 }
 
 /** How often an artifact is made anew before its disk is given up. */
 const MOST_HEALS = 3;
+
+/** Steps that are fetched side by side, and beside those that run: they wait for the network. */
+const FETCHES = 4;
 
 /**
  * Runs a plan. Failures and interruptions are results, not exceptions; they are in the journal too.
@@ -185,6 +192,11 @@ class Run {
   readonly #required: Set<string>;
   readonly #forced: Set<string>;
   #pending = new Set<string>();
+  /** Of the pending and running, those that a mirror has. */
+  #fetching = new Set<string>();
+  /** Steps that no mirror gave. */
+  readonly #unfetched = new Set<string>();
+  readonly #fetched = new Set<string>();
   readonly #running = new Map<string, Promise<Outcome>>();
   readonly #failed = new Map<string, Error>();
   readonly #executed = new Set<string>();
@@ -201,7 +213,7 @@ class Run {
     this.#settings = settings;
     this.#cache = settings.cache;
     this.#signal = settings.signal ?? new AbortController().signal;
-    this.#required = new Set(plan.required);
+    this.#required = new Set([...plan.required, ...plan.extra]);
     this.#forced = new Set(plan.forced);
   }
 
@@ -220,7 +232,15 @@ class Run {
     }
     const result = this.#result("finished", 0);
     const { folder, seconds, peakMemory, steps } = result;
-    this.#emit({ type: "run-finished", folder, seconds, peakMemory, ran: steps.run, cached: steps.cached });
+    this.#emit({
+      type: "run-finished",
+      folder,
+      seconds,
+      peakMemory,
+      ran: steps.run,
+      cached: steps.cached,
+      ...fetchedOf(steps),
+    });
     return result;
   }
 
@@ -237,17 +257,26 @@ class Run {
       this.#damaged.add(makerOf(this.#graph, key) ?? "unknown");
     }
     const states = this.#resolve();
-    this.#pending = idsInState(states, "run");
-    const needed = this.#needed();
+    this.#schedule(states);
+    const needed = this.#needed(), taken = neededOf(this.#graph, { states, required: this.#required });
     this.#cache.unpin(run, all.filter((key) => !needed.has(key)));
     const steps = this.#plan.steps.map((planned) => {
-      const { why, ...rest } = summaryOf(planned);
+      const { why, fetch: _fetch, ...rest } = summaryOf(planned);
       const state = states.get(planned.id) ?? "skip";
-      return { ...rest, state, ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}) };
+      const names = Object.entries(planned.outputs).filter(([, key]) => taken.has(key) && !this.#cache.has(key))
+        .map(([name]) => name);
+      const fetch = state === "fetch" && this.#settings.mirrors?.offer(missingOf(planned, names));
+      return {
+        ...{ ...rest, state },
+        ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}),
+        ...(fetch ? { fetch } : {}),
+      };
     });
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
     // Whoever listens was told when the recipe was opened.
-    for (const message of this.#subject.warnings ?? []) this.#keep({ type: "warning", message });
+    for (const message of [...this.#subject.warnings ?? [], ...this.#settings.mirrors?.warnings ?? []]) {
+      this.#keep({ type: "warning", message });
+    }
     for (const [key, detail] of damaged) {
       this.#emit({ type: "artifact-corrupt", key, step: makerOf(this.#graph, key) ?? "unknown", detail });
     }
@@ -276,16 +305,15 @@ class Run {
     const { concurrency = 1, keepGoing = false } = this.#settings;
     while (this.#pending.size + this.#running.size > 0) {
       const stop = this.#signal.aborted || (this.#failed.size > 0 && !keepGoing);
-      while (!stop && this.#running.size < concurrency) {
-        const node = this.#nextReady();
-        if (node === undefined) break;
+      for (let node = stop ? undefined : this.#next(concurrency); node !== undefined; node = this.#next(concurrency)) {
         this.#pending.delete(node.step.id);
         this.#running.set(node.step.id, this.#runStep(node));
       }
       if (this.#running.size === 0) break;
       const outcome = await Promise.race(this.#running.values());
       this.#running.delete(outcome.id);
-      if (outcome.kind === "done") this.#done(this.#nodeOf(outcome.id), outcome.work);
+      if (outcome.kind === "done") this.#done(this.#nodeOf(outcome.id), outcome);
+      else if (outcome.kind === "unfetched") this.#makeInstead(outcome.id);
       else if (outcome.kind === "corrupt" && this.#heal(outcome.error)) continue;
       else this.#failed.set(outcome.id, outcome.error);
     }
@@ -293,17 +321,29 @@ class Run {
     for (const error of this.#failed.values()) throw error;
   }
 
+  /** A step to begin: one that is fetched, or one that runs, as long as there are not too many of its kind. */
+  #next(concurrency: number): Node | undefined {
+    const running = [...this.#running.keys()], fetches = running.filter((id) => this.#fetching.has(id)).length;
+    const fetch = fetches < FETCHES ? [...this.#pending].find((id) => this.#fetching.has(id)) : undefined;
+    if (fetch !== undefined) return this.#nodeOf(fetch);
+    return running.length - fetches < concurrency ? this.#nextReady() : undefined;
+  }
+
   /** The first pending step whose inputs are all there, or on their way by nobody; early ones go before all others. */
   #nextReady(): Node | undefined {
     const waits = ({ step: { inputs } }: Node) =>
       Object.values(inputs)
         .some(({ step }) => this.#pending.has(step) || this.#running.has(step) || this.#failed.has(step));
-    const ready = Iterator.from(this.#pending).map((id) => this.#nodeOf(id)).filter((node) => !waits(node)).toArray();
+    const ready = [...this.#pending].filter((id) => !this.#fetching.has(id)).map((id) => this.#nodeOf(id))
+      .filter((node) => !waits(node));
     return ready.find(({ step }) => step.early) ?? ready[0];
   }
 
   #runStep(node: Node): Promise<Outcome> {
+    const { mirrors } = this.#settings;
+    const fetch = mirrors !== undefined && this.#fetching.has(node.step.id);
     return runStep(node, {
+      ...(fetch ? { fetch: (node, options) => fetchStep(node, mirrors, options) } : {}),
       ...{ cache: this.#cache, recipe: this.#settings.recipe, model: this.#subject.model, signal: this.#signal },
       ...{ why: this.#why(node.step.id), forced: this.#forced.has(node.step.id) },
       emit: (event) => this.#emit(event),
@@ -311,10 +351,19 @@ class Run {
     });
   }
 
-  #done(node: Node, work: Work | undefined): void {
+  /** A step that no mirror gave is made here; what it takes may have to be made first. */
+  #makeInstead(id: string): void {
+    this.#unfetched.add(id);
+    this.#schedule(this.#resolve());
+    this.#cache.pin(this.#settings.run, this.#needed());
+  }
+
+  #done(node: Node, { work, fetched = false }: { readonly work?: Work; readonly fetched?: boolean }): void {
     const { id } = node.step;
     this.#forced.delete(id);
     this.#damaged.delete(id);
+    this.#fetching.delete(id);
+    if (fetched) this.#fetched.add(id);
     if (work !== undefined) {
       this.#executed.add(id);
       for (const [stage, spent] of Object.entries(work.stages)) {
@@ -328,7 +377,8 @@ class Run {
   #why(id: string): Reason {
     if (this.#damaged.has(id)) return { field: "corrupt" };
     if (this.#executed.has(id)) return { field: "transient" };
-    return this.#plan.steps.find((planned) => planned.id === id)?.why ?? { field: "transient" };
+    const planned = this.#plan.steps.find((planned) => planned.id === id)?.why;
+    return planned ?? { field: this.#unfetched.size > 0 ? "unfetched" : "transient" };
   }
 
   #keepToLimit(): void {
@@ -352,8 +402,7 @@ class Run {
     if (times > MOST_HEALS) return false;
     this.#damaged.add(step);
     this.#cache.discard(key);
-    this.#pending = idsInState(this.#resolve(), "run");
-    for (const id of [...this.#running.keys(), ...this.#failed.keys()]) this.#pending.delete(id);
+    this.#schedule(this.#resolve());
     this.#cache.pin(this.#settings.run, this.#needed());
     return true;
   }
@@ -388,11 +437,23 @@ class Run {
     }
   }
 
+  /** What is to be done, besides what is being done or has failed. */
+  #schedule(states: ReadonlyMap<string, State>): void {
+    const busy = new Set([...this.#running.keys(), ...this.#failed.keys()]);
+    const idle = [...states].filter(([id]) => !busy.has(id));
+    this.#fetching = new Set([
+      ...[...this.#fetching].filter((id) => this.#running.has(id)),
+      ...idle.filter(([, state]) => state === "fetch").map(([id]) => id),
+    ]);
+    this.#pending = new Set(idle.filter(([, state]) => state === "run" || state === "fetch").map(([id]) => id));
+  }
+
   #resolve(): Map<string, State> {
     return resolve(this.#graph, {
       has: (key) => this.#cache.has(key),
       required: this.#required,
       forced: this.#forced,
+      offers: offersOf(this.#settings.mirrors, this.#unfetched),
     });
   }
 
@@ -400,6 +461,7 @@ class Run {
   #needed(): Set<string> {
     const needed = new Set(this.#required);
     for (const id of [...this.#pending, ...this.#running.keys(), ...this.#failed.keys(), ...this.#plan.later]) {
+      if (this.#fetching.has(id)) continue;
       for (const key of Object.values(this.#nodeOf(id).inputs)) needed.add(key);
     }
     return needed;
@@ -443,7 +505,10 @@ class Run {
       ...{ run, folder, outcome, exit, stages: Object.fromEntries(this.#stages) },
       seconds: (performance.now() - this.#began) / 1000,
       peakMemory: this.#memory.peak(),
-      steps: { run: executed, cached: this.#graph.size - executed - this.#plan.later.size },
+      steps: {
+        ...{ run: executed, cached: this.#graph.size - executed - this.#plan.later.size },
+        ...(this.#fetched.size > 0 ? { fetched: this.#fetched.size } : {}),
+      },
     };
   }
 
@@ -470,6 +535,6 @@ class Run {
   }
 }
 
-function idsInState(states: ReadonlyMap<string, State>, wanted: State): Set<string> {
-  return new Set([...states].filter(([, state]) => state === wanted).map(([id]) => id));
+function fetchedOf({ fetched }: RunResult["steps"]): { readonly fetched?: number } {
+  return fetched === undefined ? {} : { fetched };
 }

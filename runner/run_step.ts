@@ -11,7 +11,8 @@ import type { Recipe } from "../recipes/language.ts";
 
 /** How a step ended. */
 export type Outcome =
-  | { readonly kind: "done"; readonly id: string; readonly work?: Work }
+  | { readonly kind: "done"; readonly id: string; readonly work?: Work; readonly fetched?: boolean }
+  | { readonly kind: "unfetched"; readonly id: string }
   | { readonly kind: "corrupt"; readonly id: string; readonly error: CorruptArtifactError }
   | { readonly kind: "failed"; readonly id: string; readonly error: Error };
 
@@ -33,6 +34,8 @@ export interface StepOptions {
   readonly forced: boolean;
   /** Output keys that must be there now, or must come to be. */
   readonly needed: () => ReadonlySet<string>;
+  /** Gets the outputs in another way than by the step's own work. */
+  readonly fetch?: (node: Node, options: StepOptions) => Promise<Outcome>;
 }
 
 /** Milliseconds a step may take to stop when asked to; then it is left alone, and what it still does is refused. */
@@ -44,16 +47,17 @@ const POLL = 100;
 /** Runs one step. Whatever happens is an outcome, not an exception. */
 export async function runStep(node: Node, options: StepOptions): Promise<Outcome> {
   const { id, stage, block } = node.step;
-  const { cache, emit, why } = options;
+  const { cache, emit, why, fetch } = options;
   try {
-    emit({ type: "step-started", step: id, stage, ...(block === undefined ? {} : { block }), why });
+    const about = fetch === undefined ? { why } : { fetch: true };
+    emit({ type: "step-started", step: id, stage, ...(block === undefined ? {} : { block }), ...about });
     const waited = await lease(node, options);
     if (waited !== undefined) {
       emit({ type: "step-finished", step: id, seconds: waited, stages: {}, bytes: 0, reused: true });
       return { kind: "done", id };
     }
     try {
-      return await work(node, options);
+      return await (fetch ?? work)(node, options);
     } finally {
       cache.release(node.key);
     }

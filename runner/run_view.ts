@@ -8,6 +8,8 @@ export interface StageView {
   readonly total: number;
   /** Of these, taken from the cache. */
   readonly cached: number;
+  /** Of these, from a mirror. */
+  readonly fetched: number;
   readonly done: number;
   /** What is being done: `block 3`, and what the step says of itself. */
   readonly now?: string;
@@ -44,7 +46,7 @@ export class RunTracker {
       for (const step of event.steps) {
         this.#steps.set(step.id, {
           ...step,
-          progress: step.state === "run" ? "waiting" : "done",
+          progress: step.state === "run" || step.state === "fetch" ? "waiting" : "done",
           began: 0,
           took: 0,
           note: "",
@@ -56,7 +58,9 @@ export class RunTracker {
     const step = this.#steps.get(event.step);
     if (!step) return;
     // Steps that were cached run again when their results turn out to be damaged.
-    if (event.type === "step-started") Object.assign(step, { state: "run", progress: "running", began: event.at });
+    if (event.type === "step-started") {
+      Object.assign(step, { state: event.fetch ? "fetch" : "run", progress: "running", began: event.at });
+    }
     if (event.type === "step-progress") step.note = event.note ?? `${event.done}/${event.total}`;
     if (event.type === "step-failed") step.progress = "failed";
     if (event.type === "step-finished") Object.assign(step, { progress: "done", took: event.seconds, note: "" });
@@ -87,6 +91,7 @@ function viewStage(stage: string, steps: readonly Step[]): StageView {
     stage,
     total: steps.length,
     cached: steps.filter(({ state }) => state === "cached").length,
+    fetched: steps.filter(({ state }) => state === "fetch").length,
     done: steps.filter(({ progress }) => progress === "done").length,
     ...(now.length > 0 ? { now: now.join(", ") } : {}),
     seconds: steps.reduce((sum, { took }) => sum + took, 0),

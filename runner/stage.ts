@@ -198,6 +198,8 @@ export interface Subject {
   readonly steps: readonly Step[];
   /** Steps whose outputs a run is for. */
   readonly targets: readonly string[];
+  /** What `finish` reads besides outputs of the targets; it is fetched with these where a mirror has it. */
+  readonly read?: readonly OutputRef[];
   /** Package versions, hashes and sample facts for recipe.lock.yaml. */
   lock(): Json;
   /** The complete recipe as YAML, its paths relative to a folder. */

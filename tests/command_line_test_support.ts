@@ -32,32 +32,41 @@ export interface Surroundings {
   readonly before?: readonly string[];
   /** The project's folder, where a copy of it is tried. */
   readonly root?: string;
+  /** Hosts that may be reached besides Hugging Face's, as PBS2P_NET says them. */
+  readonly net?: string;
 }
 
 /** A task's words after `deno`; a task that calls another one is followed, so that there is one process to end. */
-function wordsOf(task: string): string[] {
-  // The one variable of the tasks is not set here.
-  const [deno, ...words] = tasks[task].command.replace("$PBS2P_NET", "").split(" ");
+function wordsOf(task: string, net: string): string[] {
+  const [deno, ...words] = tasks[task].command.replace("$PBS2P_NET", net).split(" ");
   assert.equal(deno, "deno", `task ${task} calls ${deno}`);
   const [command, quiet, other, ...more] = words;
-  return command === "task" && quiet === "--quiet" ? [...wordsOf(other), ...more] : words;
+  return command === "task" && quiet === "--quiet" ? [...wordsOf(other, net), ...more] : words;
 }
 
 /** Starts a task, as `deno task` does: in the project's folder, the folder it was given in as INIT_CWD. */
 export function startTask(
   task: string,
   args: readonly string[],
-  { env = {}, cwd = project, before = [], root = project }: Surroundings = {},
+  { env = {}, cwd = project, before = [], root = project, net = "" }: Surroundings = {},
 ): Deno.ChildProcess {
   // A copy has the packages by a link, and permissions go by where files really are.
-  const words = wordsOf(task).map((word) =>
+  const words = wordsOf(task, net).map((word) =>
     root === project ? word : word.replace("=node_modules", `=${project}node_modules`)
   );
   const [program, ...rest] = [...before, Deno.execPath(), ...words, ...args];
   return new Deno.Command(program, {
     args: rest,
     cwd: root,
-    env: { NO_COLOR: "1", INIT_CWD: cwd, PBS2P_DEBUG: "", PBS2P_CACHE: "", PBS2P_RUNS: "", ...env },
+    env: {
+      NO_COLOR: "1",
+      INIT_CWD: cwd,
+      PBS2P_DEBUG: "",
+      PBS2P_CACHE: "",
+      PBS2P_CACHE_FROM: "",
+      PBS2P_RUNS: "",
+      ...env,
+    },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

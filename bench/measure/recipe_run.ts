@@ -27,7 +27,7 @@ export interface StepCost {
   readonly stage: string;
   /** Wall seconds when it was made, in this run or an earlier one; undefined when it never ran. */
   readonly seconds?: number;
-  readonly state: "cached" | "run" | "skip";
+  readonly state: "cached" | "run" | "fetch" | "skip";
 }
 
 /** A finished run. */

@@ -23,6 +23,8 @@ export interface ArtifactInfo {
   /** Milliseconds since the epoch. */
   readonly created: number;
   readonly used: number;
+  /** The mirror that it was fetched from. */
+  readonly origin?: string;
 }
 
 /** A step as it was once made. */
@@ -37,7 +39,7 @@ export interface StepRecord {
 }
 
 /** Raised when the tables change. */
-const LAYOUT = 3;
+const LAYOUT = 4;
 
 /** Records of one step of one model that are remembered. */
 const MOST_RECORDS = 32;
@@ -45,7 +47,8 @@ const MOST_RECORDS = 32;
 const TABLES = `
 CREATE TABLE artifacts (key TEXT PRIMARY KEY, step_key TEXT NOT NULL, step TEXT NOT NULL, stage TEXT NOT NULL,
   output TEXT NOT NULL, model TEXT NOT NULL, retain TEXT NOT NULL, bytes INTEGER NOT NULL, seconds REAL NOT NULL,
-  created INTEGER NOT NULL, used INTEGER NOT NULL, print TEXT NOT NULL) STRICT;
+  created INTEGER NOT NULL, used INTEGER NOT NULL, print TEXT NOT NULL,
+  origin TEXT NOT NULL) STRICT;
 CREATE TABLE steps (step_key TEXT PRIMARY KEY, model TEXT NOT NULL, step TEXT NOT NULL, stage TEXT NOT NULL,
   components TEXT NOT NULL, seconds REAL NOT NULL, stages TEXT NOT NULL, estimate REAL NOT NULL,
   created INTEGER NOT NULL) STRICT;
@@ -125,12 +128,12 @@ export class CacheIndex {
    * @param print the state its files were in when they were last checked, empty if they were not
    */
   add(manifest: Manifest, { used, print = "" }: { readonly used: number; readonly print?: string }): void {
-    const { key, stepKey, step, stage, output, model, retain, seconds, estimate, created } = manifest;
+    const { key, stepKey, step, stage, output, model, retain, seconds, estimate, created, origin = "" } = manifest;
     this.transaction(() => {
       const bytes = filesBytes(manifest);
       this.#run(
-        "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ...[key, stepKey, step, stage, output, model, retain, bytes, seconds, created, used, print],
+        "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ...[key, stepKey, step, stage, output, model, retain, bytes, seconds, created, used, print, origin],
       );
       this.#run("INSERT OR REPLACE INTO outputs VALUES (?, ?)", key, stepKey);
       this.#run(
@@ -184,6 +187,7 @@ export class CacheIndex {
       seconds: Number(row.seconds),
       created: Number(row.created),
       used: Number(row.used),
+      ...(row.origin === "" ? {} : { origin: text(row.origin) }),
     }));
   }
 

@@ -162,7 +162,7 @@ Deno.test("collect() removes nothing outside of the cache, whatever an index say
     const names = ["../../../precious.txt", "..", "", "a".repeat(64)];
     for (const name of names) {
       database.prepare(
-        "INSERT INTO artifacts SELECT ?, step_key, step, stage, output, model, retain, 9e9, 0, 1, 1, '[[7]' FROM artifacts LIMIT 1",
+        "INSERT INTO artifacts SELECT ?, step_key, step, stage, output, model, retain, 9e9, 0, 1, 1, '[[7]', '' FROM artifacts LIMIT 1",
       )
         .run(name);
     }

@@ -40,6 +40,8 @@ export interface Manifest {
   readonly created: number;
   readonly value: Json;
   readonly files: readonly ManifestFile[];
+  /** The mirror that it was fetched from; absent for what was made here. */
+  readonly origin?: string;
 }
 
 /** Name of the manifest in an artifact's folder. */
@@ -86,6 +88,7 @@ const ManifestSchema = z.strictObject({
     sha256: Key,
     tensors: z.record(z.string(), z.strictObject({ dtype: z.string(), shape: z.array(Bytes) })).optional(),
   })).refine((files) => Number.isSafeInteger(files.reduce((sum, { bytes }) => sum + bytes, 0))),
+  origin: z.string().optional(),
 });
 
 /** The text of a manifest file. */

@@ -14,6 +14,8 @@ export interface Publication {
   readonly seconds: number;
   readonly stages: Readonly<Record<string, number>>;
   readonly estimate: number;
+  /** The mirror that the outputs were fetched from; its maker's seconds are the step's. */
+  readonly origin?: string;
   /** Whether other content takes the place of what is there already, as after `--from`. */
   readonly replace?: boolean;
   /** Drafts by output name, with what becomes of them. */

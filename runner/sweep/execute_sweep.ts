@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import type { ArtifactCache } from "../cache/cache.ts";
 import type { RunEvent } from "../events.ts";
 import { readSmallText } from "../journal.ts";
+import type { Mirrors } from "../mirror/mirrors.ts";
 import { makePlan } from "../plan.ts";
 import { executeRun, type RunResult } from "../run.ts";
 import { asError, asListenerError, exitCodeOf } from "../run_errors.ts";
@@ -18,7 +19,7 @@ import type { Json, OpenOptions, Pipeline } from "../stage.ts";
 import type { SweepEvent } from "./events.ts";
 import { Lending } from "./lending.ts";
 import type { SweepPoint, SweepRecord } from "./record.ts";
-import { countSteps, type SharedWork, shareWork } from "./sharing.ts";
+import { countSteps, reachable, type SharedWork, shareWork } from "./sharing.ts";
 import type { PointWork, SurveyedPoint } from "./survey.ts";
 import { POINTS, type Sweep, type SweepFolder } from "./sweep_folder.ts";
 
@@ -27,6 +28,8 @@ export interface SweepOptions<R extends Recipe> {
   readonly pipeline: Pipeline<R>;
   readonly open: Omit<OpenOptions, "cache" | "hashes" | "purpose">;
   readonly cache: ArtifactCache;
+  /** Those that the points were surveyed with. */
+  readonly mirrors?: Mirrors;
   readonly folder: SweepFolder;
   /** Files for people, by name, made of the record whenever it is written. */
   readonly render: (record: SweepRecord) => Readonly<Record<string, string>>;
@@ -127,10 +130,10 @@ class SweepRun<R extends Recipe> {
   }
 
   async execute(): Promise<SweepResult> {
-    const { cache, folder, stopOnFailure = false, jobs = 1 } = this.#options;
+    const { cache, mirrors, folder, stopOnFailure = false, jobs = 1 } = this.#options;
     const todo = this.#points.flatMap(({ state }, at) => this.#selected[at] && isOpen(state) ? [at] : []);
     const works = todo.map((at) => this.#workOf(at));
-    const shared = shareWork(works, (key) => cache.has(key));
+    const shared = shareWork(works, reachable(works, cache, mirrors));
     const lending = new Lending(shared.lent, { cache, owner: folder.id });
     this.#start(todo, shared);
     const running = new Map<number, Promise<number>>();
@@ -223,15 +226,15 @@ class SweepRun<R extends Recipe> {
     at: number,
     onEvent: (event: RunEvent) => void,
   ): Promise<Partial<SweepPoint> & Pick<SweepPoint, "state">> {
-    const { pipeline, open, cache, folder, next } = this.#options;
+    const { pipeline, open, cache, mirrors, folder, next } = this.#options;
     const { recipe, sources, label } = this.#surveyed[at];
     const subject = await pipeline.open(recipe, {
       ...{ ...open, purpose: "run", cache: cache.folder, hashes: cache.fileHashes },
     });
     try {
-      const plan = await makePlan(subject, cache, { recipe, sources });
+      const plan = await makePlan(subject, cache, { recipe, sources, mirrors });
       const result = await executeRun(plan, subject, {
-        ...{ cache, recipe, name: label, runsDir: join(folder.path, POINTS), onEvent, signal: this.#signal },
+        ...{ cache, mirrors, recipe, name: label, runsDir: join(folder.path, POINTS), onEvent, signal: this.#signal },
         ...(next === undefined ? {} : { next }),
       });
       return this.#endOf(result, at);

@@ -11,6 +11,7 @@ import {
 import { openCache } from "../cache/cache.ts";
 import { readRun } from "../history.ts";
 import { InputError } from "../../files/input_error.ts";
+import { mirrorsAt, withMirror } from "../mirror/mirror_test_support.ts";
 import type { Pipeline, Step } from "../stage.ts";
 import type { SweepEvent } from "./events.ts";
 import { executeSweep, type SweepOptions } from "./execute_sweep.ts";
@@ -71,7 +72,8 @@ async function runSweep(
   const cache = await openCache(join(folder, "cache"));
   const open = { device: "cpu" } as const;
   try {
-    const surveyed = await surveySweep(points, { pipeline, open: { ...open, purpose: "run" }, cache });
+    const { mirrors } = more;
+    const surveyed = await surveySweep(points, { pipeline, open: { ...open, purpose: "run" }, cache, mirrors });
     const sweep = { name: "my sweep", axes: ["stages.spbo.iterations"], repeats: [], points, text: "matrix: {}\n" };
     const keys = new Map(surveyed.map(({ id, work }) => [id, work?.key]));
     const own = openSweepFolder(sweep, { runsDir: join(folder, "runs"), keys, warn: () => {} });
@@ -223,5 +225,26 @@ Deno.test("executeSweep() in a cache that is too small to lend anything comes to
     const small = await sweep(pointsOf([1, 2]), { cache });
     cache.close();
     assert.deepEqual(small.record.points.map(({ metrics }) => metrics), record.points.map(({ metrics }) => metrics));
+  });
+});
+
+Deno.test("executeSweep() takes what its points share from a mirror, and makes the rest", async () => {
+  const points = pointsOf([1, 2], { inputs: "original" });
+  await withMirror(recipeWith({ calibrate: { inputs: "original" }, spbo: { iterations: 1 } }), async ({ server }) => {
+    await inFolder(async ({ sweep }) => {
+      const alone = await sweep(points);
+      await inFolder(async ({ sweep: mirrored }) => {
+        const done = await mirrored(points, { mirrors: mirrorsAt([server.url]) });
+        assert.deepEqual([done.exit, ...statesOf(done)], [0, "finished", "finished"]);
+        // The first point is there whole; of the second the blocks' codes, the hidden states and the evaluation are not.
+        assert.equal(alone.made.filter((id) => id.startsWith("calibrate")).length, 3);
+        assert.deepEqual(done.made.filter((id) => id.startsWith("calibrate")), []);
+        assert.ok(done.made.length < alone.made.length);
+        for (const [at, { metrics }] of done.record.points.entries()) {
+          assert.deepEqual(metrics, alone.record.points[at].metrics);
+        }
+        assert.deepEqual(done.left, []);
+      });
+    });
   });
 });

@@ -2,6 +2,9 @@
  * What points of a sweep share: the order that reuses most, what is left to do for each once those before it are done, and
  * which outputs must outlive the point that makes them. No cache is changed and nothing is run.
  */
+import type { ArtifactCache } from "../cache/cache.ts";
+import { outputKey } from "../keys.ts";
+import type { Mirrors } from "../mirror/mirrors.ts";
 import type { PointWork, StepWork } from "./survey.ts";
 
 /** What is left to do for one point. */
@@ -40,7 +43,7 @@ export interface SharedWork {
  * Puts points in an order in which those that begin alike follow one another, and finds what they hand to each other.
  *
  * @param points those that are to run
- * @param has whether an output is in the cache
+ * @param has whether an output is there already: `reachable`
  */
 export function shareWork(points: readonly PointWork[], has: (key: string) => boolean): SharedWork {
   const order = orderOf(points);
@@ -68,6 +71,18 @@ export function shareWork(points: readonly PointWork[], has: (key: string) => bo
   }
   // What a point itself makes and reads is its own run's affair.
   return { order, shares, lent: [...lent.values()].filter(({ from, until }) => until > from) };
+}
+
+/** For `shareWork`: whether an output is in the cache, or a mirror has it. */
+export function reachable(
+  points: readonly PointWork[],
+  cache: Pick<ArtifactCache, "has">,
+  mirrors: Pick<Mirrors, "has"> | undefined,
+): (key: string) => boolean {
+  if (mirrors === undefined) return (key) => cache.has(key);
+  const steps = new Set(points.flatMap(({ steps }) => steps.map(({ key }) => key)));
+  const offered = new Set([...steps].flatMap((step) => mirrors.has(step).map((output) => outputKey(step, output))));
+  return (key) => cache.has(key) || offered.has(key);
 }
 
 /** Steps of all points, and how many there are once those that points share count once. */

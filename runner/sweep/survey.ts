@@ -5,6 +5,7 @@
 import type { ArtifactCache } from "../cache/cache.ts";
 import { canonicalJson, sha256 } from "../keys.ts";
 import type { Sources } from "../explain.ts";
+import type { Mirrors } from "../mirror/mirrors.ts";
 import { makePlan, type Plan } from "../plan.ts";
 import { asError, exitCodeOf } from "../run_errors.ts";
 import type { Recipe } from "../../recipes/language.ts";
@@ -58,6 +59,10 @@ export interface SurveyOptions<R extends Recipe> {
   readonly pipeline: Pipeline<R>;
   readonly open: Omit<OpenOptions, "cache" | "hashes">;
   readonly cache: ArtifactCache;
+  /** Where steps are looked for that the cache does not have. */
+  readonly mirrors?: Mirrors;
+  /** Told what is wrong with them. */
+  readonly warn?: (message: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -68,14 +73,15 @@ export interface SurveyOptions<R extends Recipe> {
  */
 export async function surveySweep<R extends Recipe>(
   points: readonly Point<R>[],
-  { pipeline, open, cache, signal }: SurveyOptions<R>,
+  { signal, ...options }: SurveyOptions<R>,
 ): Promise<SurveyedPoint<R>[]> {
+  await options.mirrors?.ready({ warn: options.warn ?? (() => {}), signal });
   const surveyed: SurveyedPoint<R>[] = [];
   let first: Error | undefined;
   for (const point of points) {
     signal?.throwIfAborted();
     try {
-      surveyed.push({ ...point, work: await lookAt(point, { pipeline, open, cache }) });
+      surveyed.push({ ...point, work: await lookAt(point, options) });
     } catch (thrown) {
       const error = asError(thrown);
       first ??= error;
@@ -88,11 +94,11 @@ export async function surveySweep<R extends Recipe>(
 
 async function lookAt<R extends Recipe>(
   { recipe, sources }: Point<R>,
-  { pipeline, open, cache }: SurveyOptions<R>,
+  { pipeline, open, cache, mirrors }: SurveyOptions<R>,
 ): Promise<PointWork> {
   const subject = await pipeline.open(recipe, { ...open, cache: cache.folder, hashes: cache.fileHashes });
   try {
-    const plan = await makePlan(subject, cache, { recipe, sources });
+    const plan = await makePlan(subject, cache, { recipe, sources, mirrors });
     return { ...workOf(plan), device: subject.device };
   } finally {
     await subject.close();
