@@ -33,11 +33,20 @@ export interface LayerSettings {
 export interface Propagation {
   /** C = (2/ns)·X_oᵀX by rows, cols × cols, in the units of the Hessian; X_o are the inputs in the original model, X those now. */
   readonly cross: Float32Array;
-  /** p: from 0, the layer's own weights, to 1. */
-  readonly share: number;
-  /** Times the mean of diag(H), added to the diagonals of C and H. */
-  readonly damping: number;
+  /** p: from 0, the layer's own weights, to 1; `auto`: what the halves say (`choose_propagation.ts`). */
+  readonly share: number | "auto";
+  /** Times the mean of diag(H), added to the diagonals of C and H; or `auto`. */
+  readonly damping: number | "auto";
+  /** What the first half of the windows comes to in H and C, in their units, where something is `auto`. */
+  readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array };
 }
+
+/** How far a layer's weights move, where that is chosen. */
+export type ChosenPropagation = {
+  /** p, from 0 to 1. */
+  readonly share: number;
+  readonly damping: number;
+};
 
 /** What is needed to choose a layer's masks. The arrays are handed over: they must not be used after the call. */
 export interface MaskJob {
@@ -85,6 +94,8 @@ export interface LayerResult {
    * layer's own weights.
    */
   readonly error: number;
+  /** How far weights have moved towards the outputs in the original model, and how damped, where it was chosen. */
+  readonly propagation?: ChosenPropagation;
   readonly seconds: LayerSeconds;
 }
 
@@ -94,4 +105,32 @@ export interface MaskResult {
   /** rows × cols: "keep N" is rank ≥ of − N. */
   readonly ranks: Uint8Array;
   readonly seconds: LayerSeconds;
+}
+
+/** The job with each of its moments, which jobs may share, as `make` gives it. */
+export function withMoments<J extends MaskJob>(job: J, make: (moments: Float32Array) => Float32Array): J {
+  const { upper, propagation } = job;
+  return {
+    ...job,
+    ...(upper && { upper: make(upper) }),
+    ...(propagation && {
+      propagation: {
+        ...propagation,
+        cross: make(propagation.cross),
+        ...(propagation.half && {
+          half: { upper: make(propagation.half.upper), cross: make(propagation.half.cross) },
+        }),
+      },
+    }),
+  };
+}
+
+/** All moments of a job. */
+export function momentsOf(job: MaskJob): Float32Array[] {
+  const found: Float32Array[] = [];
+  withMoments(job, (moments) => {
+    found.push(moments);
+    return moments;
+  });
+  return found;
 }

@@ -8,8 +8,17 @@ import type { Tensor } from "../files/safetensors.ts";
 import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
 import { addEnergy, copy, subtract, triangleLength } from "../kernels/matrix/ops.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
+import { choosePropagation } from "./choose_propagation.ts";
 import { findMethod } from "./find_method.ts";
-import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
+import type {
+  ChosenPropagation,
+  LayerJob,
+  LayerResult,
+  LayerSeconds,
+  LayerSettings,
+  MaskJob,
+  MaskResult,
+} from "./job.ts";
 import type { Method, MethodLayer, MethodRun, WholeMethod } from "./methods/method.ts";
 import { loadMethods, withPlace } from "./method_source.ts";
 import { type OpenLayer, openLayer } from "./open.ts";
@@ -61,12 +70,15 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
       `Cannot compress layer "${given.name}" as keep must be 1..${given.of}: current value is ${given.keep}`,
     );
   }
-  const order = method.order?.(params, columnsOf(given)), job = order === undefined ? given : inOrder(given, order);
+  const order = method.order?.(params, columnsOf(given)), moved = order === undefined ? given : inOrder(given, order);
   const scope = new Scope(device);
   try {
-    const pruned = settings.search.type === "none" ? 0 : job.of - job.keep;
+    const pruned = settings.search.type === "none" ? 0 : moved.of - moved.keep;
     const energies = scope.matrix("f32", 1, 2);
-    const taken = method.prunesFirst ? pruneWeights({ weight: job.weight, ranks: givenRanks(job) }, pruned) : undefined;
+    const taken = method.prunesFirst
+      ? pruneWeights({ weight: moved.weight, ranks: givenRanks(moved) }, pruned)
+      : undefined;
+    const { job, chosen } = await settle(device, moved, group);
     const layer = openLayer(device, scope, job, group);
     const whole = wholeWeights(device, scope, layer, taken);
     const status = layer.factor?.status ?? scope.matrix("u32", 1, 1);
@@ -98,6 +110,7 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
       name: job.name,
       layer: { format: method.format, rows, cols, facts, arrays: content },
       error: finiteError(job, { before, after }, content),
+      ...(chosen && { propagation: chosen }),
       seconds: secondsOf(device, method.name, made.seconds),
     };
   } finally {
@@ -114,11 +127,12 @@ export function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
   return withMethod(job.settings, (found) => search(device, job, found));
 }
 
-async function search(device: Device, job: MaskJob, { method, params }: Found): Promise<MaskResult> {
-  const group = method.groupSize(params, job.cols);
-  checkJob(job, group);
+async function search(device: Device, given: MaskJob, { method, params }: Found): Promise<MaskResult> {
+  const group = method.groupSize(params, given.cols);
+  checkJob(given, group);
   const scope = new Scope(device);
   try {
+    const { job } = await settle(device, given, group);
     const ranks = scope.matrix("u8", job.rows, job.cols);
     const layer = openLayer(device, scope, job, group);
     const status = layer.factor?.status ?? scope.matrix("u32", 1, 1);
@@ -130,6 +144,18 @@ async function search(device: Device, job: MaskJob, { method, params }: Found): 
   } finally {
     scope.close();
   }
+}
+
+/** The job with nothing left to choose. */
+async function settle<J extends MaskJob>(
+  device: Device,
+  job: J,
+  group: number,
+): Promise<{ readonly job: J; readonly chosen?: ChosenPropagation }> {
+  if (job.propagation === undefined) return { job };
+  device.section("compensate");
+  const chosen = await choosePropagation(device, job, group);
+  return chosen ? { job: { ...job, propagation: { cross: job.propagation.cross, ...chosen } }, chosen } : { job };
 }
 
 /** What a method has made of a layer, whose weights on the device are W − Ŵ. */
@@ -243,8 +269,11 @@ function checkJob({ name, rows, cols, weight, upper, propagation, of, settings }
   if (upper && upper.length !== triangleLength(cols)) {
     fail("the Hessian's triangle", triangleLength(cols), upper.length);
   }
-  if (propagation && propagation.cross.length !== cols * cols) {
-    fail("its cross moments", cols * cols, propagation.cross.length);
+  for (const cross of propagation ? [propagation.cross, propagation.half?.cross] : []) {
+    if (cross && cross.length !== cols * cols) fail("its cross moments", cols * cols, cross.length);
+  }
+  if (propagation?.half && propagation.half.upper.length !== triangleLength(cols)) {
+    fail("its Hessian's triangle on half of the windows", triangleLength(cols), propagation.half.upper.length);
   }
   if (propagation && upper === undefined) fail("its Hessian", "there with cross moments", "none");
   if (settings.search.type !== "semi-structured") return;

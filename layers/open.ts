@@ -9,7 +9,7 @@ import {
   releaseFactor,
 } from "../kernels/matrix/ops.ts";
 import { absoluteSums } from "../kernels/scores/ops.ts";
-import type { MaskJob, Propagation } from "./job.ts";
+import type { ChosenPropagation, MaskJob, Propagation } from "./job.ts";
 import { propagate } from "./propagate.ts";
 import type { Scope } from "./scope.ts";
 import { hessianExponent, scaleByPower, weightExponent } from "./units.ts";
@@ -58,8 +58,8 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   device.run(power, columnWeight, diagonalU, -2);
   let inputNorm: Matrix;
   if (factor) {
-    if (job.propagation && cross) {
-      meetOriginal(device, weight, { ...job.propagation, cross, packed, factor, group, damped: feedback.damping });
+    if (job.propagation && cross && job.propagation.share !== 0) {
+      meetOriginal(device, weight, { ...settled(job), cross, packed, factor, group, damped: feedback.damping });
     }
     device.run(clearColumns, weight, factor.diagonal);
     inputNorm = scope.matrix("f32", 1, cols);
@@ -82,11 +82,18 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   return { ...known, ...sums };
 }
 
+/** How far weights move, which must be known by now. */
+function settled({ name, propagation }: MaskJob): ChosenPropagation {
+  const { share, damping } = propagation ?? {};
+  if (typeof share === "number" && typeof damping === "number") return { share, damping };
+  throw new Error(`Cannot open layer "${name}" as how far its weights move must be chosen before`);
+}
+
 /** Moves weights towards their outputs in the original model; H is factored again where it is damped otherwise. */
 function meetOriginal(
   device: Device,
   weight: Matrix,
-  { cross, share, damping, packed, factor, group, damped }: Propagation & {
+  { cross, share, damping, packed, factor, group, damped }: ChosenPropagation & Pick<Propagation, "cross"> & {
     readonly packed: DeviceBuffer<"f32">;
     /** Of the damping `damped`. */
     readonly factor: Factor;

@@ -44,7 +44,18 @@ export function inOrder<
     ...job,
     weight: moved,
     ...(upper && { upper: triangleInOrder(upper, order) }),
-    ...(propagation && { propagation: { ...propagation, cross: squareInOrder(propagation.cross, order) } }),
+    ...(propagation && {
+      propagation: {
+        ...propagation,
+        cross: squareInOrder(propagation.cross, order),
+        ...(propagation.half && {
+          half: {
+            upper: triangleInOrder(propagation.half.upper, order),
+            cross: squareInOrder(propagation.half.cross, order),
+          },
+        }),
+      },
+    }),
   };
 }
 

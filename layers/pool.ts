@@ -4,7 +4,7 @@
  * Results do not depend on the number of workers, only the order in which they arrive does.
  */
 import { findMethod } from "./find_method.ts";
-import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, momentsOf, withMoments } from "./job.ts";
 import { loadMethods } from "./method_source.ts";
 import type { BatchOptions, LayerPool, LayerReply, LayerRequest } from "./pool_protocol.ts";
 
@@ -79,8 +79,10 @@ export function jobMemory({ rows, cols, upper, propagation, settings }: MaskJob)
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
   const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
+  // Both halves as triangles, one of them as a square, and what the weights come to with each.
+  const choice = propagation?.half ? 4 * cols * (5 * cols + 3 * rows) : 0;
   const bytes = BYTES["whole" in method ? "whole" : "blocks"];
-  return bytes * rows * cols + target + triangles + 40 * rows * width + 8 * rows * 256;
+  return bytes * rows * cols + target + choice + triangles + 40 * rows * width + 8 * rows * 256;
 }
 
 /** Nanoseconds that a job is expected to take on one core, for its place in the queue. */
@@ -224,24 +226,19 @@ class WorkerPool implements WorkerLayerPool {
       const { buffer } = array;
       if (!(buffer instanceof ArrayBuffer)) return array;
       const shared = this.#waiting.some(({ request: { job } }) =>
-        [job.weight, job.upper, job.propagation?.cross, "ranks" in job ? job.ranks : undefined].some((each) =>
-          each?.buffer === buffer
-        )
+        [job.weight, ...momentsOf(job), "ranks" in job ? job.ranks : undefined].some((each) => each?.buffer === buffer)
       );
       if (shared) return array;
       const whole = array.byteLength === buffer.byteLength ? array : array.slice() as A;
       if (whole.buffer instanceof ArrayBuffer && !transfer.includes(whole.buffer)) transfer.push(whole.buffer);
       return whole;
     };
-    const { weight, upper, propagation } = request.job;
-    const given = {
-      weight: give(weight),
-      upper: upper && give(upper),
-      ...(propagation ? { propagation: { ...propagation, cross: give(propagation.cross) } } : {}),
-    };
-    if (request.task === "search") return { request: { ...request, job: { ...request.job, ...given } }, transfer };
+    const weight = give(request.job.weight);
+    if (request.task === "search") {
+      return { request: { ...request, job: { ...withMoments(request.job, give), weight } }, transfer };
+    }
     const ranks = request.job.ranks && give(request.job.ranks);
-    return { request: { ...request, job: { ...request.job, ...given, ranks } }, transfer };
+    return { request: { ...request, job: { ...withMoments(request.job, give), weight, ranks } }, transfer };
   }
 
   #start(): Worker {

@@ -45,7 +45,18 @@ export interface TargetParts {
  * @param w rows × cols, changed in place
  */
 export function propagate(device: Device, w: Matrix, { packed, cross, factor, share }: TargetParts): void {
-  const { rows, cols } = w, height = Math.min(STRIP, cols);
+  const { rows, cols } = w;
+  lessHessian(device, cross, packed);
+  const change = matrix(device.alloc("f32", rows * cols), rows, cols);
+  device.run(gemm, change, w, cross, { alpha: -share });
+  solveRight(device, factor, change);
+  device.run(subtract, w, w, change);
+  device.release(change.buffer);
+}
+
+/** cross := cross − H. @param packed upper triangle of H */
+export function lessHessian(device: Device, cross: Matrix, packed: DeviceBuffer<"f32">): void {
+  const { cols } = cross, height = Math.min(STRIP, cols);
   const strip = device.alloc("f32", height * cols);
   for (let row = 0; row < cols; row += height) {
     const count = Math.min(height, cols - row);
@@ -54,9 +65,4 @@ export function propagate(device: Device, w: Matrix, { packed, cross, factor, sh
     device.run(subtract, c, c, h);
   }
   device.release(strip);
-  const change = matrix(device.alloc("f32", rows * cols), rows, cols);
-  device.run(gemm, change, w, cross, { alpha: -share });
-  solveRight(device, factor, change);
-  device.run(subtract, w, w, change);
-  device.release(change.buffer);
 }

@@ -1,7 +1,7 @@
 /** Running sums about the inputs of linears, a block's or the head: XᵀX, or its diagonal. */
 import { Tensor } from "onnxruntime-node";
 import { type BlockVariant, crossName, panels, sumName } from "./block_graph.ts";
-import type { InputSums } from "./forward_protocol.ts";
+import type { InputSums, MatrixSums } from "./forward_protocol.ts";
 
 /** The sums of one block or head; what the graph does not keep between runs. */
 export class GatheredSums {
@@ -13,6 +13,8 @@ export class GatheredSums {
   readonly #diagonals = new Map<string, Float64Array>();
   /** X_oᵀX by input, X_o of the second stream. */
   readonly #crosses = new Map<string, Float32Array>();
+  /** By input, the sums at each mark (full). */
+  readonly #marks = new Map<string, MatrixSums[]>();
   #tokens = 0;
   #windows = 0;
 
@@ -59,17 +61,32 @@ export class GatheredSums {
     }
   }
 
+  /** Keeps the sums as they are now (full); they go on as if nothing had been kept. */
+  mark(): void {
+    for (const input of this.#strips.keys()) {
+      const { upper, cross } = this.#matrices(input);
+      const kept = { windows: this.#windows, upper, ...(cross ? { cross: cross.slice() } : {}) };
+      this.#marks.set(input, [...this.#marks.get(input) ?? [], kept]);
+    }
+  }
+
   /** The sums so far, by input. */
   result(): Record<string, InputSums> {
     const result: Record<string, InputSums> = {};
     for (const [input, size] of this.#inputs) {
       const common = { size, tokens: this.#tokens, windows: this.#windows };
-      const diagonal = this.#diagonals.get(input);
-      const strips = this.#strips.get(input), cross = this.#crosses.get(input);
-      if (strips) result[input] = { ...common, upper: packUpper(strips, size), ...(cross ? { cross } : {}) };
+      const diagonal = this.#diagonals.get(input), marks = this.#marks.get(input);
+      if (this.#strips.has(input)) result[input] = { ...common, ...this.#matrices(input), ...(marks ? { marks } : {}) };
       if (diagonal) result[input] = { ...common, diagonal: Float32Array.from(diagonal) };
     }
     return result;
+  }
+
+  /** The triangle, which is a copy, and what is kept beside it, which is not. */
+  #matrices(input: string): Pick<MatrixSums, "upper" | "cross"> {
+    const cross = this.#crosses.get(input);
+    const upper = packUpper(this.#strips.get(input) ?? [], this.#inputs.get(input) ?? 0);
+    return { upper, ...(cross ? { cross } : {}) };
   }
 }
 

@@ -72,6 +72,16 @@ export const Metrics = z.strictObject({
     total: measure.optional().describe("Sum over the layers, unweighted; missing in old runs"),
     layers: z.array(z.strictObject({ name: z.string(), error: measure })),
   }).describe("tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ) on the undamped H, Ŵ decoded from the packed file"),
+  propagation: z.strictObject({
+    mean: z.number().min(0).max(1).describe("Of the shares, over these layers"),
+    layers: z.array(
+      z.strictObject({
+        name: z.string(),
+        share: z.number().min(0).max(1).describe("p: 0 the layer's own output, 1 the original model's"),
+        damping: measure.describe("Times the mean of diag(H)"),
+      }),
+    ),
+  }).optional().describe("How far layers moved towards their outputs in the original model, where that was chosen"),
   bits: z.strictObject({
     nominal: measure.describe("As the method's paper counts, compressed layers"),
     storing: measure.optional().describe("What the paper prints beside it for storing"),
@@ -123,6 +133,8 @@ export interface ResultFacts {
   readonly allocation?: Metrics["allocation"];
   /** Every compressed layer, in order. */
   readonly layerErrors: readonly { readonly name: string; readonly error: number }[];
+  /** How far layers moved towards their outputs in the original model, where that was chosen. */
+  readonly propagation?: readonly { readonly name: string; readonly share: number; readonly damping: number }[];
   /** The packed model, counted (`inspectPacked`). */
   readonly packed: Pick<
     PackedInspection,
@@ -181,6 +193,12 @@ export function buildMetrics(facts: ResultFacts): Metrics {
       total,
       layers: errors,
     },
+    ...(facts.propagation === undefined ? {} : {
+      propagation: {
+        mean: facts.propagation.reduce((sum, { share }) => sum + share, 0) / Math.max(facts.propagation.length, 1),
+        layers: [...facts.propagation],
+      },
+    }),
     bits: {
       nominal: packed.nominal,
       ...(packed.storing === undefined ? {} : { storing: packed.storing }),

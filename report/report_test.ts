@@ -142,3 +142,19 @@ Deno.test("renderReport() renders a result that has nothing yet", () => {
   assert.equal(page.querySelectorAll("figure").length, 1);
   assert.doesNotMatch(page.body.textContent ?? "", /NaN|undefined|Infinity/);
 });
+
+Deno.test("renderReport() says how far layers moved towards the original model's outputs, and nothing of it where they did not", () => {
+  const propagation = FACTS.layerErrors.map(({ name }, i) => ({
+    name,
+    share: i / 100,
+    damping: i % 2 === 0 ? 1 : 0.1,
+  }));
+  const metrics = buildMetrics({ ...FACTS, propagation });
+  assert.ok(Math.abs((metrics.propagation?.mean ?? NaN) - 0.205) < 1e-12);
+  const page = parse(render(metrics));
+  assert.match(page.body.textContent ?? "", /Here p 0 to 0\.41, mean 0\.2, damping 0\.1 in 21, 1 in 21 of 42 layers\./);
+  const rows = [...page.querySelectorAll('[aria-label="How far every layer moved"] tbody tr')];
+  assert.equal(rows.length, 42);
+  assert.match(rows[1].textContent ?? "", /layers\.0\.self_attn\.k_proj0\.0100?0?\.100/);
+  assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /moved/);
+});

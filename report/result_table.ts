@@ -3,6 +3,7 @@ import { graphemes, textWidth } from "../files/text_width.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
+import { sayPropagation } from "./propagation.ts";
 
 /** Columns where nothing is said. */
 const WIDTH = 80;
@@ -28,7 +29,7 @@ export function renderResultTable(
   { width = WIDTH }: { readonly width?: number } = {},
 ): string[] {
   const entry: Entry = (label, parts, separator = ", ") => layOut(label, parts, { separator, width });
-  const { bits, bytes, seconds, layer_error: error, keep, of, allocation } = metrics;
+  const { bits, bytes, seconds, layer_error: error, keep, of, allocation, propagation } = metrics;
   const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
   const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
   const parts = PARTS.flatMap((part) => {
@@ -53,6 +54,7 @@ export function renderResultTable(
       `mean ${formatNumber(error.mean)}`,
       ...(worst === undefined ? [] : [`worst ${formatNumber(worst.error)} at ${worst.name}`]),
     ]),
+    ...(propagation === undefined ? [] : entry("propagation", sayPropagation(propagation))),
     ...entry(
       "time",
       [formatSeconds(seconds.total), ...stages.map(([stage, spent]) => `${stage} ${formatSeconds(spent)}`)],

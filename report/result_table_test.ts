@@ -132,3 +132,9 @@ Deno.test("renderResultTable() stays within any width, whatever the numbers, nam
     }
   }
 });
+
+Deno.test("renderResultTable() says how far layers moved in one line", () => {
+  const propagation = FACTS.layerErrors.map(({ name }, i) => ({ name, share: 0.5 + i / 100, damping: 0.01 }));
+  const lines = renderResultTable(buildMetrics({ ...FACTS, propagation }), RECIPE);
+  assert.ok(lines.includes("propagation   p 0.5 to 0.91, mean 0.7, damping 0.01 in 42 of 42 layers"), lines.join("\n"));
+});

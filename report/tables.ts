@@ -97,6 +97,16 @@ export function errorTable({ layer_error: { layers }, keep, allocation }: Metric
   }`;
 }
 
+/** How far every layer moved. */
+export function propagationTable({ layers }: NonNullable<Metrics["propagation"]>): Html {
+  const rows = layers.map(({ name, share, damping }) => [
+    name,
+    datum(share, formatNumber(share)),
+    datum(damping, formatNumber(damping)),
+  ]);
+  return table("How far every layer moved", ["Layer", "Share", "Damping"], rows);
+}
+
 /** What each step did, why it ran and how long it took, from the journal. */
 export function stepTable(events: readonly RunEvent[]): Html | undefined {
   let planned: readonly StepSummary[] = [];

@@ -7,7 +7,7 @@
 import type { LayerContent } from "../checkpoints/packed/format.ts";
 import type { JsonRecord } from "../files/json.ts";
 import type { JsonNumber } from "../files/json_number.ts";
-import type { LayerSettings, MethodSource } from "../layers/job.ts";
+import type { ChosenPropagation, LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 
 /** One stream of hidden states in an artifact. */
@@ -39,6 +39,8 @@ export interface Roles {
       readonly stage: string;
       hidden(block: number): StreamRef;
       readonly original?: (block: number) => StreamRef;
+      /** Whether moments are kept of the first half of the windows, too. */
+      readonly halves?: boolean;
     };
   };
   /** How much is kept of what: N of N:M for each block, or stored bits for each layer. */
@@ -151,6 +153,8 @@ export type QuantizedBlock = {
   readonly layers: Readonly<Record<string, Omit<LayerContent, "arrays">>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name, on the undamped H. */
   readonly errors: Readonly<Record<string, number>>;
+  /** By layer name: how far weights have moved towards the original model's outputs, where that was chosen. */
+  readonly propagation?: Readonly<Record<string, ChosenPropagation>>;
 };
 
 /** What a packed block's manifest holds. */
@@ -159,6 +163,8 @@ export type PackedBlock = {
   readonly headers: Readonly<Record<string, JsonRecord>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
   readonly errors: Readonly<Record<string, number>>;
+  /** As `QuantizedBlock`. */
+  readonly propagation?: Readonly<Record<string, ChosenPropagation>>;
 };
 
 /** Perplexity of one model on one text. */

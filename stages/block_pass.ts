@@ -3,7 +3,15 @@ import type { BlockOptions, BlockOutput, Forward, InputSums, Similarity, Weights
 import { addSimilarity, NO_SIMILARITY } from "../models/similarity.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { ArtifactWriter, StepContext } from "../runner/stage.ts";
-import { type Batch, batches, type HiddenSource, ORIGINAL_STREAM, storeHidden, type Windows } from "./hidden_states.ts";
+import {
+  type Batch,
+  batches,
+  halfOf,
+  type HiddenSource,
+  ORIGINAL_STREAM,
+  storeHidden,
+  type Windows,
+} from "./hidden_states.ts";
 
 /** What is done with a block. */
 export interface BlockPass {
@@ -27,6 +35,8 @@ export interface BlockPass {
   readonly each?: (batch: Batch, hidden: Float32Array) => Promise<void>;
   /** The original model's hidden states, for the cross moments of its inputs with those of the others. */
   readonly original?: OriginalStream;
+  /** Whether what is gathered is kept after the first half of the windows, beside what comes of all. Default: no. */
+  readonly halves?: boolean;
 }
 
 /** The original model's hidden states on their way through the block beside the others. */
@@ -53,6 +63,7 @@ export async function passBlock(
 ): Promise<PassResult> {
   const { forward, spec, text, source, output, each, gather = "none", inputs, similarity: compared, original, stream } =
     pass;
+  const halfway = pass.halves ? halfOf(batches(spec, text)) : undefined;
   const wanted = output !== undefined || each !== undefined;
   const run = await forward.openBlock(pass.block, pass.weights, {
     gather,
@@ -82,7 +93,8 @@ export async function passBlock(
   for (const batch of cut) {
     context.signal.throwIfAborted();
     const { hidden, ...beside } = await coming;
-    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside }));
+    const marks = halfway === undefined || !isWithin(halfway, batch) ? {} : { marks: [halfway - batch.first] };
+    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside, ...marks }));
     const next = cut[batch.index + 1];
     if (next) coming = ahead(states(next));
     if (before) await settle(before);
@@ -100,6 +112,11 @@ export async function passBlock(
     if (hidden && output) await storeHidden(output, batch, hidden, { length, stream });
     if (hidden && each) await each(batch, hidden);
   }
+}
+
+/** Whether a count of windows is reached in a batch. */
+function isWithin(count: number, { first, windows }: Batch): boolean {
+  return count > first && count <= first + windows;
 }
 
 /**

@@ -8,6 +8,7 @@
  */
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
+import { DAMPINGS } from "../layers/choose_propagation.ts";
 import { blockLinears } from "../models/tensors.ts";
 import { error, type Rule, warning } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -32,11 +33,13 @@ const Params = z.strictObject({
     "What a layer is to match: its own output on the inputs that it now sees (the lineage), or what it puts out in the " +
       "original model (QEP)",
   ),
-  propagation: z.number().min(0).max(1).default(0.5).describe(
-    "target original only: p, how far weights move from their own output, 0, to the original model's, 1",
+  propagation: z.union([z.number().min(0).max(1), z.literal("auto")]).default(0.5).describe(
+    "target original only: p, how far weights move from their own output, 0, to the original model's, 1; auto: for each " +
+      "layer as far as one half of the calibration says that it helps on the other, which keeps the moments of a half, too",
   ),
-  propagation_damping: z.number().min(0).max(100).default(0.01).describe(
-    "target original only: times the mean of diag(H), added to the diagonals; more of it moves weights less",
+  propagation_damping: z.union([z.number().min(0).max(100), z.literal("auto")]).default(0.01).describe(
+    "target original only: times the mean of diag(H), added to the diagonals; more of it moves weights less; auto: for each " +
+      `layer the one of ${DAMPINGS.join(", ")} that does best between the halves`,
   ),
   propagation_skip: z.array(z.string().min(1)).default([]).describe(
     "target original only: ends of the names of layers that keep to their own output, such as down_proj",
@@ -81,6 +84,23 @@ const rules: readonly Rule[] = [
     },
   },
   {
+    reads: [path("target"), path("propagation"), path("propagation_damping"), path("samples")],
+    check({ value, blame }) {
+      if (value(path("target")) !== "original" || value<number>(path("samples")) !== 1) return [];
+      const chosen = (["propagation", "propagation_damping"] as const).find((key) => value(path(key)) === "auto");
+      if (chosen === undefined) return [];
+      return [
+        error(
+          blame(path("samples"), path(chosen)),
+          `${chosen} \`auto\` is chosen on two halves of the samples: there is 1`,
+          {
+            allowed: `${path("samples")}: 2 or more, or a number for ${path(chosen)}`,
+          },
+        ),
+      ];
+    },
+  },
+  {
     reads: [path("inputs"), MASK_FROM, RANKED_ON],
     check({ value, blame }) {
       if (value(path("inputs")) !== "renewed" || value(MASK_FROM) !== "original") return [];
@@ -105,7 +125,7 @@ export const calibrate: Stage<Params> = {
   needs: [],
   uses: ["packed"],
   texts: (settings) => [calibrationText(NAME, settings)],
-  offer: ({ inputs, target }) => ({
+  offer: ({ inputs, target, ...settings }) => ({
     statistics: {
       text: NAME,
       windows: WINDOWS,
@@ -126,6 +146,7 @@ export const calibrate: Stage<Params> = {
           stage: NAME,
           hidden: (block) => enteringBlock(NAME, block),
           ...(target === "layer" ? {} : { original: (block) => originalEntering(NAME, block) }),
+          halves: needsHalves({ target, ...settings }),
         },
       }),
     },
@@ -133,11 +154,16 @@ export const calibrate: Stage<Params> = {
   check: checkSkipped,
   plan(planning, settings) {
     const { inputs, target } = settings;
-    const options = { name: NAME, windows: WINDOWS, inputs, target, path };
+    const options = { name: NAME, windows: WINDOWS, inputs, target, halves: needsHalves(settings), path };
     const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => calibrateBlock(planning, block, options));
     return [calibrationWindows(planning, settings, WINDOWS), ...blocks];
   },
 };
+
+/** Whether something is chosen on two halves of the calibration. */
+function needsHalves({ target, propagation, propagation_damping: damping }: Omit<Params, "inputs">): boolean {
+  return target === "original" && (propagation === "auto" || damping === "auto");
+}
 
 /** Every end of names must be some layer's. */
 function checkSkipped({ spec }: Opened, { propagation_skip: skipped }: Params): void {

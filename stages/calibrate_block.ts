@@ -34,6 +34,8 @@ export interface CalibrateBlockOptions {
   readonly windows: OutputRef;
   readonly inputs: "sequential" | "original" | "renewed";
   readonly target: "layer" | "original";
+  /** Whether moments are kept of the first half of the windows, too: how far layers move is chosen by them. */
+  readonly halves: boolean;
   /** The recipe's path of a setting. */
   path(key: "inputs" | "target"): string;
 }
@@ -73,7 +75,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
   const pruning = prunedFirst(planning, block);
   const towards = target === "original", last = block === spec.blocks - 1;
   // At the first block both models' inputs are one stream, C is H, and nothing is to be moved, unless the weights differ.
-  const same = block === 0 && !pruning.active;
+  const same = block === 0 && !pruning.active, halves = options.halves && !same;
   // What the layers before an input leave of it is not known yet: the method's step gathers the others.
   const inputs = options.inputs === "renewed" ? [...linearInputs(spec).keys()].slice(0, 1) : undefined;
   const common = commonOf(planning, block, options);
@@ -84,10 +86,11 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
     facts: {
       ...common.facts,
       ...(block === 0 ? { embedding: identities.embedding } : { before: identities.blocks[block - 1] }),
+      ...(halves ? { halves } : {}),
     },
     inputs: { windows, ...before, ...pruning.inputs },
     outputs: {
-      statistics: statisticsOutput(planning, { inputs, cross: towards && !same }),
+      statistics: statisticsOutput(planning, { inputs, cross: towards && !same, halves }),
       hidden: { retain: "transient", bytes: (towards && !last ? 2 : 1) * hiddenBytes(spec, size) },
     },
     estimate: {
@@ -110,7 +113,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
       };
       const weights = await pruning.prune(await tools.weights.block(block), context);
       const forward = await tools.forward();
-      const pass = { forward, spec, text, source: keep, block, weights, gather: "full" as const, inputs };
+      const pass = { forward, spec, text, source: keep, block, weights, gather: "full" as const, inputs, halves };
       const stored = last ? {} : { output: hidden };
       const second = !towards ? {} : same ? { ...stored, stream: ORIGINAL_STREAM } : {
         original: {
@@ -184,11 +187,15 @@ function commonOf(
 
 function statisticsOutput(
   { spec }: Planning,
-  { inputs, cross = false }: { readonly inputs?: readonly string[]; readonly cross?: boolean },
+  { inputs, cross = false, halves = false }: {
+    readonly inputs?: readonly string[];
+    readonly cross?: boolean;
+    readonly halves?: boolean;
+  },
 ) {
   const sizes = inputs ? inputs.map((input) => linearInputs(spec).get(input) ?? 0) : gramSizes(spec);
   const bytes = sizes.reduce((sum, size) => sum + 2 * size * (size + 1) + (cross ? 4 * size * size : 0), 0);
-  return { retain: "keep" as const, bytes };
+  return { retain: "keep" as const, bytes: (halves ? 2 : 1) * bytes };
 }
 
 /** First hidden states. */

@@ -46,6 +46,17 @@ export function batches(spec: ModelSpec, { windows, length }: Windows): Batch[] 
   return cut;
 }
 
+/**
+ * After how many windows half of them are done, as nearly as batches end there: cut inside a batch, sums would have another order. Only
+ * where there is but one batch its middle is taken.
+ */
+export function halfOf(cut: readonly Batch[]): number {
+  const windows = cut.reduce((sum, batch) => sum + batch.windows, 0);
+  if (cut.length === 1) return Math.floor(windows / 2);
+  const ends = cut.slice(1).map(({ first }) => first), away = (end: number) => Math.abs(2 * end - windows);
+  return ends.reduce((best, end) => away(end) < away(best) ? end : best);
+}
+
 /** Hidden states that an artifact holds. */
 export function storedHidden(reader: ArtifactReader, stream = CURRENT_STREAM): HiddenSource {
   return async ({ index }) => {

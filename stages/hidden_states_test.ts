@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { modelSpec } from "../models/config.ts";
-import { batches } from "./hidden_states.ts";
+import { batches, halfOf } from "./hidden_states.ts";
 
 const spec = modelSpec({
   model_type: "llama",
@@ -27,4 +27,16 @@ for (const [windows, length] of [[1, 2], [128, 2048], [7, 300], [33, 16]]) {
 
 Deno.test("batches() holds one long window of a wide model at a time", () => {
   assert.equal(batches(spec, { ids: new Int32Array(0), windows: 4, length: 2048 }).length, 4);
+});
+
+Deno.test("halfOf() is the end of a batch nearest to half of the windows, or the middle of the only one", () => {
+  const cutOf = (...counts: readonly number[]) =>
+    counts.map((windows, index) => ({
+      ...{ index, windows },
+      first: counts.slice(0, index).reduce((sum, count) => sum + count, 0),
+    }));
+  assert.equal(halfOf(cutOf(32, 32, 32, 32)), 64);
+  assert.equal(halfOf(cutOf(3, 3, 3, 3, 3, 1)), 9);
+  assert.equal(halfOf(cutOf(5, 2)), 5);
+  assert.equal(halfOf(cutOf(7)), 3);
 });

@@ -1,6 +1,6 @@
 /** The step of a method at one block, all statistics of which are there: its layers are independent of each other. */
 import type { LayerContent } from "../checkpoints/packed/format.ts";
-import type { LayerJob, LayerResult } from "../layers/job.ts";
+import type { ChosenPropagation, LayerJob, LayerResult } from "../layers/job.ts";
 import type { LayerPool } from "../layers/pool_protocol.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
@@ -121,6 +121,7 @@ function beginBlock(
 ): QuantizingBlock {
   const layers: Record<string, Omit<LayerContent, "arrays">> = {};
   const errors: Record<string, number> = {};
+  const propagation: Record<string, ChosenPropagation> = {};
   let done = 0;
   return {
     async quantize(pool, sources) {
@@ -146,9 +147,12 @@ function beginBlock(
         },
       });
       await Promise.all(writing);
-      for (const { name: layer, layer: { arrays: _written, ...rest }, error, seconds } of results) {
+      for (
+        const { name: layer, layer: { arrays: _written, ...rest }, error, propagation: chosen, seconds } of results
+      ) {
         layers[layer] = rest;
         errors[layer] = error;
+        if (chosen) propagation[layer] = chosen;
         for (const [stage, spent] of Object.entries(seconds)) {
           context.spent(absent.includes(stage) ? name : stage, spent / pool.workers);
         }
@@ -157,7 +161,8 @@ function beginBlock(
     },
     done: () => done,
     finish() {
-      writer.value({ layers, errors } satisfies QuantizedBlock);
+      const made: QuantizedBlock = { layers, errors, ...(Object.keys(propagation).length > 0 && { propagation }) };
+      writer.value(made);
       context.measure({ ...(keep === undefined ? {} : { keep }), errors });
     },
   };

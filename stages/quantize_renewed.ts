@@ -33,7 +33,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
   const { step, linears, begin } = quantizeFrame(planning, which);
   const decoding = layerDecoding(planning.roles);
   const inputs = [...linearInputs(spec).keys()], passes = inputs.length - 1;
-  const entering = renewed.hidden(block), original = renewed.original?.(block);
+  const entering = renewed.hidden(block), original = renewed.original?.(block), { halves = false } = renewed;
   const pruning = prunedFirst(planning, block);
   const text = planning.text(statistics.text), streams = original ? 2 : 1;
   return {
@@ -85,7 +85,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
       weights: await tools.weights.block(block),
     };
     const { gathered } = await passBlock({
-      ...{ spec, block, weights, text: windows, gather: "full", inputs: [input] },
+      ...{ spec, block, weights, text: windows, gather: "full", inputs: [input], halves },
       forward: await tools.forward(),
       source: storedHidden(await context.input("hidden"), entering.stream),
       ...(second ? { original: second } : {}),

@@ -1,5 +1,5 @@
 /** The artifact of a block's statistics: of every distinct input S = XᵀX, and where a target asks for it C = X_oᵀX. */
-import type { InputSums } from "../models/forward.ts";
+import type { InputSums, MatrixSums } from "../models/forward.ts";
 import type { ArtifactReader, ArtifactWriter } from "../runner/stage.ts";
 
 /** Moments of one input, summed over tokens. */
@@ -8,6 +8,8 @@ export interface Moments {
   readonly upper: Float32Array;
   /** C by rows, size × size; absent where both models' inputs are the same, or nobody asked. */
   readonly cross?: Float32Array;
+  /** What the first half of the windows comes to in both, where somebody asked; the other half is the rest. */
+  readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array };
 }
 
 /** Gives the moments of a block's inputs. */
@@ -32,10 +34,13 @@ export async function storeStatistics(
   },
 ): Promise<void> {
   for (const [input, sums] of Object.entries(gathered)) {
-    const { upper, cross } = momentsOf(sums, { input, block }), { size } = sums;
+    const { upper, cross, half } = momentsOf(sums, { input, block, sequences }), { size } = sums;
+    const triangle = (data: Float32Array) => ({ dtype: "F32", shape: [data.length], data } as const);
+    const square = (data: Float32Array) => ({ dtype: "F32", shape: [size, size], data } as const);
     await writer.write(`${input}.safetensors`, {
-      upper: { dtype: "F32", shape: [upper.length], data: upper },
-      ...(cross ? { cross: { dtype: "F32", shape: [size, size], data: cross } } : {}),
+      upper: triangle(upper),
+      ...(cross ? { cross: square(cross) } : {}),
+      ...(half ? { half_upper: triangle(half.upper), half_cross: square(half.cross) } : {}),
     });
   }
   writer.value({ sequences });
@@ -47,8 +52,13 @@ export function storedStatistics(reader: Pick<ArtifactReader, "read" | "value">)
   return {
     sequences,
     async moments(input) {
-      const { upper, cross } = await reader.read(`${input}.safetensors`);
-      return { upper: upper.data as Float32Array, ...(cross ? { cross: cross.data as Float32Array } : {}) };
+      const stored = await reader.read(`${input}.safetensors`);
+      const values = (name: string) => stored[name]?.data as Float32Array | undefined;
+      const upper = values("upper"), cross = values("cross"), halfUpper = values("half_upper");
+      const halfCross = values("half_cross");
+      if (upper === undefined) throw new Error(`Cannot read S of "${input}" as it is not there`);
+      const half = halfUpper && halfCross && { upper: halfUpper, cross: halfCross };
+      return { upper, ...(cross ? { cross } : {}), ...(half ? { half } : {}) };
     },
   };
 }
@@ -58,14 +68,17 @@ export function gatheredStatistics(
   gathered: Readonly<Record<string, InputSums>>,
   { sequences, block }: { readonly sequences: number; readonly block: number },
 ): Statistics {
-  return { sequences, moments: (input) => Promise.resolve(momentsOf(gathered[input], { input, block })) };
+  return { sequences, moments: (input) => Promise.resolve(momentsOf(gathered[input], { input, block, sequences })) };
 }
 
+/** The sums of all `sequences` windows, and of those before a mark. */
 function momentsOf(
-  { upper, cross }: InputSums,
-  { input, block }: { readonly input: string; readonly block: number },
+  { upper, cross, marks = [] }: InputSums,
+  { input, block, sequences }: { readonly input: string; readonly block: number; readonly sequences: number },
 ): Moments {
   if (upper === undefined) throw new Error(`Cannot store S of "${input}" as it was not gathered`);
+  const half = halfOf(marks.find(({ windows }) => windows < sequences));
+  // What is finite at the end was so before.
   const broken = [upper, cross].flatMap((values) => values?.find((value) => !Number.isFinite(value)) ?? []);
   if (broken.length > 0) {
     throw new Error(
@@ -75,5 +88,9 @@ function momentsOf(
         "activations overflow float32: look for extreme weights in this block and those before it",
     );
   }
-  return { upper, ...(cross ? { cross } : {}) };
+  return { upper, ...(cross ? { cross } : {}), ...(half ? { half } : {}) };
+}
+
+function halfOf(sums: MatrixSums | undefined): Moments["half"] {
+  return sums?.upper && sums.cross && { upper: sums.upper, cross: sums.cross };
 }

@@ -39,6 +39,10 @@ const CASES: Readonly<Record<string, Case>> = {
       propagation_skip: ["down_proj"],
     },
   },
+  "chosen on halves, OPT": {
+    model: "opt",
+    calibrate: { inputs: "renewed", target: "original", propagation: "auto", propagation_damping: DAMPING },
+  },
   "both, OPT": { model: "opt", calibrate: { inputs: "renewed", target: "original", propagation_damping: DAMPING } },
 };
 
@@ -51,12 +55,19 @@ for (const [name, { model, calibrate }] of Object.entries(CASES)) {
     const recipe = writeRecipe(folder, { model: cut, windows: models[model], stages });
     mkdirSync(join(folder, "runs"), { recursive: true });
     await runTiny(folder, recipe);
-    const run = lastRun(join(folder, "runs")), found = metricsOf(run).layer_error.layers;
+    const run = lastRun(join(folder, "runs")), { layer_error: { layers: found }, propagation } = metricsOf(run);
+    const chosen = new Map(propagation?.layers.map(({ name, share }) => [name, share]));
+    if (calibrate.propagation === "auto") {
+      // In the first block attention's inputs are the original model's.
+      assert.equal(chosen.size, found.length - 3);
+      assert.ok([...chosen.values()].some((share) => share > 0.01 && share < 1), `${[...chosen.values()]}`);
+    } else assert.equal(propagation, undefined);
     const wanted = await errorsOf({
       original: cut,
       packed: join(run.path, "model"),
       windows: models[model],
       calibrate,
+      chosen,
     });
     assert.deepEqual(found.map(({ name }) => name), [...wanted.keys()]);
     for (const { name, error } of found) {
@@ -68,11 +79,13 @@ for (const [name, { model, calibrate }] of Object.entries(CASES)) {
 }
 
 /** Errors of all layers, from what was packed. */
-async function errorsOf({ original, packed, windows, calibrate }: {
+async function errorsOf({ original, packed, windows, calibrate, chosen }: {
   readonly original: string;
   readonly packed: string;
   readonly windows: string;
   readonly calibrate: Case["calibrate"];
+  /** What the run says of layers whose share was chosen. */
+  readonly chosen: ReadonlyMap<string, number>;
 }): Promise<Map<string, number>> {
   const { inputs = "sequential", target = "layer", propagation = 0.5, propagation_skip: skip = [] } = calibrate;
   const opened = await openWeights({ path: original }, {}), compressed = await openPacked(packed), { spec } = opened;
@@ -104,7 +117,8 @@ async function errorsOf({ original, packed, windows, calibrate }: {
         for (const values of [h, c]) values.forEach((_, i) => values[i] *= factor * unit);
         for (const { name, rows } of linears.filter((linear) => linear.input === input)) {
           const skipped = (skip as readonly string[]).some((end) => name.endsWith(end));
-          const share = target === "original" && !skipped ? Number(propagation) : 0;
+          const stated = propagation === "auto" ? chosen.get(name) ?? 0 : Number(propagation);
+          const share = target === "original" && !skipped ? stated : 0;
           const weight = `${name}.weight`,
             wanted = share > 0 ? targetOf(w[weight], { h, c, rows, size, share }) : w[weight];
           const left = Float64Array.from(wanted, (x, i) => x - q[weight][i]);

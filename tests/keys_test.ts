@@ -247,7 +247,11 @@ const rows: readonly Row[] = [
     set: { "stages.calibrate.target": "original" },
     keys: [...QUANTIZED, "calibrate"].sort(),
   },
-  ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }].map((value): Row => {
+  ...[
+    ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }],
+    // In the first block both streams are one: there are no halves to be kept.
+    ...[{ propagation: "auto" }, { propagation_damping: "auto" }],
+  ].map((value): Row => {
     const [[key, changed]] = Object.entries(value);
     return {
       on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
