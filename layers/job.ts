@@ -60,6 +60,8 @@ export interface MaskJob {
   readonly weight: Float32Array;
   /** Packed upper triangle of the undamped Hessian (`packUpper`); H = I where only weights matter. */
   readonly upper?: Float32Array;
+  /** Packed upper triangle of the undamped Hessian on windows that are held out, up to a factor: errors are measured on it, too. */
+  readonly heldOut?: Float32Array;
   /** Where there is no Hessian: its diagonal up to a factor, for metrics that look at the norms of inputs. */
   readonly diagonal?: Float32Array;
   /** Where what the layer puts out in the original model is to be met, instead of what its weights put out on the inputs it now sees. */
@@ -94,6 +96,8 @@ export interface LayerResult {
    * layer's own weights.
    */
   readonly error: number;
+  /** The same on the Hessian of windows that are held out, where there is one. */
+  readonly heldOutError?: number;
   /** How far weights have moved towards the outputs in the original model, and how damped, where it was chosen. */
   readonly propagation?: ChosenPropagation;
   readonly seconds: LayerSeconds;
@@ -109,10 +113,11 @@ export interface MaskResult {
 
 /** The job with each of its moments, which jobs may share, as `make` gives it. */
 export function withMoments<J extends MaskJob>(job: J, make: (moments: Float32Array) => Float32Array): J {
-  const { upper, propagation } = job;
+  const { upper, heldOut, propagation } = job;
   return {
     ...job,
     ...(upper && { upper: make(upper) }),
+    ...(heldOut && { heldOut: make(heldOut) }),
     ...(propagation && {
       propagation: {
         ...propagation,

@@ -27,12 +27,12 @@ export function columnsOf({ cols, upper }: Pick<LayerJob, "cols" | "upper">): La
  * @throws {RangeError} when the job comes with masks
  */
 export function inOrder<
-  J extends Pick<LayerJob, "name" | "rows" | "cols" | "weight" | "upper" | "propagation" | "ranks">,
+  J extends Pick<LayerJob, "name" | "rows" | "cols" | "weight" | "upper" | "heldOut" | "propagation" | "ranks">,
 >(
   job: J,
   order: Uint32Array,
 ): J {
-  const { name, rows, cols, weight, upper, propagation } = job;
+  const { name, rows, cols, weight, upper, heldOut, propagation } = job;
   if (job.ranks) {
     throw new RangeError(`Cannot compress layer "${name}" as masks go with the layer's own order of columns`);
   }
@@ -44,6 +44,7 @@ export function inOrder<
     ...job,
     weight: moved,
     ...(upper && { upper: triangleInOrder(upper, order) }),
+    ...(heldOut && { heldOut: triangleInOrder(heldOut, order) }),
     ...(propagation && {
       propagation: {
         ...propagation,

@@ -74,15 +74,16 @@ const BYTES = { blocks: 10, whole: 36 } as const;
  * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, the working set of a column block, and
  * for a target in the original model its cross moments, another factor and the change of the weights.
  */
-export function jobMemory({ rows, cols, upper, propagation, settings }: MaskJob): number {
+export function jobMemory({ rows, cols, upper, heldOut, propagation, settings }: MaskJob): number {
   const { method, params } = findMethod(settings.method, settings.params, settings);
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
   const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
   // Both halves as triangles, one of them as a square, and what the weights come to with each.
   const choice = propagation?.half ? 4 * cols * (5 * cols + 3 * rows) : 0;
+  const measured = heldOut ? 2 * cols * (cols + 1) : 0;
   const bytes = BYTES["whole" in method ? "whole" : "blocks"];
-  return bytes * rows * cols + target + choice + triangles + 40 * rows * width + 8 * rows * 256;
+  return bytes * rows * cols + target + choice + measured + triangles + 40 * rows * width + 8 * rows * 256;
 }
 
 /** Nanoseconds that a job is expected to take on one core, for its place in the queue. */

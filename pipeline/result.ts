@@ -88,12 +88,13 @@ async function measure(
     const [first, second] = [before, after].map(({ perplexity }) => Number(perplexity));
     perplexity[name] = { original: first, compressed: second, tokens: after.tokens };
   }
-  const layerErrors: { name: string; error: number }[] = [];
+  const layerErrors: { name: string; error: number; heldOut?: number }[] = [];
   const moved: { name: string; share: number; damping: number }[] = [];
   for (let block = 0; block < spec.blocks; block++) {
-    const { errors, propagation } = (await context.input(packed.block(block))).value as PackedBlock;
+    const { errors, heldOutErrors, propagation } = (await context.input(packed.block(block))).value as PackedBlock;
     for (const { name } of blockLinears(spec, block)) {
-      layerErrors.push({ name, error: errors[name] });
+      const heldOut = heldOutErrors?.[name];
+      layerErrors.push({ name, error: errors[name], ...(heldOut === undefined ? {} : { heldOut }) });
       const chosen = propagation?.[name];
       if (chosen) moved.push({ name, ...chosen });
     }

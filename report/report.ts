@@ -2,6 +2,7 @@
 import type { RunEvent } from "../runner/events.ts";
 import { allocationChart, bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
+import { sayHeldOut } from "./held_out.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics, totalError } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
@@ -12,6 +13,7 @@ import {
   bitsTable,
   datum,
   errorTable,
+  heldOutTable,
   perplexityTable,
   propagationTable,
   stepTable,
@@ -108,11 +110,18 @@ function tally(count: number): Html {
 }
 
 function layers(metrics: Metrics): Html {
-  const { mean, layers } = metrics.layer_error, total = totalError(metrics);
+  const { mean, layers } = metrics.layer_error, total = totalError(metrics), heldOut = sayHeldOut(metrics.layer_error);
   return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))}, total ${
     datum(total, formatNumber(total))
   }, over ${layers.length} layers.</p>
-${fold("Error of every layer", errorTable(metrics))}${propagation(metrics)}`;
+${heldOut !== undefined && markup`<p>${heldOut}</p>`}
+${fold("Error of every layer", errorTable(metrics))}${heldOutErrors(metrics)}${propagation(metrics)}`;
+}
+
+function heldOutErrors({ layer_error: errors }: Metrics): Content {
+  return errors.held_out === undefined
+    ? ""
+    : fold("Error of every layer on windows held out", heldOutTable(errors, errors.held_out));
 }
 
 function propagation({ propagation }: Metrics): Content {

@@ -158,3 +158,22 @@ Deno.test("renderReport() says how far layers moved towards the original model's
   assert.match(rows[1].textContent ?? "", /layers\.0\.self_attn\.k_proj0\.0100?0?\.100/);
   assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /moved/);
 });
+
+Deno.test("renderReport() shows errors on samples and on windows held out side by side, and says whether more text would help", () => {
+  const heldOut = (factor: number) => FACTS.layerErrors.map((layer) => ({ ...layer, heldOut: factor * layer.error }));
+  const metrics = buildMetrics({ ...FACTS, layerErrors: heldOut(1.5) });
+  assert.ok(Math.abs((metrics.layer_error.held_out?.mean ?? NaN) / metrics.layer_error.mean - 1.5) < 1e-12);
+  const page = parse(render(metrics));
+  assert.match(
+    page.body.textContent ?? "",
+    /is 50 % larger, .* more calibration text would help: raise stages\.calibrate\.samples\./,
+  );
+  const rows = [...page.querySelectorAll('[aria-label="Error on windows held out"] tbody tr')];
+  const cells = rows.map((row) => [...row.children].map(({ textContent }) => textContent));
+  assert.deepEqual([cells.length, cells[0]], [43, ["Mean", "0.0789", "0.118", "1.50"]]);
+  assert.match(
+    parse(render(buildMetrics({ ...FACTS, layerErrors: heldOut(1.04) }))).body.textContent ?? "",
+    /4 % larger: more calibration text would help little/,
+  );
+  assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /held out/);
+});

@@ -40,7 +40,9 @@ export interface Roles {
       hidden(block: number): StreamRef;
       readonly original?: (block: number) => StreamRef;
       /** Whether moments are kept of the first half of the windows, too. */
-      readonly halves?: boolean;
+      readonly halves: boolean;
+      /** Windows behind the samples, of which moments are kept apart. */
+      readonly heldOut: number;
     };
   };
   /** How much is kept of what: N of N:M for each block, or stored bits for each layer. */
@@ -153,6 +155,8 @@ export type QuantizedBlock = {
   readonly layers: Readonly<Record<string, Omit<LayerContent, "arrays">>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name, on the undamped H. */
   readonly errors: Readonly<Record<string, number>>;
+  /** By layer name: the same on windows that are held out, where there are any. */
+  readonly heldOutErrors?: Readonly<Record<string, number>>;
   /** By layer name: how far weights have moved towards the original model's outputs, where that was chosen. */
   readonly propagation?: Readonly<Record<string, ChosenPropagation>>;
 };
@@ -163,7 +167,8 @@ export type PackedBlock = {
   readonly headers: Readonly<Record<string, JsonRecord>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
   readonly errors: Readonly<Record<string, number>>;
-  /** As `QuantizedBlock`. */
+  /** These two as `QuantizedBlock`. */
+  readonly heldOutErrors?: Readonly<Record<string, number>>;
   readonly propagation?: Readonly<Record<string, ChosenPropagation>>;
 };
 

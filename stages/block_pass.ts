@@ -8,6 +8,7 @@ import {
   batches,
   halfOf,
   type HiddenSource,
+  isHeldOut,
   ORIGINAL_STREAM,
   storeHidden,
   type Windows,
@@ -63,7 +64,6 @@ export async function passBlock(
 ): Promise<PassResult> {
   const { forward, spec, text, source, output, each, gather = "none", inputs, similarity: compared, original, stream } =
     pass;
-  const halfway = pass.halves ? halfOf(batches(spec, text)) : undefined;
   const wanted = output !== undefined || each !== undefined;
   const run = await forward.openBlock(pass.block, pass.weights, {
     gather,
@@ -79,13 +79,14 @@ export async function passBlock(
   });
   let similarity = NO_SIMILARITY;
   const cut = batches(spec, text);
+  const kept = marksOf(pass, cut.filter((batch) => !isHeldOut(batch, text)));
   let coming = ahead(states(cut[0]));
   let leaving = Promise.resolve();
   let before: { readonly batch: Batch; readonly running: Promise<BlockOutput> } | undefined;
   const settle = async ({ batch, running }: NonNullable<typeof before>) => {
     const result = await running;
     await leaving;
-    if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
+    if (result.similarity && !isHeldOut(batch, text)) similarity = addSimilarity(similarity, result.similarity);
     leaving = ahead(give(result, batch));
     context.progress(batch.index + 1, cut.length);
   };
@@ -93,8 +94,8 @@ export async function passBlock(
   for (const batch of cut) {
     context.signal.throwIfAborted();
     const { hidden, ...beside } = await coming;
-    const marks = halfway === undefined || !isWithin(halfway, batch) ? {} : { marks: [halfway - batch.first] };
-    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside, ...marks }));
+    const marks = kept.map((mark) => mark - batch.first).filter((mark) => mark > 0 && mark <= batch.windows);
+    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside, marks }));
     const next = cut[batch.index + 1];
     if (next) coming = ahead(states(next));
     if (before) await settle(before);
@@ -114,9 +115,10 @@ export async function passBlock(
   }
 }
 
-/** Whether a count of windows is reached in a batch. */
-function isWithin(count: number, { first, windows }: Batch): boolean {
-  return count > first && count <= first + windows;
+/** After how many windows what is gathered is kept: half of the samples, and all of them where others follow that are held out. */
+function marksOf({ halves, gather, text }: BlockPass, samples: readonly Batch[]): number[] {
+  if (gather !== "full") return [];
+  return [...(halves ? [halfOf(samples)] : []), ...((text.heldOut ?? 0) > 0 ? [text.windows] : [])];
 }
 
 /**

@@ -24,6 +24,10 @@ const Params = z.strictObject({
   dataset: CalibrationDataset.default("c4").describe("Text whose activations weigh the errors (PBS²P: C4)"),
   samples: count(1, 1_000_000).default(128).describe("Sequences (GPTQ and its lineage: 128)"),
   length: count(2, 1_048_576).default(2048).describe("Tokens per sequence; at most the model's maximum"),
+  held_out: count(0, 1_000_000).default(0).describe(
+    "Further sequences of the same text, of which nothing but layers' errors is told: beside those on the samples they " +
+      "say whether more samples would help",
+  ),
   seed: count(0, 4_294_967_295).default(0).describe("Of the drawing of sequences from text, or from stored windows"),
   inputs: words(["sequential", "original", "renewed"]).default("sequential").describe(
     "Whose outputs a block sees: those of the compressed blocks before it (the lineage), the original model's (every " +
@@ -147,6 +151,7 @@ export const calibrate: Stage<Params> = {
           hidden: (block) => enteringBlock(NAME, block),
           ...(target === "layer" ? {} : { original: (block) => originalEntering(NAME, block) }),
           halves: needsHalves({ target, ...settings }),
+          heldOut: settings.held_out,
         },
       }),
     },
@@ -154,7 +159,8 @@ export const calibrate: Stage<Params> = {
   check: checkSkipped,
   plan(planning, settings) {
     const { inputs, target } = settings;
-    const options = { name: NAME, windows: WINDOWS, inputs, target, halves: needsHalves(settings), path };
+    const halves = needsHalves(settings), heldOut = settings.held_out;
+    const options = { name: NAME, windows: WINDOWS, inputs, target, halves, heldOut, path };
     const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => calibrateBlock(planning, block, options));
     return [calibrationWindows(planning, settings, WINDOWS), ...blocks];
   },

@@ -36,6 +36,8 @@ export interface CalibrateBlockOptions {
   readonly target: "layer" | "original";
   /** Whether moments are kept of the first half of the windows, too: how far layers move is chosen by them. */
   readonly halves: boolean;
+  /** Windows behind the samples, of which moments are kept apart. */
+  readonly heldOut: number;
   /** The recipe's path of a setting. */
   path(key: "inputs" | "target"): string;
 }
@@ -63,7 +65,8 @@ export function originalEntering(name: string, block: number): StreamRef {
 
 /** The block's own weights on what the compressed blocks before it put out. */
 function currentBlock(planning: Planning, block: number, options: CalibrateBlockOptions): Step {
-  const { spec, identities, roles } = planning, { name, windows, target } = options, size = planning.text(name);
+  const { spec, identities, roles } = planning, { name, windows, target, heldOut } = options;
+  const size = withHeldOut(planning.text(name), heldOut);
   const { tools, code } = planning.use(
     import.meta.url,
     block === 0 ? ["forward", "weights"] : ["forward", "weights", "packing"],
@@ -90,7 +93,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
     },
     inputs: { windows, ...before, ...pruning.inputs },
     outputs: {
-      statistics: statisticsOutput(planning, { inputs, cross: towards && !same, halves }),
+      statistics: statisticsOutput(planning, { inputs, cross: towards && !same, halves, heldOut }),
       hidden: { retain: "transient", bytes: (towards && !last ? 2 : 1) * hiddenBytes(spec, size) },
     },
     estimate: {
@@ -99,7 +102,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
       memory: (towards ? 2 : 1) * forwardMemory(spec, true),
     },
     async run(context) {
-      const text = await storedWindows(await context.input("windows"));
+      const text = await storedWindows(await context.input("windows"), { heldOut });
       const hidden = context.output("hidden");
       const source = block === 0 ? await embed(planning, tools, text) : await propagate(planning, tools, {
         context,
@@ -132,7 +135,8 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
 
 /** The original block on the original blocks' outputs; hidden states are the block's *outputs*. */
 function originalBlock(planning: Planning, block: number, options: CalibrateBlockOptions): Step {
-  const { spec, identities } = planning, { name, windows } = options, size = planning.text(name);
+  const { spec, identities } = planning, { name, windows, heldOut } = options;
+  const size = withHeldOut(planning.text(name), heldOut);
   const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
   const last = block === spec.blocks - 1, common = commonOf(planning, block, options);
   return {
@@ -141,12 +145,12 @@ function originalBlock(planning: Planning, block: number, options: CalibrateBloc
     facts: { ...common.facts, ...(block === 0 ? { embedding: identities.embedding } : {}) },
     inputs: block === 0 ? { windows } : { windows, previous: from(`${name}[${block - 1}]`, "hidden") },
     outputs: {
-      statistics: statisticsOutput(planning, {}),
+      statistics: statisticsOutput(planning, { heldOut }),
       ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, size) } }),
     },
     estimate: { seconds: forwardSeconds(spec, size, true), memory: forwardMemory(spec, true) },
     async run(context) {
-      const text = await storedWindows(await context.input("windows"));
+      const text = await storedWindows(await context.input("windows"), { heldOut });
       const source = block === 0 ? await embed(planning, tools, text) : storedHidden(await context.input("previous"));
       const weights = await tools.weights.block(block);
       const forward = await tools.forward();
@@ -171,6 +175,11 @@ function originalBlock(planning: Planning, block: number, options: CalibrateBloc
   };
 }
 
+/** A text with the windows that are held out. */
+function withHeldOut<T extends { readonly windows: number }>(text: T, heldOut: number): T {
+  return { ...text, windows: text.windows + heldOut };
+}
+
 function commonOf(
   { architecture, identities, forward }: Planning,
   block: number,
@@ -187,15 +196,20 @@ function commonOf(
 
 function statisticsOutput(
   { spec }: Planning,
-  { inputs, cross = false, halves = false }: {
+  { inputs, cross = false, halves = false, heldOut }: {
     readonly inputs?: readonly string[];
     readonly cross?: boolean;
     readonly halves?: boolean;
+    readonly heldOut: number;
   },
 ) {
   const sizes = inputs ? inputs.map((input) => linearInputs(spec).get(input) ?? 0) : gramSizes(spec);
-  const bytes = sizes.reduce((sum, size) => sum + 2 * size * (size + 1) + (cross ? 4 * size * size : 0), 0);
-  return { retain: "keep" as const, bytes: (halves ? 2 : 1) * bytes };
+  const times = { triangles: 1 + Number(halves) + Number(heldOut > 0), squares: cross ? 1 + Number(halves) : 0 };
+  const bytes = sizes.reduce(
+    (sum, size) => sum + times.triangles * 2 * size * (size + 1) + times.squares * 4 * size * size,
+    0,
+  );
+  return { retain: "keep" as const, bytes };
 }
 
 /** First hidden states. */

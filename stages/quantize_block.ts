@@ -120,7 +120,7 @@ function beginBlock(
   { planned, keep, bits, masks, name, absent, total, writer }: Beginning,
 ): QuantizingBlock {
   const layers: Record<string, Omit<LayerContent, "arrays">> = {};
-  const errors: Record<string, number> = {};
+  const errors: Record<string, number> = {}, heldOutErrors: Record<string, number> = {};
   const propagation: Record<string, ChosenPropagation> = {};
   let done = 0;
   return {
@@ -147,13 +147,13 @@ function beginBlock(
         },
       });
       await Promise.all(writing);
-      for (
-        const { name: layer, layer: { arrays: _written, ...rest }, error, propagation: chosen, seconds } of results
-      ) {
+      for (const result of results) {
+        const { name: layer, layer: { arrays: _written, ...rest }, error, heldOutError, propagation: chosen } = result;
         layers[layer] = rest;
         errors[layer] = error;
         if (chosen) propagation[layer] = chosen;
-        for (const [stage, spent] of Object.entries(seconds)) {
+        if (heldOutError !== undefined) heldOutErrors[layer] = heldOutError;
+        for (const [stage, spent] of Object.entries(result.seconds)) {
           context.spent(absent.includes(stage) ? name : stage, spent / pool.workers);
         }
       }
@@ -161,9 +161,16 @@ function beginBlock(
     },
     done: () => done,
     finish() {
-      const made: QuantizedBlock = { layers, errors, ...(Object.keys(propagation).length > 0 && { propagation }) };
+      const made: QuantizedBlock = { layers, errors, ...any({ heldOutErrors }), ...any({ propagation }) };
       writer.value(made);
       context.measure({ ...(keep === undefined ? {} : { keep }), errors });
     },
   };
+}
+
+/** A record of records, without those that hold nothing. */
+function any<R extends Readonly<Record<string, object>>>(records: R): Partial<R> {
+  return Object.fromEntries(Object.entries(records).filter(([, record]) => Object.keys(record).length > 0)) as Partial<
+    R
+  >;
 }

@@ -33,7 +33,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
   const { step, linears, begin } = quantizeFrame(planning, which);
   const decoding = layerDecoding(planning.roles);
   const inputs = [...linearInputs(spec).keys()], passes = inputs.length - 1;
-  const entering = renewed.hidden(block), original = renewed.original?.(block), { halves = false } = renewed;
+  const entering = renewed.hidden(block), original = renewed.original?.(block), { halves } = renewed;
   const pruning = prunedFirst(planning, block);
   const text = planning.text(statistics.text), streams = original ? 2 : 1;
   return {
@@ -77,7 +77,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
     { compressed, done }: { readonly compressed: Compressed; readonly done: number },
   ): Promise<Statistics> {
     const began = performance.now();
-    const windows = await storedWindows(await context.input("windows"));
+    const windows = await storedWindows(await context.input("windows"), { heldOut: renewed.heldOut });
     const weights = { ...await pruning.prune(await tools.weights.block(block), context) };
     for (const [name, values] of compressed) weights[`${name}.weight`] = values.slice();
     const second = original && {

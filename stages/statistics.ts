@@ -10,6 +10,8 @@ export interface Moments {
   readonly cross?: Float32Array;
   /** What the first half of the windows comes to in both, where somebody asked; the other half is the rest. */
   readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array };
+  /** Packed upper triangle of S on windows that are held out of all others, where there are any. */
+  readonly heldOut?: Float32Array;
 }
 
 /** Gives the moments of a block's inputs. */
@@ -34,13 +36,14 @@ export async function storeStatistics(
   },
 ): Promise<void> {
   for (const [input, sums] of Object.entries(gathered)) {
-    const { upper, cross, half } = momentsOf(sums, { input, block, sequences }), { size } = sums;
+    const { upper, cross, half, heldOut } = momentsOf(sums, { input, block, sequences }), { size } = sums;
     const triangle = (data: Float32Array) => ({ dtype: "F32", shape: [data.length], data } as const);
     const square = (data: Float32Array) => ({ dtype: "F32", shape: [size, size], data } as const);
     await writer.write(`${input}.safetensors`, {
       upper: triangle(upper),
       ...(cross ? { cross: square(cross) } : {}),
       ...(half ? { half_upper: triangle(half.upper), half_cross: square(half.cross) } : {}),
+      ...(heldOut ? { held_out: triangle(heldOut) } : {}),
     });
   }
   writer.value({ sequences });
@@ -55,10 +58,10 @@ export function storedStatistics(reader: Pick<ArtifactReader, "read" | "value">)
       const stored = await reader.read(`${input}.safetensors`);
       const values = (name: string) => stored[name]?.data as Float32Array | undefined;
       const upper = values("upper"), cross = values("cross"), halfUpper = values("half_upper");
-      const halfCross = values("half_cross");
+      const halfCross = values("half_cross"), heldOut = values("held_out");
       if (upper === undefined) throw new Error(`Cannot read S of "${input}" as it is not there`);
       const half = halfUpper && halfCross && { upper: halfUpper, cross: halfCross };
-      return { upper, ...(cross ? { cross } : {}), ...(half ? { half } : {}) };
+      return { upper, ...(cross && { cross }), ...(half && { half }), ...(heldOut && { heldOut }) };
     },
   };
 }
@@ -71,15 +74,17 @@ export function gatheredStatistics(
   return { sequences, moments: (input) => Promise.resolve(momentsOf(gathered[input], { input, block, sequences })) };
 }
 
-/** The sums of all `sequences` windows, and of those before a mark. */
+/** The sums of the first `sequences` windows, what they were at a mark before, and those of the windows behind. */
 function momentsOf(
-  { upper, cross, marks = [] }: InputSums,
+  { marks = [], ...all }: InputSums,
   { input, block, sequences }: { readonly input: string; readonly block: number; readonly sequences: number },
 ): Moments {
+  const { upper, cross } = marks.find(({ windows }) => windows === sequences) ?? all;
   if (upper === undefined) throw new Error(`Cannot store S of "${input}" as it was not gathered`);
   const half = halfOf(marks.find(({ windows }) => windows < sequences));
+  const heldOut = all.windows > sequences ? all.upper?.map((value, i) => value - upper[i]) : undefined;
   // What is finite at the end was so before.
-  const broken = [upper, cross].flatMap((values) => values?.find((value) => !Number.isFinite(value)) ?? []);
+  const broken = [upper, cross, heldOut].flatMap((values) => values?.find((value) => !Number.isFinite(value)) ?? []);
   if (broken.length > 0) {
     throw new Error(
       `Cannot calibrate block ${block} as the second moments of input "${input}" must be finite: one is ${
@@ -88,7 +93,7 @@ function momentsOf(
         "activations overflow float32: look for extreme weights in this block and those before it",
     );
   }
-  return { upper, ...(cross ? { cross } : {}), ...(half ? { half } : {}) };
+  return { upper, ...(cross && { cross }), ...(half && { half }), ...(heldOut && { heldOut }) };
 }
 
 function halfOf(sums: MatrixSums | undefined): Moments["half"] {

@@ -6,20 +6,24 @@ import { gatheredStatistics, storedStatistics, storeStatistics } from "./statist
 
 const ones = (length: number, value: number) => new Float32Array(length).fill(value);
 
-/** Sums of an input of two columns over 5 windows, with a mark after 2. */
+/** Sums of an input of two columns over 5 windows and 3 that are held out, with marks after 2 and 5. */
 const SUMS: InputSums = {
-  ...{ size: 2, tokens: 50, windows: 5, upper: ones(3, 5), cross: ones(4, 50) },
-  marks: [{ windows: 2, upper: ones(3, 2), cross: ones(4, 20) }],
+  ...{ size: 2, tokens: 80, windows: 8, upper: ones(3, 8), cross: ones(4, 80) },
+  marks: [
+    { windows: 2, upper: ones(3, 2), cross: ones(4, 20) },
+    { windows: 5, upper: ones(3, 5), cross: ones(4, 50) },
+  ],
 };
+const NO_MARKS: InputSums = { size: 2, tokens: 50, windows: 5, upper: ones(3, 5) };
 
-Deno.test("statistics keep the half before the mark, stored and as gathered", async () => {
+Deno.test("statistics keep the half before a mark, and apart from all others the windows held out, stored and as gathered", async () => {
   const files = new Map<string, Readonly<Record<string, Tensor>>>();
   let value: unknown;
   const writer = {
     write: (name: string, tensors: Readonly<Record<string, Tensor>>) => Promise.resolve(void files.set(name, tensors)),
     value: (given: unknown) => value = given,
   };
-  const gathered = { attention: SUMS, output: { ...SUMS, cross: undefined, marks: undefined } };
+  const gathered = { attention: SUMS, output: NO_MARKS };
   await storeStatistics(writer as unknown as ArtifactWriter, { gathered, sequences: 5, block: 0 });
   const read = (name: string) => Promise.resolve(files.get(name) ?? assert.fail(name));
   for (
@@ -32,6 +36,7 @@ Deno.test("statistics keep the half before the mark, stored and as gathered", as
     assert.deepEqual(await statistics.moments("attention"), {
       ...{ upper: ones(3, 5), cross: ones(4, 50) },
       half: { upper: ones(3, 2), cross: ones(4, 20) },
+      heldOut: ones(3, 3),
     });
     assert.deepEqual(await statistics.moments("output"), { upper: ones(3, 5) });
   }

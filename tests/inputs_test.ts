@@ -19,7 +19,9 @@ import { runTiny, tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_mod
 
 /** Windows and tokens of each, as `smallRecipe` has them. */
 const SIZE = { windows: 8, length: 64 };
-const DAMPING = 0.02;
+/** Those that are held out. */
+const APART = { windows: 3, length: 64 };
+const DAMPING = 0.02, HELD_OUT = APART.windows;
 
 /** Square matrix by rows. */
 type Square = Float64Array;
@@ -43,7 +45,10 @@ const CASES: Readonly<Record<string, Case>> = {
     model: "opt",
     calibrate: { inputs: "renewed", target: "original", propagation: "auto", propagation_damping: DAMPING },
   },
-  "both, OPT": { model: "opt", calibrate: { inputs: "renewed", target: "original", propagation_damping: DAMPING } },
+  "both, OPT, windows held out": {
+    model: "opt",
+    calibrate: { inputs: "renewed", target: "original", propagation_damping: DAMPING, held_out: HELD_OUT },
+  },
 };
 
 for (const [name, { model, calibrate }] of Object.entries(CASES)) {
@@ -55,7 +60,8 @@ for (const [name, { model, calibrate }] of Object.entries(CASES)) {
     const recipe = writeRecipe(folder, { model: cut, windows: models[model], stages });
     mkdirSync(join(folder, "runs"), { recursive: true });
     await runTiny(folder, recipe);
-    const run = lastRun(join(folder, "runs")), { layer_error: { layers: found }, propagation } = metricsOf(run);
+    const run = lastRun(join(folder, "runs"));
+    const { layer_error: { layers: found, held_out: heldOut }, propagation } = metricsOf(run);
     const chosen = new Map(propagation?.layers.map(({ name, share }) => [name, share]));
     if (calibrate.propagation === "auto") {
       // In the first block attention's inputs are the original model's.
@@ -71,9 +77,14 @@ for (const [name, { model, calibrate }] of Object.entries(CASES)) {
     });
     assert.deepEqual(found.map(({ name }) => name), [...wanted.keys()]);
     for (const { name, error } of found) {
-      const other = wanted.get(name) ?? NaN;
+      const { samples: other } = wanted.get(name) ?? { samples: NaN };
       // Measured: 2e-4; float32 stands against float64 at few tokens.
       assert.ok(Math.abs(error / other - 1) < 2e-3, `${name}: ${error}, not ${other}`);
+    }
+    assert.equal(heldOut?.layers.length, calibrate.held_out === undefined ? undefined : found.length);
+    for (const { name, error } of heldOut?.layers ?? []) {
+      const { heldOut: other } = wanted.get(name) ?? { heldOut: NaN };
+      assert.ok(Math.abs(error / other - 1) < 2e-3, `${name}, held out: ${error}, not ${other}`);
     }
   });
 }
@@ -86,17 +97,20 @@ async function errorsOf({ original, packed, windows, calibrate, chosen }: {
   readonly calibrate: Case["calibrate"];
   /** What the run says of layers whose share was chosen. */
   readonly chosen: ReadonlyMap<string, number>;
-}): Promise<Map<string, number>> {
+}): Promise<Map<string, { readonly samples: number; readonly heldOut: number }>> {
   const { inputs = "sequential", target = "layer", propagation = 0.5, propagation_skip: skip = [] } = calibrate;
   const opened = await openWeights({ path: original }, {}), compressed = await openPacked(packed), { spec } = opened;
   const forward = await openForward(spec);
-  const errors = new Map<string, number>();
+  const errors = new Map<string, { readonly samples: number; readonly heldOut: number }>();
   try {
     const dataset = { windows: join(windows, "windows.safetensors"), tensor: "calibration" };
     const options = { split: "calibration", tokenizer: undefined, vocab: spec.vocab, seed: 0 } as const;
-    const { ids } = await loadWindows(dataset, { ...options, samples: SIZE.windows, length: SIZE.length });
-    let now: Float32Array = await forward.embed(await readTensors(opened.checkpoint, embeddingShapes(spec)), ids, SIZE);
+    const all = SIZE.windows + HELD_OUT;
+    const { ids } = await loadWindows(dataset, { ...options, samples: all, length: SIZE.length });
+    const split = SIZE.windows * SIZE.length, embedding = await readTensors(opened.checkpoint, embeddingShapes(spec));
+    let now: Float32Array = await forward.embed(embedding, ids.slice(0, split), SIZE);
     let before: Float32Array = now.slice();
+    let apart: Float32Array = await forward.embed(embedding, ids.slice(split), APART);
     for (let block = 0; block < spec.blocks; block++) {
       const read = (from: Checkpoint) => readTensors(from, blockShapes(spec, block));
       const [w, q] = [await read(opened.checkpoint), await read(compressed)];
@@ -111,6 +125,9 @@ async function errorsOf({ original, packed, windows, calibrate, chosen }: {
         });
         await pass.run(now.slice(), { ...SIZE, original: before.slice() });
         const { upper, cross } = (await pass.finish())[input];
+        const held = await forward.openBlock(block, mixed, { gather: "full", output: false, inputs: [input] });
+        await held.run(apart.slice(), APART);
+        const other = symmetric((await held.finish())[input].upper ?? assert.fail(), size);
         const h = symmetric(upper ?? assert.fail(), size), c = Float64Array.from(cross ?? assert.fail());
         // The unit decides what a dead input counts as in the mean.
         const factor = 2 / SIZE.windows, unit = 2 ** -hessianExponent(upper ?? assert.fail(), size, factor);
@@ -122,12 +139,14 @@ async function errorsOf({ original, packed, windows, calibrate, chosen }: {
           const weight = `${name}.weight`,
             wanted = share > 0 ? targetOf(w[weight], { h, c, rows, size, share }) : w[weight];
           const left = Float64Array.from(wanted, (x, i) => x - q[weight][i]);
-          errors.set(name, energy(left, h, { rows, size }) / energy(wanted, h, { rows, size }));
+          const errorOn = (h: Square) => energy(left, h, { rows, size }) / energy(wanted, h, { rows, size });
+          errors.set(name, { samples: errorOn(h), heldOut: errorOn(other) });
           done.add(weight);
         }
       }
-      now = await outputOf(q, now, block);
-      before = await outputOf(w, before, block);
+      now = await outputOf(q, now, { block, size: SIZE });
+      before = await outputOf(w, before, { block, size: SIZE });
+      apart = await outputOf(q, apart, { block, size: APART });
     }
   } finally {
     await forward.close();
@@ -136,9 +155,13 @@ async function errorsOf({ original, packed, windows, calibrate, chosen }: {
   }
   return errors;
 
-  async function outputOf(weights: Weights, hidden: Float32Array, block: number): Promise<Float32Array> {
+  async function outputOf(
+    weights: Weights,
+    hidden: Float32Array,
+    { block, size }: { readonly block: number; readonly size: typeof SIZE },
+  ): Promise<Float32Array> {
     const run = await forward.openBlock(block, weights, { gather: "none", output: true });
-    const { hidden: output } = await run.run(hidden, SIZE);
+    const { hidden: output } = await run.run(hidden, size);
     await run.finish();
     return output ?? assert.fail();
   }
@@ -234,3 +257,37 @@ Deno.test("a first block's layers are the same whatever the target, as nothing b
   }
   assert.deepEqual(errors[1], errors[0]);
 });
+
+const UNTOUCHED: Readonly<Record<string, Omit<Parameters<typeof writeRecipe>[1], "model" | "windows">>> = {
+  "similarities, masks and a head": {
+    stages: {
+      calibrate: { inputs: "original" },
+      "fine-search": { mask_from: "original" },
+      pack: { embedding: "trellis-4" },
+    },
+  },
+  "bits by sensitivity": {
+    extends: join(import.meta.dirname ?? "", "..", "configs", "bases", "trellis.yaml"),
+    stages: { calibrate: { inputs: "renewed" }, "coarse-search": { metric: "sensitivity", bits: 3 } },
+  },
+};
+
+for (const [name, { stages, ...recipe }] of Object.entries(UNTOUCHED)) {
+  Deno.test(`windows that are held out change nothing but what is told of them: ${name}`, async () => {
+    using temporary = temporaryFolder();
+    const folder = temporary.path, cut = join(folder, "model");
+    cutModel(models.llama, cut, 2);
+    const results = [];
+    for (const heldOut of [0, HELD_OUT]) {
+      const calibrate = { ...stages?.calibrate, held_out: heldOut };
+      const changed = { ...recipe, model: cut, windows: models.llama, stages: { ...stages, calibrate } };
+      await runTiny(folder, writeRecipe(folder, changed));
+      const { layer_error: { held_out: found, ...errors }, perplexity, keep, bits, allocation } = metricsOf(
+        lastRun(join(folder, "runs")),
+      );
+      assert.equal(found?.layers.length, heldOut === 0 ? undefined : errors.layers.length);
+      results.push({ errors, perplexity, keep, bits, allocation });
+    }
+    assert.deepEqual(results[1], results[0]);
+  });
+}
