@@ -5,8 +5,17 @@
  * calibration text alone then moves them little, and what holds for both halves moves them far.
  */
 import { type Device, type DeviceBuffer, type Matrix, matrix, part } from "../kernels/device.ts";
-import { addDot, addEnergy, copy, factorHessian, gemm, releaseFactor, solveRight } from "../kernels/matrix/ops.ts";
-import type { ChosenPropagation, MaskJob } from "./job.ts";
+import {
+  addDot,
+  addEnergy,
+  copy,
+  factorHessian,
+  gemm,
+  releaseFactor,
+  solveRight,
+  subtract,
+} from "../kernels/matrix/ops.ts";
+import type { ChosenPropagation, MaskJob, Propagation } from "./job.ts";
 import { lessHessian } from "./propagate.ts";
 import { hessianExponent, scaleByPower, weightExponent } from "./units.ts";
 
@@ -16,14 +25,14 @@ export const DAMPINGS = [1, 0.1, 0.01] as const;
 /** Moments of one half on the device. */
 interface Half {
   readonly packed: DeviceBuffer<"f32">;
-  /** W(C − H), rows × cols */
+  /** W(C − H), and what the residual stream is off, rows × cols */
   readonly change: Matrix;
 }
 
 /**
  * Chooses p and δ where the job leaves them to it. With the halves A and B, D_A = (C_A − H_A)(H_A + δI)⁻¹ and M_A = W·D_A, what moving by p
  * gains on the half that D was not made from is 2p·n − p²·d, with n = Σ tr(W(C_B − H_B)·M_Aᵀ) and d = Σ tr(M_A·H_B·M_Aᵀ) over (A, B) and
- * (B, A); so the best p is n/d, between 0 and 1. Of the dampings the one that gains most is taken, of equals the larger.
+ * (B, A). Where the layer is to make up for its residual stream, too, that half's (R_o − R)ᵀX is added to W(C − H). So the best p is n/d, between 0 and 1. Of the dampings the one that gains most is taken, of equals the larger.
  *
  * @param group columns of a panel of the factor
  * @returns undefined where nothing is to be chosen
@@ -36,7 +45,7 @@ export async function choosePropagation(
 ): Promise<ChosenPropagation | undefined> {
   const { name, rows, cols, upper, propagation } = job;
   if (propagation === undefined || upper === undefined) return undefined;
-  const { share, damping, cross, half } = propagation;
+  const { share, damping, cross, residual, half } = propagation;
   if (share !== "auto" && damping !== "auto") return undefined;
   if (half === undefined) throw new Error(`Cannot choose how far layer "${name}" moves as there are no halves`);
   const dampings = damping === "auto" ? DAMPINGS : [damping], buffers: DeviceBuffer[] = [];
@@ -49,17 +58,24 @@ export async function choosePropagation(
   if (Number.isNaN(unit) || Number.isNaN(exponent)) return undefined;
   try {
     const weight = matrix(owned(device.upload("f32", scaleByPower(job.weight.slice(), -exponent))), rows, cols);
-    const open = (moments: { readonly upper: Float32Array; readonly cross: Float32Array }): Half => {
+    const open = (moments: NonNullable<Propagation["half"]>): Half => {
       const packed = owned(device.upload("f32", scaleByPower(moments.upper, unit)));
       const away = matrix(device.upload("f32", scaleByPower(moments.cross, unit)), cols, cols);
       lessHessian(device, away, packed);
       const change = matrix(owned(device.alloc("f32", rows * cols)), rows, cols);
       device.run(gemm, change, weight, away);
       device.release(away.buffer);
+      if (moments.residual) {
+        const negative = scaleByPower(moments.residual.map((x) => -x), unit - exponent);
+        const added = matrix(device.upload("f32", negative), rows, cols);
+        device.run(subtract, change, change, added);
+        device.release(added.buffer);
+      }
       return { packed, change };
     };
-    const first = open({ upper: half.upper.slice(), cross: half.cross.slice() });
-    const second = open({ upper: less(upper, half.upper), cross: less(cross, half.cross) });
+    const first = open({ ...half, upper: half.upper.slice(), cross: half.cross.slice() });
+    const rest = residual && half.residual && { residual: less(residual, half.residual) };
+    const second = open({ upper: less(upper, half.upper), cross: less(cross, half.cross), ...rest });
     const sums = matrix(device.alloc("f32", 2 * dampings.length), 1, 2 * dampings.length);
     const status = matrix(device.alloc("u32", 1), 1, 1);
     const moved = matrix(owned(device.alloc("f32", rows * cols)), rows, cols);

@@ -75,14 +75,23 @@ const copied = (job: LayerJob & { readonly propagation: Propagation }): LayerJob
 function plainChoice(
   halves: readonly [Moments, Moments],
   weight: Float32Array,
-  { share, dampings }: { readonly share: number | "auto"; readonly dampings: readonly number[] },
+  { share, dampings, residuals }: {
+    readonly share: number | "auto";
+    readonly dampings: readonly number[];
+    /** Of each half, what the residual stream is off, times the inputs. */
+    readonly residuals?: readonly Float64Array[];
+  },
 ) {
-  const w = Float64Array.from(weight), [a, b] = halves;
+  const w = Float64Array.from(weight);
+  const [a, b] = halves.map(({ h, c }, i) => {
+    const change = product(w, minus(c, h)), residual = residuals?.[i];
+    return { h, change: residual ? change.map((x, at) => x + residual[at]) : change };
+  });
   const tried = dampings.map((damping) => {
     let n = 0, d = 0;
     for (const [mine, other] of [[a, b], [b, a]]) {
-      const moved = product(product(w, minus(mine.c, mine.h)), inverse(mine.h, damping));
-      n += dot(product(w, minus(other.c, other.h)), moved);
+      const moved = product(mine.change, inverse(mine.h, damping));
+      n += dot(other.change, moved);
       d += dot(product(moved, other.h), moved);
     }
     const p = share === "auto" ? Math.min(1, Math.max(0, n / d)) : share;
@@ -137,6 +146,20 @@ deviceTest("choosePropagation() finds p and δ of the closed form on both halves
       // Measured: 2e-6.
       assert.ok(Math.abs(found.share - wanted.share) < 2e-5, `${found.share}, not ${wanted.share}`);
     }
+    // Half of what the stream is off is the same on both halves.
+    const off = () => Float64Array.from({ length: ROWS * COLS }, (_, at) => at % COLS === 2 ? 0 : next());
+    const shared = off(), residuals = [off(), off()].map((own) => own.map((x, i) => 0.5 * x + shared[i]));
+    const propagation = {
+      residual: Float32Array.from(residuals[0], (x, i) => x + residuals[1][i]),
+      half: { ...jobOf(halves, weight).propagation.half, residual: Float32Array.from(residuals[0]) },
+    } as Partial<Propagation>;
+    const job = jobOf(halves, weight, { ...propagation, damping: 0.1 }), unit = 2 ** -hessianExponent(job.upper, COLS);
+    const inUnit = (values: Float64Array) => values.map((x) => x * unit);
+    const [a, b] = halves.map(({ h, c }): Moments => ({ h: inUnit(h), c: inUnit(c) }));
+    const found = await choosePropagation(device, job, 8);
+    const wanted = plainChoice([a, b], weight, { share: "auto", dampings: [0.1], residuals: residuals.map(inUnit) });
+    assert.ok(wanted.share > 0.05 && wanted.share < 1, `${wanted.share}`);
+    assert.ok(Math.abs((found?.share ?? NaN) - wanted.share) < 2e-5, `${found?.share}, not ${wanted.share}`);
   }
 });
 

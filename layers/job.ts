@@ -33,12 +33,17 @@ export interface LayerSettings {
 export interface Propagation {
   /** C = (2/ns)·X_oᵀX by rows, cols × cols, in the units of the Hessian; X_o are the inputs in the original model, X those now. */
   readonly cross: Float32Array;
+  /**
+   * (2/ns)·(R_o − R)ᵀX by rows, rows × cols, where what the layer puts out is added to a residual stream, R now and R_o in the original
+   * model, and it is to make up for their difference. In the units of the Hessian, times those that weights come in.
+   */
+  readonly residual?: Float32Array;
   /** p: from 0, the layer's own weights, to 1; `auto`: what the halves say (`choose_propagation.ts`). */
   readonly share: number | "auto";
   /** Times the mean of diag(H), added to the diagonals of C and H; or `auto`. */
   readonly damping: number | "auto";
-  /** What the first half of the windows comes to in H and C, in their units, where something is `auto`. */
-  readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array };
+  /** What the first half of the windows comes to in H, C and the residual's, in their units, where something is `auto`. */
+  readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array; readonly residual?: Float32Array };
 }
 
 /** How far a layer's weights move, where that is chosen. */
@@ -122,8 +127,13 @@ export function withMoments<J extends MaskJob>(job: J, make: (moments: Float32Ar
       propagation: {
         ...propagation,
         cross: make(propagation.cross),
+        ...(propagation.residual && { residual: make(propagation.residual) }),
         ...(propagation.half && {
-          half: { upper: make(propagation.half.upper), cross: make(propagation.half.cross) },
+          half: {
+            upper: make(propagation.half.upper),
+            cross: make(propagation.half.cross),
+            ...(propagation.half.residual && { residual: make(propagation.half.residual) }),
+          },
         }),
       },
     }),

@@ -160,7 +160,9 @@ async function settle<J extends MaskJob>(
   if (job.propagation === undefined) return { job };
   device.section("compensate");
   const chosen = await choosePropagation(device, job, group);
-  return chosen ? { job: { ...job, propagation: { cross: job.propagation.cross, ...chosen } }, chosen } : { job };
+  if (chosen === undefined) return { job };
+  const { half: _half, ...propagation } = job.propagation;
+  return { job: { ...job, propagation: { ...propagation, ...chosen } }, chosen };
 }
 
 /** What a method has made of a layer, whose weights on the device are W − Ŵ. */
@@ -279,6 +281,11 @@ function checkJob(job: MaskJob, group: number): void {
   if (weight.length !== rows * cols) fail(`the weights of ${rows}×${cols}`, rows * cols, weight.length);
   if (upper && upper.length !== triangleLength(cols)) {
     fail("the Hessian's triangle", triangleLength(cols), upper.length);
+  }
+  for (const residual of [propagation?.residual, propagation?.half?.residual]) {
+    if (residual && residual.length !== rows * cols) {
+      fail("what its residual stream is off", rows * cols, residual.length);
+    }
   }
   for (const cross of propagation ? [propagation.cross, propagation.half?.cross] : []) {
     if (cross && cross.length !== cols * cols) fail("its cross moments", cols * cols, cross.length);

@@ -78,7 +78,7 @@ export function jobMemory({ rows, cols, upper, heldOut, propagation, settings }:
   const { method, params } = findMethod(settings.method, settings.params, settings);
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
-  const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
+  const target = propagation ? 4 * cols * (2 * cols + (propagation.residual ? 3 : 1) * rows) : 0;
   // Both halves as triangles, one of them as a square, and what the weights come to with each.
   const choice = propagation?.half ? 4 * cols * (5 * cols + 3 * rows) : 0;
   const measured = heldOut ? 2 * cols * (cols + 1) : 0;

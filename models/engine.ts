@@ -82,7 +82,7 @@ export class Engine {
       similarity,
       weights: weights ? this.#blockTensors(weights) : {},
       originals: originals && this.#blockTensors(originals),
-      sums: new GatheredSums(widths, variant),
+      sums: new GatheredSums(widths, { ...variant, hidden: this.#spec.hidden }),
       past: undefined,
     });
   }

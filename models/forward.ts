@@ -194,6 +194,11 @@ export async function openForward(
             `current value is ${options.gather}`,
         );
       }
+      if (options.original?.residual && !addsPlainly(spec)) {
+        throw new RangeError(
+          `Cannot open block ${block} for its residual streams as sums are normalised there: nothing is plainly added`,
+        );
+      }
       if (options.similarity && !options.output) {
         throw new RangeError(
           `Cannot open block ${block} for its similarity as that is of its output: ask for output too`,
@@ -257,6 +262,11 @@ export async function openForward(
     reusable: () => inUse.size === 0 && channel.sound,
     close: () => channel.close(),
   };
+}
+
+/** Whether what a block's linears put out is added to the residual stream as it is: not where norms stand behind the sums. */
+export function addsPlainly({ block }: ModelSpec): boolean {
+  return block.preNorm;
 }
 
 /** A block's weights under names without its prefix. */

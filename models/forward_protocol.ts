@@ -22,9 +22,10 @@ export interface BlockOptions {
   readonly similarity?: boolean;
   /**
    * Whether the original model's hidden states go through the block beside those of each run, so that the cross moments of inputs are
-   * gathered too (`gather: "full"`), and whether their outputs come out. Default: no.
+   * gathered too (`gather: "full"`), and whether their outputs come out. Default: no. With `residual` the differences of the residual
+   * streams times the inputs are gathered, too.
    */
-  readonly original?: { readonly output: boolean };
+  readonly original?: { readonly output: boolean; readonly residual?: boolean };
 }
 
 /** Sums from which the cosine similarity of a block's input and output follows. */
@@ -70,6 +71,11 @@ export interface MatrixSums {
   readonly upper?: Float32Array;
   /** X_oᵀX by rows, size × size, with X_o the same input in the original model's stream. */
   readonly cross?: Float32Array;
+  /**
+   * (R_o − R)ᵀX by rows, hidden × size, with R and R_o the residual streams that what X leads to is added to, now and in the original
+   * model: of inputs of which that is so, where it is asked for.
+   */
+  readonly residual?: Float32Array;
 }
 
 /**

@@ -79,8 +79,8 @@ function buffers(result: Extract<Response, { result: unknown }>["result"]): Arra
   return arrays.flatMap((array) => array?.buffer instanceof ArrayBuffer ? [array.buffer] : []);
 }
 
-function arraysOf({ upper, cross }: MatrixSums): (Float32Array | undefined)[] {
-  return [upper, cross];
+function arraysOf({ upper, cross, residual }: MatrixSums): (Float32Array | undefined)[] {
+  return [upper, cross, residual];
 }
 
 function isBlockOutput(result: object): result is BlockOutput {

@@ -41,6 +41,8 @@ export interface Roles {
       readonly original?: (block: number) => StreamRef;
       /** Whether moments are kept of the first half of the windows, too. */
       readonly halves: boolean;
+      /** Whether it is looked at how far the residual stream is from the original model's. */
+      readonly residual: boolean;
       /** Windows behind the samples, of which moments are kept apart. */
       readonly heldOut: number;
     };

@@ -45,6 +45,8 @@ export interface OriginalStream {
   readonly source: HiddenSource;
   /** The block's original tensors, where the others are not; given away. */
   readonly weights?: Weights;
+  /** Whether differences of the residual streams are gathered, too. Default: no. */
+  readonly residual?: boolean;
   /** Where their outputs go, as stream `ORIGINAL_STREAM`; without it they are not computed. */
   readonly output?: ArtifactWriter;
 }
@@ -71,7 +73,12 @@ export async function passBlock(
     move: true,
     ...(inputs ? { inputs } : {}),
     ...(compared ? { similarity: true } : {}),
-    ...(original ? { original: { output: original.output !== undefined }, originals: original.weights } : {}),
+    ...(original
+      ? {
+        original: { output: original.output !== undefined, residual: original.residual ?? false },
+        originals: original.weights,
+      }
+      : {}),
   });
   const states = async (batch: Batch) => ({
     hidden: await source(batch),

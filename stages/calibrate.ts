@@ -9,6 +9,7 @@
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import { DAMPINGS } from "../layers/choose_propagation.ts";
+import { addsPlainly } from "../models/forward.ts";
 import { blockLinears } from "../models/tensors.ts";
 import { error, type Rule, warning } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -45,6 +46,10 @@ const Params = z.strictObject({
     "target original only: times the mean of diag(H), added to the diagonals; more of it moves weights less; auto: for each " +
       `layer the one of ${DAMPINGS.join(", ")} that does best between the halves`,
   ),
+  residual: z.boolean().default(false).describe(
+    "target original only: layers whose outputs are added to the residual stream, the last of attention and of the MLP, also make up for " +
+      "what that stream is off the original model's (WaterSIC)",
+  ),
   propagation_skip: z.array(z.string().min(1)).default([]).describe(
     "target original only: ends of the names of layers that keep to their own output, such as down_proj",
   ),
@@ -60,7 +65,7 @@ const path = (key: keyof Params) => `stages.${NAME}.${key}`;
 const MASK_FROM = "stages.fine-search.mask_from", RANKED_ON = "stages.fine-search.inputs";
 
 /** Settings that count only with `target: original`, and what they are by default. */
-const OF_TARGET = { propagation: 0.5, propagation_damping: 0.01, propagation_skip: "" } as const;
+const OF_TARGET = { propagation: 0.5, propagation_damping: 0.01, propagation_skip: "", residual: false } as const;
 
 const rules: readonly Rule[] = [
   {
@@ -151,16 +156,20 @@ export const calibrate: Stage<Params> = {
           hidden: (block) => enteringBlock(NAME, block),
           ...(target === "layer" ? {} : { original: (block) => originalEntering(NAME, block) }),
           halves: needsHalves({ target, ...settings }),
+          residual: target === "original" && settings.residual,
           heldOut: settings.held_out,
         },
       }),
     },
   }),
-  check: checkSkipped,
+  check(opened, settings) {
+    checkSkipped(opened, settings);
+    checkResidual(opened, settings);
+  },
   plan(planning, settings) {
-    const { inputs, target } = settings;
+    const { inputs, target } = settings, residual = target === "original" && settings.residual;
     const halves = needsHalves(settings), heldOut = settings.held_out;
-    const options = { name: NAME, windows: WINDOWS, inputs, target, halves, heldOut, path };
+    const options = { name: NAME, windows: WINDOWS, inputs, target, halves, residual, heldOut, path };
     const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => calibrateBlock(planning, block, options));
     return [calibrationWindows(planning, settings, WINDOWS), ...blocks];
   },
@@ -169,6 +178,17 @@ export const calibrate: Stage<Params> = {
 /** Whether something is chosen on two halves of the calibration. */
 function needsHalves({ target, propagation, propagation_damping: damping }: Omit<Params, "inputs">): boolean {
   return target === "original" && (propagation === "auto" || damping === "auto");
+}
+
+/** What layers put out must be added to the residual stream as it is. */
+function checkResidual({ spec }: Opened, { target, residual }: Params): void {
+  if (target !== "original" || !residual || addsPlainly(spec)) return;
+  throw new InputError(
+    `Cannot make up for the residual stream (${
+      path("residual")
+    }) as this model normalises it behind each sum, so that nothing is ` +
+      `plainly added to it: leave out ${path("residual")}`,
+  );
 }
 
 /** Every end of names must be some layer's. */

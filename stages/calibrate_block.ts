@@ -5,11 +5,12 @@
  * Where the inputs are not the original model's, an artifact `hidden` holds what enters the block as stream "current", and what leaves it
  * in the original model, where a target asks for that, as `ORIGINAL_STREAM`.
  */
+import { ADDED } from "../models/block_graph.ts";
 import { embeddingShapes, linearInputs } from "../models/tensors.ts";
 import type { OutputRef, Step, StepContext } from "../runner/stage.ts";
 import { from, type StreamRef } from "./artifacts.ts";
 import { finiteSimilarity, passBlock } from "./block_pass.ts";
-import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
+import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
 import {
   batches,
   CURRENT_STREAM,
@@ -36,6 +37,8 @@ export interface CalibrateBlockOptions {
   readonly target: "layer" | "original";
   /** Whether moments are kept of the first half of the windows, too: how far layers move is chosen by them. */
   readonly halves: boolean;
+  /** Whether it is looked at how far the residual stream is from the original model's. */
+  readonly residual: boolean;
   /** Windows behind the samples, of which moments are kept apart. */
   readonly heldOut: number;
   /** The recipe's path of a setting. */
@@ -79,6 +82,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
   const towards = target === "original", last = block === spec.blocks - 1;
   // At the first block both models' inputs are one stream, C is H, and nothing is to be moved, unless the weights differ.
   const same = block === 0 && !pruning.active, halves = options.halves && !same;
+  const residual = options.residual && !same;
   // What the layers before an input leave of it is not known yet: the method's step gathers the others.
   const inputs = options.inputs === "renewed" ? [...linearInputs(spec).keys()].slice(0, 1) : undefined;
   const common = commonOf(planning, block, options);
@@ -90,10 +94,11 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
       ...common.facts,
       ...(block === 0 ? { embedding: identities.embedding } : { before: identities.blocks[block - 1] }),
       ...(halves ? { halves } : {}),
+      ...(residual ? { residual } : {}),
     },
     inputs: { windows, ...before, ...pruning.inputs },
     outputs: {
-      statistics: statisticsOutput(planning, { inputs, cross: towards && !same, halves, heldOut }),
+      statistics: statisticsOutput(planning, { inputs, cross: towards && !same, residual, halves, heldOut }),
       hidden: { retain: "transient", bytes: (towards && !last ? 2 : 1) * hiddenBytes(spec, size) },
     },
     estimate: {
@@ -123,6 +128,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
           source: block === 0
             ? await embed(planning, tools, text)
             : storedHidden(await context.input("previous"), originalEntering(name, block).stream),
+          residual,
           ...(pruning.active ? { weights: await tools.weights.block(block) } : {}),
           ...stored,
         },
@@ -196,19 +202,19 @@ function commonOf(
 
 function statisticsOutput(
   { spec }: Planning,
-  { inputs, cross = false, halves = false, heldOut }: {
+  { inputs = [...linearInputs(spec).keys()], cross = false, residual = false, halves = false, heldOut }: {
     readonly inputs?: readonly string[];
     readonly cross?: boolean;
+    readonly residual?: boolean;
     readonly halves?: boolean;
     readonly heldOut: number;
   },
 ) {
-  const sizes = inputs ? inputs.map((input) => linearInputs(spec).get(input) ?? 0) : gramSizes(spec);
-  const times = { triangles: 1 + Number(halves) + Number(heldOut > 0), squares: cross ? 1 + Number(halves) : 0 };
-  const bytes = sizes.reduce(
-    (sum, size) => sum + times.triangles * 2 * size * (size + 1) + times.squares * 4 * size * size,
-    0,
-  );
+  const triangles = 1 + Number(halves) + Number(heldOut > 0), others = 1 + Number(halves);
+  const bytes = inputs.reduce((sum, input) => {
+    const size = linearInputs(spec).get(input) ?? 0, added = residual && ADDED.includes(input) ? spec.hidden : 0;
+    return sum + triangles * 2 * size * (size + 1) + others * 4 * size * ((cross ? size : 0) + added);
+  }, 0);
   return { retain: "keep" as const, bytes };
 }
 

@@ -88,7 +88,7 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       for (const { name, rows, cols, input } of linears) {
         const found: Partial<Moments> = known.get(input) ??
           (statistics ? await readMoments(statistics, { input, cols }) : {});
-        const { upper, cross, half, heldOut } = found;
+        const { upper, cross, residual, half, heldOut } = found;
         if (upper) known.set(input, { ...found, upper });
         const diagonal = diagonals && (await diagonals.read(`${input}.safetensors`)).diagonal.data as Float32Array;
         const moments = {
@@ -99,8 +99,8 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
         const job = { name, rows, cols, of, weight: tensors[`${name}.weight`], ...moments, settings };
         const moved = cross && towards && towards.share !== 0 && !towards.skip.some((end) => endsIn(name, end));
         const { share = 0, damping = 0 } = towards ?? {}, chosen = share === "auto" || damping === "auto";
-        const halves = chosen && half ? { half } : {};
-        jobs.push(moved ? { ...job, propagation: { cross, share, damping, ...halves } } : job);
+        const parts = { ...(residual && { residual }), ...(chosen && half && { half }) };
+        jobs.push(moved ? { ...job, propagation: { cross, share, damping, ...parts } } : job);
       }
       return jobs;
     },
@@ -119,7 +119,7 @@ async function readMoments(
   { sequences, moments }: Statistics,
   { input, cols }: Pick<LinearSpec, "input" | "cols">,
 ): Promise<Moments> {
-  const found = await moments(input), { upper, cross, half, heldOut } = found;
+  const found = await moments(input), { upper, cross, residual, half, heldOut } = found;
   const exponent = hessianExponent(upper, cols, 2 / sequences);
   if (Number.isNaN(exponent)) {
     throw new Error(
@@ -127,7 +127,7 @@ async function readMoments(
     );
   }
   const factor = 2 / sequences * 2 ** -exponent;
-  for (const values of [upper, cross, half?.upper, half?.cross, heldOut]) {
+  for (const values of [upper, cross, residual, half?.upper, half?.cross, half?.residual, heldOut]) {
     if (values === undefined) continue;
     for (let i = 0; i < values.length; i++) values[i] *= factor;
   }

@@ -33,14 +33,14 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
   const { step, linears, begin } = quantizeFrame(planning, which);
   const decoding = layerDecoding(planning.roles);
   const inputs = [...linearInputs(spec).keys()], passes = inputs.length - 1;
-  const entering = renewed.hidden(block), original = renewed.original?.(block), { halves } = renewed;
+  const entering = renewed.hidden(block), original = renewed.original?.(block), { halves, residual } = renewed;
   const pruning = prunedFirst(planning, block);
   const text = planning.text(statistics.text), streams = original ? 2 : 1;
   return {
     ...step,
     code,
     reads: [...new Set([...step.reads, ...decoding.reads, ...pruning.reads])].sort(),
-    facts: { ...step.facts, architecture, provider },
+    facts: { ...step.facts, architecture, provider, ...(residual ? { residual } : {}) },
     inputs: {
       ...step.inputs,
       ...pruning.inputs,
@@ -83,6 +83,7 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
     const second = original && {
       source: storedHidden(await context.input("original"), original.stream),
       weights: await tools.weights.block(block),
+      residual,
     };
     const { gathered } = await passBlock({
       ...{ spec, block, weights, text: windows, gather: "full", inputs: [input], halves },

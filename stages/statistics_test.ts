@@ -8,10 +8,10 @@ const ones = (length: number, value: number) => new Float32Array(length).fill(va
 
 /** Sums of an input of two columns over 5 windows and 3 that are held out, with marks after 2 and 5. */
 const SUMS: InputSums = {
-  ...{ size: 2, tokens: 80, windows: 8, upper: ones(3, 8), cross: ones(4, 80) },
+  ...{ size: 2, tokens: 80, windows: 8, upper: ones(3, 8), cross: ones(4, 80), residual: ones(6, 800) },
   marks: [
-    { windows: 2, upper: ones(3, 2), cross: ones(4, 20) },
-    { windows: 5, upper: ones(3, 5), cross: ones(4, 50) },
+    { windows: 2, upper: ones(3, 2), cross: ones(4, 20), residual: ones(6, 200) },
+    { windows: 5, upper: ones(3, 5), cross: ones(4, 50), residual: ones(6, 500) },
   ],
 };
 const NO_MARKS: InputSums = { size: 2, tokens: 50, windows: 5, upper: ones(3, 5) };
@@ -34,8 +34,8 @@ Deno.test("statistics keep the half before a mark, and apart from all others the
   ) {
     assert.equal(statistics.sequences, 5);
     assert.deepEqual(await statistics.moments("attention"), {
-      ...{ upper: ones(3, 5), cross: ones(4, 50) },
-      half: { upper: ones(3, 2), cross: ones(4, 20) },
+      ...{ upper: ones(3, 5), cross: ones(4, 50), residual: ones(6, 500) },
+      half: { upper: ones(3, 2), cross: ones(4, 20), residual: ones(6, 200) },
       heldOut: ones(3, 3),
     });
     assert.deepEqual(await statistics.moments("output"), { upper: ones(3, 5) });

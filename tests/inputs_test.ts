@@ -10,7 +10,9 @@ import { openPacked } from "../checkpoints/packed/open.ts";
 import { readTensors } from "../checkpoints/read_tensors.ts";
 import { loadWindows } from "../datasets/mod.ts";
 import { hessianExponent } from "../layers/units.ts";
+import { modelSpec } from "../models/config.ts";
 import { openForward, type Weights } from "../models/forward.ts";
+import { calibrate } from "../stages/calibrate.ts";
 import { openWeights } from "../stages/tools/weights.ts";
 import { blockLinears, blockShapes, embeddingShapes, linearInputs } from "../models/tensors.ts";
 import { lastRun, metricsOf, temporaryFolder } from "./command_line_test_support.ts";
@@ -39,6 +41,13 @@ const CASES: Readonly<Record<string, Case>> = {
     calibrate: {
       ...{ inputs: "renewed", target: "original", propagation: 1, propagation_damping: DAMPING },
       propagation_skip: ["down_proj"],
+    },
+  },
+  "all the way, making up for the residual stream": {
+    model: "llama",
+    calibrate: {
+      ...{ inputs: "renewed", target: "original", propagation: 1, propagation_damping: DAMPING },
+      residual: true,
     },
   },
   "chosen on halves, OPT": {
@@ -121,23 +130,26 @@ async function errorsOf({ original, packed, windows, calibrate, chosen }: {
           ? { ...w, ...Object.fromEntries([...done].map((name) => [name, q[name]])) }
           : w;
         const pass = await forward.openBlock(block, mixed, {
-          ...{ gather: "full", output: false, inputs: [input], original: { output: false }, originals: w },
+          ...{ gather: "full", output: false, inputs: [input], originals: w },
+          original: { output: false, residual: calibrate.residual === true },
         });
         await pass.run(now.slice(), { ...SIZE, original: before.slice() });
-        const { upper, cross } = (await pass.finish())[input];
+        const { upper, cross, residual } = (await pass.finish())[input];
+        assert.equal(residual !== undefined, calibrate.residual === true && ["output", "down"].includes(input));
         const held = await forward.openBlock(block, mixed, { gather: "full", output: false, inputs: [input] });
         await held.run(apart.slice(), APART);
         const other = symmetric((await held.finish())[input].upper ?? assert.fail(), size);
         const h = symmetric(upper ?? assert.fail(), size), c = Float64Array.from(cross ?? assert.fail());
         // The unit decides what a dead input counts as in the mean.
         const factor = 2 / SIZE.windows, unit = 2 ** -hessianExponent(upper ?? assert.fail(), size, factor);
-        for (const values of [h, c]) values.forEach((_, i) => values[i] *= factor * unit);
+        const r = residual && Float64Array.from(residual);
+        for (const values of r ? [h, c, r] : [h, c]) values.forEach((_, i) => values[i] *= factor * unit);
         for (const { name, rows } of linears.filter((linear) => linear.input === input)) {
           const skipped = (skip as readonly string[]).some((end) => name.endsWith(end));
           const stated = propagation === "auto" ? chosen.get(name) ?? 0 : Number(propagation);
           const share = target === "original" && !skipped ? stated : 0;
           const weight = `${name}.weight`,
-            wanted = share > 0 ? targetOf(w[weight], { h, c, rows, size, share }) : w[weight];
+            wanted = share > 0 ? targetOf(w[weight], { h, c, r, rows, size, share }) : w[weight];
           const left = Float64Array.from(wanted, (x, i) => x - q[weight][i]);
           const errorOn = (h: Square) => energy(left, h, { rows, size }) / energy(wanted, h, { rows, size });
           errors.set(name, { samples: errorOn(h), heldOut: errorOn(other) });
@@ -170,13 +182,15 @@ async function errorsOf({ original, packed, windows, calibrate, chosen }: {
 interface Target {
   readonly h: Square;
   readonly c: Square;
+  /** What the residual stream is off, rows × size. */
+  readonly r: Float64Array | undefined;
   readonly rows: number;
   readonly size: number;
   readonly share: number;
 }
 
-/** (1 − p)·W + p·W(C + δI)(H + δI)⁻¹ */
-function targetOf(w: Float32Array, { h, c, rows, size, share }: Target): Float64Array {
+/** (1 − p)·W + p·(W(C + δI) + R)(H + δI)⁻¹ */
+function targetOf(w: Float32Array, { h, c, r, rows, size, share }: Target): Float64Array {
   const inverse = h.slice(), added = c.slice();
   let mean = 0;
   for (let j = 0; j < size; j++) mean += (h[j * (size + 1)] || 1) / size;
@@ -185,7 +199,9 @@ function targetOf(w: Float32Array, { h, c, rows, size, share }: Target): Float64
     added[j * (size + 1)] += DAMPING * mean + Number(h[j * (size + 1)] === 0);
   }
   invert(inverse, size);
-  const moved = product(product(w, added, { rows, size }), inverse, { rows, size });
+  const met = product(w, added, { rows, size });
+  if (r) r.forEach((x, i) => met[i] += x);
+  const moved = product(met, inverse, { rows, size });
   return moved.map((x, i) => (1 - share) * w[i] + share * x);
 }
 
@@ -241,6 +257,28 @@ Deno.test("a layer that is to be left out but is not there is refused before any
     name: "InputError",
     message: /Cannot leave out "down_prj" \(stages.calibrate.propagation_skip\).*did you mean "down_proj"\?/,
   });
+});
+
+Deno.test("a residual stream is not made up for where norms stand behind the sums", () => {
+  const spec = modelSpec({
+    ...{
+      model_type: "opt",
+      hidden_size: 32,
+      ffn_dim: 48,
+      num_hidden_layers: 1,
+      num_attention_heads: 4,
+      vocab_size: 31,
+    },
+    do_layer_norm_before: false,
+  });
+  const settings = (change: Readonly<Record<string, unknown>>) => calibrate.params.parse(change);
+  const check = (change: Readonly<Record<string, unknown>>) => calibrate.check?.({ spec, roles: {} }, settings(change));
+  assert.throws(() => check({ target: "original", residual: true }), {
+    name: "InputError",
+    message:
+      /Cannot make up for the residual stream \(stages.calibrate.residual\).*leave out stages.calibrate.residual$/,
+  });
+  check({ target: "original" });
 });
 
 Deno.test("a first block's layers are the same whatever the target, as nothing before them was compressed", async () => {

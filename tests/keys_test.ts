@@ -260,6 +260,12 @@ const rows: readonly Row[] = [
       keys: [...QUANTIZED, "calibrate[1..]"].sort(),
     };
   }),
+  // What the stream is off is nothing in the first block, and is told with S.
+  {
+    on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
+    set: { "stages.calibrate.residual": true },
+    keys: [...QUANTIZED.filter((key) => key !== "spbo"), "calibrate[1..]", "spbo[1..]"].sort(),
+  },
   // What a block sees depends on the blocks before it.
   {
     on: { "stages.calibrate.inputs": "sequential" },
