@@ -339,6 +339,19 @@ error: stages.calibrate.propagation cannot be "aut" (text)
   = allowed: a number from 0 to 1, or auto`,
   },
   {
+    name: "a propagation to be chosen on inputs that are seen too early",
+    text: `${model}stages:\n  calibrate: { target: original, propagation: auto }\n  spbo:\n  pack:\n`,
+    wanted: `
+warning: propagation \`auto\` goes too far with inputs \`sequential\`
+ --> my.yaml:3:47
+  |
+3 |   calibrate: { target: original, propagation: auto }
+  |                                               ^^^^
+  = note: each layer of a block then makes up for all that is off where the
+          block begins; with stages.calibrate.inputs: renewed a layer sees what
+          those before it have made up for`,
+  },
+  {
     name: "a choice on halves of one sample",
     text:
       `${model}stages:\n  calibrate: { target: original, propagation_damping: auto, samples: 1 }\n  spbo:\n  pack:\n`,

@@ -93,6 +93,23 @@ const rules: readonly Rule[] = [
     },
   },
   {
+    reads: [path("target"), path("propagation"), path("inputs")],
+    check({ value, blame }) {
+      if (value(path("target")) !== "original" || value(path("propagation")) !== "auto") return [];
+      if (value(path("inputs")) !== "sequential") return [];
+      return [
+        warning(
+          blame(path("propagation"), path("inputs")),
+          "propagation `auto` goes too far with inputs `sequential`",
+          {
+            note: "each layer of a block then makes up for all that is off where the block begins; with " +
+              `${path("inputs")}: renewed a layer sees what those before it have made up for`,
+          },
+        ),
+      ];
+    },
+  },
+  {
     reads: [path("target"), path("propagation"), path("propagation_damping"), path("samples")],
     check({ value, blame }) {
       if (value(path("target")) !== "original" || value<number>(path("samples")) !== 1) return [];
