@@ -32,7 +32,8 @@ interface Half {
 /**
  * Chooses p and δ where the job leaves them to it. With the halves A and B, D_A = (C_A − H_A)(H_A + δI)⁻¹ and M_A = W·D_A, what moving by p
  * gains on the half that D was not made from is 2p·n − p²·d, with n = Σ tr(W(C_B − H_B)·M_Aᵀ) and d = Σ tr(M_A·H_B·M_Aᵀ) over (A, B) and
- * (B, A). Where the layer is to make up for its residual stream, too, that half's (R_o − R)ᵀX is added to W(C − H). So the best p is n/d, between 0 and 1. Of the dampings the one that gains most is taken, of equals the larger.
+ * (B, A). So the best p is n/d, between 0 and 1. Of the dampings the one that gains most is taken, of equals the larger. Where the layer is
+ * to make up for its residual stream, too, each half's (R_o − R)ᵀX is added to its W(C − H).
  *
  * @param group columns of a panel of the factor
  * @returns undefined where nothing is to be chosen
@@ -92,10 +93,8 @@ export async function choosePropagation(
     const [found, [bad]] = await device.download([sums.buffer, status.buffer]);
     if (bad > 0) {
       throw new RangeError(
-        `Cannot factor the Hessian of layer "${name}" on half of the calibration as pivot ${
-          bad - 1
-        } of ${cols} must be ` +
-          `positive: raise stages.calibrate.propagation_damping, whose current value is ${damping}, or stages.calibrate.samples`,
+        `Cannot factor the Hessian of layer "${name}" on half of the calibration as pivot ${bad - 1} of ${cols} must ` +
+          `be positive: raise stages.calibrate.propagation_damping, whose current value is ${damping}, or stages.calibrate.samples`,
       );
     }
     return best(found, { dampings, share });
