@@ -342,7 +342,7 @@ error: stages.calibrate.propagation cannot be "aut" (text)
     name: "a propagation to be chosen on inputs that are seen too early",
     text: `${model}stages:\n  calibrate: { target: original, propagation: auto }\n  spbo:\n  pack:\n`,
     wanted: `
-warning: propagation \`auto\` goes too far with inputs \`sequential\`
+warning: propagation \`auto\` may go too far with inputs \`sequential\`
  --> my.yaml:3:47
   |
 3 |   calibrate: { target: original, propagation: auto }

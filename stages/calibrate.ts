@@ -100,7 +100,7 @@ const rules: readonly Rule[] = [
       return [
         warning(
           blame(path("propagation"), path("inputs")),
-          "propagation `auto` goes too far with inputs `sequential`",
+          "propagation `auto` may go too far with inputs `sequential`",
           {
             note: "each layer of a block then makes up for all that is off where the block begins; with " +
               `${path("inputs")}: renewed a layer sees what those before it have made up for`,
