@@ -22,6 +22,8 @@ export interface StoredWindowsOptions {
   readonly split: Split;
   /** Calibration: exactly so many; evaluation: at most so many. Default: all. */
   readonly samples?: number;
+  /** Calibration with `samples`: so many more, none of which is of these. Default: none. */
+  readonly heldOut?: number;
   /** Tokens of each; default: all that are stored. */
   readonly length?: number;
   /** Ids must be below this. */
@@ -33,6 +35,7 @@ export interface StoredWindowsOptions {
 /** What is taken of the tensor. */
 interface Taken {
   readonly windows: number;
+  readonly heldOut: number;
   readonly length: number;
   /** Windows and tokens of each, as they are stored. */
   readonly stored: number;
@@ -73,17 +76,21 @@ export async function storedWindows(
     readonly length: number;
     /** Which were drawn, with `shuffle`. */
     readonly taken?: readonly number[];
+    /** The windows that are held out, where any are. */
+    readonly heldOut?: { readonly ids: Int32Array; readonly windows: number; readonly taken?: readonly number[] };
   }
 > {
   const file = await openFile(path);
   try {
     const header = await parseHeader(file);
-    const { windows, length, stored, width } = measure(header, { tensor, label: file.label }, options);
-    const taken = shuffle ? draw(stored, windows, options.seed ?? 0) : undefined;
+    const { windows, heldOut, length, stored, width } = measure(header, { tensor, label: file.label }, options);
+    const all = windows + heldOut, drawn = shuffle ? draw(stored, all, options.seed ?? 0) : undefined;
+    const ascending = (from: number, to: number) => drawn && { taken: drawn.slice(from, to).sort((a, b) => a - b) };
+    const taken = ascending(0, windows), behind = ascending(windows, all);
     const { data } = await readTensor(file, header, tensor);
-    const ids = new Int32Array(windows * length);
-    for (let place = 0; place < windows; place++) {
-      const window = taken?.[place] ?? place;
+    const ids = new Int32Array(all * length);
+    for (let place = 0; place < all; place++) {
+      const window = taken?.taken[place] ?? behind?.taken[place - windows] ?? place;
       for (let at = 0; at < length; at++) {
         const id = Number(data[window * width + at]);
         if (!(id >= 0 && id < options.vocab)) {
@@ -96,7 +103,8 @@ export async function storedWindows(
         ids[place * length + at] = id;
       }
     }
-    return { ids, windows, length, ...(taken ? { taken } : {}) };
+    const others = { ids: ids.slice(windows * length), windows: heldOut, ...behind };
+    return { ids: ids.slice(0, windows * length), windows, length, ...taken, ...(heldOut > 0 && { heldOut: others }) };
   } finally {
     file.close();
   }
@@ -105,7 +113,7 @@ export async function storedWindows(
 function measure(
   header: Header,
   { tensor, label: file }: { readonly tensor: string; readonly label: string },
-  { split, samples, length }: StoredWindowsOptions,
+  { split, samples, heldOut = 0, length }: StoredWindowsOptions,
 ): Taken {
   const entry = header.tensors.get(tensor), label = labelOf(tensor, file);
   if (entry === undefined) {
@@ -130,17 +138,23 @@ function measure(
       `Cannot use ${label}: it holds ${stored} windows: samples is ${wanted.windows}; lower it to ${stored} or less`,
     );
   }
-  return { windows: Math.min(wanted.windows, stored), length: wanted.length, stored, width };
+  if (heldOut > 0 && wanted.windows + heldOut > stored) {
+    throw new InputError(
+      `Cannot hold out windows of ${label}: it holds ${stored} windows, of which samples takes ${wanted.windows}: ` +
+        `stages.calibrate.held_out is ${heldOut}; lower it or samples, together to ${stored} or less`,
+    );
+  }
+  return { windows: Math.min(wanted.windows, stored), heldOut, length: wanted.length, stored, width };
 }
 
-/** Some of the first `stored` numbers, ascending: with all of them, every seed gives what no seed would. */
+/** Some of the first `stored` numbers; of more of them these are the first. Ascending, all of them are what no seed would give. */
 function draw(stored: number, wanted: number, seed: number): number[] {
   const random = seededRandom(seed, "stored windows"), all = Array.from({ length: stored }, (_, i) => i);
   for (let i = 0; i < wanted; i++) {
     const other = i + random.below(stored - i);
     [all[i], all[other]] = [all[other], all[i]];
   }
-  return all.slice(0, wanted).sort((a, b) => a - b);
+  return all.slice(0, wanted);
 }
 
 function labelOf(tensor: string, file: string): string {

@@ -2,12 +2,25 @@
 import type { RunEvent } from "../runner/events.ts";
 import { allocationChart, bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
+import { sayHeldOut } from "./held_out.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics, totalError } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { figure, fold, page, section } from "./page.ts";
 import { partColour } from "./plot.ts";
-import { bitsTable, datum, errorTable, perplexityTable, stepTable, table, taskTable, warnings } from "./tables.ts";
+import { sayPropagation } from "./propagation.ts";
+import {
+  bitsTable,
+  datum,
+  errorTable,
+  heldOutTable,
+  perplexityTable,
+  propagationTable,
+  stepTable,
+  table,
+  taskTable,
+  warnings,
+} from "./tables.ts";
 
 /** What a report is made of. */
 export interface ReportContent {
@@ -72,6 +85,10 @@ const BITS_NOTE =
 const ERROR_NOTE =
   "Error is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), with Ŵ decoded from the packed file and H from the calibration inputs.";
 
+const PROPAGATION_NOTE =
+  "Weights move by a share p towards their outputs in the original model, each layer as far as one half of the calibration " +
+  "said that it helps on the other.";
+
 function header({ metrics: { method, device, model, run }, recipe, events }: ReportContent): Html {
   const started = events.find((event) => event.type === "run-started");
   const time = started === undefined ? "" : new Date(started.at).toISOString();
@@ -93,11 +110,24 @@ function tally(count: number): Html {
 }
 
 function layers(metrics: Metrics): Html {
-  const { mean, layers } = metrics.layer_error, total = totalError(metrics);
+  const { mean, layers } = metrics.layer_error, total = totalError(metrics), heldOut = sayHeldOut(metrics.layer_error);
   return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))}, total ${
     datum(total, formatNumber(total))
   }, over ${layers.length} layers.</p>
-${fold("Error of every layer", errorTable(metrics))}`;
+${heldOut !== undefined && markup`<p>${heldOut}</p>`}
+${fold("Error of every layer", errorTable(metrics))}${heldOutErrors(metrics)}${propagation(metrics)}`;
+}
+
+function heldOutErrors({ layer_error: errors }: Metrics): Content {
+  return errors.held_out === undefined
+    ? ""
+    : fold("Error of every layer on windows held out", heldOutTable(errors, errors.held_out));
+}
+
+function propagation({ propagation }: Metrics): Content {
+  if (propagation === undefined) return "";
+  return markup`<p>${PROPAGATION_NOTE} Here ${sayPropagation(propagation).join(", ")}.</p>
+${fold("How far every layer moved", propagationTable(propagation))}`;
 }
 
 function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, steps }: Metrics): Html {

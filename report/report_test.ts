@@ -142,3 +142,38 @@ Deno.test("renderReport() renders a result that has nothing yet", () => {
   assert.equal(page.querySelectorAll("figure").length, 1);
   assert.doesNotMatch(page.body.textContent ?? "", /NaN|undefined|Infinity/);
 });
+
+Deno.test("renderReport() says how far layers moved towards the original model's outputs, and nothing of it where they did not", () => {
+  const propagation = FACTS.layerErrors.map(({ name }, i) => ({
+    name,
+    share: i / 100,
+    damping: i % 2 === 0 ? 1 : 0.1,
+  }));
+  const metrics = buildMetrics({ ...FACTS, propagation });
+  assert.ok(Math.abs((metrics.propagation?.mean ?? NaN) - 0.205) < 1e-12);
+  const page = parse(render(metrics));
+  assert.match(page.body.textContent ?? "", /Here p 0 to 0\.41, mean 0\.2, damping 0\.1 in 21, 1 in 21 of 42 layers\./);
+  const rows = [...page.querySelectorAll('[aria-label="How far every layer moved"] tbody tr')];
+  assert.equal(rows.length, 42);
+  assert.match(rows[1].textContent ?? "", /layers\.0\.self_attn\.k_proj0\.0100?0?\.100/);
+  assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /moved/);
+});
+
+Deno.test("renderReport() shows errors on samples and on windows held out side by side, and says whether more text would help", () => {
+  const heldOut = (factor: number) => FACTS.layerErrors.map((layer) => ({ ...layer, heldOut: factor * layer.error }));
+  const metrics = buildMetrics({ ...FACTS, layerErrors: heldOut(1.5) });
+  assert.ok(Math.abs((metrics.layer_error.held_out?.mean ?? NaN) / metrics.layer_error.mean - 1.5) < 1e-12);
+  const page = parse(render(metrics));
+  assert.match(
+    page.body.textContent ?? "",
+    /is 50 % larger, .* more calibration text would help: raise stages\.calibrate\.samples\./,
+  );
+  const rows = [...page.querySelectorAll('[aria-label="Error on windows held out"] tbody tr')];
+  const cells = rows.map((row) => [...row.children].map(({ textContent }) => textContent));
+  assert.deepEqual([cells.length, cells[0]], [43, ["Mean", "0.0789", "0.118", "1.50"]]);
+  assert.match(
+    parse(render(buildMetrics({ ...FACTS, layerErrors: heldOut(1.04) }))).body.textContent ?? "",
+    /4 % larger: more calibration text would help little/,
+  );
+  assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /held out/);
+});

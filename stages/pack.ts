@@ -143,7 +143,7 @@ function blockStep(
     estimate: { seconds: weights / 3e7, memory: 4 * weights },
     async run(context) {
       const input = await context.input("quantized");
-      const { layers, errors } = input.value as QuantizedBlock;
+      const { layers, ...measured } = input.value as QuantizedBlock;
       const writer = context.output("layers");
       const options = Object.fromEntries(OF_LAYERS.map((name) => [name, context.param<Json>(path(name))]));
       const headers: Record<string, JsonRecord> = {};
@@ -160,7 +160,7 @@ function blockStep(
         context.progress(index + 1, Object.keys(layers).length);
       }
       await written;
-      writer.value({ headers, errors } satisfies PackedBlock);
+      writer.value({ headers, ...measured } satisfies PackedBlock);
     },
   };
 }

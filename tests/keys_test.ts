@@ -235,6 +235,7 @@ const rows: readonly Row[] = [
     keys: EVALUATED,
   },
   { set: { "stages.calibrate.dataset.shuffle": true }, keys: CALIBRATED },
+  { set: { "stages.calibrate.held_out": 1 }, keys: CALIBRATED },
   { on: { "stages.calibrate.dataset.shuffle": true }, set: { "stages.calibrate.seed": 1 }, keys: CALIBRATED },
   {
     on: { "stages.calibrate.inputs": "sequential" },
@@ -247,7 +248,11 @@ const rows: readonly Row[] = [
     set: { "stages.calibrate.target": "original" },
     keys: [...QUANTIZED, "calibrate"].sort(),
   },
-  ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }].map((value): Row => {
+  ...[
+    ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }],
+    // In the first block both streams are one: there are no halves to be kept.
+    ...[{ propagation: "auto" }, { propagation_damping: "auto" }],
+  ].map((value): Row => {
     const [[key, changed]] = Object.entries(value);
     return {
       on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
@@ -255,6 +260,12 @@ const rows: readonly Row[] = [
       keys: [...QUANTIZED, "calibrate[1..]"].sort(),
     };
   }),
+  // What the stream is off is nothing in the first block, and is told with S.
+  {
+    on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
+    set: { "stages.calibrate.residual": true },
+    keys: [...QUANTIZED.filter((key) => key !== "spbo"), "calibrate[1..]", "spbo[1..]"].sort(),
+  },
   // What a block sees depends on the blocks before it.
   {
     on: { "stages.calibrate.inputs": "sequential" },

@@ -160,7 +160,14 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
   {
     on: "llama",
     stages: {
-      calibrate: { inputs: "renewed", target: "original", propagation: 1, propagation_damping: 1 },
+      calibrate: {
+        inputs: "renewed",
+        target: "original",
+        propagation: "auto",
+        propagation_damping: "auto",
+        residual: true,
+        held_out: 2,
+      },
       spbo: { solver: "joint", block_metric: "conditional" },
       compensate: { mode: "exact" },
       pack: { embedding: "trellis-3", head: "trellis-3" },
