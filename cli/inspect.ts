@@ -65,19 +65,24 @@ function renderInspection(packed: PackedInspection, width: number): string[] {
     ]),
     { width },
   );
-  const { stored, nominal, storing, parts, formulas } = packed;
+  const { stored, uncoded, nominal, storing, parts, formulas } = packed;
   const apart = Object.values(packed.apart).reduce((sum, { bytes }) => sum + bytes, 0);
+  const beside = (name: string) => [stored[name], ...(uncoded ? [uncoded[name]] : [])].map((bits) => bits.toFixed(3));
   const formula = formulas.storing === undefined ? "" : ` (${formulas.storing})`;
   const components = renderTable(
-    [{ head: "bits per compressed weight" }, { head: "", side: right }],
+    [
+      { head: "bits per compressed weight" },
+      { head: uncoded ? "stored" : "", side: right },
+      ...(uncoded ? [{ head: "as planes", side: right } as const] : []),
+    ],
     [
       ["nominal, as papers count", nominal.toFixed(3)],
       ...(storing === undefined ? [] : [[`  with it, for storing${formula}`, storing.toFixed(3)]]),
-      ...packed.components.map(({ name, label }) => [label, stored[name].toFixed(3)]),
-      ["stored", stored.total.toFixed(3)],
+      ...packed.components.map(({ name, label }) => [label, ...beside(name)]),
+      ["stored", ...beside("total")],
       ...Object.entries(packed.apart).map(([part, { format, stored }]) => [`${part}, ${format}`, stored.toFixed(3)]),
       ["whole model, everything included", packed.model.toFixed(3)],
-    ],
+    ].map((row) => uncoded ? [...row, "", ""].slice(0, 3) : row),
     { width },
   );
   return [

@@ -9,6 +9,8 @@ export type StoredBits = Readonly<Record<string, number>> & { readonly total: nu
 /** Bits per weight of a layer or of all compressed layers. */
 export interface Bits extends Pick<LayerFigures, "nominal" | "storing"> {
   readonly stored: StoredBits;
+  /** The same as if no plane were entropy-coded; undefined where none is. */
+  readonly uncoded?: StoredBits;
 }
 
 /** A tensor that is counted apart from the layers, compressed or not. */
@@ -129,6 +131,8 @@ export async function inspectPacked(
     const every = formats.flatMap(({ components }) => components);
     const components = every.filter(({ name }, at) => every.findIndex((other) => other.name === name) === at);
     const stored = components.map(({ name }) => [name, mean((layer) => layer.stored[name] ?? 0)] as const);
+    const plain = (layer: Bits) => layer.uncoded ?? layer.stored;
+    const uncoded = components.map(({ name }) => [name, mean((layer) => plain(layer)[name] ?? 0)] as const);
     const storing = layers.every((layer) => layer.storing !== undefined) && layers.length > 0;
     return {
       layers,
@@ -150,6 +154,9 @@ export async function inspectPacked(
       nominal: mean((layer) => layer.nominal),
       storing: storing ? mean((layer) => layer.storing ?? 0) : undefined,
       stored: { ...Object.fromEntries(stored), total: mean((layer) => layer.stored.total) },
+      ...(layers.some(({ uncoded }) => uncoded)
+        ? { uncoded: { ...Object.fromEntries(uncoded), total: mean((layer) => plain(layer).total) } }
+        : {}),
       model: 8 * packed.bytes / Math.max(parameters, 1),
     };
   } finally {
@@ -162,20 +169,24 @@ async function inspectLayer(
   name: string,
   { format, header }: PackedLayer,
 ): Promise<LayerBits> {
-  const weights = header.rows * header.cols;
-  const stored = format.components.map((component) => {
-    const bytes = component.planes.reduce((sum, plane) => sum + packed.planeBytes(name, plane), 0);
-    return [component.name, 8 * bytes / weights] as const;
-  });
-  const total = stored.reduce((sum, [, bits]) => sum + bits, 0);
+  const weights = header.rows * header.cols, uncoded = format.coding?.uncoded(header);
+  const count = (bytesOf: (plane: string) => number): StoredBits => {
+    const parts = format.components.map(({ name, planes }) =>
+      [name, planes.reduce((sum, plane) => sum + bytesOf(plane), 0)] as const
+    );
+    const bits = Object.fromEntries(parts.map(([name, bytes]) => [name, 8 * bytes / weights]));
+    return { ...bits, total: parts.reduce((sum, [, bytes]) => sum + 8 * bytes / weights, 0) };
+  };
+  const stored = count((plane) => packed.planeBytes(name, plane));
   return {
     name,
     format: format.name,
     header,
     weights,
-    bytes: Math.round(total * weights / 8),
+    bytes: Math.round(stored.total * weights / 8),
     ...await format.figures({ header, plane: (plane) => packed.plane(name, plane) }),
-    stored: { ...Object.fromEntries(stored), total },
+    stored,
+    ...(uncoded ? { uncoded: count((plane) => uncoded[plane] ?? packed.planeBytes(name, plane)) } : {}),
   };
 }
 
