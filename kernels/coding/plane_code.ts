@@ -32,7 +32,7 @@ const HEAD = 4;
 const MOST_BITS = 12;
 
 /** Bytes of a plane that any stream may claim. */
-const FEW = 1 << 22;
+const FEW = 1 << 20;
 /** Bytes of a longer plane for each of its stream. */
 const MOST_PER_BYTE = 8;
 
