@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits.ts";
-import { modelSpec, vocabularyTensors } from "../models/mod.ts";
+import { modelShapes, modelSpec, vocabularyTensors } from "../models/mod.ts";
 import { findModel, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { formatBytes as bytes } from "../report/numbers.ts";
@@ -39,7 +39,8 @@ async function inspect(
   { config }: Pick<Checkpoint, "config">,
   { options: { json }, terminal }: { readonly options: Options; readonly terminal: Terminal },
 ): Promise<void> {
-  const packed = await inspectPacked(folder, { apart: { ...vocabularyTensors(modelSpec(config)) } });
+  const spec = modelSpec(config), shapes = modelShapes(spec);
+  const packed = await inspectPacked(folder, { apart: { ...vocabularyTensors(spec) }, shapes });
   if (json) return terminal.line(JSON.stringify(packed));
   for (const line of renderInspection(packed, terminal.width)) terminal.line(line);
 }

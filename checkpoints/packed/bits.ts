@@ -1,5 +1,7 @@
 /** What a packed model costs: bits per weight, counted on the bytes of its file, beside the number that papers print. */
 import type { Component, Formulas, LayerFigures, LayerHeader } from "./format.ts";
+import { InputError } from "../../files/input_error.ts";
+import { requireShape, type TensorShapes } from "../read_tensors.ts";
 import type { FormatOptions } from "./formats.ts";
 import { openPacked, type PackedCheckpoint, type PackedLayer } from "./open.ts";
 
@@ -29,6 +31,8 @@ export interface TensorBits {
 export interface InspectOptions extends FormatOptions {
   /** Tensors to be counted apart from the layers, such as the embedding, by what they are; those that the file lacks are left out. */
   readonly apart?: Readonly<Record<string, string>>;
+  /** Of all tensors that the model's config says there are: what a layer claims to be is held against them before it is decoded. */
+  readonly shapes?: TensorShapes;
 }
 
 /** One compressed layer. */
@@ -107,14 +111,15 @@ export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "group
  * ```
  * @param folder as `writePackedModel` left it
  * @param options `apart`: tensors that are no layers of blocks, such as the embedding, and so are none of those whose bits are averaged
- * @throws {InputError} when it is no packed model
+ * @throws {InputError} when it is no packed model, or a layer is not of the shape that it has in the model
  */
 export async function inspectPacked(
   folder: string,
-  { apart = {}, ...options }: InspectOptions = {},
+  { apart = {}, shapes, ...options }: InspectOptions = {},
 ): Promise<PackedInspection> {
   const packed = await openPacked(folder, options);
   try {
+    if (shapes) checkShapes(packed, shapes);
     const outside = new Set(Object.values(apart));
     const counted = [...packed.layers].filter(([name]) => !outside.has(`${name}.weight`));
     const layers: LayerBits[] = [];
@@ -161,6 +166,20 @@ export async function inspectPacked(
     };
   } finally {
     packed.close();
+  }
+}
+
+/** @throws {InputError} when a layer is of another shape, or of another model */
+function checkShapes(packed: PackedCheckpoint, shapes: TensorShapes): void {
+  for (const layer of packed.layers.keys()) {
+    const name = `${layer}.weight`, shape = shapes.get(name);
+    if (shape === undefined) {
+      throw new InputError(
+        `Cannot count tensor "${name}" of "${packed.label}" as the model has none of that name; give the config.json that belongs to ` +
+          "these weights",
+      );
+    }
+    requireShape(packed, name, shape);
   }
 }
 
