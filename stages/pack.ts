@@ -1,6 +1,6 @@
 /**
  * pack: the quantized layers of each block as bits, embedding and head too where that is asked for (`vocabulary.ts`), then the whole model
- * as one file whose bytes are the claim.
+ * as one file whose bytes are the claim, with planes entropy-coded where that is asked for.
  */
 import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";

@@ -5,5 +5,5 @@ export { codedBits, encodeCodes } from "./encode.ts";
 export { costTable, entropyBits, type Histogram, histogram } from "./histogram.ts";
 export { checkCodedShape, type CodedShape, type LayerCodes } from "./layer_codes.ts";
 export { SHAPE_FIELDS } from "./shapes.ts";
-export { bearsOut, decodePlane } from "./plane_code.ts";
+export { decodePlane } from "./plane_code.ts";
 export { compactPlane, type PlaneKind } from "./plane_choice.ts";
