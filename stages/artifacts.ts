@@ -97,8 +97,11 @@ export interface Roles {
   readonly packed: {
     readonly model: OutputRef;
     block(block: number): OutputRef;
-    /** Formats of what is compressed besides the blocks' layers. */
-    readonly formats: readonly string[];
+    /**
+     * Formats of the model's layers, besides the one that blocks' layers are packed in.
+     * @param layers that one
+     */
+    readonly formats: (layers: string) => readonly string[];
     /** Type that scales are stored in. */
     readonly scales: LayerSettings["scales"];
     /** Recipe paths: of that, and of all that packing takes, by the names it takes them under. */

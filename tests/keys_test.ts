@@ -205,6 +205,12 @@ const rows: readonly Row[] = [
   { set: { "stages.compensate.damping": 0.02 }, keys: QUANTIZED },
   { set: { "stages.pack.scales": "f32" }, keys: QUANTIZED },
   { set: { "stages.pack.mask": "bitmask" }, keys: PACKED },
+  // Blocks are packed alike, so that nothing is calibrated anew.
+  {
+    on: { "stages.calibrate.inputs": "sequential" },
+    set: { "stages.pack.coding": "entropy" },
+    keys: PACKED,
+  },
   { set: { "stages.pack.embedding": "q8" }, keys: [...PACKED, "pack.embedding"] },
   { on: { "stages.pack.embedding": "q8" }, set: { "stages.pack.head": "q8" }, keys: NOTHING },
   {

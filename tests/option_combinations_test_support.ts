@@ -22,7 +22,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
         ...{ search_target: { salient: "scores", segments: "weights" }, salient: true },
       },
       compensate: { mode: "diagonal" },
-      pack: { scales: "f16", mask: "enumerative", embedding: "original", head: "original" },
+      pack: { scales: "f16", mask: "enumerative", coding: "planes", embedding: "original", head: "original" },
     },
   },
   {
@@ -36,7 +36,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
         ...{ solver: "joint", resign: 1, split_on: "kept" },
       },
       compensate: { mode: "exact" },
-      pack: { scales: "f32", mask: "bitmask", embedding: "q8", head: "q8" },
+      pack: { coding: "entropy", scales: "f32", mask: "bitmask", embedding: "q8", head: "q8" },
     },
   },
   {
