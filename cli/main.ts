@@ -9,6 +9,7 @@ import { benchCommand } from "./bench.ts";
 import { cacheCommand } from "./cache.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exitCodes, reportError } from "./exit_codes.ts";
+import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import type { CommandContext } from "./options.ts";
@@ -58,6 +59,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     cacheCommand,
     inspectCommand,
     generateCommand,
+    exportCommand,
     doctorCommand,
     schemaCommand,
     benchCommand,

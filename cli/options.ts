@@ -198,7 +198,8 @@ function checkStage(option: string, name: string | undefined, names: readonly st
   );
 }
 
-function parseSize(text: string): number {
+/** Bytes such as 20GiB, for commander. */
+export function parseSize(text: string): number {
   try {
     return parseBytes(text);
   } catch (error) {

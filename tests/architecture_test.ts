@@ -24,6 +24,7 @@ const ROOMS: readonly string[] = [
   "models",
   "layers",
   "inference",
+  "export",
   "runner",
   "report",
   "stages",
