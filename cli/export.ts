@@ -101,7 +101,7 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
       to,
       ...{ force: options.force ?? false, shardBytes: options.shardSize, progress, warn, signal: interruption.signal },
     }, source).catch((error) => {
-      throw explained(error, to, checkpoint);
+      throw asExportError(error, to, checkpoint);
     });
     tell(exported, { kind, to, options, terminal });
     return 0;
@@ -139,8 +139,20 @@ function plainName(label: string): string {
   return label.replace(/@[0-9a-f]{8}( .*)?$/, "").split("/").at(-1)?.replace(/\.gguf$/, "") ?? "";
 }
 
-/** What is wrong with the folder is said of it, in the words of this command. */
-function explained(error: unknown, to: string, { tensors }: Checkpoint): unknown {
+/** What is wrong with the folder that is written to, in the words of this command; any other error as it is. */
+export function asExportError(
+  error: unknown,
+  to: string,
+  { tensors }: { readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }> },
+): unknown {
+  if (error instanceof NoSpaceError) return error;
+  const { code } = (error ?? {}) as { code?: unknown };
+  if (code === "EEXIST" || code === "ENOTDIR") {
+    return new UsageError(`Cannot export to ${to} as it is no folder, or lies in none`, { cause: error });
+  }
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS" || error instanceof Deno.errors.NotCapable) {
+    return new UsageError(`Cannot export to ${to} as it cannot be written to: choose another folder`, { cause: error });
+  }
   if (error instanceof RangeError) return new UsageError(error.message, { cause: error });
   if (!isFull(error)) return error;
   const free = freeBytes(to) ?? freeBytes(dirname(to));
