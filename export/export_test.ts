@@ -1,109 +1,22 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { gguf } from "@huggingface/gguf";
-import type { JsonObject } from "../checkpoints/checkpoint.ts";
-import { openPacked } from "../checkpoints/packed/open.ts";
-import { writePackedModel } from "../checkpoints/packed/write.ts";
-import { InputError } from "../files/input_error.ts";
-import { readSafetensors, type Tensor, writeSafetensors } from "../files/safetensors.ts";
-import { fitModel } from "../models/fit.ts";
+import { readSafetensors } from "../files/safetensors.ts";
 import { openModel } from "../models/open_model.ts";
 import { openTokenizer } from "../tokenizers/tokenizer.ts";
-import { type ExportKind, exportModel, type ExportOptions } from "./mod.ts";
-
-const project = fileURLToPath(new URL("../", import.meta.url));
-const FAMILIES = {
-  "tiny-llama": "configs/models/tiny-llama",
-  mistral: "models/testdata/mistral",
-  "qwen2-tied": "models/testdata/qwen2-tied",
-  "qwen2-untied": "models/testdata/qwen2-untied",
-  qwen3: "models/testdata/qwen3",
-} as const;
-const LLAMA = join(project, FAMILIES["tiny-llama"]);
-const OPT = join(project, "tests/fixtures/tiny-opt");
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "export-"));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-/** Exports the model of a folder. */
-async function exported(path: string, kind: ExportKind, options: ExportOptions) {
-  const { checkpoint, spec } = await fitModel(await openModel({ path }, { packed: openPacked }));
-  try {
-    return await exportModel({ checkpoint, spec, name: "mine" }, kind, options, path);
-  } finally {
-    checkpoint.close();
-  }
-}
-
-/** As `assert.deepEqual` of numbers, of which there are millions here. */
-function assertSame(found: Float32Array, wanted: Float32Array, name: string): void {
-  const at = found.length === wanted.length ? found.findIndex((value, i) => value !== wanted[i]) : 0;
-  assert.ok(at < 0, `${name} at ${at}: ${found[at]} is not ${wanted[at]}`);
-}
-
-/** Whether two models have the same weights. */
-async function assertSameWeights(found: string, wanted: string, through: (value: number) => number = (value) => value) {
-  const [read, own] = [await weightsOf(found), await weightsOf(wanted)];
-  assert.deepEqual(Object.keys(read).sort(), Object.keys(own).sort());
-  for (const [name, values] of Object.entries(own)) assertSame(read[name], values.map(through), name);
-}
-
-/** Every tensor of a model in float32. */
-async function weightsOf(path: string): Promise<Record<string, Float32Array>> {
-  const { checkpoint } = await fitModel(await openModel({ path }));
-  try {
-    const values: Record<string, Float32Array> = {};
-    for (const name of checkpoint.tensors.keys()) values[name] = await checkpoint.read(name);
-    return values;
-  } finally {
-    checkpoint.close();
-  }
-}
-
-/** A copy of a model, its config and tensors changed. */
-async function changedModel(
-  from: string,
-  to: string,
-  { config = {}, tensors = (all) => all }: {
-    readonly config?: JsonObject;
-    readonly tensors?: (all: Record<string, Tensor>) => Record<string, Tensor>;
-  },
-): Promise<string> {
-  Deno.mkdirSync(to);
-  for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
-    if (existsSync(join(from, name))) copyFileSync(join(from, name), join(to, name));
-  }
-  const old = JSON.parse(readFileSync(join(from, "config.json"), "utf8"));
-  writeFileSync(join(to, "config.json"), JSON.stringify({ ...old, ...config }));
-  await writeSafetensors(
-    join(to, "model.safetensors"),
-    tensors((await readSafetensors(join(from, "model.safetensors"))).tensors),
-  );
-  return to;
-}
-
-/** Matrices of tiny-llama's blocks as codes times a scale, which a group of 128 columns has for itself. */
-function coded(levels: readonly number[], all: Record<string, Tensor>): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(all).map(([name, tensor]) => {
-      const [, cols] = tensor.shape;
-      if (!name.includes("_proj")) return [name, tensor];
-      const value = (i: number) => levels[(i * 7 + (i >> 5)) % levels.length] * 2 ** -(4 + Math.floor(i % cols / 128));
-      const data = Float32Array.from({ length: tensor.data.length }, (_, i) => value(i));
-      return [name, { dtype: "F32", shape: tensor.shape, data }];
-    }),
-  );
-}
+import {
+  assertSame,
+  assertSameWeights,
+  changedModel,
+  coded,
+  exported,
+  FAMILIES,
+  LLAMA,
+  project,
+  weightsOf,
+  withFolder,
+} from "./export_test_support.ts";
 
 const float = new Float32Array(1), bits = new Uint32Array(float.buffer);
 const round = {
@@ -292,122 +205,4 @@ Deno.test("exportModel() never writes over the model that it reads", () =>
       /itself lies/,
     );
     assert.deepEqual(readFileSync(join(path, "model.safetensors")), before);
-  }));
-
-/** A tensor with one value changed. */
-const spoilt = (name: string, value: number) => (all: Record<string, Tensor>): Record<string, Tensor> => ({
-  ...all,
-  [name]: {
-    ...all[name],
-    dtype: "F32",
-    data: Float32Array.from({ length: all[name].data.length }, (_, i) => i === 5 ? value : 0),
-  },
-});
-const DOWN = "model.layers.1.mlp.down_proj.weight";
-
-const refused: readonly {
-  readonly what: string;
-  readonly kind: ExportKind;
-  readonly change?: Parameters<typeof changedModel>[2];
-  readonly from?: string;
-  readonly why: RegExp;
-}[] = [
-  {
-    what: "OPT as GGUF",
-    from: OPT,
-    kind: { format: "gguf", type: "F16" },
-    why: /llama.cpp has no models of family opt; use --format safetensors$/,
-  },
-  {
-    what: "a value beyond F16, in safetensors",
-    kind: { format: "safetensors", type: "F16" },
-    change: { tensors: spoilt(DOWN, 70_000) },
-    why:
-      /^Cannot export tensor "model.layers.1.mlp.down_proj.weight" as F16: 70000 at 5 is beyond F16.*use --type bf16$/,
-  },
-  {
-    what: "a value beyond F16, in GGUF",
-    kind: { format: "gguf", type: "F16" },
-    change: { tensors: spoilt(DOWN, -7e8) },
-    why: /"model.layers.1.mlp.down_proj.weight" .* as F16: -700000000 at 5 .*use --type bf16$/,
-  },
-  {
-    what: "weights that are no codes of one bit",
-    kind: { format: "gguf", type: "Q1_0" },
-    why: /self_attn.q_proj.weight" \[256, 256\] as Q1_0: .*nothing is written that only comes near/,
-  },
-  {
-    what: "weights of two bits in one",
-    kind: { format: "gguf", type: "Q1_0" },
-    change: { tensors: (all) => coded([1, -1, 0], all) },
-    why: /as Q1_0: 0 at \d+ stands beside 0.0625/,
-  },
-  {
-    what: "dynamic rotary scaling in GGUF",
-    kind: { format: "gguf", type: "F16" },
-    change: { config: { rope_scaling: { rope_type: "dynamic", factor: 2 } } },
-    why: /no dynamic scaling of rotary positions/,
-  },
-  {
-    what: "rows that are no blocks",
-    from: join(project, FAMILIES.qwen3),
-    kind: { format: "gguf", type: "Q1_0" },
-    why: /rows of Q1_0 are blocks of 128, and its rows have 64 weights/,
-  },
-];
-
-for (const { what, kind, change = {}, from = LLAMA, why } of refused) {
-  Deno.test(`exportModel() refuses ${what}, and leaves nothing`, () =>
-    withFolder(async (folder) => {
-      const path = await changedModel(from, join(folder, "model"), change), to = join(folder, "out");
-      await assert.rejects(exported(path, kind, { to }), (error) => {
-        assert.ok(error instanceof InputError);
-        assert.match(error.message, why);
-        return true;
-      });
-      assert.equal(existsSync(to), false);
-    }));
-}
-
-Deno.test("exportModel() refuses a packed folder that holds other tensors than its model has", () =>
-  withFolder(async (folder) => {
-    const { tensors } = await readSafetensors(join(LLAMA, "model.safetensors"));
-    const config = JSON.parse(readFileSync(join(LLAMA, "config.json"), "utf8"));
-    const norm = { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) } as const;
-    const all = Object.entries(tensors);
-    const wrong: readonly (readonly [string, (readonly [string, Tensor])[], RegExp])[] = [
-      ["more", [...all, ["../../evil", norm]], /no llama model has a tensor "..\/..\/evil"/],
-      ["less", all.slice(1), /does not hold "/],
-      ["another", [...all.slice(1), [all[0][0], norm]], /its shape must be/],
-    ];
-    for (const [name, others, why] of wrong) {
-      const path = join(folder, name);
-      await writePackedModel(path, { layers: [], others, config, tokenizer: undefined, source: {} });
-      for (const kind of [{ format: "gguf", type: "F16" }, { format: "safetensors", type: "F16" }] as const) {
-        await assert.rejects(exported(path, kind, { to: join(folder, "out") }), (error) => {
-          assert.ok(error instanceof InputError);
-          assert.match(error.message, why);
-          return true;
-        });
-      }
-    }
-    assert.equal(existsSync(join(folder, "out")), false);
-  }));
-
-Deno.test("exportModel() tells of biases that transformers cannot be told of, and writes them for llama.cpp", () =>
-  withFolder(async (folder) => {
-    const biased = (all: Record<string, Tensor>) => {
-      const zeros = Array.from({ length: 6 }, (_, i) => [
-        `model.layers.${i}.self_attn.k_proj.bias`,
-        { dtype: "F32", shape: [128], data: Float32Array.from({ length: 128 }, (_, j) => j / 256) } as const,
-      ]);
-      return { ...all, ...Object.fromEntries(zeros) };
-    };
-    const path = await changedModel(LLAMA, join(folder, "model"), { tensors: biased });
-    await assert.rejects(
-      exported(path, { format: "safetensors", type: "F16" }, { to: join(folder, "hf") }),
-      /transformers has no llama with biases on .*key.* only/,
-    );
-    const { files: [file] } = await exported(path, { format: "gguf", type: "F16" }, { to: join(folder, "out") });
-    await assertSameWeights(join(folder, "out", file), path);
   }));
