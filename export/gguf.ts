@@ -35,6 +35,9 @@ const PROBES = [
   "if (a != b) { return f(x)[0] += 2; }\r\n",
 ] as const;
 
+/** What to do about weights that are no such codes. */
+const REFUSAL = "; nothing is written that only comes near: use --type q8_0 or f16, or compress the model";
+
 /** A tensor and how it is written. */
 interface Written extends GgufPlace {
   readonly from: string;
@@ -125,11 +128,12 @@ function encode({ from, encoding, shape }: Written, values: Float32Array): Uint8
     return encoding.encode(values);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    const remedy = encoding.name === "Q1_0" || encoding.name === "Q2_0"
-      ? "; nothing is written that only comes near: use --type q8_0 or f16, or compress for this type"
-      : encoding.name === "BF16"
-      ? ""
-      : "; use --type bf16";
+    const remedies: Readonly<Partial<Record<GgufTypeName, string>>> = {
+      Q1_0: `${REFUSAL} with spbo's profile: binary`,
+      Q2_0: `${REFUSAL} with spbo's profile: ternary`,
+      BF16: "",
+    };
+    const remedy = remedies[encoding.name] ?? "; use --type bf16";
     throw new InputError(
       `Cannot export "${from}" [${shape.join(", ")}] as ${encoding.name}: ${cause.message}${remedy}`,
       { cause },

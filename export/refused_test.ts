@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { gguf } from "@huggingface/gguf";
 import { writePackedModel } from "../checkpoints/packed/write.ts";
 import { InputError } from "../files/input_error.ts";
 import { readSafetensors, type Tensor } from "../files/safetensors.ts";
-import { type ExportKind, exportModel } from "./mod.ts";
+import type { ExportKind } from "./mod.ts";
 import {
   assertSameWeights,
   changedModel,
