@@ -10,6 +10,7 @@ import { cacheCommand } from "./cache.ts";
 import { completionCommand } from "./completion.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exitCodes, reportError } from "./exit_codes.ts";
+import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import type { CommandContext } from "./options.ts";
@@ -59,6 +60,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     cacheCommand,
     inspectCommand,
     generateCommand,
+    exportCommand,
     doctorCommand,
     schemaCommand,
     completionCommand,

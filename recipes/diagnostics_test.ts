@@ -39,7 +39,7 @@ error: unknown key \`iteratons\` in stages.spbo
   |     ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
              split_on, candidates, search_grid, search_target, solver, schedule,
-             iterations, resign, block_metric`,
+             iterations, resign, profile, block_metric`,
   },
   {
     name: "a key in the wrong place",
@@ -397,7 +397,7 @@ error: unknown key \`itertions\` in stages.spbo
   |             ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
              split_on, candidates, search_grid, search_target, solver, schedule,
-             iterations, resign, block_metric
+             iterations, resign, profile, block_metric
 
 error: stages.pack.scales cannot be "f8" (text)
  --> --set:1:20

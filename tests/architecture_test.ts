@@ -25,6 +25,7 @@ const ROOMS: readonly string[] = [
   "models",
   "layers",
   "inference",
+  "export",
   "runner",
   "report",
   "stages",

@@ -193,6 +193,11 @@ const rows: readonly Row[] = [
     keys: NOTHING,
   },
   { set: { "stages.spbo.resign": 2 }, keys: QUANTIZED },
+  {
+    on: { "stages.spbo.salient": false, "stages.spbo.split_points": 0 },
+    set: { "stages.spbo.profile": "ternary" },
+    keys: QUANTIZED,
+  },
   { set: { "stages.spbo.block_metric": "conditional" }, keys: QUANTIZED },
   { on: withGptq, set: { "stages.gptq.bits": 3 }, keys: quantizedBy("gptq") },
   { on: withGptq, set: { "stages.gptq.group_size": "row" }, keys: quantizedBy("gptq") },

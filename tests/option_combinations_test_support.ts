@@ -18,7 +18,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "fine-search": { metric: "hessian", mask_from: "updated", type: "semi-structured" },
       spbo: {
         ...{ split_points: 2, split_search: "free", split_on: "all", search_grid: "full" },
-        ...{ solver: "alternate", schedule: "stepwise" },
+        ...{ solver: "alternate", schedule: "stepwise", profile: "free" },
         ...{ search_target: { salient: "scores", segments: "weights" }, salient: true },
       },
       compensate: { mode: "diagonal" },
@@ -99,6 +99,23 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       spbo: { solver: "alternate", resign: 1, split_points: 1, salient: false },
       compensate: { mode: "diagonal" },
       pack: { embedding: "trellis-6", head: "trellis-6" },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "fine-search": { type: "none" },
+      spbo: { profile: "binary", salient: false, split_points: 0, group_size: 128, resign: 1 },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "sequential" },
+      "coarse-search": { metric: "none", keep: 6 },
+      spbo: { profile: "ternary", salient: false, split_points: 0, group_size: 64 },
+      compensate: { mode: "columnwise" },
     },
   },
   {
