@@ -71,7 +71,7 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
       interruption.defer();
       try {
         result = await executeRun(plan, subject, {
-          ...{ cache, recipe, name, runsDir: runsFolder(options.runs) },
+          ...{ cache, recipe, sources, name, runsDir: runsFolder(options.runs) },
           next: nextCommand(path, options),
           onEvent: output.onEvent,
           signal: AbortSignal.any([interruption.signal, output.signal]),

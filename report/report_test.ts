@@ -45,13 +45,11 @@ Deno.test("renderReport() labels its charts with numbers of metrics.json", () =>
   const metrics = buildMetrics(FACTS);
   const texts = new Set(numbersOf(metrics).flatMap((x) => [formatNumber(x), formatBits(x), formatSeconds(x)]));
   const page = parse(render(metrics));
-  const labels = [...page.querySelectorAll('svg g[aria-label="text"] text')].map(({ textContent }) =>
-    textContent ?? ""
-  );
+  const labels = [...page.querySelectorAll('svg g[data-mark="text"] text')].map(({ textContent }) => textContent ?? "");
   const numbers = labels.filter((label) => /^\d/.test(label));
   assert.equal(numbers.length, 2 + 2 + 7, "perplexities, totals of bits, stages");
   for (const label of numbers) assert.ok(texts.has(label), label);
-  assert.equal(page.querySelectorAll('svg g[aria-label="cell"] rect').length, 42);
+  assert.equal(page.querySelectorAll('svg g[data-mark="cell"] rect').length, 42);
 });
 
 Deno.test("renderReport() gives every chart a name, a description and a caption", () => {

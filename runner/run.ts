@@ -13,8 +13,10 @@ import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { asNoSpace, freeBytes, writingTo } from "./cache/no_space.ts";
-import { type Plan, summaryOf } from "./plan.ts";
+import { type Plan, type PlannedStep, summaryOf } from "./plan.ts";
 import { asError, asFolderError, asListenerError, exitCodeOf, InterruptedError } from "./run_errors.ts";
+import type { Sources } from "./explain.ts";
+import { ORIGINS, renderOrigins } from "./origins.ts";
 import { recordedSeconds } from "./recorded_seconds.ts";
 import { makeRunId } from "./run_id.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
@@ -47,6 +49,8 @@ export interface RunOptions {
   /** Folder of all runs; absolute. */
   readonly runsDir: string;
   readonly recipe: Recipe;
+  /** Where its values are stated, to be kept beside the lock. */
+  readonly sources?: Sources;
   /** The recipe's name, for the journal and the run's folder. */
   readonly name?: string;
   /** The command that goes on after an interruption. */
@@ -206,7 +210,7 @@ class Run {
   }
 
   async #start(): Promise<void> {
-    const { run, folder, name } = this.#settings;
+    const { run, folder, name, sources } = this.#settings;
     const { method, model, device } = this.#subject;
     // Pinned before looking, so that nothing that is seen goes away; and seen again, as other runs may have gone on.
     const all = outputKeys(this.#graph);
@@ -224,7 +228,10 @@ class Run {
     const steps = this.#plan.steps.map((planned) => {
       const { why, ...rest } = summaryOf(planned);
       const state = states.get(planned.id) ?? "skip";
-      return { ...rest, state, ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}) };
+      return {
+        ...{ ...rest, state, key: planned.key, inputs: inputsOf(planned) },
+        ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}),
+      };
     });
     this.#emit({ type: "run-started", run, recipe: name, method, model, device, folder, steps });
     // Whoever listens was told when the recipe was opened.
@@ -239,6 +246,7 @@ class Run {
       const unfinished = join(folder, `${LOCK}.part`);
       Deno.writeTextFileSync(unfinished, locked + lock);
       Deno.renameSync(unfinished, join(folder, LOCK));
+      if (sources !== undefined) Deno.writeTextFileSync(join(folder, ORIGINS), renderOrigins(sources));
     });
   }
 
@@ -430,7 +438,10 @@ class Run {
 
   /** Writes to the journal alone. */
   #keep(event: Undated): RunEvent {
-    const dated: RunEvent = { at: Date.now(), ...event };
+    const dated: RunEvent = {
+      ...{ at: Date.now(), ...event },
+      ...(event.type === "step-finished" ? { memory: this.#memory.lap() } : {}),
+    };
     writingTo(this.#settings.folder, () => this.#settings.journal.append(dated));
     return dated;
   }
@@ -449,6 +460,11 @@ class Run {
     if (node === undefined) throw new Error(`Cannot run step "${id}": it is not part of the plan`);
     return node;
   }
+}
+
+/** Steps whose outputs it takes, each once. */
+function inputsOf({ step }: PlannedStep): string[] {
+  return [...new Set(Object.values(step.inputs).map(({ step }) => step))];
 }
 
 function idsInState(states: ReadonlyMap<string, State>, wanted: State): Set<string> {

@@ -29,6 +29,7 @@ const ROOMS: readonly string[] = [
   "stages",
   "pipeline",
   "mod.ts",
+  "server",
   "cli",
   "fuzz",
   "bench",
@@ -40,6 +41,8 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
   runner: ["files", "recipes"],
   // Results are told apart by what they are, not by the stage that made them.
   report: ["files", "checkpoints", "runner"],
+  // It shows what the runner leaves behind, and computes nothing.
+  server: ["files", "recipes", "runner", "report", "stages", "pipeline"],
   // Products on the CPU are ONNX graphs too.
   kernels: ["onnx"],
   hub: ["files"],

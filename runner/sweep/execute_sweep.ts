@@ -223,6 +223,7 @@ class SweepRun<R extends Recipe> {
       const plan = await makePlan(subject, cache, { recipe, sources });
       const result = await executeRun(plan, subject, {
         ...{ cache, recipe, name: label, runsDir: join(folder.path, POINTS), onEvent, signal: this.#signal },
+        ...(sources === undefined ? {} : { sources }),
         ...(next === undefined ? {} : { next }),
       });
       return this.#endOf(result, at);
