@@ -104,6 +104,8 @@ function asUsageError(error: unknown, host: string, port: number): UsageError | 
     ? "this machine has no such address: choose another one with --host"
     : error instanceof Deno.errors.PermissionDenied
     ? "the system does not allow it: choose a port from 1024 on with --port"
+    : error instanceof Deno.errors.NotCapable
+    ? `the task may listen on this machine's own addresses only: allow this one by PBS2P_NET=,${host} (with the comma)`
     : undefined;
   return remedy === undefined
     ? undefined

@@ -34,7 +34,7 @@ export function writeRun(runs: string, number: number, options: WrittenRun = {})
   writeFileSync(join(folder, JOURNAL), events.map((event) => `${JSON.stringify(event)}\n`).join(""));
   writeFileSync(
     join(folder, LOCK),
-    "recipe:\n  model: { path: ../../home/someone/model }\n  seed: 1\nlock: { deno: 2.9.6 }\n",
+    `recipe:\n  model: { path: ../../home/someone/model }\n  seed: ${number}\nlock: { deno: 2.9.6 }\n`,
   );
   writeFileSync(
     join(folder, ORIGINS),

@@ -68,6 +68,8 @@ export class Live {
       send: (message: { readonly id?: string; readonly event: string; readonly data: string }) => Promise<void>,
     ) => Promise<boolean>,
   ): Response {
+    // Who asks for the head only listens to nothing.
+    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
     if (this.#listening >= MOST) {
       c.header("Retry-After", "10");
       return c.json({ error: `Cannot tell more than ${MOST} listeners at once: close other pages` }, 503);

@@ -130,3 +130,19 @@ Deno.test("a line that is written in pieces is told once it is whole, and a jour
   assert.equal(JSON.parse(again?.data ?? "{}").type, "run-started");
   leave();
 });
+
+Deno.test("listeners that leave make room for others, and too many at once are told so", async () => {
+  using on = scene();
+  const run = writeRun(on.runs, 1, { end: "unfinished", at: Date.now() });
+  for (let round = 0; round < 2; round++) {
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => on.ask(i % 2 ? "/api/live" : `/api/runs/${run}/live`).answer),
+    );
+    assert.ok(answers.every(({ status }) => status === 200));
+    const { status } = await on.ask("/api/live").answer;
+    assert.equal(status, 503);
+    await Promise.all(answers.map(({ body }) => body?.cancel()));
+    // They notice at their next look.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+});

@@ -7,7 +7,8 @@ import { openArithmetic, recipeWith } from "../runner/arithmetic_test_support.ts
 import { openCache } from "../runner/cache/cache.ts";
 import { executeRun, makePlan } from "../runner/mod.ts";
 import { buildApp } from "./app.ts";
-import { writeRun, writeSweep } from "./folders_test_support.ts";
+import { FACTS } from "../report/metrics_test_support.ts";
+import { writeRun, writeSweep, type WrittenRun } from "./folders_test_support.ts";
 import type { Journey, Seen } from "./pages_chromium_test_support.ts";
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -29,6 +30,7 @@ Deno.test("the pages in Chromium", async (t) => {
   const folder = Deno.makeTempDirSync({ prefix: "pbs2p-pages-" });
   const pictures = Deno.env.get("PBS2P_PICTURES") ?? join(project, ".pbs2p", "pictures");
   mkdirSync(pictures, { recursive: true });
+  const pages = await prepareFew(join(folder, "few")), large = prepareMany(join(folder, "many"));
   const end = new AbortController();
   const [few, many] = ["few", "many"].map((name) => {
     const app = buildApp({
@@ -42,8 +44,8 @@ Deno.test("the pages in Chromium", async (t) => {
   try {
     const journey: Journey = {
       ...{ chromium, pictures, live: join(folder, "few"), widths: [390, 1280, 1920], address: addressOf(few) },
-      pages: await prepareFew(join(folder, "few")),
-      many: { address: addressOf(many), run: prepareMany(join(folder, "many")) },
+      pages,
+      many: { address: addressOf(many), run: large },
     };
     await check(t, await travel(journey), journey);
   } finally {
@@ -52,6 +54,15 @@ Deno.test("the pages in Chromium", async (t) => {
     Deno.removeSync(folder, { recursive: true });
   }
 });
+
+const OTHER: WrittenRun["facts"] = {
+  ...{
+    keep: [6, 5, 4, 4, 5, 6],
+    method: "other",
+    perplexity: { heldout: { original: 24.898, compressed: 30, tokens: 51_200 } },
+  },
+  layerErrors: FACTS.layerErrors.map(({ name, error }, i) => ({ name, error: error * (0.5 + (i % 9) / 10) })),
+};
 
 /** Runs of every kind, a sweep and a cache. @returns the pages to look at */
 async function prepareFew(folder: string): Promise<Journey["pages"]> {
@@ -66,7 +77,7 @@ async function prepareFew(folder: string): Promise<Journey["pages"]> {
   const other = writeRun(runs, 2, {
     at: at + 1,
     recipe: "a-rather-long-name-of-a-recipe",
-    facts: { keep: [6, 5, 4, 4, 5, 6] },
+    facts: OTHER,
   });
   const failed = writeRun(runs, 3, { at: at + 2, end: "failed" });
   writeRun(runs, 4, { at: at + 3, end: "failed", recipe: "other" });

@@ -50,3 +50,19 @@ if (form !== null) {
   onKey("s", sorting.next);
   onKey("c", () => button.disabled ? false : form.requestSubmit(button));
 }
+
+// A sweep that goes on is shown as it is by now, unless that would lose what is selected.
+const going = document.querySelector("[data-going]");
+if (going !== null) {
+  const address = going.dataset.going;
+  const states = async () => {
+    const answer = await fetch(address);
+    return answer.ok ? JSON.stringify((await answer.json()).points.map(({ state }) => state)) : undefined;
+  };
+  const before = await states();
+  setInterval(async () => {
+    if (document.hidden || document.querySelector("input:checked")) return;
+    const now = await states();
+    if (now !== undefined && now !== before) location.reload();
+  }, 3000);
+}

@@ -53,7 +53,7 @@ function runTable(runs: Comparison["runs"], names: readonly string[]): Html {
   );
   return scroll(
     "Runs",
-    markup`<table class="list"><thead><tr><th scope="col"><span class="visually-hidden">Letter</span></th><th scope="col" class="words">Run</th><th scope="col" class="words spare-2">Model</th><th scope="col" class="words spare-2">Method</th><th scope="col" class="words">State</th><th scope="col" class="spare-1">Started</th></tr></thead><tbody>${rows}</tbody></table>`,
+    markup`<table class="list"><thead><tr><th scope="col" class="words"><span class="visually-hidden">Letter</span></th><th scope="col" class="words">Run</th><th scope="col" class="words spare-2">Model</th><th scope="col" class="words spare-2">Method</th><th scope="col" class="words">State</th><th scope="col" class="spare-1">Started</th></tr></thead><tbody>${rows}</tbody></table>`,
   );
 }
 
@@ -85,7 +85,7 @@ function metricTables({ metrics }: Comparison, names: readonly string[]): Html {
     same = metrics.filter(({ values }) => new Set(values).size <= 1);
   return markup`${differ.length > 0 && metricTable("Numbers that differ", differ, names)}${
     same.length > 0 &&
-    fold(`${same.length} numbers are the same`, metricTable("Numbers that are the same", same, names))
+    fold(`${same.length} ${same.length === 1 ? "number is" : "numbers are"} the same`, sameTable(same))
   }`;
 }
 
@@ -110,6 +110,19 @@ function metricTable(label: string, rows: Comparison["metrics"], names: readonly
       )
     }</tr></thead><tbody>${
       rows.map(({ path, values }) => markup`<tr><th scope="row" class="words">${path}</th>${cells(path, values)}</tr>`)
+    }</tbody></table>`,
+  );
+}
+
+function sameTable(rows: Comparison["metrics"]): Html {
+  return scroll(
+    "Numbers that are the same",
+    markup`<table class="list differences"><thead><tr><th scope="col" class="words">Number</th><th scope="col">In all</th></tr></thead><tbody>${
+      rows.map(({ path, values: [value] }) =>
+        markup`<tr><th scope="row" class="words">${path}</th><td>${
+          value === null ? NONE : number(path, value)
+        }</td></tr>`
+      )
     }</tbody></table>`,
   );
 }

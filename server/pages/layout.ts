@@ -70,7 +70,7 @@ export const STATE_WORDS: Readonly<Record<RunSummary["state"], string>> = {
 
 /** A state as a coloured dot and a word. */
 export function badge(state: string, words: string = state): Html {
-  return markup`<span class="badge" data-state="${state}">${words}</span>`;
+  return markup`<span class="badge" data-state="${state}"><span class="word">${words}</span></span>`;
 }
 
 /** A time; the browser shows it as its own. */

@@ -183,11 +183,11 @@ function sweepTable(sweeps: RunList["sweeps"]): Html {
     return markup`<tr>
 <td class="words"><a href="/sweeps/${sweep}" title="${sweep}">${name}</a></td>
 <td>${points.finished}/${total}</td><td class="words">${others.length === 0 ? badge("finished") : others}</td>
-<td>${datum(seconds, formatSeconds(seconds))}</td><td>${moment(started)}</td></tr>\n`;
+<td class="spare-1">${datum(seconds, formatSeconds(seconds))}</td><td class="spare-1">${moment(started)}</td></tr>\n`;
   };
   return markup`<section><h2>Sweeps</h2>
 <div class="scroll" role="region" aria-label="Sweeps" tabindex="0"><table class="list compact">
-<thead><tr><th scope="col" class="words">Sweep</th><th scope="col">Points</th><th scope="col" class="words">State</th><th scope="col">Time</th><th scope="col">Started</th></tr></thead>
+<thead><tr><th scope="col" class="words">Sweep</th><th scope="col">Points</th><th scope="col" class="words">State</th><th scope="col" class="spare-1">Time</th><th scope="col" class="spare-1">Started</th></tr></thead>
 <tbody>${sweeps.map(row)}</tbody></table></div></section>`;
 }
 

@@ -19,9 +19,9 @@ export function sweepPage(record: SweepRecord): string {
   const { rows, unfinished } = board;
   return layout({
     ...{ title: record.name, place: "runs", scripts: ["sweep.js"], keys: KEYS },
-    body: markup`<div class="title"><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${
-      moment(record.started)
-    }. ${
+    body: markup`<div class="title"${
+      unfinished.some(({ state }) => state === "waiting") && markup` data-going="/api/sweeps/${record.sweep}"`
+    }><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${moment(record.started)}. ${
       describeOriginals(board).map((line) => `${line}. `)
     }</p><span class="actions"><a class="button" href="/api/sweeps/${record.sweep}">JSON</a></span></div>
 ${sweepTiles(record, board)}
