@@ -181,7 +181,7 @@ export function processCharts({ blocks, memory, began }: Gathered): Html[] {
       figure(
         "Memory",
         memoryChart(memory, began ?? memory[0][0]),
-        markup`Of the process, at most ${datum(most, formatBytes(most))} while steps ran.`,
+        `Of the process, at most ${formatBytes(most)} while steps ran.`,
       ),
     ]),
   ];

@@ -31,6 +31,8 @@ export function openJournal(path: string): Journal {
 /** Journals are read whole; a longer one is not read at all. */
 const MOST_BYTES = 1 << 28;
 
+const Failure = z.looseObject({ name: z.string(), message: z.string() });
+
 /** What readers of a journal rely on; a later version may say more. */
 const Events: Readonly<Record<string, z.ZodType>> = {
   "run-started": z.looseObject({
@@ -41,11 +43,22 @@ const Events: Readonly<Record<string, z.ZodType>> = {
     }),
     steps: z.array(z.looseObject({
       ...{ id: z.string(), stage: z.string(), state: z.enum(["cached", "run", "skip"]) },
-      ...{ key: z.string().optional(), inputs: z.array(z.string()).optional() },
+      ...{ block: z.int().min(0).optional(), key: z.string().optional(), inputs: z.array(z.string()).optional() },
     })),
   }),
   "run-finished": z.looseObject({ ran: z.int(), cached: z.int() }),
-  "run-failed": z.looseObject({ error: z.looseObject({ name: z.string(), message: z.string() }) }),
+  "run-failed": z.looseObject({ error: Failure }),
+  "step-started": z.looseObject({ step: z.string() }),
+  "step-progress": z.looseObject({
+    step: z.string(),
+    done: z.number(),
+    total: z.number(),
+    note: z.string().optional(),
+  }),
+  "step-measured": z.looseObject({ step: z.string(), values: z.record(z.string(), z.unknown()) }),
+  "step-failed": z.looseObject({ step: z.string(), error: Failure }),
+  "artifact-corrupt": z.looseObject({ step: z.string(), detail: z.string() }),
+  warning: z.looseObject({ message: z.string() }),
   "step-finished": z.looseObject({
     ...{ step: z.string(), seconds: z.number(), stages: z.record(z.string(), z.number()) },
     memory: z.number().optional(),

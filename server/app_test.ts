@@ -259,3 +259,73 @@ Deno.test("the API tells of real runs what the cache holds for them, and where t
   assert.deepEqual((await on.json(`/api/runs/${id}/recipe`)).origins, { "stages.spbo.resign": "default" });
   assert.match(await (await on.ask("/cache")).text(), /By kind/);
 });
+
+Deno.test("buildApp() shows what journals say as text, and damaged ones as what is wrong with them", async () => {
+  using on = scene();
+  const evil = `"><img src=x onerror=alert(1)><script>alert(1)</script>`;
+  const run = writeRun(on.runs, 1, { end: "unfinished", recipe: "mine" }),
+    journal = join(on.runs, run, "events.ndjson");
+  const [first] = Deno.readTextFileSync(journal).split("\n"), started = JSON.parse(first);
+  const step = {
+    ...started.steps[0],
+    id: evil,
+    stage: evil,
+    block: 1e9,
+    state: "run",
+    why: { field: evil, before: evil, now: evil },
+  };
+  const events = [
+    {
+      ...started,
+      recipe: evil,
+      model: evil,
+      method: evil,
+      device: { kind: evil, name: evil, why: evil },
+      steps: [step],
+    },
+    { at: started.at, type: "step-started", step: evil, stage: evil },
+    { at: started.at, type: "step-progress", step: evil, done: 1, total: 2, note: evil },
+    {
+      at: started.at,
+      type: "step-measured",
+      step: evil,
+      values: { errors: { [evil]: 1, b: "x", c: null }, keep: evil, measured: [evil], bits: 7 },
+    },
+    { at: started.at, type: "warning", message: evil },
+    { at: started.at, type: "run-failed", error: { name: evil, message: evil }, exit: 1 },
+  ];
+  Deno.writeTextFileSync(journal, events.map((event) => `${JSON.stringify(event)}\n`).join(""));
+  for (
+    const path of [
+      "/",
+      `/runs/${run}`,
+      `/runs/${run}/parts`,
+      `/parts/rows?run=${run}`,
+      `/compare?run=${run}&run=${run}`,
+      "/cache",
+    ]
+  ) {
+    const text = await (await on.ask(path)).text();
+    assert.ok(!/<img|<script>/.test(text), path);
+  }
+  for (const path of [`/api/runs/${run}`, `/api/runs/${run}/steps`, `/api/runs/${run}/events`]) await on.json(path);
+  const bad = [
+    { type: "step-measured", step: "a", values: 7 },
+    { type: "step-measured", values: {} },
+    { type: "step-failed", step: "a" },
+    { type: "warning" },
+    { type: "step-progress", step: "a", done: "x", total: 1 },
+    { ...started, steps: [{ ...started.steps[0], block: -1 }] },
+  ];
+  for (const event of bad) {
+    Deno.writeTextFileSync(journal, `${first}\n${JSON.stringify({ at: 1, ...event })}\n{}\n`);
+    const fresh = buildApp({ runs: on.runs, cache: on.cache });
+    const answer = await fresh.request(`/api/runs/${run}`);
+    assert.equal(answer.status, 500, JSON.stringify(event));
+    assert.match(
+      (await answer.json()).error,
+      /^Cannot read …\/events\.ndjson: what follows byte \d+ is not an event of a run$/,
+    );
+  }
+  assert.deepEqual(on.errors, []);
+});

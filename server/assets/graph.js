@@ -252,8 +252,8 @@ export class Graph {
     }
     const shown = this.#hovered ?? this.#selected;
     if (shown !== undefined) {
-      for (const input of this.#steps.get(shown)?.inputs ?? []) this.#edge(context, input, shown, "accent", 1.5);
-      for (const user of this.usersOf(shown)) this.#edge(context, shown, user, "accent", 1.5);
+      for (const input of this.#steps.get(shown)?.inputs ?? []) this.#edge(context, input, shown, "text", 1.5);
+      for (const user of this.usersOf(shown)) this.#edge(context, shown, user, "text", 1.5);
       for (const id of [shown, this.#selected]) {
         const place = places.get(id);
         if (place === undefined) continue;
@@ -276,7 +276,7 @@ export class Graph {
     while (kept.length > 4 && context.measureText(kept === name ? kept : `${kept}…`).width > this.#label - 22) {
       kept = kept.slice(1);
     }
-    return kept === name ? name : `…${kept.slice(1)}`;
+    return kept === name ? name : `…${kept.slice(1).replace(/^\.+/, "")}`;
   }
 
   #edge(context, from, to, colour, width) {
