@@ -50,6 +50,10 @@ export class AnswerSource {
     return { runs, sweeps: found.sweeps, unread: [...unread, ...found.unread] };
   }
 
+  sweeps(): RunList["sweeps"] {
+    return this.#store.sweeps().sweeps;
+  }
+
   summary(id: string): RunSummary | undefined {
     return this.#store.summary(id);
   }

@@ -12,7 +12,7 @@ import { comparePage } from "./pages/compare_page.ts";
 import { layout } from "./pages/layout.ts";
 import { markup } from "../report/markup.ts";
 import { runPage, runParts } from "./pages/run_page.ts";
-import { runRow, runsPage } from "./pages/runs_page.ts";
+import { runRow, runsPage, sweepsPart } from "./pages/runs_page.ts";
 import { sweepPage } from "./pages/sweep_page.ts";
 import { redact } from "./redact.ts";
 import { RunStore } from "./run_store.ts";
@@ -76,6 +76,7 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
       ids.map((id) => source.summary(id)).filter((run) => run !== undefined).map((run) => runRow(run).html).join(""),
     );
   });
+  app.get("/parts/sweeps", (c) => c.html(sweepsPart(source.sweeps()).html));
   app.get("/runs/:run", (c) => {
     const id = c.req.param("run"), answer = source.answerRun(id);
     if (answer === undefined) return c.notFound();

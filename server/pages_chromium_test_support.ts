@@ -232,9 +232,13 @@ async function measure(browser: Browser, journey: Journey, troubles: string[]): 
       handle.jsonValue() as Promise<number>
     );
   const many = { ...journey, address: journey.many.address };
-  const listPaints: number[] = [], runPaints: number[] = [], drawn: number[] = [];
+  const listPaints: number[] = [], runPaints: number[] = [], drawn: number[] = [], bare: number[] = [];
   let rows = 0;
   for (let time = 0; time < TIMES; time++) {
+    // What a page takes here and now that shows nothing.
+    const empty = await open(browser, many, { path: "/compare?run=", troubles: [] });
+    bare.push(await paint(empty));
+    await empty.close();
     const list = await open(browser, many, { path: "/", troubles });
     listPaints.push(await paint(list));
     rows = await list.locator("[data-runs] tbody tr").count();
@@ -268,7 +272,7 @@ async function measure(browser: Browser, journey: Journey, troubles: string[]): 
       runPaint: Math.min(...runPaints),
       graphDrawn: Math.min(...drawn),
     },
-    ...{ firstList: listPaints[0], firstRun: runPaints[0] },
+    ...{ firstList: listPaints[0], firstRun: runPaints[0], bare: Math.min(...bare) },
     ...{ graphFrame: graph.longest, graphSize: graph.size, stepsFrame: steps.longest, stepsSize: steps.size },
     ...{ logFrame: log.longest, logSize: log.size },
   };

@@ -105,13 +105,20 @@ export function calmly(act, pause) {
       timer = undefined;
       if (again) call();
     }, pause);
-    await act();
+    try {
+      await act();
+    } catch (error) {
+      // The server is away, as the bar says; what is new is told when it is back.
+      if (!(error instanceof TypeError)) throw error;
+    }
   };
   return () => {
     again = true;
     if (timer === undefined) call();
   };
 }
+
+const FOCUSABLE = "a, button, summary, input, [tabindex]", SCROLLING = ".scroll, .rows";
 
 /** HTML of the server as elements. */
 export function elementsOf(html) {
@@ -128,6 +135,11 @@ export function replaceParts(html) {
     if (old === null || old.innerHTML === part.innerHTML) continue;
     const opened = [...old.querySelectorAll("details")].map((each) => each.open);
     part.querySelectorAll("details").forEach((each, i) => each.open = opened[i] ?? each.open);
+    // Who has the focus in it, or has scrolled, stays there.
+    const focused = [...old.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+    const scrolled = [...old.querySelectorAll(SCROLLING)].map(({ scrollLeft, scrollTop }) => [scrollLeft, scrollTop]);
     old.replaceWith(part);
+    part.querySelectorAll(SCROLLING).forEach((each, i) => each.scrollTo(...scrolled[i] ?? [0, 0]));
+    if (focused >= 0) part.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
   }
 }

@@ -1,5 +1,5 @@
 /** The list of runs: it follows what runs do, in whichever process. */
-import { calmly, elementsOf, listen, localTimes, onKey } from "./app.js";
+import { calmly, elementsOf, listen, localTimes, onKey, replaceParts } from "./app.js";
 import { filterable, sortable, walkable } from "./table.js";
 
 const form = document.querySelector("[data-runs]");
@@ -75,3 +75,10 @@ listen("/api/live", form.dataset.position, {
     update();
   },
 });
+
+// Points of sweeps are no runs of the list; what became of them is asked for.
+setInterval(async () => {
+  if (document.hidden) return;
+  const answer = await fetch("/parts/sweeps").catch(() => undefined);
+  if (answer?.ok) replaceParts(await answer.text());
+}, 5000);

@@ -56,8 +56,8 @@ const going = document.querySelector("[data-going]");
 if (going !== null) {
   const address = going.dataset.going;
   const states = async () => {
-    const answer = await fetch(address);
-    return answer.ok ? JSON.stringify((await answer.json()).points.map(({ state }) => state)) : undefined;
+    const answer = await fetch(address).catch(() => undefined);
+    return answer?.ok ? JSON.stringify((await answer.json()).points.map(({ state }) => state)) : undefined;
   };
   const before = await states();
   setInterval(async () => {

@@ -161,7 +161,7 @@ ${unread.length > 0 && troubles(unread)}
 <p><strong>No runs yet.</strong> This one takes a minute, and appears here as it begins:</p>
 <pre tabindex="0">deno task run configs/quickstart.yaml</pre>
 </div>
-${sweeps.length > 0 && sweepTable(sweeps)}`,
+${sweepsPart(sweeps)}`,
   });
 }
 
@@ -173,6 +173,11 @@ function heading({ name, head, title, words = false, spare }: Column): Html {
   return markup`<th scope="col"${classes(words, spare)}${
     name === "started" && markup` aria-sort="descending"`
   }><button type="button" data-sort="${name}"${title !== undefined && markup` title="${title}"`}>${head}</button></th>`;
+}
+
+/** The sweeps, which are fetched anew while the page is open. */
+export function sweepsPart(sweeps: RunList["sweeps"]): Html {
+  return markup`<div data-part="sweeps">${sweeps.length > 0 && sweepTable(sweeps)}</div>`;
 }
 
 function sweepTable(sweeps: RunList["sweeps"]): Html {
