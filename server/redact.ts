@@ -4,6 +4,8 @@ import type { Json } from "../runner/stage.ts";
 
 /** Access tokens of the hub and of others that are written alike. */
 const TOKENS = /\b(?:hf|ghp|gho|sk|glpat)[_-][A-Za-z0-9_-]{16,}/g;
+/** What lies at the root itself; longer paths are `withoutPaths`'s. */
+const ROOTED = /(^|[\s"'(=])\/([^\s"'()\\/:,;]+)(?=$|[\s"'),;])/g;
 /** User and password in an address. */
 const CREDENTIALS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@:]+(?::[^\s/@]*)?@/gi;
 
@@ -17,6 +19,7 @@ const CREDENTIALS = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@:]+(?::[^\s/@]*)?@/gi;
  *   error: "Cannot read …/x.txt with …",
  * });
  * assert.equal(redact("https://me:secret@host/a/b"), "https://…@host/a/b");
+ * assert.deepEqual(redact(["/model", "4/8", "./a.yaml", "a / b"]), ["…/model", "4/8", "./a.yaml", "a / b"]);
  * ```
  */
 export function redact<T>(value: T): T {
@@ -33,5 +36,6 @@ function clean(value: Json): Json {
 /** Most texts are names without anything of the kind, of which there may be ten thousands. */
 function cleanText(text: string): string {
   const safe = text.replaceAll(TOKENS, "…");
-  return /[\\/]/.test(safe) ? withoutPaths(safe.replaceAll(CREDENTIALS, "$1…@")) : safe;
+  if (!/[\\/]/.test(safe)) return safe;
+  return withoutPaths(safe.replaceAll(CREDENTIALS, "$1…@")).replaceAll(ROOTED, "$1…/$2");
 }
