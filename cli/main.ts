@@ -19,6 +19,7 @@ import { resultsCommand } from "./results.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
+import { serveCommand } from "./serve.ts";
 import { sweepCommand } from "./sweep.ts";
 import { wrapText } from "../report/text_table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
@@ -57,6 +58,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     sweepCommand,
     runsCommand,
     resultsCommand,
+    serveCommand,
     cacheCommand,
     inspectCommand,
     generateCommand,

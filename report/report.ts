@@ -1,7 +1,17 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import { allocationChart, bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
+import {
+  allocationChart,
+  bitsChart,
+  errorChart,
+  keepChart,
+  memoryChart,
+  perplexityChart,
+  redundancyChart,
+  timeChart,
+} from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
+import { gather, type Gathered } from "./gather.ts";
 import { sayHeldOut } from "./held_out.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics, totalError } from "./metrics.ts";
@@ -48,10 +58,10 @@ export function renderReport(content: ReportContent): string {
     `${metrics.model} · ${metrics.method} · ${metrics.run}`,
     markup`${header(content)}
 <main>
-${tiles(metrics)}
+${resultTiles(metrics)}
 ${troubles.length > 0 && section("Warnings", markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>`)}
 <div class="charts">
-${charts(metrics)}</div>
+${runCharts(metrics, gather(events))}</div>
 ${section("Perplexity", perplexityTable(metrics, recipe.expect))}
 ${Object.keys(metrics.tasks).length > 0 && section("Tasks", taskTable(metrics))}
 ${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics)}`)}
@@ -130,7 +140,8 @@ function propagation({ propagation }: Metrics): Content {
 ${fold("How far every layer moved", propagationTable(propagation))}`;
 }
 
-function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, steps }: Metrics): Html {
+/** The numbers that say most. */
+export function resultTiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, steps }: Metrics): Html {
   const bit = (value: number) => datum(value, formatBits(value));
   const size = (value: number) => datum(value, formatBytes(value));
   const number = (value: number) => datum(value, formatNumber(value));
@@ -157,7 +168,8 @@ function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, st
 ${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}</dd><dd>${note}</dd></div>\n`)}</dl>`;
 }
 
-function charts(metrics: Metrics): Html[] {
+/** All charts of a run that has ended, with their captions. */
+export function runCharts(metrics: Metrics, gathered: Gathered): Html[] {
   const { allocation, keep = [], of, layer_error: { layers }, perplexity, seconds } = metrics;
   const list: Html[] = [];
   if (Object.keys(perplexity).length > 0) {
@@ -182,11 +194,31 @@ function charts(metrics: Metrics): Html[] {
     list.push(figure("Weights kept per block", keepChart(keep, of), caption));
   }
   if (allocation !== undefined) list.push(figure("Bits per layer", allocationChart(allocation), given(allocation)));
+  list.push(...processCharts(gathered));
   if (Object.keys(seconds.stages).length > 0) {
     list.push(figure("Time by stage", timeChart(metrics), "Steps served from the cache took none."));
   }
   return list;
 }
+
+/** Charts of what the journal alone says, whether the run has ended or not. */
+export function processCharts({ blocks, memory, began }: Gathered): Html[] {
+  const measured = blocks.flatMap(({ block, redundancy }) => redundancy === undefined ? [] : [{ block, redundancy }]);
+  const most = memory.reduce((most, [, bytes]) => Math.max(most, bytes), 0);
+  return [
+    ...(measured.length === 0 ? [] : [figure("Redundancy per block", redundancyChart(measured), REDUNDANCY_NOTE)]),
+    ...(memory.length < 2 ? [] : [
+      figure(
+        "Memory",
+        memoryChart(memory, began ?? memory[0][0]),
+        `Of the process, at most ${formatBytes(most)} while steps ran.`,
+      ),
+    ]),
+  ];
+}
+
+const REDUNDANCY_NOTE =
+  "How alike a block's inputs and outputs are: blocks that change little keep fewer weights, or bits.";
 
 /** What the bits of layers come from, and what they were worth. */
 function given({ mean, layers, check }: NonNullable<Metrics["allocation"]>): Html {
