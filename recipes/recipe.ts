@@ -3,6 +3,7 @@
  *
  * Not what recipes may say (`language.ts`) nor the printing of problems (`diagnostics.ts`).
  */
+import type * as z from "zod";
 import { basename, extname, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
@@ -224,7 +225,7 @@ function nameOf(
  * @param relativeTo folder that paths are written relative to; absolute by default
  */
 export function renderRecipe(
-  { schema }: Pick<RecipeLanguage, "schema">,
+  { schema }: { readonly schema: z.ZodType },
   recipe: Recipe,
   { relativeTo }: { readonly relativeTo?: string } = {},
 ): string {
