@@ -221,17 +221,18 @@ function nameOf(
 /**
  * A complete recipe as YAML, keys in the schema's order: what `recipe.lock.yaml` holds.
  *
- * @param relativeTo folder that paths are written relative to; absolute by default
+ * @param options `relativeTo`: folder that paths are written relative to; absolute by default. `pathOf`: writes paths some other way
  */
 export function renderRecipe(
   { schema }: Pick<RecipeLanguage, "schema">,
   recipe: Recipe,
-  { relativeTo }: { readonly relativeTo?: string } = {},
+  { relativeTo, pathOf }: { readonly relativeTo?: string; readonly pathOf?: (path: string) => string } = {},
 ): string {
-  const shorten = (path: string) =>
-    relativeTo === undefined ? path : relative(relativeTo, path).replaceAll("\\", "/").replace(/^~/, "./~");
-  const { extends: _merged, ...rest } = mapPaths(recipe, schema, shorten);
-  return stringify(rest, { lineWidth: 120 });
+  const shorten = pathOf ?? ((path) => relativeTo === undefined ? path : relative(relativeTo, path));
+  const written = (path: string) =>
+    pathOf ?? relativeTo ? shorten(path).replaceAll("\\", "/").replace(/^~/, "./~") : path;
+  const { extends: _merged, ...rest } = mapPaths(recipe, schema, written);
+  return stringify(rest, { lineWidth: 120, aliasDuplicateObjects: false });
 }
 
 /** Makes paths absolute, each relative to the text that states it; `extends` has done its work. */
