@@ -17,6 +17,7 @@ import {
 } from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
+import { checkOpened, deviceOf, settle } from "./locks.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
 import { wrapText } from "../report/text_table.ts";
@@ -34,7 +35,7 @@ const MORE =
 /** The command. */
 export function runCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("run"))
-    .description("make what a recipe asks for; what is cached is not made again")
+    .description("make what a recipe, or the lock of a run, asks for; what is cached is not made again")
     .addOption(runsOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
     .action(async (path: string, options: Options) =>
@@ -44,7 +45,7 @@ export function runCommand(context: CommandContext): Command {
 
 /** @returns the exit code */
 async function run(path: string, options: Options, terminal: Terminal): Promise<number> {
-  const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  const loaded = await readRecipe(path, options, terminal), { sources, name, lock } = loaded;
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
     // The task list hides the cursor.
@@ -52,13 +53,11 @@ async function run(path: string, options: Options, terminal: Terminal): Promise<
   });
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
-    const subject = await openSubject(recipe, {
-      purpose: "run",
-      device: options.device,
-      forward: options.forward,
-      cache,
-    }, terminal);
+    const { model, data } = options, hashes = cache.fileHashes;
+    const recipe = lock ? await settle(loaded, lock, { model, data, hashes, purpose: "run" }) : loaded.recipe;
+    const subject = await openSubject(recipe, { purpose: "run", cache, ...deviceOf(options, lock?.inputs) }, terminal);
     try {
+      if (lock && options.set.length + options.with.length === 0) await checkOpened(subject, lock, terminal);
       const { until, from } = options;
       const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from }));
       const progress = options.json
@@ -165,7 +164,7 @@ async function readMetrics(folder: string): Promise<Metrics> {
 
 /** The command that goes on: as given, but always a run, or a sweep. */
 export function nextCommand(path: string, options: Options, task: "run" | "sweep" = "run"): string {
-  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, runs } = options;
+  const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, runs, model, data = [] } = options;
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
     `deno task ${task}`,
@@ -173,6 +172,8 @@ export function nextCommand(path: string, options: Options, task: "run" | "sweep
     ...over.map((each) => `--with ${quote(each)}`),
     ...set.map((each) => `--set ${quote(each)}`),
     ...(allowPlugins ? ["--allow-plugins"] : []),
+    ...(model === undefined ? [] : [`--model ${quote(model)}`]),
+    ...data.map((each) => `--data ${quote(each)}`),
     ...(until === undefined ? [] : [`--until ${until}`]),
     ...(device === "auto" ? [] : [`--device ${device}`]),
     ...(forward === "auto" ? [] : [`--forward ${forward}`]),

@@ -35,6 +35,8 @@ export interface Machine {
     device: DeviceChoice,
     options: { readonly wanted?: OpenOptions["forward"]; readonly length: number },
   ) => Promise<ProviderChoice>;
+  /** Opens the model; by default the one that the recipe names. */
+  readonly openWeights?: typeof openWeights;
   /** Where runs leave what is costly to open for the next; by default nothing outlives a run. */
   readonly shelves?: ToolShelves;
   /** Folder of the sources that keys cover; default: this project. */
@@ -75,7 +77,7 @@ export async function openSubject(
         "find steps in the cache",
     ));
   const hub: HubAccess = { cache, hashes, warn, progress };
-  const weights = await openWeights(recipe.model, { ...hub, purpose });
+  const weights = await (machine.openWeights ?? openWeights)(recipe.model, { ...hub, purpose });
   const { checkpoint, spec } = weights;
   try {
     const named = stages.filter(({ name }) => recipe.stages[name] !== undefined)
@@ -162,7 +164,8 @@ function makeSubject(
 ): Subject {
   const { roles: { packed, perplexity, quantized }, identities, forward } = planning;
   const losses = [...perplexity?.of.values() ?? []].flatMap(({ original, compressed }) => [original, compressed]);
-  const targets = [...(packed ? [packed.model] : []), ...losses];
+  const ids = new Set(steps.map(({ id }) => id));
+  const targets = [...(packed ? [packed.model] : []), ...losses].filter(({ step }) => ids.has(step));
   const texts = requests.map((request) => ({ request, identity: planning.text(request.id).identity }));
   return {
     method: quantized?.method ?? "none",
