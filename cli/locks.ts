@@ -131,12 +131,19 @@ export async function inputsNow(subject: Subject): Promise<LockedInputs> {
 /**
  * Holds what was opened against the lock; versions that are others are told in a line each.
  *
+ * @returns these lines
  * @throws {InputError} an input has another content
  */
-export async function checkOpened(subject: Subject, { inputs }: OpenedLock, terminal: Terminal): Promise<void> {
+export async function checkOpened(
+  subject: Subject,
+  { inputs }: Pick<OpenedLock, "inputs">,
+  terminal: Terminal,
+): Promise<readonly string[]> {
   const now = await inputsNow(subject);
   checkInputs(inputs, now);
-  for (const line of otherVersions(inputs, now)) terminal.note(`warning: not as in the lock: ${line}`);
+  const others = otherVersions(inputs, now);
+  for (const line of others) terminal.note(`warning: not as in the lock: ${line}`);
+  return others;
 }
 
 /**

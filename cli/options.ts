@@ -74,10 +74,7 @@ export function withOpenOptions(command: Command, recipe: string): Command {
         ).argParser(collect).default([], "none"),
       )
       .option("--allow-plugins", "run code that a recipe of the hub names under `use`; code of your own needs no leave")
-      .addOption(
-        new Option("--device <device>", "where kernels run; auto: webgpu where a GPU is found, else cpu")
-          .choices(["auto", "cpu", "webgpu"]).default("auto"),
-      )
+      .addOption(deviceOption("auto: webgpu where a GPU is found, else cpu"))
       .addOption(forwardOption("auto", "auto: on a GPU what opens and is right, else cpu"))
       .addOption(cacheOption())
       .addOption(cacheSizeOption()),
@@ -89,6 +86,13 @@ export function withOutputOptions(command: Command): Command {
   return command.option("--json", "print for programs").option("--no-color", "print without colours");
 }
 
+/** `--device DEVICE`. @param why what to say of the default */
+export function deviceOption(why: string): Option {
+  return new Option("--device <device>", `where kernels run; ${why}`).choices(["auto", "cpu", "webgpu"]).default(
+    "auto",
+  );
+}
+
 /** `--forward PROVIDER`. @param why what to say of the default */
 export function forwardOption(standard: WantedProvider, why: string): Option {
   return new Option("--forward <provider>", `onnxruntime's provider for forward passes; ${why}`)
@@ -96,8 +100,8 @@ export function forwardOption(standard: WantedProvider, why: string): Option {
 }
 
 /** `--cache DIR`. */
-export function cacheOption(): Option {
-  return new Option("--cache <dir>", "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)");
+export function cacheOption(what = "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)"): Option {
+  return new Option("--cache <dir>", what);
 }
 
 /** `--cache-size 20GiB`. */

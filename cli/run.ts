@@ -153,8 +153,8 @@ async function conclude(result: RunResult, recipe: Recipe, options: Options, ter
   return exit !== 0 ? exit : missed ? 7 : 0;
 }
 
-/** @throws {InputError} when something else has taken the file's place meanwhile */
-async function readMetrics(folder: string): Promise<Metrics> {
+/** metrics.json of a run. @throws {InputError} when something else has taken the file's place meanwhile */
+export async function readMetrics(folder: string): Promise<Metrics> {
   const path = join(folder, "metrics.json"), label = show(path);
   const read = Metrics.safeParse(parseJsonObject(await readTextFile(path, { wanted: "JSON", label }), label));
   if (read.success) return read.data;

@@ -79,8 +79,6 @@ export async function findInputs(recipe: Recipe, inputs: LockedInputs, places: I
  * @throws {InputError} naming the first input that has another content
  */
 export function checkInputs(locked: LockedInputs, now: LockedInputs): void {
-  const other = (what: string, remedy: string) =>
-    new InputError(`Cannot check this lock: ${what} is not the one that the run had; ${remedy}`);
   const model = "the folder of the same revision (--model)";
   if (locked.model.weights !== now.model.weights) throw other(`the model ${now.model.label}`, `give ${model}`);
   for (const part of ["config", "tokenizer", "generation"] as const) {
@@ -89,12 +87,23 @@ export function checkInputs(locked: LockedInputs, now: LockedInputs): void {
       throw other(`${PART_NAMES[part]} of the model ${now.model.label}`, `give ${model}`);
     }
   }
-  for (const [name, identity] of Object.entries(locked.texts)) {
-    const found = now.texts[name];
-    if (found === undefined || canonicalJson(identity) !== canonicalJson(found)) {
-      throw other(`the text ${name}`, "give the same file (--data), or the dataset at the same revision");
-    }
+  for (const name of Object.keys(locked.texts)) {
+    if (now.texts[name] === undefined) throw other(`the text ${name}`, "the recipe reads no such text");
   }
+  checkTexts(locked, now);
+}
+
+/** As `checkInputs`, of the texts alone that were opened. */
+export function checkTexts(locked: LockedInputs, now: LockedInputs): void {
+  for (const [name, identity] of Object.entries(now.texts)) {
+    const before = locked.texts[name];
+    if (before !== undefined && canonicalJson(before) === canonicalJson(identity)) continue;
+    throw other(`the text ${name}`, "give the same file (--data), or the dataset at the same revision");
+  }
+}
+
+function other(what: string, remedy: string): InputError {
+  return new InputError(`Cannot check this lock: ${what} is not the one that the run had; ${remedy}`);
 }
 
 const PART_NAMES = { config: "config.json", tokenizer: "the tokenizer", generation: "generation_config.json" } as const;

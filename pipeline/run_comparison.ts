@@ -60,6 +60,11 @@ export class RunComparison {
   async finish(): Promise<readonly StepVerdict[]> {
     await this.#queue;
     for (const step of this.#options.graph.keys()) if (!this.#verdicts.has(step)) await this.#look(step);
+    return this.verdicts;
+  }
+
+  /** Steps that were compared, in the order in which they can run. */
+  get verdicts(): readonly StepVerdict[] {
     return [...this.#options.graph.keys()].flatMap((step) => this.#verdicts.get(step) ?? []);
   }
 
