@@ -2,7 +2,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { Option } from "commander";
-import type { FileHashes } from "../files/file_hashes.ts";
 import { checkInputs, findInputs, otherVersions } from "../pipeline/locked_inputs.ts";
 import { type LockedInputs, readInputs } from "../pipeline/lock_record.ts";
 import { loadRecipe } from "../pipeline/mod.ts";

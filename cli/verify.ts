@@ -164,7 +164,7 @@ function introduce({ label, inputs: { model, device } }: Claim, { totals, graph 
       : own && resumed
       ? `; ${there} were made by the verify that was interrupted`
       : `; ${there} are in the cache, and prove nothing`) +
-    `, about ${formatSeconds(totals.seconds)}`,
+    (totals.run === 0 ? "" : `, about ${formatSeconds(totals.seconds)}`),
   ];
   for (const line of lines) for (const each of wrapText(line, terminal.width, "  ")) terminal.line(each);
 }

@@ -3,9 +3,10 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { InputError } from "../files/input_error.ts";
 import { lockedMetrics, type LockedOutcome, readOutcome } from "../pipeline/lock_record.ts";
-import { checkFiles, checkMetrics } from "../pipeline/verdict.ts";
+import { changedPlanes, checkFiles, checkMetrics } from "../pipeline/verdict.ts";
 import { JOURNAL, LOCK, readJournal } from "../runner/journal.ts";
 import { type ArtifactCache, listRuns, readRun, type RunEvent, type RunResult } from "../runner/mod.ts";
+import { PACKED_WEIGHTS } from "../stages/artifacts.ts";
 import { asked, UsageError } from "./exit_codes.ts";
 import type { Interruption } from "./interruption.ts";
 import { findLock, type InputOptions, type OpenedLock, openLock } from "./locks.ts";
@@ -93,14 +94,16 @@ function whyNoOutcome(folder: string): string {
 }
 
 /** Looks at what lies beside the lock. @returns undefined where nothing contradicts it */
-export async function lookAt({ folder, label, outcome }: Claim): Promise<Verification | undefined> {
+export async function lookAt({ folder, label, lock, outcome }: Claim): Promise<Verification | undefined> {
   const files = existsSync(join(folder, "model")) ? await checkFiles(outcome.model, join(folder, "model")) : [];
   const stated = existsSync(join(folder, "metrics.json")) ? lockedMetrics(await readMetrics(folder)) : undefined;
   const metrics = stated === undefined ? [] : checkMetrics(outcome, stated);
   if (files.every(({ same }) => same) && metrics.every(({ same }) => same)) return undefined;
+  const spoilt = files.some(({ name, same, sha256 }) => name === PACKED_WEIGHTS && !same && sha256 !== undefined);
   return {
     ...{ run: label, mode: "looked at", steps: [], missing: [], made: 0, cached: 0, notes: [], seconds: 0 },
     files,
+    ...(spoilt ? { planes: await changedPlanes(join(folder, "model"), lock.outcome?.steps ?? {}) } : {}),
     // What metrics.json says is another claim than the lock's, however near.
     metrics: metrics.filter(({ same }) => !same).map((each) => ({ ...each, within: 0, meets: false })),
     stoppedEarly: false,

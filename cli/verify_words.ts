@@ -18,6 +18,8 @@ export interface Verification extends Evidence {
   /** Versions that are others. */
   readonly notes: readonly string[];
   readonly seconds: number;
+  /** Tensors of a packed file that is another than the lock's, as far as the lock has their hashes. */
+  readonly planes?: readonly string[];
   /** Where what was made is kept. */
   readonly kept?: string;
 }
@@ -70,7 +72,7 @@ function evidence(found: Verification): string[] {
   return [
     ...(mode !== "made again" ? [] : [
       `steps       ${made} made again${proof}; of ${same + different} that the lock has hashes of, ` +
-      (different === 0 ? "all are the same" : `${different} differ`),
+      (different === 0 ? "all are the same" : `${different} ${different === 1 ? "differs" : "differ"}`),
     ]),
     ...(first === undefined ? [] : [`first       ${describeStep(first)}`]),
     ...(missing.length === 0 ? [] : [`missing     ${missing.slice(0, 5).join(", ")}: this version makes no such step`]),
@@ -80,23 +82,30 @@ function evidence(found: Verification): string[] {
   ];
 }
 
-function describeFiles({ files }: Verification): string {
+function describeFiles({ files, planes }: Verification): string {
   const wrong = files.filter(({ same }) => !same);
   if (wrong.length === 0) return `all ${files.length} of the packed model are the same`;
   const each = wrong.map(({ name, sha256 }) => `model/${name}${sha256 === undefined ? " is not there" : ""}`);
-  return `${wrong.length} of ${files.length} of the packed model differ: ${each.join(", ")}`;
+  const inside = planes === undefined
+    ? ""
+    : planes.length === 0
+    ? "; its packed layers are the same, so it is in the other tensors or in the header"
+    : `; in it ${planes.slice(0, 3).join(", ")}${planes.length > 3 ? ` and ${planes.length - 3} more` : ""}`;
+  return `${wrong.length} of ${files.length} of the packed model differ: ${each.join(", ")}${inside}`;
 }
 
-function metricTable({ metrics }: Verification): string[] {
-  const right = "right" as const;
+function metricTable({ metrics, mode }: Verification): string[] {
+  const right = "right" as const, where = mode === "looked at" ? "metrics.json" : "now";
   return renderTable(
-    [{ head: "" }, { head: "lock", side: right }, { head: "now", side: right }, { head: "" }],
+    [{ head: "" }, { head: "lock", side: right }, { head: where, side: right }, { head: "" }],
     metrics.map(({ name, locked, now, within, same, meets }) => [
       name,
       `${Number(locked.toPrecision(7))}`,
       `${Number(now.toPrecision(7))}`,
       same
         ? "same"
+        : within === 0
+        ? "another"
         : meets
         ? `within ${+(100 * within).toPrecision(3)} %`
         : `not within ${+(100 * within).toPrecision(3)} %`,
@@ -126,11 +135,11 @@ function lastWords(found: Verification, verdict: Verdict): string[] {
 
 function forPrograms({ steps, ...found }: Verification) {
   const count = (verdict: StepVerdict["verdict"]) => steps.filter((step) => step.verdict === verdict).length;
-  const { run, mode, made, cached, missing, files, metrics, notes, seconds, kept } = found;
+  const { run, mode, made, cached, missing, files, planes, metrics, notes, seconds, kept } = found;
   return {
     ...{ run, mode, first: firstOf({ steps }) ?? null },
     steps: { made, cached, same: count("same"), different: count("different"), unrecorded: count("unrecorded") },
-    ...{ missing, files, metrics, notes, seconds },
+    ...{ missing, files, ...(planes === undefined ? {} : { planes }), metrics, notes, seconds },
     ...(kept === undefined ? {} : { kept }),
   };
 }

@@ -84,7 +84,8 @@ export async function describeDivergence(
   const original = (await old.read(file))[which], now = tensors[which];
   if (original === undefined || now === undefined) return { ...described, note: "only one of the two runs has it" };
   // A cache may hold what another run made under the same key.
-  if (tensor !== undefined && await hashTensor(original) !== before.tensors[name]) return { ...described, ...MISSING };
+  const hash = tensor === undefined ? hashOfFile(originals, old.key, file) : await hashTensor(original);
+  if (hash !== before.tensors[name]) return { ...described, ...MISSING };
   if (`${original.shape}` !== `${now.shape}` || original.dtype !== now.dtype) {
     const shape = ({ dtype, shape }: Tensor) => `${dtype} [${shape.join(", ")}]`;
     return { ...described, note: `it was ${shape(original)} and is ${shape(now)}` };
@@ -103,6 +104,10 @@ function originalReader(key: string, { cache }: Originals): ArtifactReader | und
     // Damaged: as good as gone.
     return undefined;
   }
+}
+
+function hashOfFile({ cache }: Originals, key: string, file: string): string | undefined {
+  return cache?.manifest(key).files.find(({ name }) => name === file)?.sha256;
 }
 
 /** The header of a packed layer in a step's result, where that holds packed layers. */

@@ -152,7 +152,8 @@ async function findInput(
     if (!existsSync(candidate)) continue;
     const wrong = await firstWrong(candidate, files, places);
     if (wrong === undefined) return candidate;
-    near ??= wrong;
+    // A folder where no such file is says nothing, unless the user has named it.
+    if (given !== undefined || !wrong.missing) near ??= wrong.why;
   }
   const [first, ...more] = files;
   const rest = more.length === 0 ? "" : `, and ${more.length} more`;
@@ -173,9 +174,9 @@ async function firstWrong(
   candidate: string,
   files: readonly InputFile[],
   { of, hashes = inMemoryHashes(), read = true }: InputPlaces & { readonly of: string },
-): Promise<string | undefined> {
-  const isFolder = statSync(candidate).isDirectory();
-  if (of !== "model" && isFolder) return `${candidate} is a folder`;
+): Promise<{ readonly why: string; readonly missing: boolean } | undefined> {
+  const isFolder = statSync(candidate).isDirectory(), wrong = (why: string, missing = false) => ({ why, missing });
+  if (of !== "model" && isFolder) return wrong(`${candidate} is a folder`, true);
   const placed = files.map((file) => ({
     ...file,
     path: isFolder ? join(candidate, file.name) : of === "model" ? join(dirname(candidate), file.name) : candidate,
@@ -183,12 +184,12 @@ async function firstWrong(
   // All sizes are known before the first file is hashed.
   for (const { path, name, bytes } of placed) {
     const found = statSync(path, { throwIfNoEntry: false });
-    if (found === undefined) return `${candidate} has no ${name}`;
-    if (found.size !== bytes) return `${path} has ${found.size} bytes`;
+    if (found === undefined) return wrong(`${candidate} has no ${name}`, true);
+    if (found.size !== bytes) return wrong(`${path} has ${found.size} bytes`);
   }
   for (const { path, sha256 } of read ? placed : []) {
     const found = await hashFile(path, hashes);
-    if (found !== sha256) return `${path} has sha256 ${found}`;
+    if (found !== sha256) return wrong(`${path} has sha256 ${found}`);
   }
   return undefined;
 }
@@ -211,7 +212,8 @@ function findDescription(path: string, places: InputPlaces): string {
 function candidates(path: string, { folder, roots = [PROJECT] }: InputPlaces): string[] {
   const names = relative(folder, path).split(/[\\/]/).filter((name) => name !== "..");
   const ends = names.map((_, at) => names.slice(at).join("/"));
-  const all = [path, ...[folder, ...roots].flatMap((root) => ends.map((end) => resolve(root, end)))];
+  // The folder itself too: a recipe may lie in its model's.
+  const all = [path, ...[folder, ...roots].flatMap((root) => [...ends, "."].map((end) => resolve(root, end)))];
   return [...new Set(all)].slice(0, MOST_LOOKS);
 }
 

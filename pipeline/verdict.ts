@@ -1,7 +1,11 @@
 /** Whether files and measures are what a lock says of them, and what follows from that and from the steps. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { openPacked, type PackedCheckpoint } from "../checkpoints/packed/open.ts";
+import { InputError } from "../files/input_error.ts";
 import { hashContent } from "../files/hash_content.ts";
+import type { Outcome } from "../runner/lock.ts";
+import { hashTensor } from "../runner/step_hashes.ts";
 import type { LockedOutcome } from "./lock_record.ts";
 import type { StepVerdict } from "./run_comparison.ts";
 
@@ -51,6 +55,34 @@ export async function checkFiles(files: LockedOutcome["model"], folder: string):
     checks.push({ name, same: found === sha256, ...(found === undefined ? {} : { sha256: found }) });
   }
   return checks;
+}
+
+/**
+ * Of a packed model whose file is another, the layers' tensors that are not what the lock's steps have packed.
+ *
+ * @param folder of the packed model
+ * @returns undefined where the file cannot be read as a packed model
+ */
+export async function changedPlanes(folder: string, steps: Outcome["steps"]): Promise<readonly string[] | undefined> {
+  let packed: PackedCheckpoint | undefined;
+  try {
+    packed = await openPacked(folder);
+    const changed: string[] = [];
+    for (const { outputs } of Object.values(steps)) {
+      for (const [name, sha256] of Object.values(outputs).flatMap(({ tensors }) => Object.entries(tensors))) {
+        const [layer, plane] = name.split("#");
+        if (plane === undefined || !packed.layers.has(layer)) continue;
+        const found = await packed.plane(layer, plane);
+        if (found === undefined || await hashTensor(found) !== sha256) changed.push(`${layer}.${plane}`);
+      }
+    }
+    return changed;
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  } finally {
+    packed?.close();
+  }
 }
 
 /** Holds measures against those of a lock. @returns nothing where the lock has none */
