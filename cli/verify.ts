@@ -74,12 +74,17 @@ async function verify(target: string, options: VerifyOptions, terminal: Terminal
     const known = await openCache(cacheFolder(options.cache));
     const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
     const places: VerifyPlaces = { claim, cache, known, scratch, resumed, own, terminal, interruption };
-    let found: Verification | number;
+    let found: Verification | number, useless = false;
     try {
       found = await (options.evaluateOnly ? measureAgain : makeAgain)(loaded, options, places);
+    } catch (error) {
+      // Nothing was made yet: a run that fails or is interrupted is no exception.
+      useless = !resumed;
+      throw error;
     } finally {
       cache.close();
       if (own) known.close();
+      if (useless) await Deno.remove(scratch, { recursive: true }).catch(() => {});
     }
     if (typeof found === "number") return found;
     if (options.keep) return conclude({ ...found, kept: scratch }, options, terminal);
@@ -113,11 +118,11 @@ async function makeAgain(
     const notes = await checkOpened(subject, claim, terminal);
     if (existsSync(join(claim.folder, "model"))) packed = await openPacked(join(claim.folder, "model"));
     const plan = await makePlan(subject, cache, { recipe }), executed = new Map<string, number>();
-    const stop = new AbortController();
+    const stop = new AbortController(), tell = stepTeller(options, terminal);
     const comparison = new RunComparison({
       ...{ steps: claim.lock.outcome?.steps ?? {}, graph: plan.graph, cache, originals: { cache: known, packed } },
       onVerdict(verdict) {
-        tell(verdict, executed.get(verdict.step), options, terminal);
+        tell(verdict, executed.get(verdict.step));
         if (options.first && verdict.verdict === "different") stop.abort();
       },
     });
@@ -169,20 +174,22 @@ function introduce({ label, inputs: { model, device } }: Claim, { totals, graph 
   for (const line of lines) for (const each of wrapText(line, terminal.width, "  ")) terminal.line(each);
 }
 
-/** Says how a step compares; steps that were not made are told only where they differ. */
-function tell(
-  verdict: StepVerdict,
-  seconds: number | undefined,
-  { json = false }: VerifyOptions,
-  terminal: Terminal,
-): void {
-  if (json) return terminal.line(JSON.stringify({ type: "step", ...verdict, made: seconds !== undefined }));
-  if (verdict.verdict !== "different" && seconds === undefined) return;
-  const took = seconds === undefined ? "from the cache" : formatSeconds(seconds);
-  const how = verdict.verdict === "different"
-    ? `differs: ${describeStep(verdict).slice(verdict.step.length + 2)}`
-    : verdict.verdict === "same"
-    ? "same"
-    : "made";
-  for (const line of wrapText(`${verdict.step}  ${took}  ${how}`, terminal.width, "    ")) terminal.line(line);
+/** Says how steps compare, the first that differs in full; those that were not made are told only where they differ. */
+function stepTeller({ json = false }: VerifyOptions, terminal: Terminal) {
+  let differed = false;
+  return (verdict: StepVerdict, seconds: number | undefined): void => {
+    if (json) return terminal.line(JSON.stringify({ type: "step", ...verdict, made: seconds !== undefined }));
+    const { step, verdict: how, differing } = verdict;
+    if (how !== "different" && seconds === undefined) return;
+    const took = seconds === undefined ? "from the cache" : formatSeconds(seconds);
+    const words = how === "same"
+      ? "same"
+      : how === "unrecorded"
+      ? "made"
+      : differed
+      ? `differs too, in ${differing}`
+      : `differs: ${describeStep(verdict).slice(step.length + 2)}`;
+    differed ||= how === "different";
+    for (const line of wrapText(`${step}  ${took}  ${words}`, terminal.width, "    ")) terminal.line(line);
+  };
 }

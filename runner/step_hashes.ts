@@ -17,7 +17,7 @@ export interface OutputHashes {
   readonly value?: Json;
   /** Its hash, where it is long. */
   readonly value_sha256?: string;
-  /** Hex sha256 by file, or by file and tensor: `q_proj#mask`; names without `.safetensors`. */
+  /** Hex sha256 by tensor: `q_proj#mask`, or `q_proj` where the file holds one; or by file, where it was written whole: `config.json`. */
   readonly tensors: Readonly<Record<string, string>>;
 }
 
@@ -108,7 +108,7 @@ async function hashOutput(key: string, cache: ArtifactCache, signal: AbortSignal
   for (const { name, sha256, tensors: inside = {} } of files) {
     signal?.throwIfAborted();
     const stem = name.replace(/\.safetensors$/, ""), names = Object.keys(inside).sort();
-    if (names.length < 2) tensors[stem] = sha256;
+    if (names.length < 2) tensors[names.length === 0 ? name : stem] = sha256;
     else {
       const read = await reader.read(name);
       for (const each of names) tensors[`${stem}#${each}`] = await hashTensor(read[each]);

@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import { parse } from "yaml";
 import { main } from "../cli/main.ts";
 import { memoryTerminal } from "../cli/terminal_test_support.ts";
-import { assertSameBytes, lastRun, modelBytes, runTask, temporaryFolder } from "./command_line_test_support.ts";
+import { assertSameBytes, lastRun, modelBytes, runTask } from "./command_line_test_support.ts";
 import { tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
 
 /** A machine with a run on it. */
