@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { parse } from "yaml";
 import { main } from "../cli/main.ts";
 import { memoryTerminal } from "../cli/terminal_test_support.ts";
+import { startFakeHub } from "../hub/fake_hub_test_support.ts";
 import { assertSameBytes, lastRun, modelBytes, runTask } from "./command_line_test_support.ts";
 import { tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
 
@@ -229,6 +230,31 @@ Deno.test("verify --evaluate-only measures the packed model again, without the m
   }
   rmSync(join(alone.run, "model"), { recursive: true });
   assert.match((await verify(alone, "--evaluate-only")).err, /there is no folder `model` beside the lock/);
+});
+
+Deno.test("a lock names the hub's commit where its recipe names a branch", async () => {
+  using here = scene();
+  await using hub = startFakeHub();
+  const tiny = join(here.folder, "tiny"), config = readFileSync(join(tiny, "config.json"), "utf8");
+  const files = {
+    "config.json": config,
+    "model.safetensors": new Uint8Array(readFileSync(join(tiny, "model.safetensors"))),
+  };
+  const commit = hub.addRepo({ kind: "model", id: "owner/tiny", files });
+  const recipe = { ...tinyRecipe(tiny), name: "hub", model: { hub: "owner/tiny", revision: "main" } };
+  Deno.env.set("HF_ENDPOINT", hub.url);
+  try {
+    const { code, err } = await command("run", writeTinyRecipe(here.folder, recipe), ...at(here.folder));
+    assert.equal(code, 0, err);
+    const { path: run } = lastRun(join(here.folder, "runs"));
+    const written = parse(readFileSync(join(run, "recipe.lock.yaml"), "utf8"));
+    assert.deepEqual(written.recipe.model, { hub: "owner/tiny", revision: commit });
+    assert.deepEqual([written.lock.model.commit, written.lock.files.length], [commit, 2]);
+    const again = await verify({ ...here, run });
+    assert.equal(again.code, 0, again.out + again.err);
+  } finally {
+    Deno.env.delete("HF_ENDPOINT");
+  }
 });
 
 Deno.test("run takes a lock, or a run's folder: it makes the same bytes, and tells other versions in a line each", async () => {
