@@ -21,12 +21,14 @@ import {
   forwardOption,
   openSubject,
   runsOption,
+  throttled,
   withOutputOptions,
 } from "./options.ts";
 import { cacheFolder } from "./places.ts";
 import { readMetrics, watchOutput } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
 import { type Claim, lookAt, openClaim, tellStopped, type VerifyOptions, type VerifyPlaces } from "./verify_claim.ts";
+import { fetchRun, hubIdOf } from "./verify_hub.ts";
 import { measureAgain } from "./verify_measure.ts";
 import { conclude, describeStep, type Verification } from "./verify_words.ts";
 
@@ -42,7 +44,7 @@ export function verifyCommand(context: CommandContext): Command {
     .description(
       "make a run again from its lock, and say whether it is bit-identical, within tolerance, or where it first differs",
     )
-    .argument("<run>", "a recipe.lock.yaml, a run's folder, a run's id, or `last`")
+    .argument("<run>", "a recipe.lock.yaml, a run's folder, a run's id, `last`, or owner/name[@revision] on the hub")
     .option("--evaluate-only", "measure the packed model of a run's folder again, and make nothing")
     .option("--first", "stop at the first step that differs")
     .option("--keep", "keep what was made, and say where it is")
@@ -61,38 +63,54 @@ export function verifyCommand(context: CommandContext): Command {
 
 /** @returns the exit code */
 async function verify(target: string, options: VerifyOptions, terminal: Terminal): Promise<number> {
-  const claim = openClaim(target, options);
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
   });
+  const published = hubIdOf(target);
+  const known = await openCache(cacheFolder(options.cache));
   try {
-    const spoilt = await lookAt(claim);
-    if (spoilt !== undefined) return conclude(spoilt, options, terminal);
-    const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
-    const own = options.cache === undefined, scratch = scratchOf(claim, options);
-    const resumed = existsSync(join(scratch, "cache"));
-    const known = await openCache(cacheFolder(options.cache));
-    const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
-    const places: VerifyPlaces = { claim, cache, known, scratch, resumed, own, terminal, interruption };
-    let found: Verification | number, useless = false;
-    try {
-      found = await (options.evaluateOnly ? measureAgain : makeAgain)(loaded, options, places);
-    } catch (error) {
-      // Nothing was made yet: a run that fails or is interrupted is no exception.
-      useless = !resumed;
-      throw error;
-    } finally {
-      cache.close();
-      if (own) known.close();
-      if (useless) await Deno.remove(scratch, { recursive: true }).catch(() => {});
-    }
-    if (typeof found === "number") return found;
-    if (options.keep) return conclude({ ...found, kept: scratch }, options, terminal);
-    await Deno.remove(scratch, { recursive: true });
-    return conclude(found, options, terminal);
+    const folder = published && await fetchRun(published, {
+      ...{ cache: known.folder, hashes: known.fileHashes },
+      warn: (message) => terminal.note(`warning: ${message}`),
+      progress: throttled((message) => terminal.note(message)),
+    });
+    const claim = openClaim(folder ?? target, options);
+    const named = folder === undefined ? claim : { ...claim, label: target };
+    return await verifyClaim(named, options, { known, terminal, interruption });
   } finally {
+    known.close();
     interruption.stop();
   }
+}
+
+async function verifyClaim(
+  claim: Claim,
+  options: VerifyOptions,
+  around: Pick<VerifyPlaces, "known" | "terminal" | "interruption">,
+): Promise<number> {
+  const { known, terminal } = around;
+  const spoilt = await lookAt(claim);
+  if (spoilt !== undefined) return conclude(spoilt, options, terminal);
+  const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
+  const own = options.cache === undefined, scratch = scratchOf(claim, options);
+  const resumed = existsSync(join(scratch, "cache"));
+  const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
+  let found: Verification | number, useless = false;
+  try {
+    const places: VerifyPlaces = { ...around, claim, cache, scratch, resumed, own };
+    found = await (options.evaluateOnly ? measureAgain : makeAgain)(loaded, options, places);
+  } catch (error) {
+    // Nothing was made yet: a run that fails or is interrupted is no exception.
+    useless = !resumed;
+    throw error;
+  } finally {
+    if (own) cache.close();
+    if (useless) await Deno.remove(scratch, { recursive: true }).catch(() => {});
+  }
+  if (typeof found === "number") return found;
+  if (options.keep) return conclude({ ...found, kept: scratch }, options, terminal);
+  await Deno.remove(scratch, { recursive: true });
+  return conclude(found, options, terminal);
 }
 
 /** A folder that the same command finds again. */

@@ -257,6 +257,51 @@ Deno.test("a lock names the hub's commit where its recipe names a branch", async
   }
 });
 
+Deno.test("verify fetches a run that was published on the hub, its packed model at the top or in a folder", async () => {
+  using here = scene();
+  await using hub = startFakeHub();
+  const read = (name: string) => new Uint8Array(readFileSync(join(here.run, name)));
+  const own = { "recipe.lock.yaml": read("recipe.lock.yaml"), "metrics.json": read("metrics.json") };
+  const packed = readdirSync(join(here.run, "model")).map((
+    name,
+  ): [string, Uint8Array] => [name, read(`model/${name}`)]);
+  const inFolder = packed.map(([name, bytes]): [string, Uint8Array] => [`model/${name}`, bytes]);
+  hub.addRepo({ kind: "model", id: "someone/top", files: { ...own, ...Object.fromEntries(packed) } });
+  hub.addRepo({ kind: "model", id: "someone/folder", files: { ...own, ...Object.fromEntries(inFolder) } });
+  hub.addRepo({ kind: "model", id: "someone/half", files: { ...own, "config.json": packed[0][1] } });
+  hub.addRepo({ kind: "model", id: "someone/else", files: { "config.json": "{}" } });
+  const windows = ["--data", `heldout=${join(here.folder, "tiny", "windows.safetensors")}`];
+  Deno.env.set("HF_ENDPOINT", hub.url);
+  try {
+    const top = await verify({ ...here, run: "someone/top" }, "--evaluate-only", ...windows);
+    assert.equal(top.code, 0, top.err);
+    assert.match(top.out, /^Bit-identical: the packed model is the one of someone\/top, and measures the same/m);
+    const data = [
+      "--model",
+      join(here.folder, "tiny"),
+      ...windows,
+      ...windows.map((each) => each.replace("heldout=", "calibration=")),
+    ];
+    const folder = await verify({ ...here, run: "someone/folder@main" }, ...data);
+    assert.equal(folder.code, 0, folder.err + folder.out);
+    const half = await verify({ ...here, run: "someone/half" });
+    assert.deepEqual(
+      [half.code, half.out.includes("model/model.safetensors is not there")],
+      [12, true],
+      half.out + half.err,
+    );
+    const none = await verify({ ...here, run: "someone/else" });
+    assert.deepEqual(
+      [none.code, /it has no recipe\.lock\.yaml, so it is no published run/.test(none.err)],
+      [3, true],
+      none.err,
+    );
+    assert.equal((await verify({ ...here, run: "someone/nobody" })).code, 3);
+  } finally {
+    Deno.env.delete("HF_ENDPOINT");
+  }
+});
+
 Deno.test("run takes a lock, or a run's folder: it makes the same bytes, and tells other versions in a line each", async () => {
   using copy = scene();
   const lock = join(copy.run, "recipe.lock.yaml");
