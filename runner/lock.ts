@@ -5,7 +5,7 @@
  * What stands under `lock`, and all of `outcome` but its steps, is the subject's own; see `pipeline/lock_record.ts`.
  */
 import { join } from "node:path";
-import { parseDocument, stringify } from "yaml";
+import { Document, isScalar, parseDocument, stringify, visit } from "yaml";
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import type { ArtifactCache } from "./cache/cache.ts";
@@ -81,10 +81,7 @@ export async function completeLock(
     if (Object.keys(hashed.outputs).length > 0) steps[id] = hashed;
   }
   const text = readSmallText(join(folder, LOCK));
-  replaceLock(
-    folder,
-    text + stringify({ outcome: { ...facts, steps } }, { lineWidth: 0, aliasDuplicateObjects: false }),
-  );
+  replaceLock(folder, text + render({ outcome: { ...facts, steps } }));
 }
 
 /**
@@ -129,6 +126,17 @@ function parse(text: string, fail: (why: string, cause?: unknown) => InputError)
   if (typeof tree !== "object" || tree === null || Array.isArray(tree)) throw fail("it holds no map");
   if (!isSound(tree)) throw fail("it holds what no run writes");
   return tree;
+}
+
+/** YAML with each list of numbers, such as samples that were drawn, on a line of its own. */
+function render(tree: unknown): string {
+  const document = new Document(tree, { aliasDuplicateObjects: false });
+  visit(document, {
+    Seq(_, list) {
+      if (list.items.every(isScalar)) list.flow = true;
+    },
+  });
+  return document.toString({ lineWidth: 0 });
 }
 
 function replaceLock(folder: string, text: string): void {

@@ -28,8 +28,8 @@ export interface StepHashes {
   readonly outputs: Readonly<Record<string, OutputHashes>>;
 }
 
-/** Characters of a result that is written down itself. */
-const SHORT = 4096;
+/** Characters of a result that is written down itself: of those that draw from the inputs, what was drawn. */
+const [SHORT, DRAWN] = [1024, 1 << 16];
 
 /** Bytes hashed before anything else has its turn. */
 const CHUNK = 1 << 24;
@@ -53,7 +53,7 @@ export async function hashStep(
   for (const [name, { retain }] of Object.entries(step.outputs)) {
     if (retain !== "keep" || !cache.has(outputs[name])) continue;
     try {
-      hashed[name] = await hashOutput(outputs[name], cache, signal);
+      hashed[name] = await hashOutput(outputs[name], cache, { most: step.early ? DRAWN : SHORT, signal });
     } catch (error) {
       // Gone or damaged meanwhile: there is nothing to be said of it, and whoever needs it makes it anew.
       if (!(error instanceof CorruptArtifactError)) throw error;
@@ -102,7 +102,11 @@ export function placeOf(name: string): { readonly file: string; readonly tensor?
     : { file: `${name.slice(0, at)}.safetensors`, tensor: name.slice(at + 1) };
 }
 
-async function hashOutput(key: string, cache: ArtifactCache, signal: AbortSignal | undefined): Promise<OutputHashes> {
+async function hashOutput(
+  key: string,
+  cache: ArtifactCache,
+  { most, signal }: { readonly most: number; readonly signal: AbortSignal | undefined },
+): Promise<OutputHashes> {
   const { value, files } = cache.manifest(key), reader = cache.read(key, { signal });
   const tensors: Record<string, string> = {};
   for (const { name, sha256, tensors: inside = {} } of files) {
@@ -116,7 +120,7 @@ async function hashOutput(key: string, cache: ArtifactCache, signal: AbortSignal
   }
   const text = canonicalJson(value);
   return {
-    ...(value === null ? {} : text.length <= SHORT ? { value } : { value_sha256: sha256(text) }),
+    ...(value === null ? {} : text.length <= most ? { value } : { value_sha256: sha256(text) }),
     tensors,
   };
 }
