@@ -100,8 +100,8 @@ export function forwardOption(standard: WantedProvider, why: string): Option {
 }
 
 /** `--cache DIR`. */
-export function cacheOption(what = "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)"): Option {
-  return new Option("--cache <dir>", what);
+export function cacheOption(): Option {
+  return new Option("--cache <dir>", "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)");
 }
 
 /** `--cache-size 20GiB`. */

@@ -36,7 +36,7 @@ import { measureAgain } from "./verify_measure.ts";
 import { conclude, describeStep, type Verification } from "./verify_words.ts";
 
 const MORE =
-  "All steps are made again in a cache of their own, which is removed in the end; what an interrupted verify has made is used by the next. " +
+  "All steps are made again in a cache of their own (in `verify` of the cache's folder), which is removed in the end; what an interrupted verify has made is used by the next. " +
   "Bit-identical: every tensor that is kept, the packed files and all measures are the same. Within tolerance: something differs, but " +
   "perplexities, bits and the mean layer error are as near as the lock's `tolerance` says: what the recipe expects, or 1 % (5 % for the error). " +
   "With --json each step is a line of JSON (type step) and the last line is the verdict (type verdict). " +
@@ -51,11 +51,12 @@ export function verifyCommand(context: CommandContext): Command {
     .argument("<run>", "a recipe.lock.yaml, a run's folder, a run's id, `last`, or owner/name[@revision] on the hub")
     .option("--evaluate-only", "measure the packed model of a run's folder again, and make nothing")
     .option("--first", "stop at the first step that differs")
+    .option("--cached", "take what the cache has: such steps are compared, but not made again, and prove nothing")
     .option("--keep", "keep what was made, and say where it is")
     .option("--allow-plugins", "run the code that the lock names under `use`")
     .addOption(deviceOption("auto: the CPU where the lock's run was on it, else as for run"))
     .addOption(forwardOption("auto", "auto: the CPU where the lock's run was on it, else as for run"))
-    .addOption(cacheOption("use what this cache has: such steps are compared, but not made again, and prove nothing"))
+    .addOption(cacheOption())
     .addOption(runsOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
     .action(async (target: string, options: VerifyOptions) =>
@@ -96,7 +97,7 @@ async function verifyClaim(
   const spoilt = await lookAt(claim);
   if (spoilt !== undefined) return conclude(spoilt, options, terminal);
   const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
-  const own = options.cache === undefined, scratch = scratchOf(claim, options);
+  const own = !options.cached, scratch = scratchOf(claim, options);
   const resumed = existsSync(join(scratch, "cache"));
   const held = hold(scratch);
   const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
@@ -120,8 +121,11 @@ async function verifyClaim(
 }
 
 /** A folder that the same command finds again. */
-function scratchOf({ file }: Claim, { evaluateOnly = false, cache, device, forward }: VerifyOptions): string {
-  const what = JSON.stringify([evaluateOnly, device, forward]);
+function scratchOf(
+  { file }: Claim,
+  { evaluateOnly = false, cached = false, cache, device, forward }: VerifyOptions,
+): string {
+  const what = JSON.stringify([evaluateOnly, cached, device, forward]);
   const id = createHash("sha256").update(readFileSync(file)).update(what).digest("hex").slice(0, 32);
   return join(cacheFolder(cache), "verify", id);
 }
