@@ -179,7 +179,8 @@ async function firstWrong(
   if (of !== "model" && isFolder) return wrong(`${candidate} is a folder`, true);
   const placed = files.map((file) => ({
     ...file,
-    path: isFolder ? join(candidate, file.name) : of === "model" ? join(dirname(candidate), file.name) : candidate,
+    // A file that is all there is may have any name; shards lie side by side.
+    path: isFolder ? join(candidate, file.name) : files.length > 1 ? join(dirname(candidate), file.name) : candidate,
   }));
   // All sizes are known before the first file is hashed.
   for (const { path, name, bytes } of placed) {

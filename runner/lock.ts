@@ -33,6 +33,12 @@ export interface Outcome {
 /** Bytes of the longest lock; that of a model of 405 billion weights has a tenth of them. */
 const MOST_BYTES = 1 << 24;
 
+/** What a reader is told who has nothing but the file. */
+const HEAD =
+  "# The lock of a run: `deno task verify FILE` makes it again and compares, `deno task run FILE` only makes it again.\n";
+const HASHES =
+  "# Hashes are sha256: of a file, or of a tensor, its [type, shape] as JSON, a line's end and its bytes.\n";
+
 /** Lines that begin its last part. */
 const OUTCOME = /^outcome:/m;
 
@@ -54,7 +60,7 @@ const Lock = z.looseObject({ recipe: Facts, lock: Facts, outcome: z.looseObject(
 
 /** The lock of a run that begins. @param recipe as YAML */
 export function beginLock(folder: string, recipe: string, lock: Json): void {
-  const text = `recipe:\n${recipe.replace(/^(?=.)/gm, "  ")}${
+  const text = `${HEAD}recipe:\n${recipe.replace(/^(?=.)/gm, "  ")}${
     stringify({ lock }, { lineWidth: 120, aliasDuplicateObjects: false })
   }`;
   replaceLock(folder, text);
@@ -81,7 +87,7 @@ export async function completeLock(
     if (Object.keys(hashed.outputs).length > 0) steps[id] = hashed;
   }
   const text = readSmallText(join(folder, LOCK));
-  replaceLock(folder, text + render({ outcome: { ...facts, steps } }));
+  replaceLock(folder, text + HASHES + render({ outcome: { ...facts, steps } }));
 }
 
 /**
