@@ -194,9 +194,11 @@ function compare(
 function valueNumbers(then: Json | undefined, now: Json): Numbers | { readonly note: string } {
   if (then === undefined) return MISSING;
   const [before, after] = [leaves(then), leaves(now)];
-  const text = [...before].find(([path, value]) => typeof value !== "number" && value !== after.get(path));
-  if (text !== undefined) return { note: `${text[0]} was ${text[1]} and is ${after.get(text[0]) ?? "not there"}` };
-  const paths = [...before.keys()];
+  const other = [...before].find(([path, value]) =>
+    value !== after.get(path) && (typeof value !== "number" || typeof after.get(path) !== "number")
+  );
+  if (other !== undefined) return { note: `${other[0]} was ${other[1]} and is ${after.get(other[0]) ?? "not there"}` };
+  const paths = [...before].filter(([, value]) => typeof value === "number").map(([path]) => path);
   return compare(paths.map((path) => Number(before.get(path))), paths.map((path) => Number(after.get(path) ?? NaN)));
 }
 

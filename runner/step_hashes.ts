@@ -79,7 +79,7 @@ export function differences(locked: StepHashes, made: StepHashes): [output: stri
     const now: OutputHashes = made.outputs[output] ?? { tensors: {} };
     const names = new Set([...Object.keys(before.tensors), ...Object.keys(now.tensors)]);
     const tensors = [...names].filter((name) => before.tensors[name] !== now.tensors[name]);
-    return [...tensors, ...(textOf(before) === textOf(now) ? [] : [VALUE])]
+    return [...tensors, ...(resultOf(before) === resultOf(now) ? [] : [VALUE])]
       .map((name): [string, string] => [output, name]);
   });
 }
@@ -125,6 +125,7 @@ async function hashOutput(
   };
 }
 
-function textOf({ value = null, value_sha256 }: OutputHashes): string {
-  return value_sha256 ?? canonicalJson(value);
+/** Of a result, the hash, whether or not it is written down itself. */
+function resultOf({ value = null, value_sha256 }: OutputHashes): string {
+  return value_sha256 ?? sha256(canonicalJson(value));
 }
