@@ -73,7 +73,10 @@ export function withOpenOptions(command: Command, recipe: string): Command {
             "states, in place of the recipe's own, and nothing expected but what it expects; may be repeated",
         ).argParser(collect).default([], "none"),
       )
-      .option("--allow-plugins", "run code that a recipe of the hub names under `use`; code of your own needs no leave")
+      .option(
+        "--allow-plugins",
+        "run code that a lock, or a recipe of the hub, names under `use`; that of your own recipes needs no leave",
+      )
       .addOption(deviceOption("auto: webgpu where a GPU is found, else cpu"))
       .addOption(forwardOption("auto", "auto: on a GPU what opens and is right, else cpu"))
       .addOption(cacheOption())
