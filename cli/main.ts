@@ -21,6 +21,7 @@ import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
 import { serveCommand } from "./serve.ts";
 import { sweepCommand } from "./sweep.ts";
+import { verifyCommand } from "./verify.ts";
 import { wrapText } from "../report/text_table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
@@ -56,6 +57,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     runCommand,
     planCommand,
     sweepCommand,
+    verifyCommand,
     runsCommand,
     resultsCommand,
     serveCommand,
