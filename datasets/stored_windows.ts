@@ -13,6 +13,8 @@ export interface StoredWindows {
   /** Path of the file. */
   readonly windows: string;
   readonly tensor: string;
+  /** Windows at the front that are passed over. */
+  readonly skip?: number;
   /** Whether windows are drawn by the seed, in the order in which they are stored. */
   readonly shuffle?: boolean;
 }
@@ -48,12 +50,12 @@ interface Taken {
  * @throws {InputError} when there is no such tensor, or it holds less than is asked for
  */
 export async function measureStoredWindows(
-  { windows: path, tensor }: StoredWindows,
+  { windows: path, tensor, skip }: StoredWindows,
   options: StoredWindowsOptions,
 ): Promise<{ readonly windows: number; readonly length: number }> {
   const file = await openFile(path);
   try {
-    const { windows, length } = measure(await parseHeader(file), { tensor, label: file.label }, options);
+    const { windows, length } = measure(await parseHeader(file), { tensor, skip, label: file.label }, options);
     return { windows, length };
   } finally {
     file.close();
@@ -67,7 +69,7 @@ export async function measureStoredWindows(
  * @throws {InputError} as `measureStoredWindows`, and where an id is none of the model's
  */
 export async function storedWindows(
-  { windows: path, tensor, shuffle = false }: StoredWindows,
+  { windows: path, tensor, skip = 0, shuffle = false }: StoredWindows,
   options: StoredWindowsOptions,
 ): Promise<
   {
@@ -83,14 +85,15 @@ export async function storedWindows(
   const file = await openFile(path);
   try {
     const header = await parseHeader(file);
-    const { windows, heldOut, length, stored, width } = measure(header, { tensor, label: file.label }, options);
+    const { windows, heldOut, length, stored, width } = measure(header, { tensor, skip, label: file.label }, options);
     const all = windows + heldOut, drawn = shuffle ? draw(stored, all, options.seed ?? 0) : undefined;
-    const ascending = (from: number, to: number) => drawn && { taken: drawn.slice(from, to).sort((a, b) => a - b) };
+    const ascending = (from: number, to: number) =>
+      drawn && { taken: drawn.slice(from, to).map((window) => skip + window).sort((a, b) => a - b) };
     const taken = ascending(0, windows), behind = ascending(windows, all);
     const { data } = await readTensor(file, header, tensor);
     const ids = new Int32Array(all * length);
     for (let place = 0; place < all; place++) {
-      const window = taken?.taken[place] ?? behind?.taken[place - windows] ?? place;
+      const window = taken?.taken[place] ?? behind?.taken[place - windows] ?? skip + place;
       for (let at = 0; at < length; at++) {
         const id = Number(data[window * width + at]);
         if (!(id >= 0 && id < options.vocab)) {
@@ -112,7 +115,7 @@ export async function storedWindows(
 
 function measure(
   header: Header,
-  { tensor, label: file }: { readonly tensor: string; readonly label: string },
+  { tensor, skip = 0, label: file }: Pick<StoredWindows, "tensor" | "skip"> & { readonly label: string },
   { split, samples, heldOut = 0, length }: StoredWindowsOptions,
 ): Taken {
   const entry = header.tensors.get(tensor), label = labelOf(tensor, file);
@@ -126,7 +129,12 @@ function measure(
         `current value is ${dtype} [${shape.join(", ")}]; ${namesOf(header)}`,
     );
   }
-  const [stored, width] = shape;
+  if (skip >= shape[0]) {
+    throw new InputError(`Cannot skip ${skip} windows of ${label}: it holds ${shape[0]}; lower skip below that`);
+  }
+  const stored = shape[0] - skip,
+    width = shape[1],
+    held = `it holds ${stored} windows${skip > 0 ? " behind those that are skipped" : ""}`;
   const wanted = { windows: samples ?? stored, length: length ?? width };
   if (wanted.length > width) {
     throw new InputError(
@@ -135,12 +143,12 @@ function measure(
   }
   if (split === "calibration" && wanted.windows > stored) {
     throw new InputError(
-      `Cannot use ${label}: it holds ${stored} windows: samples is ${wanted.windows}; lower it to ${stored} or less`,
+      `Cannot use ${label}: ${held}: samples is ${wanted.windows}; lower it to ${stored} or less`,
     );
   }
   if (heldOut > 0 && wanted.windows + heldOut > stored) {
     throw new InputError(
-      `Cannot hold out windows of ${label}: it holds ${stored} windows, of which samples takes ${wanted.windows}: ` +
+      `Cannot hold out windows of ${label}: ${held}, of which samples takes ${wanted.windows}: ` +
         `stages.calibrate.held_out is ${heldOut}; lower it or samples, together to ${stored} or less`,
     );
   }

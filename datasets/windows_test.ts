@@ -55,6 +55,26 @@ Deno.test("loadWindows() draws stored windows by the seed, each once and in thei
   assert.notDeepEqual(marked.identity, plain.identity);
 });
 
+Deno.test("loadWindows() passes over the windows that are skipped, also where it draws, and knows the rest for another text", async () => {
+  const all = await loadWindows(stored, { ...CALIBRATION, tokenizer: undefined });
+  const behind = { ...stored, skip: 96 }, some = await loadWindows(behind, { ...CALIBRATION, samples: 20 });
+  assert.deepEqual(some.ids, all.ids.slice(96 * 256, 116 * 256));
+  const drawn = await loadWindows({ ...behind, shuffle: true }, { ...CALIBRATION, samples: 20, seed: 4 });
+  const taken = drawn.facts.taken as readonly number[];
+  assert.ok(taken.every((window) => window >= 96 && window < 128));
+  assert.deepEqual(drawn.ids.slice(0, 256), all.ids.slice(taken[0] * 256, (taken[0] + 1) * 256));
+  const [plain, other] = [await describeDataset(stored, CALIBRATION), await describeDataset(behind, CALIBRATION)];
+  assert.notDeepEqual(other.identity, plain.identity);
+  await assert.rejects(
+    loadWindows(behind, { ...CALIBRATION, samples: 33 }),
+    isInput(/it holds 32 windows behind those that are skipped: samples is 33; lower it to 32 or less/),
+  );
+  await assert.rejects(
+    loadWindows({ ...stored, skip: 128 }, CALIBRATION),
+    isInput(/Cannot skip 128 windows of .* holds 128/),
+  );
+});
+
 Deno.test("loadWindows() holds out stored windows behind the samples, which stay the same, or none of those drawn", async () => {
   const all = await loadWindows(stored, { ...CALIBRATION, tokenizer: undefined });
   const options = { ...CALIBRATION, samples: 5, length: 256, seed: 3 };

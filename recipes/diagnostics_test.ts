@@ -242,7 +242,7 @@ error: unknown key \`windws\` in stages.calibrate.dataset
   |
 2 | stages: { calibrate: { dataset: { windws: a.safetensors } } }
   |                                   ^^^^^^ did you mean \`windows\`?
-  = allowed: windows, tensor, shuffle
+  = allowed: windows, tensor, skip, shuffle
   = note: or else wikitext2, ptb, c4, or a map with \`text\`
 
 2 errors`,

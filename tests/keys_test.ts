@@ -246,6 +246,7 @@ const rows: readonly Row[] = [
     keys: EVALUATED,
   },
   { set: { "stages.calibrate.dataset.shuffle": true }, keys: CALIBRATED },
+  { set: { "stages.calibrate.dataset.skip": 1 }, keys: CALIBRATED },
   { set: { "stages.calibrate.held_out": 1 }, keys: CALIBRATED },
   { on: { "stages.calibrate.dataset.shuffle": true }, set: { "stages.calibrate.seed": 1 }, keys: CALIBRATED },
   {
