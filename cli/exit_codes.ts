@@ -26,6 +26,8 @@ export const exitCodes: readonly (readonly [number, string])[] = [
   [7, "the result misses what the recipe expects"],
   [8, "points of a sweep failed; the others are finished"],
   [10, "plan --exit-code: there is work to do"],
+  [11, "verify: not bit-identical, but within tolerance"],
+  [12, "verify: different"],
   [130, "interrupted (Ctrl-C, SIGTERM, SIGHUP); the same command goes on"],
 ];
 

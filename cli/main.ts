@@ -19,6 +19,7 @@ import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
 import { sweepCommand } from "./sweep.ts";
+import { verifyCommand } from "./verify.ts";
 import { wrapText } from "../report/text_table.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
@@ -54,6 +55,7 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     runCommand,
     planCommand,
     sweepCommand,
+    verifyCommand,
     runsCommand,
     resultsCommand,
     cacheCommand,

@@ -11,6 +11,15 @@ import { nearest } from "../recipes/suggest.ts";
 import { parseBytes } from "../report/numbers.ts";
 import { debugging, UsageError } from "./exit_codes.ts";
 import { locate, workingFolder } from "./places.ts";
+import {
+  findLock,
+  type InputOptions,
+  inputOptions,
+  loadLocked,
+  type OpenedLock,
+  openLock,
+  refuseInputs,
+} from "./locks.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a command is given besides its own options. */
@@ -22,7 +31,7 @@ export interface CommandContext {
 }
 
 /** Options of `run` and `plan`. */
-export interface RecipeOptions {
+export interface RecipeOptions extends InputOptions {
   readonly set: readonly string[];
   readonly with: readonly string[];
   readonly allowPlugins?: boolean;
@@ -39,9 +48,14 @@ export interface RecipeOptions {
 
 /** Adds the options of commands that read a recipe. */
 export function withRecipeOptions(command: Command): Command {
-  return withOpenOptions(command, "a YAML file, such as configs/quickstart.yaml")
+  const opening = withOpenOptions(
+    command,
+    "a YAML file, such as configs/quickstart.yaml; or a run's lock, or its folder",
+  )
     .option("--until <stage>", "stop after this stage")
     .option("--from <stage>", "make this stage and what follows again, although it is cached");
+  for (const option of inputOptions()) opening.addOption(option);
+  return opening;
 }
 
 /** Adds the options of commands that open what a file names. @param recipe what the file is */
@@ -61,10 +75,7 @@ export function withOpenOptions(command: Command, recipe: string): Command {
         ).argParser(collect).default([], "none"),
       )
       .option("--allow-plugins", "run code that a recipe of the hub names under `use`; code of your own needs no leave")
-      .addOption(
-        new Option("--device <device>", "where kernels run; auto: webgpu where a GPU is found, else cpu")
-          .choices(["auto", "cpu", "webgpu"]).default("auto"),
-      )
+      .addOption(deviceOption("auto: webgpu where a GPU is found, else cpu"))
       .addOption(forwardOption("auto", "auto: on a GPU what opens and is right, else cpu"))
       .addOption(cacheOption())
       .addOption(cacheSizeOption())
@@ -77,6 +88,13 @@ export function withOutputOptions(command: Command): Command {
   return command.option("--json", "print for programs").option("--no-color", "print without colours");
 }
 
+/** `--device DEVICE`. @param why what to say of the default */
+export function deviceOption(why: string): Option {
+  return new Option("--device <device>", `where kernels run; ${why}`).choices(["auto", "cpu", "webgpu"]).default(
+    "auto",
+  );
+}
+
 /** `--forward PROVIDER`. @param why what to say of the default */
 export function forwardOption(standard: WantedProvider, why: string): Option {
   return new Option("--forward <provider>", `onnxruntime's provider for forward passes; ${why}`)
@@ -84,8 +102,8 @@ export function forwardOption(standard: WantedProvider, why: string): Option {
 }
 
 /** `--cache DIR`. */
-export function cacheOption(): Option {
-  return new Option("--cache <dir>", "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)");
+export function cacheOption(what = "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)"): Option {
+  return new Option("--cache <dir>", what);
 }
 
 /** `--cache-size 20GiB`. */
@@ -109,16 +127,25 @@ export function runsOption(): Option {
   return new Option("--runs <dir>", "folder of the runs (default: PBS2P_RUNS, or runs)");
 }
 
-/** Reads a recipe as commands name it; prints its warnings. @throws {RecipeError} @throws {UsageError} */
-export async function readRecipe(
-  path: string,
-  { set, with: over, allowPlugins, until, from }: RecipeOptions,
-  terminal: Terminal,
-): Promise<LoadedRecipe<Recipe>> {
-  const loaded = await loadRecipe(locate(path), {
+/** A recipe, and the lock that it was read from. */
+export interface ReadRecipe extends LoadedRecipe<Recipe> {
+  /** Its paths are where the lock says until `settle` finds them. */
+  readonly lock?: OpenedLock;
+}
+
+/** Reads a recipe or a lock as commands name it; prints its warnings. @throws {RecipeError} @throws {UsageError} @throws {InputError} */
+export async function readRecipe(path: string, options: RecipeOptions, terminal: Terminal): Promise<ReadRecipe> {
+  const { set, with: over, allowPlugins, until, from } = options;
+  const reading = {
     ...{ set, with: over.map(locate), cwd: workingFolder() },
     ...(allowPlugins === undefined ? {} : { allowPlugins }),
-  });
+  };
+  const file = findLock(locate(path));
+  if (file === undefined) refuseInputs(options);
+  const lock = file === undefined ? undefined : openLock(file);
+  const loaded: ReadRecipe = lock === undefined
+    ? await loadRecipe(locate(path), reading)
+    : { ...await loadLocked(lock, reading), lock };
   terminal.diagnose(loaded.warnings);
   const known = new Set([...stages.map(({ name }) => name), ...Object.keys(loaded.recipe.stages)]);
   for (const [option, name] of Object.entries({ until, from })) checkStage(option, name, [...known]);

@@ -12,8 +12,9 @@ import {
   yesOption,
 } from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
+import { deviceOf, findLock, settle } from "./locks.ts";
 import { mirrorsOf } from "./mirrors.ts";
-import { cacheFolder } from "./places.ts";
+import { cacheFolder, locate } from "./places.ts";
 import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
 import { planSweep } from "./sweep_plan.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
@@ -38,18 +39,15 @@ export function planCommand(context: CommandContext): Command {
 
 /** @returns whether there is work to do */
 async function plan(path: string, options: Options, terminal: Terminal): Promise<boolean> {
-  const sweep = await readSweep(path, options, terminal);
+  const sweep = findLock(locate(path)) === undefined ? await readSweep(path, options, terminal) : undefined;
   if (sweep) return await planSweep(sweep, options, terminal);
-  const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  const loaded = await readRecipe(path, options, terminal), { sources, name, lock } = loaded;
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
     const mirrors = mirrorsOf(options.cacheFrom, cache);
-    const subject = await openSubject(recipe, {
-      purpose: "plan",
-      device: options.device,
-      forward: options.forward,
-      cache,
-    }, terminal);
+    const { model, data } = options, hashes = cache.fileHashes;
+    const recipe = lock ? await settle(loaded, lock, { model, data, hashes, purpose: "plan" }) : loaded.recipe;
+    const subject = await openSubject(recipe, { purpose: "plan", cache, ...deviceOf(options, lock?.inputs) }, terminal);
     try {
       const { until, from } = options;
       const warn = (message: string) => terminal.note(`warning: ${message}`);

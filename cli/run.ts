@@ -19,6 +19,7 @@ import { askedLater } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { mirrorsOf } from "./mirrors.ts";
 import { type Facts, notifying, notifyOption } from "./notify.ts";
+import { checkOpened, deviceOf, settle } from "./locks.ts";
 import { cacheFolder, runsFolder, workingFolder } from "./places.ts";
 import { jsonProgress, liveProgress, plainProgress } from "./progress.ts";
 import { wrapText } from "../report/text_table.ts";
@@ -37,7 +38,7 @@ const MORE =
 /** The command. */
 export function runCommand(context: CommandContext): Command {
   return withRecipeOptions(new Command("run"))
-    .description("make what a recipe asks for; what is cached is not made again")
+    .description("make what a recipe, or the lock of a run, asks for; what is cached is not made again")
     .addOption(runsOption())
     .addOption(notifyOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
@@ -57,7 +58,7 @@ interface Listeners {
 
 /** @returns the exit code */
 async function run(path: string, options: Options, { terminal, tell }: Listeners): Promise<number> {
-  const { recipe, sources, name } = await readRecipe(path, options, terminal);
+  const loaded = await readRecipe(path, options, terminal), { sources, name, lock } = loaded;
   tell({ recipe: name });
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
@@ -67,14 +68,12 @@ async function run(path: string, options: Options, { terminal, tell }: Listeners
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
     const mirrors = mirrorsOf(options.cacheFrom, cache);
-    const subject = await openSubject(recipe, {
-      purpose: "run",
-      device: options.device,
-      forward: options.forward,
-      cache,
-    }, terminal);
+    const { model, data } = options, hashes = cache.fileHashes;
+    const recipe = lock ? await settle(loaded, lock, { model, data, hashes, purpose: "run" }) : loaded.recipe;
+    const subject = await openSubject(recipe, { purpose: "run", cache, ...deviceOf(options, lock?.inputs) }, terminal);
     tell({ model: subject.model });
     try {
+      if (lock && options.set.length + options.with.length === 0) await checkOpened(subject, lock, terminal);
       const { until, from } = options;
       const warn = (message: string) => terminal.note(`warning: ${message}`);
       const plan = await askedLater(() => makePlan(subject, cache, { recipe, sources, until, from, mirrors, warn }));
@@ -183,8 +182,8 @@ async function conclude(
   return exit !== 0 ? exit : missed ? 7 : 0;
 }
 
-/** @throws {InputError} when something else has taken the file's place meanwhile */
-async function readMetrics(folder: string): Promise<Metrics> {
+/** metrics.json of a run. @throws {InputError} when something else has taken the file's place meanwhile */
+export async function readMetrics(folder: string): Promise<Metrics> {
   const path = join(folder, "metrics.json"), label = show(path);
   const read = Metrics.safeParse(parseJsonObject(await readTextFile(path, { wanted: "JSON", label }), label));
   if (read.success) return read.data;
@@ -195,6 +194,7 @@ async function readMetrics(folder: string): Promise<Metrics> {
 /** The command that goes on: as given, but always a run, or a sweep. */
 export function nextCommand(path: string, options: Options, task: "run" | "sweep" = "run"): string {
   const { set, with: over, allowPlugins, until, from: _once, device, forward, cache, cacheFrom, runs } = options;
+  const { model, data = [] } = options;
   const quote = (text: string) => /^[\w./=:,@+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
   return [
     `deno task ${task}`,
@@ -202,6 +202,8 @@ export function nextCommand(path: string, options: Options, task: "run" | "sweep
     ...over.map((each) => `--with ${quote(each)}`),
     ...set.map((each) => `--set ${quote(each)}`),
     ...(allowPlugins ? ["--allow-plugins"] : []),
+    ...(model === undefined ? [] : [`--model ${quote(model)}`]),
+    ...data.map((each) => `--data ${quote(each)}`),
     ...(until === undefined ? [] : [`--until ${until}`]),
     ...(device === "auto" ? [] : [`--device ${device}`]),
     ...(forward === "auto" ? [] : [`--forward ${forward}`]),

@@ -1,10 +1,10 @@
 /** Content hashes of a model's weights, by who reads them. */
-import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { blockTensors, embeddingTensors, headTensors } from "../models/tensors.ts";
 import type { Identities } from "../stages/planning.ts";
 import { storedTokenizer } from "../tokenizers/tokenizer.ts";
+import { contentHash } from "./lock_record.ts";
 
 /**
  * Hashes the weights' files, or finds their hashes where they are known.
@@ -26,9 +26,5 @@ export async function identify(checkpoint: Checkpoint, spec: ModelSpec): Promise
 
 /** Hash of what a packed model keeps beside its tensors. */
 function companions({ config, tokenizer, generation }: Checkpoint): string {
-  const kept = { config, tokenizer: tokenizer && storedTokenizer(tokenizer), generation };
-  // GGUF metadata have whole numbers that JSON does not know, configs Python's Infinity and NaN.
-  const plain = (_key: string, value: unknown) =>
-    typeof value === "bigint" || typeof value === "number" && !Number.isFinite(value) ? `${value}` : value;
-  return createHash("sha256").update(JSON.stringify(kept, plain)).digest("hex");
+  return contentHash({ config, tokenizer: tokenizer && storedTokenizer(tokenizer), generation });
 }

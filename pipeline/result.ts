@@ -3,6 +3,8 @@ import { copyFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked } from "../checkpoints/packed/bits.ts";
+import { type Content, hashContent } from "../files/hash_content.ts";
+import type { JsonRecord } from "../files/json.ts";
 import { blockLinears, vocabularyTensors } from "../models/tensors.ts";
 import { buildMetrics, type Metrics, readEnvironment, renderMetrics } from "../report/mod.ts";
 import { JOURNAL, readJournal } from "../runner/journal.ts";
@@ -17,6 +19,8 @@ import {
   type Roles,
 } from "../stages/artifacts.ts";
 import type { Planning } from "../stages/planning.ts";
+import type { Recipe } from "../stages/schema.ts";
+import { outcomeFacts } from "./lock_record.ts";
 
 /** What was compressed, and where. */
 export interface ResultSubject {
@@ -27,12 +31,17 @@ export interface ResultSubject {
 /**
  * Writes `model/`, `metrics.json` and `report.html` into the run's folder, whose journal and lock are there already.
  *
+ * @returns what the lock says of it
  * @throws {Error} when an artifact is gone
  * @throws {StepError} once all is written that can be: a number is not in its range, or a perplexity could not be measured
  */
-export async function writeResult(planning: Planning, context: FinishContext, subject: ResultSubject): Promise<void> {
+export async function writeResult(
+  planning: Planning,
+  context: FinishContext,
+  subject: ResultSubject,
+): Promise<JsonRecord> {
   const { packed } = planning.roles;
-  if (packed === undefined) return;
+  if (packed === undefined) return {};
   const folder = join(context.folder, "model");
   await mkdir(folder, { recursive: true });
   const model = await context.input(packed.model);
@@ -53,6 +62,9 @@ export async function writeResult(planning: Planning, context: FinishContext, su
   });
   await writeFile(join(context.folder, "report.html"), page);
   await requireMeasured(planning, context);
+  const files: Record<string, Content> = {};
+  for (const file of model.files) files[file] = await hashContent(join(folder, file));
+  return outcomeFacts(metrics, context.recipe as Recipe, files);
 }
 
 /** What `writeResult` reads besides the outputs of the targets. */

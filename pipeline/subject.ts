@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { inMemoryHashes, steadyHashes } from "../files/file_hashes.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { withoutReading } from "../files/unread_hashes.ts";
-import type { HubAccess } from "../hub/mod.ts";
+import { type HubAccess, resolveModel } from "../hub/mod.ts";
 import type { ProviderChoice } from "../models/provider.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { RecipeLanguage } from "../recipes/language.ts";
@@ -20,8 +20,10 @@ import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { codeOf, type CodeOptions } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
+import { describedBy, inputFiles, versions } from "./lock_record.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
 import { resultInputs, writeResult } from "./result.ts";
+import { shareablePath } from "./shareable_path.ts";
 import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
 
@@ -33,6 +35,8 @@ export interface Machine {
     device: DeviceChoice,
     options: { readonly wanted?: OpenOptions["forward"]; readonly length: number },
   ) => Promise<ProviderChoice>;
+  /** Opens the model; by default the one that the recipe names. */
+  readonly openWeights?: typeof openWeights;
   /** Where runs leave what is costly to open for the next; by default nothing outlives a run. */
   readonly shelves?: ToolShelves;
   /** Folder of the sources that keys cover; default: this project. */
@@ -65,13 +69,15 @@ export async function openSubject(
     options.warn?.(message);
   };
   const device = await machine.chooseDevice(options.device);
-  const hashes = purpose === "run" ? { ...memo, tell: progress } : withoutReading(memo, ({ path, size }) =>
+  const hashed = new Map<string, string>();
+  const found = (path: string, sha256: string) => void hashed.set(path, sha256);
+  const hashes = purpose === "run" ? { ...memo, tell: progress, found } : withoutReading(memo, ({ path, size }) =>
     warn(
       `${basename(path)} (${formatBytes(size)}) is new here and was not read: a run hashes it first, and may then ` +
         "find steps in the cache",
     ));
   const hub: HubAccess = { cache, hashes, warn, progress };
-  const weights = await openWeights(recipe.model, { ...hub, purpose });
+  const weights = await (machine.openWeights ?? openWeights)(recipe.model, { ...hub, purpose });
   const { checkpoint, spec } = weights;
   try {
     const named = stages.filter(({ name }) => recipe.stages[name] !== undefined)
@@ -125,7 +131,9 @@ export async function openSubject(
     const steps = orderSteps(named.flatMap(({ stage, settings }) => stage.plan(planning, settings)));
     const record: DeviceRecord = { kind: device.kind, name: device.name, why: device.why, forward };
     const { schema } = languageWith(stages);
-    return makeSubject({ recipe, schema, planning, weights, requests, record, warnings, code, close }, steps);
+    const commit = purpose === "run" && "hub" in recipe.model ? await commitOf(recipe.model, hub) : undefined;
+    const opened = { recipe, schema, planning, weights, requests, record, warnings, code, commit, hashed, close };
+    return makeSubject(opened, steps);
   } catch (error) {
     weights.close();
     throw error;
@@ -142,16 +150,23 @@ interface Opened {
   readonly warnings: readonly string[];
   /** Hashes of code by what uses it. */
   readonly code: Readonly<Record<string, string>>;
+  /** Of a model of the hub. */
+  readonly commit: string | undefined;
+  /** Hashes of the files of weights that lie here, by their real paths. */
+  readonly hashed: ReadonlyMap<string, string>;
   close(): Promise<void>;
 }
 
 function makeSubject(
-  { recipe, schema, planning, weights: { checkpoint }, requests, record, warnings, code, close }: Opened,
+  { recipe, schema, planning, weights: { checkpoint }, requests, record, warnings, code, commit, hashed, close }:
+    Opened,
   steps: readonly Step[],
 ): Subject {
   const { roles: { packed, perplexity, quantized }, identities, forward } = planning;
   const losses = [...perplexity?.of.values() ?? []].flatMap(({ original, compressed }) => [original, compressed]);
-  const targets = [...(packed ? [packed.model] : []), ...losses];
+  const ids = new Set(steps.map(({ id }) => id));
+  const targets = [...(packed ? [packed.model] : []), ...losses].filter(({ step }) => ids.has(step));
+  const texts = requests.map((request) => ({ request, identity: planning.text(request.id).identity }));
   return {
     method: quantized?.method ?? "none",
     model: checkpoint.label,
@@ -161,17 +176,38 @@ function makeSubject(
     targets: targets.map(({ step }) => step),
     read: resultInputs(planning),
     lock: () => ({
-      model: { label: checkpoint.label, weights: identities.rest },
-      texts: Object.fromEntries(requests.map(({ id, name }) => [name, planning.text(id).identity])),
+      model: {
+        ...{ label: checkpoint.label, ...(commit === undefined ? {} : { commit }), weights: identities.rest },
+        ...describedBy(checkpoint),
+      },
+      files: inputFiles(recipe, hashed, texts),
+      texts: Object.fromEntries(texts.map(({ request: { name }, identity }) => [name, identity])),
       device: { ...record, forward: { ...forward } },
       deno: Deno.version.deno,
+      ...versions(),
       code: { ...code },
       ...(recipe.use ? { use: recipe.use.map(recordOf) } : {}),
     }),
-    renderRecipe: (folder) => renderRecipe({ schema }, recipe, { relativeTo: folder }),
+    renderRecipe: (folder) =>
+      renderRecipe({ schema }, pinned(recipe, commit), { pathOf: (path) => shareablePath(path, folder) }),
     finish: (context) => writeResult(planning, context, { checkpoint, device: record }),
     close,
   };
+}
+
+/** The commit that a model's revision is. */
+async function commitOf(
+  { hub: id, revision }: Extract<Recipe["model"], { hub: string }>,
+  access: HubAccess,
+): Promise<string> {
+  return /^[0-9a-f]{40}$/.test(revision) ? revision : (await resolveModel(id, revision, access)).commit;
+}
+
+/** A recipe that names a commit where it named what moves. */
+function pinned(recipe: Recipe, commit: string | undefined): Recipe {
+  return "hub" in recipe.model && commit !== undefined
+    ? { ...recipe, model: { ...recipe.model, revision: commit } }
+    : recipe;
 }
 
 /** What of the config enters a forward pass. */

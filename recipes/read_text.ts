@@ -1,5 +1,6 @@
 /** A recipe's text from its file, or what that file is instead. */
 import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
+import { Buffer } from "node:buffer";
 import { dirname, extname } from "node:path";
 import { identify } from "../files/what_is_it.ts";
 import { listSimilar } from "./suggest.ts";
@@ -21,16 +22,25 @@ const MOST_BYTES = 2 ** 18;
  * Reads a recipe's file, and not more of it than a recipe can have.
  *
  * @param file absolute path
+ * @param options `before`: a line at which the recipe ends, where more follows in the file
  * @returns the text, without a byte order mark, or why there is none
  */
-export async function readText(file: string): Promise<{ readonly text: string } | Refusal> {
-  let bytes: Uint8Array;
+export async function readText(
+  file: string,
+  { before }: { readonly before?: string } = {},
+): Promise<{ readonly text: string } | Refusal> {
+  let bytes: Buffer;
   try {
-    bytes = await readStart(file);
+    bytes = Buffer.from(await readStart(file));
   } catch (error) {
     return await explain(error, file);
   }
   if (bytes.length === 0) return { reason: "it is empty" };
+  if (before !== undefined) {
+    const end = bytes.toString("latin1").search(new RegExp(`^${before}\\r?$`, "m"));
+    if (end < 0) return { reason: `it has no line \`${before}\`, so it is no lock of a run` };
+    bytes = bytes.subarray(0, end);
+  }
   const other = identify(bytes, bytes.length, "recipe");
   if (other !== undefined) return { reason: other.is, note: other.remedy };
   const zero = bytes.indexOf(0);

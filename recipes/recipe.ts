@@ -102,6 +102,8 @@ export interface LoadOptions {
   readonly originOf?: (file: string) => Origin;
   /** Whether code is loaded that a recipe of the hub uses; default: it is refused. */
   readonly allowPlugins?: boolean;
+  /** Whether the file is a run's lock, and the recipe in it is meant. */
+  readonly locked?: boolean;
 }
 
 /**
@@ -120,7 +122,7 @@ export async function readRecipe<R extends Recipe>(
   const { set = [], cwd = Deno.cwd(), with: over = [] } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const base = await readFiles(file, { cwd, problems });
+  const base = await readFiles(file, { cwd, problems, ...(options.locked ? { locked: true } : {}) });
   const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), { cwd, problems })));
   const settings = readSettings(set, cwd);
   problems.push(...settings.problems);
@@ -161,7 +163,7 @@ export interface RecipeTexts {
 export async function completeRecipe<R extends Recipe>(
   language: RecipeLanguage<R>,
   { base, layers, settings, without = (tree) => tree }: RecipeTexts,
-  options: Pick<LoadOptions, "originOf" | "allowPlugins"> & { readonly problems: Problem[] },
+  options: Pick<LoadOptions, "originOf" | "allowPlugins" | "locked"> & { readonly problems: Problem[] },
 ): Promise<(Pick<LoadedRecipe<R>, "recipe" | "sources"> & { readonly tree: Located }) | undefined> {
   const { originOf = () => "local", problems } = options;
   const used = [base, ...layers].flatMap((each) => listUsed(each, { originOf, problems }));
@@ -193,12 +195,14 @@ export async function completeRecipe<R extends Recipe>(
 async function withCode<R extends Recipe>(
   language: RecipeLanguage<R>,
   used: readonly UsedFile[],
-  { allowPlugins = false, problems }: Pick<LoadOptions, "allowPlugins"> & { readonly problems: Problem[] },
+  { allowPlugins = false, locked = false, problems }: Pick<LoadOptions, "allowPlugins" | "locked"> & {
+    readonly problems: Problem[];
+  },
 ): Promise<RecipeLanguage<R>> {
   if (used.length === 0 || !language.withUsed) return language;
   const refused = allowPlugins ? [] : used.filter(({ origin }) => origin === "hub");
   if (refused.length > 0) {
-    const message = "a recipe of the hub names code to run, which is refused";
+    const message = `a ${locked ? "run's lock" : "recipe of the hub"} names code to run, which is refused`;
     const note = "read that file first; --allow-plugins then lets it run, with all that this program may do";
     throw new RecipeError(refused.map(({ at }) => ({ severity: "error", message, at, note })));
   }
@@ -221,17 +225,18 @@ function nameOf(
 /**
  * A complete recipe as YAML, keys in the schema's order: what `recipe.lock.yaml` holds.
  *
- * @param relativeTo folder that paths are written relative to; absolute by default
+ * @param options `relativeTo`: folder that paths are written relative to; absolute by default. `pathOf`: writes paths some other way
  */
 export function renderRecipe(
   { schema }: Pick<RecipeLanguage, "schema">,
   recipe: Recipe,
-  { relativeTo }: { readonly relativeTo?: string } = {},
+  { relativeTo, pathOf }: { readonly relativeTo?: string; readonly pathOf?: (path: string) => string } = {},
 ): string {
-  const shorten = (path: string) =>
-    relativeTo === undefined ? path : relative(relativeTo, path).replaceAll("\\", "/").replace(/^~/, "./~");
-  const { extends: _merged, ...rest } = mapPaths(recipe, schema, shorten);
-  return stringify(rest, { lineWidth: 120 });
+  const shorten = pathOf ?? ((path) => relativeTo === undefined ? path : relative(relativeTo, path));
+  const written = (path: string) =>
+    pathOf ?? relativeTo ? shorten(path).replaceAll("\\", "/").replace(/^~/, "./~") : path;
+  const { extends: _merged, ...rest } = mapPaths(recipe, schema, written);
+  return stringify(rest, { lineWidth: 120, aliasDuplicateObjects: false });
 }
 
 /** Makes paths absolute, each relative to the text that states it; `extends` has done its work. */

@@ -30,10 +30,15 @@ export interface FilesOptions {
   readonly problems: Problem[];
   /** Where the file is asked for. */
   readonly asked?: Span;
+  /** Whether the file is a run's lock, and its `recipe` is meant. */
+  readonly locked?: boolean;
 }
 
 /** Recipes that may extend one another. */
 const MOST_FILES = 32;
+
+/** The line of a run's lock at which its recipe ends. */
+const AFTER_RECIPE = "lock:";
 
 /** The key of lists that add up: what a base uses, those that extend it use too. */
 const USE = "use";
@@ -55,7 +60,7 @@ interface Reading extends FilesOptions {
 }
 
 async function readOne(file: string, reading: Reading): Promise<RecipeFile | undefined> {
-  const { cwd, problems, above, known, asked } = reading;
+  const { cwd, problems, above, known, asked, locked = false } = reading;
   const complain = (message: string, more: Partial<Problem> = {}) =>
     void problems.push({ severity: "error", message, at: asked, ...more });
   if (above.includes(file)) {
@@ -67,22 +72,24 @@ async function readOne(file: string, reading: Reading): Promise<RecipeFile | und
   if (known.has(file)) return known.get(file);
   if (known.size === MOST_FILES) return complain(`more than ${MOST_FILES} recipes extend one another`);
   known.set(file, undefined);
-  const read = await readText(file);
+  const read = await readText(file, locked ? { before: AFTER_RECIPE } : {});
   if ("reason" in read) {
     const { reason, similar, note } = read;
     const suggestion = similar === undefined ? undefined : showPath(resolve(dirname(file), similar), cwd);
     return complain(`cannot read recipe \`${showPath(file, cwd)}\`: ${reason}`, { suggestion, note });
   }
   const source: Source = { kind: "file", name: showPath(file, cwd), folder: dirname(file), text: read.text };
-  const { tree, faults } = readYaml(source);
+  const { tree: whole, faults } = readYaml(source);
   problems.push(...faults.map((fault) => ({ severity: "error" as const, ...fault })));
+  const tree = whole && locked ? find(whole, ["recipe"])?.value : whole;
+  if (whole && !tree) complain(`\`${source.name}\` has no \`recipe\`, so it is no lock of a run`);
   if (!tree) return undefined;
   const bases: RecipeFile[] = [];
   for (const { text, at } of textsOf(find(tree, ["extends"])?.value)) {
     const target = resolvePath(text, at, problems);
     const base = target === undefined
       ? undefined
-      : await readOne(target, { ...reading, above: [...above, file], asked: at });
+      : await readOne(target, { ...reading, above: [...above, file], asked: at, locked: false });
     if (base) bases.push(base);
   }
   const found: RecipeFile = { file, text: read.text, tree, bases };

@@ -6,6 +6,7 @@ import { InputError } from "../files/input_error.ts";
 import type { RunEvent } from "./events.ts";
 import { isTree } from "./explain.ts";
 import { isSound, JOURNAL, LOCK, readJournal, readSmallText } from "./journal.ts";
+import { withoutOutcome } from "./lock.ts";
 import type { DeviceRecord, Json } from "./stage.ts";
 
 /** A run in a list. */
@@ -178,7 +179,7 @@ function outcomeOf(last: RunEvent): RunInfo["outcome"] {
 
 /** The value of a lock. @throws when it is no YAML, or has tags that mean nothing */
 function parseLock(text: string): unknown {
-  const document = parseDocument(text);
+  const document = parseDocument(withoutOutcome(text));
   const [wrong] = [...document.errors, ...document.warnings];
   if (wrong !== undefined) throw wrong;
   return document.toJS();

@@ -3,13 +3,13 @@
  * killed at any moment; the same command then goes on where it ended and comes to the same bytes.
  */
 import { join } from "node:path";
-import { stringify } from "yaml";
 import type { CorruptArtifactError } from "./cache/artifact.ts";
 import type { ArtifactCache } from "./cache/cache.ts";
 import type { Undated } from "./context.ts";
 import type { Reason, RunEvent } from "./events.ts";
 import { type Graph, makerOf, type Node, outputKeys, resolve, type State } from "./graph.ts";
-import { JOURNAL, type Journal, LOCK, openJournal } from "./journal.ts";
+import { JOURNAL, type Journal, openJournal } from "./journal.ts";
+import { beginLock, completeLock } from "./lock.ts";
 import { type MemoryWatch, watchMemory } from "./memory.ts";
 import { fetchStep } from "./fetch_step.ts";
 import type { Mirrors } from "./mirror/mirrors.ts";
@@ -281,13 +281,7 @@ class Run {
       this.#emit({ type: "artifact-corrupt", key, step: makerOf(this.#graph, key) ?? "unknown", detail });
     }
     this.#warnOfLittleSpace();
-    writingTo(folder, () => {
-      const locked = `recipe:\n${this.#subject.renderRecipe(folder).replace(/^(?=.)/gm, "  ")}`;
-      const lock = stringify({ lock: this.#subject.lock() }, { lineWidth: 120 });
-      const unfinished = join(folder, `${LOCK}.part`);
-      Deno.writeTextFileSync(unfinished, locked + lock);
-      Deno.renameSync(unfinished, join(folder, LOCK));
-    });
+    beginLock(folder, this.#subject.renderRecipe(folder), await this.#subject.lock());
   }
 
   #warnOfLittleSpace(): void {
@@ -426,8 +420,10 @@ class Run {
         },
       };
       try {
-        await this.#subject.finish(context);
-        if (damage === undefined) return;
+        const facts = await this.#subject.finish(context) ?? {};
+        if (damage === undefined) {
+          return await completeLock(folder, { graph: this.#graph, cache: this.#cache, facts, signal: this.#signal });
+        }
       } catch (error) {
         if (damage === undefined) throw asNoSpace(error, folder, 0) ?? error;
       }

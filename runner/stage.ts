@@ -200,12 +200,16 @@ export interface Subject {
   readonly targets: readonly string[];
   /** What `finish` reads besides outputs of the targets; it is fetched with these where a mirror has it. */
   readonly read?: readonly OutputRef[];
-  /** Package versions, hashes and sample facts for recipe.lock.yaml. */
-  lock(): Json;
+  /** Versions, and what identifies the inputs, for recipe.lock.yaml. */
+  lock(): Json | Promise<Json>;
   /** The complete recipe as YAML, its paths relative to a folder. */
   renderRecipe(folder: string): string;
-  /** Writes metrics.json, model/ and report.html into the run's folder. */
-  finish(context: FinishContext): Promise<void>;
+  /**
+   * Writes metrics.json, model/ and report.html into the run's folder.
+   *
+   * @returns what recipe.lock.yaml says of the outcome besides the steps' hashes
+   */
+  finish(context: FinishContext): Promise<Readonly<Record<string, Json>> | void>;
   close(): Promise<void>;
 }
 

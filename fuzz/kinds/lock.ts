@@ -1,8 +1,10 @@
 /** Folders of runs: the lock, the journal and the metrics that a run left. */
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
+import { loadLocked, openLock } from "../../cli/locks.ts";
 import { runsCommand } from "../../cli/runs.ts";
 import { writeSafetensors } from "../../files/safetensors.ts";
+import { readOutcome } from "../../pipeline/lock_record.ts";
 import { loadRecipe, pipeline } from "../../pipeline/mod.ts";
 import { projectFolder } from "../../cli/places.ts";
 import { executeRun, makePlan, openCache } from "../../runner/mod.ts";
@@ -48,6 +50,9 @@ export const lock: Kind = {
     await runQuietly(runsCommand, ["show", "last", ...runs]);
     await runQuietly(runsCommand, ["show", "last", ...runs, "--json"]);
     await runQuietly(runsCommand, ["compare", "last", RUN, ...runs]);
+    const lock = openLock(join(folder, RUN, "recipe.lock.yaml"));
+    readOutcome(lock.lock, lock.label);
+    await loadLocked(lock);
   },
 };
 

@@ -1,0 +1,197 @@
+/**
+ * What a run's lock says of its inputs and of the machine (`lock`), and of what came of it (`outcome`): all that another machine needs to
+ * make the same again and to know whether it did. No paths, and nothing of who ran it.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { basename, join, relative } from "node:path";
+import * as z from "zod";
+import type { Checkpoint } from "../checkpoints/checkpoint.ts";
+import { InputError } from "../files/input_error.ts";
+import type { Json, JsonRecord } from "../files/json.ts";
+import type { Metrics } from "../report/mod.ts";
+import type { RunLock } from "../runner/lock.ts";
+import type { Recipe } from "../stages/schema.ts";
+import type { TextRequest } from "../stages/tools/text.ts";
+import { storedTokenizer } from "../tokenizers/tokenizer.ts";
+
+const Hash = z.string().regex(/^[0-9a-f]{64}$/);
+const Bytes = z.int().min(0);
+/** A file that must be there. */
+const InputFile = z.strictObject({
+  of: z.string().describe("`model`, or the name of the text"),
+  name: z.string().regex(/^(?![/\\])(?!.*(^|[/\\])\.\.([/\\]|$))[^\0]+$/, "no way out of its folder").describe(
+    "In the model's folder, or the text's file",
+  ),
+  bytes: Bytes,
+  sha256: Hash,
+});
+/** A file that must be there, as a lock names it. */
+export type InputFile = z.infer<typeof InputFile>;
+
+/** What a lock says of inputs and machine, as far as checking relies on it. */
+export const LockedInputs = z.looseObject({
+  model: z.looseObject({
+    label: z.string(),
+    weights: Hash,
+    config: Hash.optional(),
+    tokenizer: Hash.nullable().optional(),
+    generation: Hash.nullable().optional(),
+  }),
+  files: z.array(InputFile).max(100_000).default([]),
+  texts: z.record(z.string(), z.json()),
+  device: z.looseObject({
+    kind: z.string(),
+    name: z.string(),
+    forward: z.looseObject({ provider: z.string() }).optional(),
+  }),
+  deno: z.string(),
+  pbs2p: z.string().optional(),
+  packages: z.record(z.string(), z.string()).optional(),
+  code: z.record(z.string(), z.string()),
+});
+export type LockedInputs = z.infer<typeof LockedInputs>;
+
+const perplexity = z.union([z.number(), z.enum(["Infinity", "NaN"])]);
+/** What a lock says of the outcome besides the steps. */
+export const LockedOutcome = z.looseObject({
+  model: z.record(z.string().regex(/^[\w.-]+$/), z.strictObject({ bytes: Bytes, sha256: Hash })).default({}),
+  metrics: z.strictObject({
+    perplexity: z.record(z.string(), z.strictObject({ original: perplexity, compressed: perplexity, tokens: Bytes })),
+    bits: z.strictObject({ nominal: z.number(), stored: z.number(), model: z.number() }),
+    layer_error: z.number(),
+  }).optional(),
+  tolerance: z.strictObject({
+    perplexity: z.record(z.string(), z.number().positive()),
+    bits: z.number().positive(),
+    layer_error: z.number().positive(),
+  }).optional(),
+});
+export type LockedOutcome = z.infer<typeof LockedOutcome>;
+
+/** Relative tolerance of perplexities where a recipe does not say what it expects. */
+export const TOLERANCE = 0.01;
+
+/** Relative tolerance of bits and of the mean layer error. */
+const [BITS_TOLERANCE, ERROR_TOLERANCE] = [0.01, 0.05];
+
+/** What the parts of a lock say that `readLock` leaves to others. @throws {InputError} when they say something else */
+export function readInputs({ lock }: RunLock, label: string): LockedInputs {
+  return read(LockedInputs, lock, label, "lock");
+}
+
+/** As `readInputs`, of the outcome. */
+export function readOutcome({ outcome }: RunLock, label: string): LockedOutcome {
+  return read(LockedOutcome, outcome, label, "outcome");
+}
+
+function read<T>(schema: z.ZodType<T>, value: unknown, label: string, part: string): T {
+  const checked = schema.safeParse(value);
+  if (checked.success) return checked.data;
+  const [{ path }] = checked.error.issues;
+  throw new InputError(
+    `Cannot read the lock ${label}: \`${
+      [part, ...path.map(String)].join(".")
+    }\` is not what a run writes there; take it from the run's ` +
+      "folder again",
+  );
+}
+
+/** Versions of this project and of the packages that it pins. */
+export function versions(): { readonly pbs2p: string; readonly packages: Readonly<Record<string, string>> } {
+  const { version, imports }: { version: string; imports: Record<string, string> } = JSON.parse(
+    readFileSync(new URL("../deno.json", import.meta.url), "utf8"),
+  );
+  const packages = Object.values(imports).flatMap((specifier) => {
+    const [, name, pinned] = /^npm:(@?[^@]+)@(.+)$/.exec(specifier) ?? [];
+    return name === undefined ? [] : [[name, pinned]];
+  });
+  return { pbs2p: version, packages: Object.fromEntries(packages) };
+}
+
+/** What a model's config, tokenizer and generation_config.json say, as hashes of their content. */
+export function describedBy(
+  { config, tokenizer, generation }: Pick<Checkpoint, "config" | "tokenizer" | "generation">,
+) {
+  return {
+    config: contentHash(config),
+    tokenizer: tokenizer === undefined ? null : contentHash(storedTokenizer(tokenizer)),
+    generation: generation === undefined ? null : contentHash(generation),
+  };
+}
+
+/** Hash of JSON, keys in the order in which they stand, numbers that JSON does not know as words. */
+export function contentHash(value: unknown): string {
+  // GGUF metadata have whole numbers that JSON does not know, configs Python's Infinity and NaN.
+  const plain = (_key: string, value: unknown) =>
+    typeof value === "bigint" || typeof value === "number" && !Number.isFinite(value) ? `${value}` : value;
+  return createHash("sha256").update(JSON.stringify(value, plain)).digest("hex");
+}
+
+/**
+ * The files of this machine that a run has read.
+ *
+ * @param weights hashes of the files that hold the weights, by their real paths
+ * @param texts what identifies each text, by its name
+ */
+export function inputFiles(
+  recipe: Recipe,
+  weights: ReadonlyMap<string, string>,
+  texts: readonly { readonly request: TextRequest; readonly identity: Json }[],
+): InputFile[] {
+  const files = "path" in recipe.model ? modelFiles(recipe.model.path, weights) : [];
+  for (const { request: { name, dataset }, identity } of texts) {
+    if (typeof dataset === "string") continue;
+    const path = "windows" in dataset ? dataset.windows : dataset.text;
+    const { text } = identity as { readonly text: { readonly sha256: string } };
+    files.push({ of: name, name: basename(path), bytes: statSync(path).size, sha256: text.sha256 });
+  }
+  return files;
+}
+
+function modelFiles(model: string, weights: ReadonlyMap<string, string>): InputFile[] {
+  const folder = statSync(model).isDirectory() ? model : join(model, "..");
+  // Links, as the hub's own cache has them, have other names than what they lead to.
+  const named = new Map<string, string>();
+  for (const name of readdirSync(folder)) {
+    try {
+      named.set(realpathSync(join(folder, name)), name);
+    } catch {
+      // A link to nothing is no file of weights.
+    }
+  }
+  const real = realpathSync(folder);
+  const nameOf = (path: string) => {
+    const inside = relative(real, path).replaceAll("\\", "/");
+    return named.get(path) ?? (inside.startsWith("../") ? basename(path) : inside);
+  };
+  return [...weights].map(([path, sha256]) => ({ of: "model", name: nameOf(path), bytes: statSync(path).size, sha256 }))
+    .sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** What a lock says of a result. @param packed bytes and hashes of the packed model's files, by name */
+export function outcomeFacts(
+  metrics: Metrics,
+  { expect = {} }: Pick<Recipe, "expect">,
+  packed: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>,
+): JsonRecord {
+  const within = Object.keys(metrics.perplexity).map((name) => [name, expect[name]?.within ?? TOLERANCE]);
+  return {
+    model: packed,
+    metrics: lockedMetrics(metrics),
+    tolerance: { perplexity: Object.fromEntries(within), bits: BITS_TOLERANCE, layer_error: ERROR_TOLERANCE },
+  };
+}
+
+/** Of metrics, what a lock keeps. */
+export function lockedMetrics({ perplexity, bits, layer_error }: Metrics): NonNullable<LockedOutcome["metrics"]> {
+  const say = (value: number) => Number.isFinite(value) ? value : Number.isNaN(value) ? "NaN" : "Infinity";
+  const perplexities = Object.entries(perplexity).map(([name, { original, compressed, tokens }]) => [name, {
+    ...{ original: say(original), compressed: say(compressed), tokens },
+  }]);
+  return {
+    perplexity: Object.fromEntries(perplexities),
+    bits: { nominal: bits.nominal, stored: bits.stored.total, model: bits.model },
+    layer_error: layer_error.mean,
+  };
+}
