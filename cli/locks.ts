@@ -5,6 +5,7 @@ import { Option } from "commander";
 import { checkInputs, findInputs, otherVersions } from "../pipeline/locked_inputs.ts";
 import { type LockedInputs, readInputs } from "../pipeline/lock_record.ts";
 import { loadRecipe } from "../pipeline/mod.ts";
+import { pulledFrom } from "../pipeline/pulled.ts";
 import type { LoadedRecipe, LoadOptions } from "../recipes/recipe.ts";
 import { LOCK } from "../runner/journal.ts";
 import { readLock, type RunLock } from "../runner/lock.ts";
@@ -166,5 +167,7 @@ function nameOf(file: string): string {
 }
 
 function showFile(file: string): string {
+  const pulled = pulledFrom(dirname(file));
+  if (pulled !== undefined) return `${pulled.id}@${pulled.commit.slice(0, 8)}`;
   return basename(file) === LOCK ? `${basename(dirname(file))}/${LOCK}` : basename(file);
 }

@@ -14,6 +14,8 @@ import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import type { CommandContext } from "./options.ts";
 import { planCommand } from "./plan.ts";
+import { pullCommand } from "./pull.ts";
+import { pushCommand } from "./push.ts";
 import { resultsCommand } from "./results.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
@@ -61,6 +63,8 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     cacheCommand,
     inspectCommand,
     generateCommand,
+    pushCommand,
+    pullCommand,
     doctorCommand,
     schemaCommand,
     completionCommand,

@@ -10,8 +10,11 @@ import { checkFiles, checkMetrics } from "../pipeline/verdict.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { wrapText } from "../report/text_table.ts";
+import { LOCK } from "../runner/journal.ts";
 import { executeRun, makePlan, openCache, type Plan, type RunEvent } from "../runner/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
+import { UsageError } from "./exit_codes.ts";
+import { fetchTarget, HUB_TARGET, hubTarget } from "./hub_access.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { checkOpened, deviceOf, inputOptions, loadLocked, settle } from "./locks.ts";
 import {
@@ -42,7 +45,7 @@ export function verifyCommand(context: CommandContext): Command {
     .description(
       "make a run again from its lock, and say whether it is bit-identical, within tolerance, or where it first differs",
     )
-    .argument("<run>", "a recipe.lock.yaml, a run's folder, a run's id, or `last`")
+    .argument("<run>", `a recipe.lock.yaml, a run's folder, a run's id, \`last\`, or ${HUB_TARGET}`)
     .option("--evaluate-only", "measure the packed model of a run's folder again, and make nothing")
     .option("--first", "stop at the first step that differs")
     .option("--keep", "keep what was made, and say where it is")
@@ -61,7 +64,7 @@ export function verifyCommand(context: CommandContext): Command {
 
 /** @returns the exit code */
 async function verify(target: string, options: VerifyOptions, terminal: Terminal): Promise<number> {
-  const claim = openClaim(target, options);
+  const claim = openClaim(await fetched(target, options, terminal), options);
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
   });
@@ -88,6 +91,15 @@ async function verify(target: string, options: VerifyOptions, terminal: Terminal
   } finally {
     interruption.stop();
   }
+}
+
+/** A run of the hub on this machine; what its files should be is told by the verdict. @returns other targets as they are */
+async function fetched(target: string, { cache }: VerifyOptions, terminal: Terminal): Promise<string> {
+  const wanted = hubTarget(target);
+  if (wanted === undefined) return target;
+  const pulled = await fetchTarget(target, wanted, { cache, check: false }, terminal);
+  if (pulled.kind === "run") return pulled.folder;
+  throw new UsageError(`Cannot verify "${target}": it has no ${LOCK}, so nothing says how it was made`);
 }
 
 /** A folder that the same command finds again. */

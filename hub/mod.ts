@@ -1,6 +1,7 @@
 /** The Hugging Face Hub: what a repository holds at a commit, its files by range, its files on this disk, and commits of one's own. */
 export { endpointOf, findToken, type HubAccess, RefusedError, UnreachableError } from "./access.ts";
 export { downloadDatasetFile, downloadFile, downloadPath } from "./download.ts";
+export { describeModel, type ModelFacts } from "./model_info.ts";
 export {
   type ComparedUpload,
   compareUploads,

@@ -1,8 +1,9 @@
 /** Files of this machine made a commit of a repository of the hub: what is there already is not sent again. */
 import { createHash } from "node:crypto";
-import { commitIter, type CommitOutput, createBranch, createRepo, modelInfo } from "@huggingface/hub";
+import { commitIter, type CommitOutput, createBranch, createRepo } from "@huggingface/hub";
 import { InputError } from "../files/input_error.ts";
-import { endpointOf, findToken, type HubAccess, RefusedError, request } from "./access.ts";
+import { endpointOf, findToken, type HubAccess, RefusedError } from "./access.ts";
+import { describeModel } from "./model_info.ts";
 import { type HubRepo, resolveModel } from "./repo.ts";
 import { sender } from "./send.ts";
 
@@ -62,11 +63,11 @@ const MOST_IN_GIT = 1 << 24;
 export async function lookAtTarget(id: string, branch: string, access: HubAccess): Promise<PushTarget> {
   try {
     const repo = await resolveModel(id, branch, access);
-    return { id, branch, repo, exists: true, private: await isPrivate(id, access) };
+    return { id, branch, repo, exists: true, private: (await describeModel(id, "HEAD", access)).private };
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error;
     if (error.reason === "RevisionNotFound") {
-      return { id, branch, repo: undefined, exists: true, private: await isPrivate(id, access) };
+      return { id, branch, repo: undefined, exists: true, private: (await describeModel(id, "HEAD", access)).private };
     }
     // The hub says the same, 401 without a token and 404 with one, of what is not there and of what others may not see.
     if (error.reason === "RepoNotFound" || error.status === 404 && error.reason === "") {
@@ -187,14 +188,6 @@ async function findCommit(
   if (repo === undefined || repo.commit === parent) return undefined;
   const compared = await compareUploads(wanted, { repo });
   return compared.every(({ state }) => state === "unchanged") ? repo.commit : undefined;
-}
-
-async function isPrivate(id: string, access: HubAccess): Promise<boolean> {
-  const hubFetch = async (url: string | URL | Request): Promise<Response> => {
-    const { response, alive } = await request(access, String(url), `model ${id}`);
-    return new Response(await response.text().finally(() => alive(true)));
-  };
-  return (await modelInfo({ name: id, hubUrl: endpointOf(access), fetch: hubFetch as typeof fetch })).private;
 }
 
 /** What git calls a content. @returns undefined for what git does not store */
