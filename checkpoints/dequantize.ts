@@ -1,7 +1,7 @@
 /**
  * The quantized block types of GGUF, widened to float32: one function per type.
  *
- * Layouts as published with ggml (`ggml-common.h`: block_q4_0 … block_q6_K). A block's scales are half precision and come
+ * Layouts as published with ggml (`ggml-common.h`: block_q4_0 … block_q6_K, block_q1_0, block_q2_0). A block's scales are half precision and come
  * before or after its codes; every product below is exact in float32, so that each value is rounded at most once.
  */
 import { fromBfloat16, fromFloat16 } from "../files/float16.ts";
@@ -30,7 +30,31 @@ export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map<number, GgmlTyp
   [13, { name: "Q5_K", values: 256, bytes: 176, dequantize: dequantizeQ5_K }],
   [14, { name: "Q6_K", values: 256, bytes: 210, dequantize: dequantizeQ6_K }],
   [30, { name: "BF16", values: 1, bytes: 2, dequantize: (data) => fromBfloat16(new Uint16Array(data.buffer)) }],
+  [41, { name: "Q1_0", values: 128, bytes: 18, dequantize: dequantizeQ1_0 }],
+  [42, { name: "Q2_0", values: 64, bytes: 18, dequantize: dequantizeQ2_0 }],
 ]);
+
+/** Block of 128: scale d, 16 bytes of signs, the lowest bit first. Value d, or −d where the bit is 0. */
+function dequantizeQ1_0(data: Uint8Array<ArrayBuffer>): Float32Array {
+  const out = new Float32Array(data.length / 18 * 128);
+  const view = new DataView(data.buffer);
+  for (let at = 0, to = 0; at < data.length; at += 18, to += 128) {
+    const d = view.getFloat16(at, true);
+    for (let j = 0; j < 128; j++) out[to + j] = data[at + 2 + (j >> 3)] >> (j & 7) & 1 ? d : -d;
+  }
+  return out;
+}
+
+/** Block of 64: scale d, 16 bytes of four codes, the lowest bits first. Value d·(q − 1). */
+function dequantizeQ2_0(data: Uint8Array<ArrayBuffer>): Float32Array {
+  const out = new Float32Array(data.length / 18 * 64);
+  const view = new DataView(data.buffer);
+  for (let at = 0, to = 0; at < data.length; at += 18, to += 64) {
+    const d = view.getFloat16(at, true);
+    for (let j = 0; j < 64; j++) out[to + j] = d * ((data[at + 2 + (j >> 2)] >> 2 * (j & 3) & 3) - 1);
+  }
+  return out;
+}
 
 /** Block of 32: scale d, 32 signed bytes. Value d·q. */
 function dequantizeQ8_0(data: Uint8Array<ArrayBuffer>): Float32Array {

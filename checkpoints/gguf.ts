@@ -60,6 +60,30 @@ export function undoRotaryPermutation(values: Float32Array, rows: number, heads:
 }
 
 /**
+ * Puts the rows of q or k into llama.cpp's order; what `undoRotaryPermutation` undoes.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const values = Float32Array.from({ length: 24 }, (_, i) => i), stored = rotaryPermutation(values, 12, 2);
+ * assert.deepEqual(undoRotaryPermutation(stored, 12, 2), values);
+ * ```
+ * @param values [rows, cols], rows = heads × d
+ * @returns a copy in the other order
+ */
+export function rotaryPermutation(values: Float32Array, rows: number, heads: number): Float32Array {
+  const cols = values.length / rows;
+  const half = rows / heads / 2;
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    const within = row % (2 * half);
+    const from = row - within + (within & 1) * half + (within >> 1);
+    out.set(values.subarray(from * cols, (from + 1) * cols), row * cols);
+  }
+  return out;
+}
+
+/**
  * Opens a model stored as GGUF; only headers are read.
  *
  * @param files the file, or the shards of one model in their order; closed with the checkpoint, or when this throws

@@ -32,7 +32,21 @@ async function withFolder(test: (folder: string) => Promise<void>) {
 Deno.test("main() prints help with every command and exit code within 80 columns", async () => {
   const { code, out } = await command("--help");
   assert.equal(code, 0);
-  for (const name of ["run", "plan", "sweep", "runs", "cache", "inspect", "generate", "doctor", "schema", "bench"]) {
+  for (
+    const name of [
+      "run",
+      "plan",
+      "sweep",
+      "runs",
+      "cache",
+      "inspect",
+      "generate",
+      "export",
+      "doctor",
+      "schema",
+      "bench",
+    ]
+  ) {
     assert.match(out, new RegExp(`^  ${name}\\b`, "m"));
     const help = await command(name, "--help");
     assert.equal(help.code, 0);

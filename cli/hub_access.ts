@@ -4,7 +4,7 @@ import { extname } from "node:path";
 import { InputError } from "../files/input_error.ts";
 import type { HubAccess } from "../hub/mod.ts";
 import { ForeignRepoError, type Pulled, type PullOptions, pullRepo } from "../pipeline/pulled.ts";
-import { openCache } from "../runner/mod.ts";
+import { type ArtifactCache, openCache } from "../runner/mod.ts";
 import { UsageError } from "./exit_codes.ts";
 import { cacheFolder, locate } from "./places.ts";
 import type { Terminal } from "./terminal.ts";
@@ -51,13 +51,21 @@ export function hubTarget(text: string): HubId | undefined {
   return existsSync(locate(text)) || existsSync(locate(folder)) || FILES.has(extname(found.id)) ? undefined : found;
 }
 
+/** How the hub is reached. */
+export interface HubOptions {
+  readonly cache?: string;
+  readonly signal?: AbortSignal;
+  /** The cache, where it is open already. */
+  readonly known?: ArtifactCache;
+}
+
 /** Uses the hub, its downloads in the cache. */
 export async function withHub<T>(
-  { cache: folder, signal }: { readonly cache?: string; readonly signal?: AbortSignal },
+  { cache: folder, signal, known }: HubOptions,
   terminal: Terminal,
   use: (access: HubAccess) => Promise<T>,
 ): Promise<T> {
-  const cache = await openCache(cacheFolder(folder));
+  const cache = known ?? await openCache(cacheFolder(folder));
   try {
     return await use({
       ...{ cache: cache.folder, hashes: cache.fileHashes },
@@ -66,7 +74,7 @@ export async function withHub<T>(
       progress: throttled((message) => terminal.note(message), { late: true }),
     });
   } finally {
-    cache.close();
+    if (known === undefined) cache.close();
   }
 }
 
@@ -78,11 +86,11 @@ export async function withHub<T>(
 export async function fetchTarget(
   target: string,
   { id, revision }: HubId,
-  { cache, ...options }: PullOptions & { readonly cache?: string },
+  { cache, signal, known, ...options }: PullOptions & HubOptions,
   terminal: Terminal,
 ): Promise<Pulled> {
   try {
-    return await withHub({ cache }, terminal, (access) => pullRepo(id, revision, access, options));
+    return await withHub({ cache, signal, known }, terminal, (access) => pullRepo(id, revision, access, options));
   } catch (error) {
     if (!(error instanceof InputError) || error instanceof ForeignRepoError || target.startsWith("hf://")) throw error;
     throw new InputError(`${error.message} (as no file or folder here is called ${target})`, { cause: error });

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits.ts";
-import { modelSpec, vocabularyTensors } from "../models/mod.ts";
+import { modelShapes, modelSpec, vocabularyTensors } from "../models/mod.ts";
 import { locateModel, MODEL_TARGET, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { formatBytes as bytes } from "../report/numbers.ts";
@@ -40,7 +40,8 @@ async function inspect(
   { config }: Pick<Checkpoint, "config">,
   { options: { json }, terminal }: { readonly options: Options; readonly terminal: Terminal },
 ): Promise<void> {
-  const packed = await inspectPacked(folder, { apart: { ...vocabularyTensors(modelSpec(config)) } });
+  const spec = modelSpec(config), shapes = modelShapes(spec);
+  const packed = await inspectPacked(folder, { apart: { ...vocabularyTensors(spec) }, shapes });
   if (json) return terminal.line(JSON.stringify(packed));
   for (const line of renderInspection(packed, terminal.width)) terminal.line(line);
 }
@@ -66,19 +67,24 @@ function renderInspection(packed: PackedInspection, width: number): string[] {
     ]),
     { width },
   );
-  const { stored, nominal, storing, parts, formulas } = packed;
+  const { stored, uncoded, nominal, storing, parts, formulas } = packed;
   const apart = Object.values(packed.apart).reduce((sum, { bytes }) => sum + bytes, 0);
+  const beside = (name: string) => [stored[name], ...(uncoded ? [uncoded[name]] : [])].map((bits) => bits.toFixed(3));
   const formula = formulas.storing === undefined ? "" : ` (${formulas.storing})`;
   const components = renderTable(
-    [{ head: "bits per compressed weight" }, { head: "", side: right }],
+    [
+      { head: "bits per compressed weight" },
+      { head: uncoded ? "stored" : "", side: right },
+      ...(uncoded ? [{ head: "as planes", side: right } as const] : []),
+    ],
     [
       ["nominal, as papers count", nominal.toFixed(3)],
       ...(storing === undefined ? [] : [[`  with it, for storing${formula}`, storing.toFixed(3)]]),
-      ...packed.components.map(({ name, label }) => [label, stored[name].toFixed(3)]),
-      ["stored", stored.total.toFixed(3)],
+      ...packed.components.map(({ name, label }) => [label, ...beside(name)]),
+      ["stored", ...beside("total")],
       ...Object.entries(packed.apart).map(([part, { format, stored }]) => [`${part}, ${format}`, stored.toFixed(3)]),
       ["whole model, everything included", packed.model.toFixed(3)],
-    ],
+    ].map((row) => uncoded ? [...row, "", ""].slice(0, 3) : row),
     { width },
   );
   return [

@@ -10,6 +10,7 @@ import { cacheCommand } from "./cache.ts";
 import { completionCommand } from "./completion.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exitCodes, reportError } from "./exit_codes.ts";
+import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import type { CommandContext } from "./options.ts";
@@ -20,6 +21,7 @@ import { resultsCommand } from "./results.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
 import { schemaCommand } from "./schema.ts";
+import { serveCommand } from "./serve.ts";
 import { sweepCommand } from "./sweep.ts";
 import { verifyCommand } from "./verify.ts";
 import { wrapText } from "../report/text_table.ts";
@@ -60,9 +62,11 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     verifyCommand,
     runsCommand,
     resultsCommand,
+    serveCommand,
     cacheCommand,
     inspectCommand,
     generateCommand,
+    exportCommand,
     pushCommand,
     pullCommand,
     doctorCommand,

@@ -80,7 +80,10 @@ export function withOpenOptions(command: Command, recipe: string): Command {
             "states, in place of the recipe's own, and nothing expected but what it expects; may be repeated",
         ).argParser(collect).default([], "none"),
       )
-      .option("--allow-plugins", "run code that a recipe of the hub names under `use`; code of your own needs no leave")
+      .option(
+        "--allow-plugins",
+        "run code that a lock, or a recipe of the hub, names under `use`; that of your own recipes needs no leave",
+      )
       .addOption(deviceOption("auto: webgpu where a GPU is found, else cpu"))
       .addOption(forwardOption("auto", "auto: on a GPU what opens and is right, else cpu"))
       .addOption(cacheOption())
@@ -108,8 +111,8 @@ export function forwardOption(standard: WantedProvider, why: string): Option {
 }
 
 /** `--cache DIR`. */
-export function cacheOption(what = "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)"): Option {
-  return new Option("--cache <dir>", what);
+export function cacheOption(): Option {
+  return new Option("--cache <dir>", "folder of the cache (default: PBS2P_CACHE, or .pbs2p/cache)");
 }
 
 /** `--cache-size 20GiB`. */

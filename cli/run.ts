@@ -87,7 +87,7 @@ async function run(path: string, options: Options, { terminal, tell }: Listeners
       interruption.defer();
       try {
         result = await executeRun(plan, subject, {
-          ...{ cache, mirrors, recipe, name, runsDir: runsFolder(options.runs) },
+          ...{ cache, mirrors, recipe, sources, name, runsDir: runsFolder(options.runs) },
           next: nextCommand(path, options),
           onEvent: output.onEvent,
           signal: AbortSignal.any([interruption.signal, output.signal]),

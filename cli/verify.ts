@@ -10,7 +10,9 @@ import { checkFiles, checkMetrics } from "../pipeline/verdict.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { wrapText } from "../report/text_table.ts";
+import { asNoSpace } from "../runner/cache/no_space.ts";
 import { LOCK } from "../runner/journal.ts";
+import { asFolderError } from "../runner/run_errors.ts";
 import { executeRun, makePlan, openCache, type Plan, type RunEvent } from "../runner/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { UsageError } from "./exit_codes.ts";
@@ -34,9 +36,10 @@ import { measureAgain } from "./verify_measure.ts";
 import { conclude, describeStep, type Verification } from "./verify_words.ts";
 
 const MORE =
-  "All steps are made again in a cache of their own, which is removed in the end; what an interrupted verify has made is used by the next. " +
+  "All steps are made again in a cache of their own (in `verify` of the cache's folder), which is removed in the end; what an interrupted verify has made is used by the next. " +
   "Bit-identical: every tensor that is kept, the packed files and all measures are the same. Within tolerance: something differs, but " +
   "perplexities, bits and the mean layer error are as near as the lock's `tolerance` says: what the recipe expects, or 1 % (5 % for the error). " +
+  "With --json each step is a line of JSON (type step) and the last line is the verdict (type verdict). " +
   "Exit codes: 0 bit-identical, 11 within tolerance, 12 different, 3 it cannot be verified as an input is missing or another.";
 
 /** The command. */
@@ -48,11 +51,12 @@ export function verifyCommand(context: CommandContext): Command {
     .argument("<run>", `a recipe.lock.yaml, a run's folder, a run's id, \`last\`, or ${HUB_TARGET}`)
     .option("--evaluate-only", "measure the packed model of a run's folder again, and make nothing")
     .option("--first", "stop at the first step that differs")
+    .option("--cached", "take what the cache has: such steps are compared, but not made again, and prove nothing")
     .option("--keep", "keep what was made, and say where it is")
     .option("--allow-plugins", "run the code that the lock names under `use`")
     .addOption(deviceOption("auto: the CPU where the lock's run was on it, else as for run"))
     .addOption(forwardOption("auto", "auto: the CPU where the lock's run was on it, else as for run"))
-    .addOption(cacheOption("use what this cache has: such steps are compared, but not made again, and prove nothing"))
+    .addOption(cacheOption())
     .addOption(runsOption())
     .addHelpText("after", () => `\n${wrapText(MORE, context.terminal({}).width).join("\n")}`)
     .action(async (target: string, options: VerifyOptions) =>
@@ -64,49 +68,78 @@ export function verifyCommand(context: CommandContext): Command {
 
 /** @returns the exit code */
 async function verify(target: string, options: VerifyOptions, terminal: Terminal): Promise<number> {
-  const claim = openClaim(await fetched(target, options, terminal), options);
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
   });
+  const wanted = hubTarget(target);
+  const known = await openCache(cacheFolder(options.cache));
   try {
-    const spoilt = await lookAt(claim);
-    if (spoilt !== undefined) return conclude(spoilt, options, terminal);
-    const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
-    const own = options.cache === undefined, scratch = scratchOf(claim, options);
-    const resumed = existsSync(join(scratch, "cache"));
-    const known = await openCache(cacheFolder(options.cache));
-    const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
-    const places: VerifyPlaces = { claim, cache, known, scratch, resumed, own, terminal, interruption };
-    let found: Verification | number;
-    try {
-      found = await (options.evaluateOnly ? measureAgain : makeAgain)(loaded, options, places);
-    } finally {
-      cache.close();
-      if (own) known.close();
+    // What its files should be is told by the verdict.
+    const pulled = wanted && await fetchTarget(target, wanted, { known, check: false }, terminal);
+    if (pulled !== undefined && pulled.kind !== "run") {
+      throw new UsageError(`Cannot verify "${target}": it has no ${LOCK}, so nothing says how it was made`);
     }
-    if (typeof found === "number") return found;
-    if (options.keep) return conclude({ ...found, kept: scratch }, options, terminal);
-    await Deno.remove(scratch, { recursive: true });
-    return conclude(found, options, terminal);
+    return await verifyClaim(openClaim(pulled?.folder ?? target, options), options, { known, terminal, interruption });
   } finally {
+    known.close();
     interruption.stop();
   }
 }
 
-/** A run of the hub on this machine; what its files should be is told by the verdict. @returns other targets as they are */
-async function fetched(target: string, { cache }: VerifyOptions, terminal: Terminal): Promise<string> {
-  const wanted = hubTarget(target);
-  if (wanted === undefined) return target;
-  const pulled = await fetchTarget(target, wanted, { cache, check: false }, terminal);
-  if (pulled.kind === "run") return pulled.folder;
-  throw new UsageError(`Cannot verify "${target}": it has no ${LOCK}, so nothing says how it was made`);
+async function verifyClaim(
+  claim: Claim,
+  options: VerifyOptions,
+  around: Pick<VerifyPlaces, "known" | "terminal" | "interruption">,
+): Promise<number> {
+  const { known, terminal } = around;
+  const spoilt = await lookAt(claim);
+  if (spoilt !== undefined) return conclude(spoilt, options, terminal);
+  const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
+  const own = !options.cached, scratch = scratchOf(claim, options);
+  const resumed = existsSync(join(scratch, "cache"));
+  const held = hold(scratch);
+  const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
+  let found: Verification | number, useless = false;
+  try {
+    const places: VerifyPlaces = { ...around, claim, cache, scratch, resumed, own };
+    found = await (options.evaluateOnly ? measureAgain : makeAgain)(loaded, options, places);
+  } catch (error) {
+    // Nothing was made yet: a run that fails or is interrupted is no exception.
+    useless = !resumed;
+    throw error;
+  } finally {
+    if (own) cache.close();
+    held.close();
+    if (useless) await Deno.remove(scratch, { recursive: true }).catch(() => {});
+  }
+  if (typeof found === "number") return found;
+  if (options.keep) return conclude({ ...found, kept: scratch }, options, terminal);
+  await Deno.remove(scratch, { recursive: true });
+  return conclude(found, options, terminal);
 }
 
 /** A folder that the same command finds again. */
-function scratchOf({ file }: Claim, { evaluateOnly = false, cache, device, forward }: VerifyOptions): string {
-  const what = JSON.stringify([evaluateOnly, device, forward]);
+function scratchOf(
+  { file }: Claim,
+  { evaluateOnly = false, cached = false, cache, device, forward }: VerifyOptions,
+): string {
+  const what = JSON.stringify([evaluateOnly, cached, device, forward]);
   const id = createHash("sha256").update(readFileSync(file)).update(what).digest("hex").slice(0, 32);
   return join(cacheFolder(cache), "verify", id);
+}
+
+/** Takes a folder for this process; the system gives it back however the process ends. @throws {UsageError} another has it */
+function hold(folder: string): Deno.FsFile {
+  let file: Deno.FsFile;
+  try {
+    Deno.mkdirSync(folder, { recursive: true });
+    file = Deno.openSync(join(folder, ".held"), { create: true, write: true });
+  } catch (error) {
+    throw asNoSpace(error, folder, 0) ?? asFolderError(error, folder, "--cache") ?? error;
+  }
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  throw new UsageError("Cannot verify this lock now, as another process does; wait for its end, or end it");
 }
 
 /** Runs the recipe. @returns what came of it, or the exit code of a run that did not end */
@@ -125,11 +158,11 @@ async function makeAgain(
     const notes = await checkOpened(subject, claim, terminal);
     if (existsSync(join(claim.folder, "model"))) packed = await openPacked(join(claim.folder, "model"));
     const plan = await makePlan(subject, cache, { recipe }), executed = new Map<string, number>();
-    const stop = new AbortController();
+    const stop = new AbortController(), tell = stepTeller(options, terminal);
     const comparison = new RunComparison({
       ...{ steps: claim.lock.outcome?.steps ?? {}, graph: plan.graph, cache, originals: { cache: known, packed } },
       onVerdict(verdict) {
-        tell(verdict, executed.get(verdict.step), options, terminal);
+        tell(verdict, executed.get(verdict.step));
         if (options.first && verdict.verdict === "different") stop.abort();
       },
     });
@@ -181,20 +214,22 @@ function introduce({ label, inputs: { model, device } }: Claim, { totals, graph 
   for (const line of lines) for (const each of wrapText(line, terminal.width, "  ")) terminal.line(each);
 }
 
-/** Says how a step compares; steps that were not made are told only where they differ. */
-function tell(
-  verdict: StepVerdict,
-  seconds: number | undefined,
-  { json = false }: VerifyOptions,
-  terminal: Terminal,
-): void {
-  if (json) return terminal.line(JSON.stringify({ type: "step", ...verdict, made: seconds !== undefined }));
-  if (verdict.verdict !== "different" && seconds === undefined) return;
-  const took = seconds === undefined ? "from the cache" : formatSeconds(seconds);
-  const how = verdict.verdict === "different"
-    ? `differs: ${describeStep(verdict).slice(verdict.step.length + 2)}`
-    : verdict.verdict === "same"
-    ? "same"
-    : "made";
-  for (const line of wrapText(`${verdict.step}  ${took}  ${how}`, terminal.width, "    ")) terminal.line(line);
+/** Says how steps compare, the first that differs in full; those that were not made are told only where they differ. */
+function stepTeller({ json = false }: VerifyOptions, terminal: Terminal) {
+  let differed = false;
+  return (verdict: StepVerdict, seconds: number | undefined): void => {
+    if (json) return terminal.line(JSON.stringify({ type: "step", ...verdict, made: seconds !== undefined }));
+    const { step, verdict: how, differing } = verdict;
+    if (how !== "different" && seconds === undefined) return;
+    const took = seconds === undefined ? "from the cache" : formatSeconds(seconds);
+    const words = how === "same"
+      ? "same"
+      : how === "unrecorded"
+      ? "made"
+      : differed
+      ? `differs too, in ${differing}`
+      : `differs: ${describeStep(verdict).slice(step.length + 2)}`;
+    differed ||= how === "different";
+    for (const line of wrapText(`${step}  ${took}  ${words}`, terminal.width, "    ")) terminal.line(line);
+  };
 }

@@ -21,6 +21,7 @@ export interface VerifyOptions
   extends InputOptions, Pick<RecipeOptions, "device" | "forward" | "json" | "color" | "cache"> {
   readonly allowPlugins?: boolean;
   readonly evaluateOnly?: boolean;
+  readonly cached?: boolean;
   readonly first?: boolean;
   readonly keep?: boolean;
   readonly runs?: string;

@@ -2,7 +2,7 @@
 import { type Evidence, type Verdict, verdictOf } from "../pipeline/verdict.ts";
 import type { Divergence } from "../pipeline/divergence.ts";
 import type { StepVerdict } from "../pipeline/run_comparison.ts";
-import { formatNumber, formatSeconds } from "../report/numbers.ts";
+import { formatSeconds } from "../report/numbers.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -61,7 +61,7 @@ function describeNumbers({ max, differing, of, measured, note }: Divergence): st
   if (max === undefined || differing === undefined || of === undefined) return note ?? "how far is not known";
   const share = `${differing.toLocaleString("en")} of ${of.toLocaleString("en")} entries`;
   const where = measured === undefined ? "" : ` in ${measured}`;
-  return `max |Δ| ${formatNumber(max)}${where}, ${share} (${(100 * differing / Math.max(of, 1)).toPrecision(2)} %)`;
+  return `max |Δ| ${+max.toPrecision(3)}${where}, ${share} (${(100 * differing / Math.max(of, 1)).toPrecision(2)} %)`;
 }
 
 function evidence(found: Verification): string[] {

@@ -48,15 +48,18 @@ export async function checkDataset(dataset: Dataset, options: WindowOptions): Pr
     return { length };
   }
   const { split, tokenizer, vocab } = options, { windows, length } = windowsOfText(options);
-  if (split === "calibration" && windows * length > MOST_TOKENS) {
+  const all = windows + (options.heldOut ?? 0);
+  if (split === "calibration" && all * length > MOST_TOKENS) {
     throw new InputError(
-      `Cannot draw ${windows} windows of ${length} tokens: together they must have at most ${MOST_TOKENS} tokens: ` +
-        `current value is ${windows * length}; lower samples or length`,
+      `Cannot draw ${all} windows of ${length} tokens: together they must have at most ${MOST_TOKENS} tokens: ` +
+        `current value is ${all * length}; lower samples or length`,
     );
   }
   if (typeof dataset === "string") return {};
   const bytes = await sizeOfFile(dataset.text);
-  const doubtful = bytes <= LONG_TOKEN * length || (tokenizer !== undefined && tokenizer.size > vocab);
+  // What is held out shares no token with the samples.
+  const enough = all > windows ? 2 * windows * length + length : length;
+  const doubtful = bytes <= LONG_TOKEN * enough || (tokenizer !== undefined && tokenizer.size > vocab);
   if (doubtful && bytes <= READ_AT_ONCE) await loadWindows(dataset, options);
   return {};
 }

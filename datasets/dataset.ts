@@ -15,6 +15,8 @@ export type Dataset =
   | {
     readonly windows: string;
     readonly tensor: string;
+    /** Windows at its front that are passed over. */
+    readonly skip?: number;
     /** Whether windows are drawn by the seed, rather than the first taken. Default: no. */
     readonly shuffle?: boolean;
   };
@@ -79,11 +81,12 @@ export async function describeFile(
   { hashes = inMemoryHashes(), split }: DatasetAccess,
 ): Promise<DatasetDescription> {
   if ("windows" in dataset) {
-    const sha256 = await hashFile(dataset.windows, hashes);
+    const sha256 = await hashFile(dataset.windows, hashes), { tensor, shuffle, skip } = dataset;
+    const skipped: Facts = skip === undefined ? {} : { skip };
     return {
       source: `${basename(dataset.windows)} ${dataset.tensor}`,
-      identity: { kind: "windows", sha256, tensor: dataset.tensor, ...(dataset.shuffle ? { shuffled: "yes" } : {}) },
-      facts: { file: basename(dataset.windows), sha256, tensor: dataset.tensor },
+      identity: { kind: "windows", sha256, tensor, ...skipped, ...(shuffle ? { shuffled: "yes" } : {}) },
+      facts: { file: basename(dataset.windows), sha256, tensor, ...skipped },
     };
   }
   const sha256 = await hashFile(dataset.text, hashes);

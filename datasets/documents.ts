@@ -26,6 +26,8 @@ export interface DrawnDocuments {
 export interface DrawOptions {
   readonly encode: (text: string) => Int32Array;
   readonly windows: number;
+  /** So many more, behind these and from none of their documents. Default: none. */
+  readonly heldOut?: number;
   /** Tokens per window. */
   readonly length: number;
   readonly seed: number;
@@ -43,13 +45,14 @@ const DRAWS_PER_PASS = 8192;
  * @throws {InputError} when documents are too short for windows of this length, or the file is damaged
  */
 export async function drawDocuments(path: string, options: DrawOptions): Promise<DrawnDocuments> {
-  const { encode, windows, length, seed, signal, progress } = options;
+  const { encode, windows: samples, heldOut = 0, length, seed, signal, progress } = options;
+  const windows = samples + heldOut;
   const documents = await countDocuments(path, signal);
   if (documents === 0) throw new InputError(`Cannot draw from ${path}: it holds no documents`);
   const places = seededRandom(seed, "documents");
   const offsets = seededRandom(seed, "windows");
   const ids = new Int32Array(windows * length);
-  const picked: number[] = [];
+  const picked: number[] = [], sampled = new Set<number>();
   const starts: number[] = [];
   while (picked.length < windows) {
     const before = picked.length;
@@ -57,19 +60,22 @@ export async function drawDocuments(path: string, options: DrawOptions): Promise
     const texts = await pickDocuments(path, new Set(drawn), signal);
     for (const place of drawn) {
       signal?.throwIfAborted();
+      // A document that the samples are from says nothing of others.
+      if (picked.length >= samples && sampled.has(place)) continue;
       const tokens = encode(texts.get(place) ?? "");
       if (tokens.length <= length) continue;
       const start = offsets.below(tokens.length - length);
       ids.set(tokens.subarray(start, start + length), picked.length * length);
       picked.push(place);
+      if (picked.length <= samples) sampled.add(place);
       starts.push(start);
       progress?.(picked.length, windows);
       if (picked.length === windows) break;
     }
     if (picked.length === before) {
       throw new InputError(
-        `Cannot draw windows of ${length} tokens from ${path}: of ${DRAWS_PER_PASS} documents drawn none is longer; ` +
-          "lower length",
+        `Cannot draw windows of ${length} tokens from ${path}: of ${DRAWS_PER_PASS} documents drawn none is longer` +
+          `${picked.length >= samples ? ", but those that samples takes" : ""}; lower length`,
       );
     }
   }

@@ -108,6 +108,10 @@ Deno.test("drawDocuments() draws as the protocol does one document at a time", a
   assert.deepEqual(many.picked.slice(0, 5), few.picked);
   assert.deepEqual(many.starts.slice(0, 5), few.starts);
   assert.ok(many.picked.every((place) => encode(DOCUMENTS[place]).length > 120));
+  const apart = await drawDocuments(path, { encode, windows: 300, heldOut: 60, length: 120, seed: 9 });
+  const samples = apart.picked.slice(0, 300), behind = apart.picked.slice(300);
+  assert.deepEqual(samples, (await drawDocuments(path, { encode, windows: 300, length: 120, seed: 9 })).picked);
+  assert.deepEqual([behind.length, behind.filter((place) => samples.includes(place))], [60, []]);
 });
 
 Deno.test("describeDataset() identifies a hub's dataset by its files' hashes, not by the commit", async () => {

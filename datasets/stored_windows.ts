@@ -13,6 +13,8 @@ export interface StoredWindows {
   /** Path of the file. */
   readonly windows: string;
   readonly tensor: string;
+  /** Windows at the front that are passed over. */
+  readonly skip?: number;
   /** Whether windows are drawn by the seed, in the order in which they are stored. */
   readonly shuffle?: boolean;
 }
@@ -22,6 +24,8 @@ export interface StoredWindowsOptions {
   readonly split: Split;
   /** Calibration: exactly so many; evaluation: at most so many. Default: all. */
   readonly samples?: number;
+  /** Calibration with `samples`: so many more, none of which is of these. Default: none. */
+  readonly heldOut?: number;
   /** Tokens of each; default: all that are stored. */
   readonly length?: number;
   /** Ids must be below this. */
@@ -33,6 +37,7 @@ export interface StoredWindowsOptions {
 /** What is taken of the tensor. */
 interface Taken {
   readonly windows: number;
+  readonly heldOut: number;
   readonly length: number;
   /** Windows and tokens of each, as they are stored. */
   readonly stored: number;
@@ -45,12 +50,12 @@ interface Taken {
  * @throws {InputError} when there is no such tensor, or it holds less than is asked for
  */
 export async function measureStoredWindows(
-  { windows: path, tensor }: StoredWindows,
+  { windows: path, tensor, skip }: StoredWindows,
   options: StoredWindowsOptions,
 ): Promise<{ readonly windows: number; readonly length: number }> {
   const file = await openFile(path);
   try {
-    const { windows, length } = measure(await parseHeader(file), { tensor, label: file.label }, options);
+    const { windows, length } = measure(await parseHeader(file), { tensor, skip, label: file.label }, options);
     return { windows, length };
   } finally {
     file.close();
@@ -64,7 +69,7 @@ export async function measureStoredWindows(
  * @throws {InputError} as `measureStoredWindows`, and where an id is none of the model's
  */
 export async function storedWindows(
-  { windows: path, tensor, shuffle = false }: StoredWindows,
+  { windows: path, tensor, skip = 0, shuffle = false }: StoredWindows,
   options: StoredWindowsOptions,
 ): Promise<
   {
@@ -73,17 +78,22 @@ export async function storedWindows(
     readonly length: number;
     /** Which were drawn, with `shuffle`. */
     readonly taken?: readonly number[];
+    /** The windows that are held out, where any are. */
+    readonly heldOut?: { readonly ids: Int32Array; readonly windows: number; readonly taken?: readonly number[] };
   }
 > {
   const file = await openFile(path);
   try {
     const header = await parseHeader(file);
-    const { windows, length, stored, width } = measure(header, { tensor, label: file.label }, options);
-    const taken = shuffle ? draw(stored, windows, options.seed ?? 0) : undefined;
+    const { windows, heldOut, length, stored, width } = measure(header, { tensor, skip, label: file.label }, options);
+    const all = windows + heldOut, drawn = shuffle ? draw(stored, all, options.seed ?? 0) : undefined;
+    const ascending = (from: number, to: number) =>
+      drawn && { taken: drawn.slice(from, to).map((window) => skip + window).sort((a, b) => a - b) };
+    const taken = ascending(0, windows), behind = ascending(windows, all);
     const { data } = await readTensor(file, header, tensor);
-    const ids = new Int32Array(windows * length);
-    for (let place = 0; place < windows; place++) {
-      const window = taken?.[place] ?? place;
+    const ids = new Int32Array(all * length);
+    for (let place = 0; place < all; place++) {
+      const window = taken?.taken[place] ?? behind?.taken[place - windows] ?? skip + place;
       for (let at = 0; at < length; at++) {
         const id = Number(data[window * width + at]);
         if (!(id >= 0 && id < options.vocab)) {
@@ -96,7 +106,8 @@ export async function storedWindows(
         ids[place * length + at] = id;
       }
     }
-    return { ids, windows, length, ...(taken ? { taken } : {}) };
+    const others = { ids: ids.slice(windows * length), windows: heldOut, ...behind };
+    return { ids: ids.slice(0, windows * length), windows, length, ...taken, ...(heldOut > 0 && { heldOut: others }) };
   } finally {
     file.close();
   }
@@ -104,8 +115,8 @@ export async function storedWindows(
 
 function measure(
   header: Header,
-  { tensor, label: file }: { readonly tensor: string; readonly label: string },
-  { split, samples, length }: StoredWindowsOptions,
+  { tensor, skip = 0, label: file }: Pick<StoredWindows, "tensor" | "skip"> & { readonly label: string },
+  { split, samples, heldOut = 0, length }: StoredWindowsOptions,
 ): Taken {
   const entry = header.tensors.get(tensor), label = labelOf(tensor, file);
   if (entry === undefined) {
@@ -118,7 +129,12 @@ function measure(
         `current value is ${dtype} [${shape.join(", ")}]; ${namesOf(header)}`,
     );
   }
-  const [stored, width] = shape;
+  if (skip >= shape[0]) {
+    throw new InputError(`Cannot skip ${skip} windows of ${label}: it holds ${shape[0]}; lower skip below that`);
+  }
+  const stored = shape[0] - skip,
+    width = shape[1],
+    held = `it holds ${stored} windows${skip > 0 ? " behind those that are skipped" : ""}`;
   const wanted = { windows: samples ?? stored, length: length ?? width };
   if (wanted.length > width) {
     throw new InputError(
@@ -127,20 +143,26 @@ function measure(
   }
   if (split === "calibration" && wanted.windows > stored) {
     throw new InputError(
-      `Cannot use ${label}: it holds ${stored} windows: samples is ${wanted.windows}; lower it to ${stored} or less`,
+      `Cannot use ${label}: ${held}: samples is ${wanted.windows}; lower it to ${stored} or less`,
     );
   }
-  return { windows: Math.min(wanted.windows, stored), length: wanted.length, stored, width };
+  if (heldOut > 0 && wanted.windows + heldOut > stored) {
+    throw new InputError(
+      `Cannot hold out windows of ${label}: ${held}, of which samples takes ${wanted.windows}: ` +
+        `stages.calibrate.held_out is ${heldOut}; lower it or samples, together to ${stored} or less`,
+    );
+  }
+  return { windows: Math.min(wanted.windows, stored), heldOut, length: wanted.length, stored, width };
 }
 
-/** Some of the first `stored` numbers, ascending: with all of them, every seed gives what no seed would. */
+/** Some of the first `stored` numbers; of more of them these are the first. Ascending, all of them are what no seed would give. */
 function draw(stored: number, wanted: number, seed: number): number[] {
   const random = seededRandom(seed, "stored windows"), all = Array.from({ length: stored }, (_, i) => i);
   for (let i = 0; i < wanted; i++) {
     const other = i + random.below(stored - i);
     [all[i], all[other]] = [all[other], all[i]];
   }
-  return all.slice(0, wanted).sort((a, b) => a - b);
+  return all.slice(0, wanted);
 }
 
 function labelOf(tensor: string, file: string): string {

@@ -34,6 +34,8 @@ export interface Windows {
   readonly source: string;
   /** What was drawn from what; for the lock file. */
   readonly facts: Facts;
+  /** Further windows of the same text that share no token with these, where any are held out: their ids, as above. */
+  readonly heldOut?: { readonly ids: Int32Array; readonly windows: number };
 }
 
 /**
@@ -59,6 +61,8 @@ export interface WindowOptions extends DatasetAccess {
    * Evaluation: at most so many, all there are without it, or the first 256 of C4.
    */
   readonly samples?: number;
+  /** Calibration with `samples`: so many further windows are held out. The others are the same with and without. Default: none. */
+  readonly heldOut?: number;
   /** Tokens per window. Without it: a windows file's own length; for text 2048, or `maxLength` if that is less. */
   readonly length?: number;
   /** Most tokens the model takes; only for the default of `length`. */
@@ -105,8 +109,10 @@ export async function loadWindows(dataset: Dataset, options: WindowOptions): Pro
   const read = "windows" in dataset ? await storedWindows(dataset, options) : await readText(dataset.text);
   const { source, facts } = await describeFile(dataset, options);
   if (typeof read !== "string") {
-    const { taken, ...windows } = read;
-    return { ...windows, source, facts: { ...facts, ...(taken ? { taken } : {}) } };
+    const { taken, heldOut, ...windows } = read;
+    const behind = heldOut && { heldOut: { ids: heldOut.ids, windows: heldOut.windows } };
+    const drawn = heldOut?.taken && { held_out: heldOut.taken };
+    return { ...windows, ...behind, source, facts: { ...facts, ...(taken && { taken }), ...drawn } };
   }
   return cut(encoder(source, options)(read), { source, facts }, options);
 }
@@ -124,9 +130,10 @@ async function hubWindows(name: HubDataset, options: WindowOptions): Promise<Win
     const { samples = C4_WINDOWS } = options;
     return cut(encode(await joinRows(name, paths, { split, signal })), description, { ...options, samples });
   }
-  const { windows, length } = windowsOfText(options);
-  const { ids, ...drawn } = await drawDocuments(paths[0], { encode, windows, length, seed, signal, progress });
-  return { ids, windows, length, source: description.source, facts: { ...description.facts, ...drawn } };
+  const { windows, length } = windowsOfText(options), { heldOut = 0 } = options;
+  const wanted = { encode, windows, heldOut, length, seed, signal, progress };
+  const { ids, ...drawn } = await drawDocuments(paths[0], wanted);
+  return { ...parted(ids, { windows, length }), source: description.source, facts: { ...description.facts, ...drawn } };
 }
 
 /** Line ends are read as Python's text mode does, so that a checkout with CRLF gives the same tokens. */
@@ -178,8 +185,48 @@ function cut(
     return { ids, windows, length, source, facts: { ...facts, tokens: tokens.length } };
   }
   const random = seededRandom(options.seed, "windows");
-  const starts = Array.from({ length: samples }, () => random.below(Math.max(1, tokens.length - length)));
-  const ids = new Int32Array(samples * length);
-  starts.forEach((start, window) => ids.set(tokens.subarray(start, start + length), window * length));
-  return { ids, windows: samples, length, source, facts: { ...facts, tokens: tokens.length, starts } };
+  const places = Math.max(1, tokens.length - length), { heldOut = 0 } = options;
+  const starts = Array.from({ length: samples }, () => random.below(places));
+  const apart = heldOut === 0 ? [] : freeStarts(starts, { length, places });
+  const free = apart.reduce((sum, [from, to]) => sum + to - from, 0);
+  if (heldOut > 0 && free === 0) {
+    throw new InputError(
+      `Cannot hold out windows of ${source}: its ${tokens.length} tokens have no ${length} in a row that none of the ` +
+        `${samples} samples has; lower samples, or use more text, or leave out stages.calibrate.held_out, which is ${heldOut}`,
+    );
+  }
+  const behind = Array.from({ length: heldOut }, () => {
+    let at = random.below(free);
+    for (const [from, to] of apart) {
+      if (at < to - from) return from + at;
+      at -= to - from;
+    }
+    throw new Error("Cannot hold out a window as there is no such place");
+  });
+  const ids = new Int32Array((samples + heldOut) * length);
+  [...starts, ...behind].forEach((start, i) => ids.set(tokens.subarray(start, start + length), i * length));
+  const drawn = { tokens: tokens.length, starts, ...(heldOut > 0 && { held_out: behind }) };
+  return { ...parted(ids, { windows: samples, length }), source, facts: { ...facts, ...drawn } };
+}
+
+/** Spans of starts, without their ends, at which a window shares no token with those that begin at `taken`. */
+function freeStarts(
+  taken: readonly number[],
+  { length, places }: { readonly length: number; readonly places: number },
+): [number, number][] {
+  const spans: [number, number][] = [];
+  let from = 0;
+  for (const start of [...taken].sort((a, b) => a - b)) {
+    if (start - length + 1 > from) spans.push([from, start - length + 1]);
+    from = start + length;
+  }
+  if (places > from) spans.push([from, places]);
+  return spans;
+}
+
+/** Windows, and those behind them that are held out. */
+function parted(ids: Int32Array, { windows, length }: Pick<Windows, "windows" | "length">) {
+  const end = windows * length, behind = ids.slice(end);
+  const heldOut = behind.length === 0 ? {} : { heldOut: { ids: behind, windows: behind.length / length } };
+  return { ids: ids.slice(0, end), windows, length, ...heldOut };
 }

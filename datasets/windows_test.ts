@@ -55,6 +55,71 @@ Deno.test("loadWindows() draws stored windows by the seed, each once and in thei
   assert.notDeepEqual(marked.identity, plain.identity);
 });
 
+Deno.test("loadWindows() passes over the windows that are skipped, also where it draws, and knows the rest for another text", async () => {
+  const all = await loadWindows(stored, { ...CALIBRATION, tokenizer: undefined });
+  const behind = { ...stored, skip: 96 }, some = await loadWindows(behind, { ...CALIBRATION, samples: 20 });
+  assert.deepEqual(some.ids, all.ids.slice(96 * 256, 116 * 256));
+  const drawn = await loadWindows({ ...behind, shuffle: true }, { ...CALIBRATION, samples: 20, seed: 4 });
+  const taken = drawn.facts.taken as readonly number[];
+  assert.ok(taken.every((window) => window >= 96 && window < 128));
+  assert.deepEqual(drawn.ids.slice(0, 256), all.ids.slice(taken[0] * 256, (taken[0] + 1) * 256));
+  const [plain, other] = [await describeDataset(stored, CALIBRATION), await describeDataset(behind, CALIBRATION)];
+  assert.notDeepEqual(other.identity, plain.identity);
+  await assert.rejects(
+    loadWindows(behind, { ...CALIBRATION, samples: 33 }),
+    isInput(/it holds 32 windows behind those that are skipped: samples is 33; lower it to 32 or less/),
+  );
+  await assert.rejects(
+    loadWindows({ ...stored, skip: 128 }, CALIBRATION),
+    isInput(/Cannot skip 128 windows of .* holds 128/),
+  );
+});
+
+Deno.test("loadWindows() holds out stored windows behind the samples, which stay the same, or none of those drawn", async () => {
+  const all = await loadWindows(stored, { ...CALIBRATION, tokenizer: undefined });
+  const options = { ...CALIBRATION, samples: 5, length: 256, seed: 3 };
+  const rows = (ids: Int32Array) =>
+    Array.from({ length: ids.length / 256 }, (_, i) => ids.slice(i * 256, (i + 1) * 256).join());
+  for (const dataset of [stored, { ...stored, shuffle: true }]) {
+    const plain = await loadWindows(dataset, options);
+    const { heldOut, facts, ...rest } = await loadWindows(dataset, { ...options, heldOut: 7 });
+    assert.deepEqual([rest.ids, rest.windows], [plain.ids, 5]);
+    assert.equal(heldOut?.windows, 7);
+    const [samples, behind] = [rows(rest.ids), rows(heldOut.ids)];
+    assert.equal(new Set([...samples, ...behind]).size, 12);
+    assert.ok(behind.every((row) => rows(all.ids).includes(row)));
+    if (dataset === stored) assert.deepEqual(heldOut.ids, all.ids.slice(5 * 256, 12 * 256));
+    else assert.deepEqual((facts.held_out as readonly number[]).map((at) => rows(all.ids)[at]), behind);
+    assert.equal(plain.heldOut, undefined);
+  }
+  await assert.rejects(
+    loadWindows(stored, { ...CALIBRATION, samples: 120, heldOut: 9 }),
+    isInput(/holds 128 windows, of which samples takes 120: stages\.calibrate\.held_out is 9; lower it or samples/),
+  );
+});
+
+Deno.test("loadWindows() holds out windows of a text that share no token with the samples, which stay the same", async () => {
+  await using folder = await temporary();
+  const text = await folder.write("text.txt", PROSE);
+  const ids = tokenizer.encode(PROSE), length = 32;
+  for (let seed = 0; seed < 20; seed++) {
+    const options = { ...CALIBRATION, length, samples: 20, seed };
+    const plain = await loadWindows({ text }, options);
+    const { heldOut, facts, ...rest } = await loadWindows({ text }, { ...options, heldOut: 9 });
+    assert.deepEqual(rest.ids, plain.ids);
+    const starts = facts.starts as number[], behind = facts.held_out as number[];
+    assert.deepEqual([starts, behind.length, heldOut?.windows], [plain.facts.starts, 9, 9]);
+    for (const [i, start] of behind.entries()) {
+      assert.ok(starts.every((other) => Math.abs(other - start) >= length), `${start} overlaps`);
+      assert.deepEqual(heldOut?.ids.slice(i * length, (i + 1) * length), ids.slice(start, start + length));
+    }
+  }
+  await assert.rejects(
+    loadWindows({ text }, { ...CALIBRATION, length, samples: 20_000, heldOut: 1 }),
+    isInput(/Cannot hold out windows of text\.txt: .* leave out stages\.calibrate\.held_out, which is 1/),
+  );
+});
+
 Deno.test("loadWindows() of stored ids: evaluation takes at most samples, calibration exactly", async () => {
   assert.equal((await loadWindows(stored, { ...EVALUATION, samples: 1000 })).windows, 128);
   await assert.rejects(

@@ -46,3 +46,20 @@ export function fromBfloat16(bits: Uint16Array): Float32Array<ArrayBuffer> {
   for (let i = 0; i < bits.length; i++) wide[i] = bits[i] << 16;
   return new Float32Array(wide.buffer);
 }
+
+/**
+ * Rounds float32 to bfloat16, to nearest with ties to even; what is beyond the largest bfloat16 becomes infinite.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.deepEqual([...toBfloat16(new Float32Array([1, -2, 1 + 2 ** -8, 1 + 3 * 2 ** -8]))], [0x3f80, 0xc000, 0x3f80, 0x3f82]);
+ * ```
+ * @param values any length, no NaN among them
+ * @returns bit patterns, same length
+ */
+export function toBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length), halves = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) halves[i] = (bits[i] + 0x7fff + (bits[i] >>> 16 & 1)) >>> 16;
+  return halves;
+}

@@ -1,6 +1,6 @@
 /** Layers on a device that is one for the whole machine, such as a GPU: one after another, in one stream of commands. */
 import type { Device } from "../kernels/device.ts";
-import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, momentsOf, withMoments } from "./job.ts";
 import { quantizeLayer, searchMasks } from "./layer.ts";
 import type { BatchOptions, LayerPool } from "./pool_protocol.ts";
 import type { SharedDevice } from "./shared_device.ts";
@@ -38,21 +38,15 @@ class DeviceLayers implements LayerPool {
       for (const [index, job] of jobs.entries()) {
         signal?.throwIfAborted();
         // The device takes the arrays over; moments are copied as long as later layers need them too.
-        const result = await compute(device, { ...job, ...copied(job, jobs.slice(index + 1)) });
+        const needed = new Set(jobs.slice(index + 1).flatMap(momentsOf));
+        const result = await compute(
+          device,
+          withMoments(job, (moments) => needed.has(moments) ? moments.slice() : moments),
+        );
         results.push(result);
         onLayer?.(result);
       }
       return results;
     });
   }
-}
-
-/** Copies of what a job shares with later ones. */
-function copied({ upper, propagation }: MaskJob, later: readonly MaskJob[]): Pick<MaskJob, "upper" | "propagation"> {
-  const sharesUpper = later.some((job) => job.upper === upper);
-  const sharesCross = later.some((job) => job.propagation?.cross === propagation?.cross);
-  return {
-    ...(upper && sharesUpper ? { upper: upper.slice() } : {}),
-    ...(propagation && sharesCross ? { propagation: { ...propagation, cross: propagation.cross.slice() } } : {}),
-  };
 }

@@ -33,11 +33,25 @@ export interface LayerSettings {
 export interface Propagation {
   /** C = (2/ns)·X_oᵀX by rows, cols × cols, in the units of the Hessian; X_o are the inputs in the original model, X those now. */
   readonly cross: Float32Array;
-  /** p: from 0, the layer's own weights, to 1. */
-  readonly share: number;
-  /** Times the mean of diag(H), added to the diagonals of C and H. */
-  readonly damping: number;
+  /**
+   * (2/ns)·(R_o − R)ᵀX by rows, rows × cols, where what the layer puts out is added to a residual stream, R now and R_o in the original
+   * model, and it is to make up for their difference. In the units of the Hessian, times those that weights come in.
+   */
+  readonly residual?: Float32Array;
+  /** p: from 0, the layer's own weights, to 1; `auto`: what the halves say (`choose_propagation.ts`). */
+  readonly share: number | "auto";
+  /** Times the mean of diag(H), added to the diagonals of C and H; or `auto`. */
+  readonly damping: number | "auto";
+  /** What the first half of the windows comes to in H, C and the residual's, in their units, where something is `auto`. */
+  readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array; readonly residual?: Float32Array };
 }
+
+/** How far a layer's weights move, where that is chosen. */
+export type ChosenPropagation = {
+  /** p, from 0 to 1. */
+  readonly share: number;
+  readonly damping: number;
+};
 
 /** What is needed to choose a layer's masks. The arrays are handed over: they must not be used after the call. */
 export interface MaskJob {
@@ -51,6 +65,8 @@ export interface MaskJob {
   readonly weight: Float32Array;
   /** Packed upper triangle of the undamped Hessian (`packUpper`); H = I where only weights matter. */
   readonly upper?: Float32Array;
+  /** Packed upper triangle of the undamped Hessian on windows that are held out, up to a factor: errors are measured on it, too. */
+  readonly heldOut?: Float32Array;
   /** Where there is no Hessian: its diagonal up to a factor, for metrics that look at the norms of inputs. */
   readonly diagonal?: Float32Array;
   /** Where what the layer puts out in the original model is to be met, instead of what its weights put out on the inputs it now sees. */
@@ -85,6 +101,10 @@ export interface LayerResult {
    * layer's own weights.
    */
   readonly error: number;
+  /** The same on the Hessian of windows that are held out, where there is one. */
+  readonly heldOutError?: number;
+  /** How far weights have moved towards the outputs in the original model, and how damped, where it was chosen. */
+  readonly propagation?: ChosenPropagation;
   readonly seconds: LayerSeconds;
 }
 
@@ -94,4 +114,38 @@ export interface MaskResult {
   /** rows × cols: "keep N" is rank ≥ of − N. */
   readonly ranks: Uint8Array;
   readonly seconds: LayerSeconds;
+}
+
+/** The job with each of its moments, which jobs may share, as `make` gives it. */
+export function withMoments<J extends MaskJob>(job: J, make: (moments: Float32Array) => Float32Array): J {
+  const { upper, heldOut, propagation } = job;
+  return {
+    ...job,
+    ...(upper && { upper: make(upper) }),
+    ...(heldOut && { heldOut: make(heldOut) }),
+    ...(propagation && {
+      propagation: {
+        ...propagation,
+        cross: make(propagation.cross),
+        ...(propagation.residual && { residual: make(propagation.residual) }),
+        ...(propagation.half && {
+          half: {
+            upper: make(propagation.half.upper),
+            cross: make(propagation.half.cross),
+            ...(propagation.half.residual && { residual: make(propagation.half.residual) }),
+          },
+        }),
+      },
+    }),
+  };
+}
+
+/** All moments of a job. */
+export function momentsOf(job: MaskJob): Float32Array[] {
+  const found: Float32Array[] = [];
+  withMoments(job, (moments) => {
+    found.push(moments);
+    return moments;
+  });
+  return found;
 }

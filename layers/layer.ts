@@ -9,15 +9,24 @@ import { type Device, type Matrix, matrix, part } from "../kernels/device.ts";
 import { addEnergy, copy, subtract, triangleLength } from "../kernels/matrix/ops.ts";
 import { type Attributes, spanned } from "../telemetry/spans.ts";
 import { quantizeBlocks, rankBlocks } from "./blocks.ts";
+import { choosePropagation } from "./choose_propagation.ts";
 import { findMethod } from "./find_method.ts";
-import type { LayerJob, LayerResult, LayerSeconds, LayerSettings, MaskJob, MaskResult } from "./job.ts";
+import type {
+  ChosenPropagation,
+  LayerJob,
+  LayerResult,
+  LayerSeconds,
+  LayerSettings,
+  MaskJob,
+  MaskResult,
+} from "./job.ts";
 import type { Method, MethodLayer, MethodRun, WholeMethod } from "./methods/method.ts";
 import { loadMethods, withPlace } from "./method_source.ts";
 import { type OpenLayer, openLayer } from "./open.ts";
 import { columnsOf, inOrder } from "./order.ts";
 import { givenRanks, pruneWeights } from "./prune_first.ts";
 import { Scope } from "./scope.ts";
-import { scaleByPower } from "./units.ts";
+import { hessianExponent, scaleByPower } from "./units.ts";
 
 /**
  * Compresses one layer (PBS²P, arXiv 2502.01705, with `spbo`; GPTQ and its lineage share the loop).
@@ -68,25 +77,32 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
       `Cannot compress layer "${given.name}" as keep must be 1..${given.of}: current value is ${given.keep}`,
     );
   }
-  const order = method.order?.(params, columnsOf(given)), job = order === undefined ? given : inOrder(given, order);
+  const order = method.order?.(params, columnsOf(given)), moved = order === undefined ? given : inOrder(given, order);
   const scope = new Scope(device);
   try {
-    const pruned = settings.search.type === "none" ? 0 : job.of - job.keep;
-    const energies = scope.matrix("f32", 1, 2);
-    const taken = method.prunesFirst ? pruneWeights({ weight: job.weight, ranks: givenRanks(job) }, pruned) : undefined;
+    const pruned = settings.search.type === "none" ? 0 : moved.of - moved.keep;
+    const energies = scope.matrix("f32", 1, 4);
+    const taken = method.prunesFirst
+      ? pruneWeights({ weight: moved.weight, ranks: givenRanks(moved) }, pruned)
+      : undefined;
+    const { job, chosen } = await settle(device, moved, group);
     const layer = openLayer(device, scope, job, group);
     const whole = wholeWeights(device, scope, layer, taken);
+    const heldOut = job.heldOut && scope.upload("f32", inUnit(job.heldOut, cols));
+    const measure = (first: 0 | 1) => {
+      device.section("compensate");
+      addEnergy(device, part(energies, { col: first, cols: 1 }), whole(), layer.packed);
+      if (heldOut) addEnergy(device, part(energies, { col: 2 + first, cols: 1 }), whole(), heldOut);
+    };
     const status = layer.factor?.status ?? scope.matrix("u32", 1, 1);
     const opened: MethodLayer = { job, params, layer, group, pruned };
-    device.section("compensate");
-    addEnergy(device, part(energies, { cols: 1 }), whole(), layer.packed);
+    measure(0);
     const made = "whole" in method
       ? await asWhole(device, scope, method, opened)
       : inBlocks(device, scope, method, opened);
-    device.section("compensate");
-    addEnergy(device, part(energies, { col: 1 }), whole(), layer.packed);
+    measure(1);
     const arrays = Object.entries(made.matrices);
-    const [[before, after], [bad], ...downloaded] = await device.download(
+    const [[before, after, ...apart], [bad], ...downloaded] = await device.download(
       [energies.buffer, status.buffer, ...arrays.map(([, { matrix }]) => matrix.buffer)],
     );
     if (bad > 0) throw singular(job, bad - 1);
@@ -105,6 +121,8 @@ async function quantize(device: Device, given: LayerJob, { method, params }: Fou
       name: job.name,
       layer: { format: method.format, rows, cols, facts, arrays: content },
       error: finiteError(job, { before, after }, content),
+      ...(heldOut && { heldOutError: finiteError(job, { before: apart[0], after: apart[1] }, {}) }),
+      ...(chosen && { propagation: chosen }),
       seconds: secondsOf(device, method.name, made.seconds),
     };
   } finally {
@@ -125,11 +143,12 @@ export function searchMasks(device: Device, job: MaskJob): Promise<MaskResult> {
   );
 }
 
-async function search(device: Device, job: MaskJob, { method, params }: Found): Promise<MaskResult> {
-  const group = method.groupSize(params, job.cols);
-  checkJob(job, group);
+async function search(device: Device, given: MaskJob, { method, params }: Found): Promise<MaskResult> {
+  const group = method.groupSize(params, given.cols);
+  checkJob(given, group);
   const scope = new Scope(device);
   try {
+    const { job } = await settle(device, given, group);
     const ranks = scope.matrix("u8", job.rows, job.cols);
     const layer = openLayer(device, scope, job, group);
     const status = layer.factor?.status ?? scope.matrix("u32", 1, 1);
@@ -141,6 +160,20 @@ async function search(device: Device, job: MaskJob, { method, params }: Found): 
   } finally {
     scope.close();
   }
+}
+
+/** The job with nothing left to choose. */
+async function settle<J extends MaskJob>(
+  device: Device,
+  job: J,
+  group: number,
+): Promise<{ readonly job: J; readonly chosen?: ChosenPropagation }> {
+  if (job.propagation === undefined) return { job };
+  device.section("compensate");
+  const chosen = await choosePropagation(device, job, group);
+  if (chosen === undefined) return { job };
+  const { half: _half, ...propagation } = job.propagation;
+  return { job: { ...job, propagation: { ...propagation, ...chosen } }, chosen };
 }
 
 /** What a method has made of a layer, whose weights on the device are W − Ŵ. */
@@ -211,6 +244,11 @@ function secondsOf(device: Device, method: string, besides = 0): LayerSeconds {
   return { "fine-search": others["fine-search"] ?? 0, [method]: spent + besides, compensate: others.compensate ?? 0 };
 }
 
+/** A Hessian of ordinary size; of errors on it only the ratio counts. */
+function inUnit(upper: Float32Array, cols: number): Float32Array {
+  return scaleByPower(upper, -hessianExponent(upper, cols));
+}
+
 /** What rounding may make of a layer's error, float32 being what it is. */
 const ROUNDING = 1e-3;
 
@@ -246,7 +284,8 @@ function singular({ name, cols, settings: { feedback }, propagation }: MaskJob, 
   );
 }
 
-function checkJob({ name, rows, cols, weight, upper, propagation, of, settings }: MaskJob, group: number): void {
+function checkJob(job: MaskJob, group: number): void {
+  const { name, rows, cols, weight, upper, heldOut, propagation, of, settings } = job;
   const fail = (what: string, wanted: string | number, found: string | number) => {
     throw new RangeError(`Cannot compress layer "${name}" as ${what} must be ${wanted}: current value is ${found}`);
   };
@@ -254,8 +293,19 @@ function checkJob({ name, rows, cols, weight, upper, propagation, of, settings }
   if (upper && upper.length !== triangleLength(cols)) {
     fail("the Hessian's triangle", triangleLength(cols), upper.length);
   }
-  if (propagation && propagation.cross.length !== cols * cols) {
-    fail("its cross moments", cols * cols, propagation.cross.length);
+  for (const residual of [propagation?.residual, propagation?.half?.residual]) {
+    if (residual && residual.length !== rows * cols) {
+      fail("what its residual stream is off", rows * cols, residual.length);
+    }
+  }
+  for (const cross of propagation ? [propagation.cross, propagation.half?.cross] : []) {
+    if (cross && cross.length !== cols * cols) fail("its cross moments", cols * cols, cross.length);
+  }
+  if (propagation?.half && propagation.half.upper.length !== triangleLength(cols)) {
+    fail("its Hessian's triangle on half of the windows", triangleLength(cols), propagation.half.upper.length);
+  }
+  if (heldOut && heldOut.length !== triangleLength(cols)) {
+    fail("the triangle of its Hessian on windows held out", triangleLength(cols), heldOut.length);
   }
   if (propagation && upper === undefined) fail("its Hessian", "there with cross moments", "none");
   if (settings.search.type !== "semi-structured") return;

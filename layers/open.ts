@@ -9,7 +9,7 @@ import {
   releaseFactor,
 } from "../kernels/matrix/ops.ts";
 import { absoluteSums } from "../kernels/scores/ops.ts";
-import type { MaskJob, Propagation } from "./job.ts";
+import type { ChosenPropagation, MaskJob, Propagation } from "./job.ts";
 import { propagate } from "./propagate.ts";
 import type { Scope } from "./scope.ts";
 import { hessianExponent, scaleByPower, weightExponent } from "./units.ts";
@@ -44,7 +44,7 @@ export interface OpenLayer {
 export function openLayer(device: Device, scope: Scope, job: MaskJob, group: number): OpenLayer {
   const { rows, cols, settings: { search: { metric }, feedback } } = job;
   device.section("compensate");
-  const { exponent, weights, upper, cross } = inUnits(job);
+  const { exponent, weights, upper, cross, residual } = inUnits(job);
   const weight = matrix(scope.upload("f32", weights), rows, cols);
   const packed = upper && scope.upload("f32", upper);
   const factor = packed &&
@@ -58,8 +58,16 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   device.run(power, columnWeight, diagonalU, -2);
   let inputNorm: Matrix;
   if (factor) {
-    if (job.propagation && cross) {
-      meetOriginal(device, weight, { ...job.propagation, cross, packed, factor, group, damped: feedback.damping });
+    if (job.propagation && cross && job.propagation.share !== 0) {
+      meetOriginal(device, weight, {
+        ...settled(job),
+        cross,
+        residual,
+        packed,
+        factor,
+        group,
+        damped: feedback.damping,
+      });
     }
     device.run(clearColumns, weight, factor.diagonal);
     inputNorm = scope.matrix("f32", 1, cols);
@@ -82,11 +90,19 @@ export function openLayer(device: Device, scope: Scope, job: MaskJob, group: num
   return { ...known, ...sums };
 }
 
+/** How far weights move, which must be known by now. */
+function settled({ name, propagation }: MaskJob): ChosenPropagation {
+  const { share, damping } = propagation ?? {};
+  if (typeof share === "number" && typeof damping === "number") return { share, damping };
+  throw new Error(`Cannot open layer "${name}" as how far its weights move must be chosen before`);
+}
+
 /** Moves weights towards their outputs in the original model; H is factored again where it is damped otherwise. */
 function meetOriginal(
   device: Device,
   weight: Matrix,
-  { cross, share, damping, packed, factor, group, damped }: Propagation & {
+  { cross, residual, share, damping, packed, factor, group, damped }: ChosenPropagation & Pick<Propagation, "cross"> & {
+    readonly residual: Float32Array | undefined;
     readonly packed: DeviceBuffer<"f32">;
     /** Of the damping `damped`. */
     readonly factor: Factor;
@@ -94,10 +110,12 @@ function meetOriginal(
     readonly damped: number;
   },
 ): void {
-  const size = weight.cols, c = matrix(device.upload("f32", cross), size, size);
+  const { rows, cols: size } = weight, c = matrix(device.upload("f32", cross), size, size);
   const again = damping !== damped;
   const used = again ? factorHessian(device, packed, { size, group, damping, status: factor.status }) : factor;
-  propagate(device, weight, { packed, cross: c, factor: used, share });
+  const away = residual && matrix(device.upload("f32", residual.map((x) => share * x)), rows, size);
+  propagate(device, weight, { packed, cross: c, factor: used, share, ...(away && { residual: away }) });
+  if (away) device.release(away.buffer);
   if (again) releaseFactor(device, used);
   device.release(c.buffer);
 }
@@ -113,6 +131,7 @@ function inUnits(
   readonly weights: Float32Array;
   readonly upper: Float32Array | undefined;
   readonly cross: Float32Array | undefined;
+  readonly residual: Float32Array | undefined;
 } {
   const exponent = weightExponent(weight), unit = upper ? hessianExponent(upper, cols) : 0;
   if (Number.isNaN(exponent)) {
@@ -135,5 +154,6 @@ function inUnits(
     weights: scaleByPower(weight, -exponent),
     upper: scaled(upper),
     cross: scaled(propagation?.cross),
+    residual: propagation?.residual && scaleByPower(propagation.residual.slice(), -unit - exponent),
   };
 }

@@ -27,24 +27,41 @@ export function columnsOf({ cols, upper }: Pick<LayerJob, "cols" | "upper">): La
  * @throws {RangeError} when the job comes with masks
  */
 export function inOrder<
-  J extends Pick<LayerJob, "name" | "rows" | "cols" | "weight" | "upper" | "propagation" | "ranks">,
+  J extends Pick<LayerJob, "name" | "rows" | "cols" | "weight" | "upper" | "heldOut" | "propagation" | "ranks">,
 >(
   job: J,
   order: Uint32Array,
 ): J {
-  const { name, rows, cols, weight, upper, propagation } = job;
+  const { name, rows, cols, weight, upper, heldOut, propagation } = job;
   if (job.ranks) {
     throw new RangeError(`Cannot compress layer "${name}" as masks go with the layer's own order of columns`);
   }
-  const moved = new Float32Array(weight.length);
-  for (let row = 0, at = 0; row < rows; row++) {
-    for (let j = 0; j < cols; j++, at++) moved[at] = weight[row * cols + order[j]];
-  }
+  const columnsInOrder = (values: Float32Array) => {
+    const moved = new Float32Array(values.length);
+    for (let row = 0, at = 0; row < rows; row++) {
+      for (let j = 0; j < cols; j++, at++) moved[at] = values[row * cols + order[j]];
+    }
+    return moved;
+  };
   return {
     ...job,
-    weight: moved,
+    weight: columnsInOrder(weight),
     ...(upper && { upper: triangleInOrder(upper, order) }),
-    ...(propagation && { propagation: { ...propagation, cross: squareInOrder(propagation.cross, order) } }),
+    ...(heldOut && { heldOut: triangleInOrder(heldOut, order) }),
+    ...(propagation && {
+      propagation: {
+        ...propagation,
+        cross: squareInOrder(propagation.cross, order),
+        ...(propagation.residual && { residual: columnsInOrder(propagation.residual) }),
+        ...(propagation.half && {
+          half: {
+            upper: triangleInOrder(propagation.half.upper, order),
+            cross: squareInOrder(propagation.half.cross, order),
+            ...(propagation.half.residual && { residual: columnsInOrder(propagation.half.residual) }),
+          },
+        }),
+      },
+    }),
   };
 }
 

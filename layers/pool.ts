@@ -4,7 +4,7 @@
  * Results do not depend on the number of workers, only the order in which they arrive does.
  */
 import { findMethod } from "./find_method.ts";
-import type { LayerJob, LayerResult, MaskJob, MaskResult } from "./job.ts";
+import { type LayerJob, type LayerResult, type MaskJob, type MaskResult, momentsOf, withMoments } from "./job.ts";
 import { runningSpan } from "../telemetry/spans.ts";
 import { loadMethods } from "./method_source.ts";
 import type { BatchOptions, LayerPool, LayerReply, LayerRequest } from "./pool_protocol.ts";
@@ -75,13 +75,16 @@ const BYTES = { blocks: 10, whole: 36 } as const;
  * Bytes that a job takes at its peak: weights, feedback and codes, two triangles, the working set of a column block, and
  * for a target in the original model its cross moments, another factor and the change of the weights.
  */
-export function jobMemory({ rows, cols, upper, propagation, settings }: MaskJob): number {
+export function jobMemory({ rows, cols, upper, heldOut, propagation, settings }: MaskJob): number {
   const { method, params } = findMethod(settings.method, settings.params, settings);
   const width = Math.min(method.groupSize(params, cols), cols);
   const triangles = upper ? 4 * cols * (cols + 1 + 2 * width) : 0;
-  const target = propagation ? 4 * cols * (2 * cols + rows) : 0;
+  const target = propagation ? 4 * cols * (2 * cols + (propagation.residual ? 3 : 1) * rows) : 0;
+  // Both halves as triangles, one of them as a square, and what the weights come to with each.
+  const choice = propagation?.half ? 4 * cols * (5 * cols + 3 * rows) : 0;
+  const measured = heldOut ? 2 * cols * (cols + 1) : 0;
   const bytes = BYTES["whole" in method ? "whole" : "blocks"];
-  return bytes * rows * cols + target + triangles + 40 * rows * width + 8 * rows * 256;
+  return bytes * rows * cols + target + choice + measured + triangles + 40 * rows * width + 8 * rows * 256;
 }
 
 /** Nanoseconds that a job is expected to take on one core, for its place in the queue. */
@@ -226,24 +229,19 @@ class WorkerPool implements WorkerLayerPool {
       const { buffer } = array;
       if (!(buffer instanceof ArrayBuffer)) return array;
       const shared = this.#waiting.some(({ request: { job } }) =>
-        [job.weight, job.upper, job.propagation?.cross, "ranks" in job ? job.ranks : undefined].some((each) =>
-          each?.buffer === buffer
-        )
+        [job.weight, ...momentsOf(job), "ranks" in job ? job.ranks : undefined].some((each) => each?.buffer === buffer)
       );
       if (shared) return array;
       const whole = array.byteLength === buffer.byteLength ? array : array.slice() as A;
       if (whole.buffer instanceof ArrayBuffer && !transfer.includes(whole.buffer)) transfer.push(whole.buffer);
       return whole;
     };
-    const { weight, upper, propagation } = request.job;
-    const given = {
-      weight: give(weight),
-      upper: upper && give(upper),
-      ...(propagation ? { propagation: { ...propagation, cross: give(propagation.cross) } } : {}),
-    };
-    if (request.task === "search") return { request: { ...request, job: { ...request.job, ...given } }, transfer };
+    const weight = give(request.job.weight);
+    if (request.task === "search") {
+      return { request: { ...request, job: { ...withMoments(request.job, give), weight } }, transfer };
+    }
     const ranks = request.job.ranks && give(request.job.ranks);
-    return { request: { ...request, job: { ...request.job, ...given, ranks } }, transfer };
+    return { request: { ...request, job: { ...withMoments(request.job, give), weight, ranks } }, transfer };
   }
 
   #start(): Worker {

@@ -14,6 +14,8 @@ export interface TargetParts {
   readonly packed: DeviceBuffer<"f32">;
   /** C = (2/ns)·X_oᵀX, cols × cols; becomes C − H. */
   readonly cross: Matrix;
+  /** p times the residual's (R_o − R)ᵀX, rows × cols. */
+  readonly residual?: Matrix;
   /** Of H + δI. */
   readonly factor: Factor;
   /** p: 0 changes nothing, 1 meets the original outputs as well as damping lets it. */
@@ -23,7 +25,8 @@ export interface TargetParts {
 /**
  * w := (1 − p)·w + p·w(C + δI)(H + δI)⁻¹, which is w + p·w(C − H)(H + δI)⁻¹: so w changes by nothing where both models' inputs are alike,
  * whatever rounding does to the factor. What w says about an input that is dead now, but was not in the original model, is taken over by
- * the others.
+ * the others. With a residual stream that the layer is added to, R now and R_o in the original model, it makes up for their difference,
+ * too: w + p·(w(C − H) + (2/ns)·(R_o − R)ᵀX)(H + δI)⁻¹ (WaterSIC, arXiv 2603.04956).
  *
  * @example
  * ```ts
@@ -44,8 +47,20 @@ export interface TargetParts {
  * ```
  * @param w rows × cols, changed in place
  */
-export function propagate(device: Device, w: Matrix, { packed, cross, factor, share }: TargetParts): void {
-  const { rows, cols } = w, height = Math.min(STRIP, cols);
+export function propagate(device: Device, w: Matrix, { packed, cross, residual, factor, share }: TargetParts): void {
+  const { rows, cols } = w;
+  lessHessian(device, cross, packed);
+  const change = matrix(device.alloc("f32", rows * cols), rows, cols);
+  device.run(gemm, change, w, cross, { alpha: -share });
+  if (residual) device.run(subtract, change, change, residual);
+  solveRight(device, factor, change);
+  device.run(subtract, w, w, change);
+  device.release(change.buffer);
+}
+
+/** cross := cross − H. @param packed upper triangle of H */
+export function lessHessian(device: Device, cross: Matrix, packed: DeviceBuffer<"f32">): void {
+  const { cols } = cross, height = Math.min(STRIP, cols);
   const strip = device.alloc("f32", height * cols);
   for (let row = 0; row < cols; row += height) {
     const count = Math.min(height, cols - row);
@@ -54,9 +69,4 @@ export function propagate(device: Device, w: Matrix, { packed, cross, factor, sh
     device.run(subtract, c, c, h);
   }
   device.release(strip);
-  const change = matrix(device.alloc("f32", rows * cols), rows, cols);
-  device.run(gemm, change, w, cross, { alpha: -share });
-  solveRight(device, factor, change);
-  device.run(subtract, w, w, change);
-  device.release(change.buffer);
 }

@@ -29,9 +29,10 @@ export interface BlockVariant {
   readonly inputs?: readonly string[];
   /**
    * Whether a second stream of hidden states, the original model's, goes through the block beside the first, for the cross moments of
-   * its inputs with those of the first (`gather: "full"`), and whether its output is computed. Default: no.
+   * its inputs with those of the first (`gather: "full"`), and whether its output is computed. Default: no. With `residual` also how far
+   * the residual stream is from the original model's where linears are added to it, times their inputs.
    */
-  readonly original?: { readonly output: boolean };
+  readonly original?: { readonly output: boolean; readonly residual?: boolean };
 }
 
 /** What the names of the second stream's hidden states, weights and output begin with. */
@@ -66,6 +67,14 @@ export function crossName(input: string): string {
   return `cross.${input}`;
 }
 
+/** Name of a running sum (R_o − R)ᵀX, as `sumName`, R being the residual stream. */
+export function residualName(input: string): string {
+  return `residual.${input}`;
+}
+
+/** Inputs of linears whose outputs are added to the residual stream. */
+export const ADDED: readonly string[] = ["output", "down"];
+
 /** Inputs of which a variant gathers something, in the order data flows. */
 export function gatheredInputs(spec: ModelSpec, { gather, inputs }: Pick<BlockVariant, "gather" | "inputs">): string[] {
   if (gather === "none") return [];
@@ -78,7 +87,8 @@ export function gatheredInputs(spec: ModelSpec, { gather, inputs }: Pick<BlockVa
  * Inputs: `hidden` [windows, length, hidden]; the block's tensors, named without the block's prefix; `last` [windows]
  * (index of the last key) and `total` (number of keys), or where attention is not fused `queries` [length, 1] and `keys`
  * [1, keys], the positions of both; rotary: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
- * With a second stream: `original.hidden` and the block's tensors after `original.`, and running sums of cross moments.
+ * With a second stream: `original.hidden` and the block's tensors after `original.`, and running sums of cross moments, and of differences
+ * of the residual streams.
  * Outputs: `output` like `hidden`, `original.output`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
  *
  * @returns the serialised model
@@ -86,21 +96,28 @@ export function gatheredInputs(spec: ModelSpec, { gather, inputs }: Pick<BlockVa
 export function blockGraph(spec: ModelSpec, variant: BlockVariant): Uint8Array {
   const graph = new Graph("block"), declare = declareOnce(graph);
   const gathered = gatheredInputs(spec, variant), last = gathered.at(-1);
-  const originals = new Map<string, Value>();
+  const originals = new Map<string, Seen>();
   if (variant.original) {
-    const { output } = variant.original, see = (input: string, x: Value) => void originals.set(input, x);
+    const { output } = variant.original, see = (input: string, seen: Seen) => void originals.set(input, seen);
     addStream(graph, spec, { declare, variant, name: ORIGINAL, last: output ? undefined : last, see });
   }
-  const see = (input: string, x: Value) => {
+  const see = (input: string, { x, added }: Seen) => {
     if (!gathered.includes(input)) return;
-    gatherInput(
-      graph,
-      { input, x, original: originals.get(input), width: linearInputs(spec).get(input) ?? 0 },
-      variant,
-    );
+    const original = originals.get(input), width = linearInputs(spec).get(input) ?? 0;
+    gatherInput(graph, { input, x, original: original?.x, width }, variant);
+    if (!variant.original?.residual || added === undefined || original?.added === undefined) return;
+    const sum = graph.input(residualName(input), [spec.hidden, width]);
+    const away = graph.op("Sub", [original.added, added]);
+    graph.output(`${sum}.out`, graph.op("Gemm", [away, x, sum], { transA: 1 }), [spec.hidden, width]);
   };
   addStream(graph, spec, { declare, variant, name: "", last: variant.output ? undefined : last, see });
   return graph.bytes();
+}
+
+/** An input of linears, [tokens, width], and the residual stream that what they put out is added to, where it is. */
+interface Seen {
+  readonly x: Value;
+  readonly added?: Value;
 }
 
 /** Declares an input of the graph, unless a stream before has. */
@@ -123,8 +140,8 @@ interface Stream {
   readonly name: string;
   /** The input of linears at which it ends, without output. */
   readonly last: string | undefined;
-  /** Shown every input of linears on the way, [tokens, width]. */
-  readonly see: (input: string, x: Value) => void;
+  /** Shown every input of linears on the way. */
+  readonly see: (input: string, seen: Seen) => void;
 }
 
 function addStream(graph: Graph, spec: ModelSpec, { declare, variant, name: stream, last, see }: Stream): void {
@@ -153,23 +170,23 @@ function addStream(graph: Graph, spec: ModelSpec, { declare, variant, name: stre
   const before = (x: Value, name: string) => preNorm ? norm(graph, spec, x, `${stream}${name}`) : x;
   const after = (x: Value, name: string) => preNorm ? x : norm(graph, spec, x, `${stream}${name}`);
   const first = before(flat, norms.attention);
-  see("attention", first);
+  see("attention", { x: first });
   if (last === "attention") return;
   const q = project(linears.query, first, headNorms?.query);
   const k = project(linears.key, first, headNorms?.key);
   const v = project(linears.value, first, undefined);
   const mixed = attention(graph, spec, { q, k, v, variant, declare });
   const rows = graph.op("Reshape", [mixed, graph.integers([-1, heads * headDim])]);
-  see("output", rows);
+  see("output", { x: rows, added: flat });
   if (last === "output") return;
   const middle = after(graph.op("Add", [flat, linear(linears.output, rows)]), norms.attention);
   const x = before(middle, norms.mlp);
-  see("mlp", x);
+  see("mlp", { x });
   if (last === "mlp") return;
   const { gate, up, down } = linears;
   const activated = activation(graph, spec, linear(gate ?? up, x));
   const inner = gate === null ? activated : graph.op("Mul", [activated, linear(up, x)]);
-  see("down", inner);
+  see("down", { x: inner, added: middle });
   if (last === "down") return;
   const end = after(graph.op("Add", [middle, linear(down, inner)]), norms.mlp);
   graph.output(`${stream}output`, graph.op("Reshape", [end, size]), ["windows", "length", hidden]);

@@ -41,6 +41,8 @@ interface States {
   readonly hidden: Float32Array;
   /** Those of the second stream. */
   readonly original?: Float32Array;
+  /** After how many windows the sums are kept, ascending. */
+  readonly marks?: readonly number[];
 }
 
 /** Rotary tables (none where positions are learned), and the position of a run's first token. */
@@ -80,7 +82,7 @@ export class Engine {
       similarity,
       weights: weights ? this.#blockTensors(weights) : {},
       originals: originals && this.#blockTensors(originals),
-      sums: new GatheredSums(widths, variant),
+      sums: new GatheredSums(widths, { ...variant, hidden: this.#spec.hidden }),
       past: undefined,
     });
   }
@@ -103,7 +105,7 @@ export class Engine {
 
   async #runBlock(
     block: OpenBlock,
-    { hidden, original }: States,
+    { hidden, original, marks = [] }: States,
     { windows, length }: Windows,
   ): Promise<BlockOutput> {
     const { variant } = block;
@@ -115,8 +117,9 @@ export class Engine {
     const positions = this.#positions(start, length);
     const batch = variant.cache ? windows : this.#batch(length, original ? 2 : 1);
     const width = length * this.#spec.hidden;
-    for (let first = 0; first < windows; first += batch) {
-      const count = Math.min(batch, windows - first);
+    for (let first = 0, count = 0; first < windows; first += count) {
+      const mark = marks.find((mark) => mark > first);
+      count = Math.min(batch, (mark ?? windows) - first);
       const span = [first * width, (first + count) * width] as const;
       const shape = [count, length, this.#spec.hidden];
       const feeds: Tensors = {
@@ -145,6 +148,7 @@ export class Engine {
       }
       const results = await this.#run(session, feeds, fetches);
       block.sums.absorb(results, { windows: count, length });
+      if (first + count === mark) block.sums.mark();
       if (variant.cache) {
         block.past = { key: results["present.key"], value: results["present.value"], length: start + length };
       }

@@ -11,7 +11,7 @@ import type { TensorShapes } from "../checkpoints/read_tensors.ts";
 import { blockPrefix, blockShapes, headInputShapes, headShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
 
-export type { BlockOptions, BlockOutput, InputSums, Similarity, Windows } from "./forward_protocol.ts";
+export type { BlockOptions, BlockOutput, InputSums, MatrixSums, Similarity, Windows } from "./forward_protocol.ts";
 
 /** Tensors by canonical name. */
 export type Weights = Readonly<Record<string, Float32Array>>;
@@ -66,9 +66,13 @@ export interface BlockRun {
   /**
    * Runs the block, and adds to what is gathered.
    * @param hidden windows × length × hidden; moved to the worker, and handed back as `input`
-   * @param windows and the `original` model's hidden states, treated alike, where the block was opened for them
+   * @param windows and the `original` model's hidden states, treated alike, where the block was opened for them; `marks`: after how many
+   *   of these windows, ascending, what is gathered is kept beside what comes of all (`gather: "full"`)
    */
-  run(hidden: Float32Array, windows: Windows & { readonly original?: Float32Array }): Promise<BlockOutput>;
+  run(
+    hidden: Float32Array,
+    windows: Windows & { readonly original?: Float32Array; readonly marks?: readonly number[] },
+  ): Promise<BlockOutput>;
   /** Replaces the weights (moved); without weights drops them, while cached keys and values stay. */
   setWeights(weights?: Weights): Promise<void>;
   /** Closes the block and hands out what was gathered, by `LinearSpec.input`. */
@@ -190,6 +194,11 @@ export async function openForward(
             `current value is ${options.gather}`,
         );
       }
+      if (options.original?.residual && !addsPlainly(spec)) {
+        throw new RangeError(
+          `Cannot open block ${block} for its residual streams as sums are normalised there: nothing is plainly added`,
+        );
+      }
       if (options.similarity && !options.output) {
         throw new RangeError(
           `Cannot open block ${block} for its similarity as that is of its output: ask for output too`,
@@ -202,8 +211,13 @@ export async function openForward(
       const moved = move ? [...new Set([...buffersOf(local ?? {}), ...buffersOf(second ?? {})])] : [];
       await channel.call("openBlock", { id, weights: local, originals: second, options }, moved);
       return {
-        async run(hidden, { original, ...windows }) {
+        async run(hidden, { original, marks, ...windows }) {
           checkHidden(spec, hidden, windows);
+          if (marks?.some((mark, i) => !(mark > (marks[i - 1] ?? 0) && mark <= windows.windows))) {
+            throw new RangeError(
+              `Cannot run block ${block} as marks must ascend from 1 to ${windows.windows} windows: they are ${marks}`,
+            );
+          }
           if ((original !== undefined) !== (options.original !== undefined)) {
             throw new RangeError(
               `Cannot run block ${block} as it takes hidden states of the original model ` +
@@ -219,7 +233,8 @@ export async function openForward(
           }
           const states = own(hidden), second = original && own(original);
           const buffers = [states.buffer, ...(second ? [second.buffer] : [])];
-          return await channel.call("runBlock", { id, hidden: states, original: second, ...windows }, buffers);
+          const params = { id, hidden: states, original: second, marks, ...windows };
+          return await channel.call("runBlock", params, buffers);
         },
         async setWeights(weights) {
           const local = weights && blockWeights(spec, block, weights);
@@ -247,6 +262,11 @@ export async function openForward(
     reusable: () => inUse.size === 0 && channel.sound,
     close: () => channel.close(),
   };
+}
+
+/** Whether what a block's linears put out is added to the residual stream as it is: not where norms stand behind the sums. */
+export function addsPlainly({ block }: ModelSpec): boolean {
+  return block.preNorm;
 }
 
 /** A block's weights under names without its prefix. */

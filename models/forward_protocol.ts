@@ -22,9 +22,10 @@ export interface BlockOptions {
   readonly similarity?: boolean;
   /**
    * Whether the original model's hidden states go through the block beside those of each run, so that the cross moments of inputs are
-   * gathered too (`gather: "full"`), and whether their outputs come out. Default: no.
+   * gathered too (`gather: "full"`), and whether their outputs come out. Default: no. With `residual` the differences of the residual
+   * streams times the inputs are gathered, too.
    */
-  readonly original?: { readonly output: boolean };
+  readonly original?: { readonly output: boolean; readonly residual?: boolean };
 }
 
 /** Sums from which the cosine similarity of a block's input and output follows. */
@@ -53,17 +54,28 @@ export interface BlockOutput {
 }
 
 /** What was gathered about one distinct input X [tokens, size], summed over all runs. */
-export interface InputSums {
+export interface InputSums extends MatrixSums {
   readonly size: number;
   readonly tokens: number;
+  /** Σx² per column (`gather: "diagonal"`). */
+  readonly diagonal?: Float32Array;
+  /** The sums as they stood at each mark, in order (`gather: "full"`). */
+  readonly marks?: readonly MatrixSums[];
+}
+
+/** Sums of products of one input X [tokens, size] over some windows. */
+export interface MatrixSums {
   /** Windows seen; H = (2 / windows)·XᵀX. */
   readonly windows: number;
   /** Upper triangle of XᵀX by rows, size·(size + 1) / 2 (`gather: "full"`). */
   readonly upper?: Float32Array;
   /** X_oᵀX by rows, size × size, with X_o the same input in the original model's stream. */
   readonly cross?: Float32Array;
-  /** Σx² per column (`gather: "diagonal"`). */
-  readonly diagonal?: Float32Array;
+  /**
+   * (R_o − R)ᵀX by rows, hidden × size, with R and R_o the residual streams that what X leads to is added to, now and in the original
+   * model: of inputs of which that is so, where it is asked for.
+   */
+  readonly residual?: Float32Array;
 }
 
 /**
@@ -101,7 +113,12 @@ export interface Calls {
     readonly result: null;
   };
   runBlock: {
-    readonly params: { readonly id: number; readonly hidden: Float32Array; readonly original?: Float32Array } & Windows;
+    readonly params: {
+      readonly id: number;
+      readonly hidden: Float32Array;
+      readonly original?: Float32Array;
+      readonly marks?: readonly number[];
+    } & Windows;
     readonly result: BlockOutput;
   };
   finishBlock: { readonly params: { readonly id: number }; readonly result: Record<string, InputSums> };

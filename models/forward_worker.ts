@@ -3,7 +3,7 @@
 /// <reference lib="deno.worker" />
 import { env, listSupportedBackends } from "onnxruntime-node";
 import { Engine } from "./engine.ts";
-import type { BlockOutput, ProbeResult, Request, Response } from "./forward_protocol.ts";
+import type { BlockOutput, MatrixSums, ProbeResult, Request, Response } from "./forward_protocol.ts";
 import { probeProvider } from "./provider_probe.ts";
 
 let engine: Engine | undefined;
@@ -75,8 +75,12 @@ function buffers(result: Extract<Response, { result: unknown }>["result"]): Arra
     ? [result]
     : isBlockOutput(result)
     ? [result.input, result.hidden, result.original?.input, result.original?.hidden]
-    : Object.values(result).flatMap(({ upper, cross, diagonal }) => [upper, cross, diagonal]);
+    : Object.values(result).flatMap((sums) => [sums.diagonal, ...[sums, ...sums.marks ?? []].flatMap(arraysOf)]);
   return arrays.flatMap((array) => array?.buffer instanceof ArrayBuffer ? [array.buffer] : []);
+}
+
+function arraysOf({ upper, cross, residual }: MatrixSums): (Float32Array | undefined)[] {
+  return [upper, cross, residual];
 }
 
 function isBlockOutput(result: object): result is BlockOutput {

@@ -42,12 +42,16 @@ export function plainEmbed(spec: ModelSpec, weights: Weights, ids: readonly numb
   return matrix(rows);
 }
 
-/** One block on one window; `inputs` are the distinct inputs of its linears. */
+/** One block on one window; `inputs` are the distinct inputs of its linears, `added` the residual streams that those lead into. */
 export function plainBlock(
   spec: ModelSpec,
   weights: Weights,
   { block, hidden }: { readonly block: number; readonly hidden: Matrix },
-): { readonly output: Matrix; readonly inputs: Readonly<Record<string, Matrix>> } {
+): {
+  readonly output: Matrix;
+  readonly inputs: Readonly<Record<string, Matrix>>;
+  readonly added: Readonly<Record<string, Matrix>>;
+} {
   const get = (name: string) => weights[`${blockPrefix(spec, block)}${name}`];
   const linear = (name: string, x: Matrix) => timesTransposed(x, get(`${name}.weight`), get(`${name}.bias`));
   const norm = (name: string, x: Matrix) =>
@@ -75,7 +79,8 @@ export function plainBlock(
     data: up.data.map((x, i) => llama ? (x * gate.data[i]) / (1 + Math.exp(-gate.data[i])) : Math.max(0, x)),
   };
   const end = add(middle, linear(llama ? "mlp.down_proj" : "fc2", down));
-  return { output: after(secondNorm, end), inputs: { attention, output, mlp, down } };
+  const inputs = { attention, output, mlp, down }, added = { output: hidden, down: middle };
+  return { output: after(secondNorm, end), inputs, added };
 }
 
 /** Logits of one window. */

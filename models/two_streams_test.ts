@@ -76,6 +76,24 @@ for (const [name, config] of Object.entries(CASES)) {
           assert.deepEqual(Object.keys(found), [input]);
           near(found[input].cross ?? [], product(xo.map((r) => r.inputs[input]), other.map((r) => r.inputs[input])));
         }
+        const residual = { gather: "full", output: false, original: { output: false, residual: true } } as const;
+        if (!spec.block.preNorm) {
+          await assert.rejects(forward.openBlock(0, changed, residual), /nothing is plainly added/);
+        } else {
+          const run = await forward.openBlock(0, changed, { ...residual, originals: original });
+          await run.run(flat(now), { ...SIZE, original: flat(before), marks: [2] });
+          const found = await run.finish();
+          for (const [input, { residual: sum, marks = [] }] of Object.entries(found)) {
+            if (xo[0].added[input] === undefined) {
+              assert.equal(sum, undefined);
+              continue;
+            }
+            const away = xo.map((r, w) => minus(r.added[input], other[w].added[input]));
+            near(sum ?? [], product(away, other.map((r) => r.inputs[input])));
+            near(marks[0].residual ?? [], product(away.slice(0, 2), other.slice(0, 2).map((r) => r.inputs[input])));
+          }
+          assert.deepEqual(Object.keys(found).filter((input) => found[input].residual), ["output", "down"]);
+        }
         await assert.rejects(
           forward.openBlock(0, original, { gather: "none", output: true, original: { output: true } }),
           /gather must be full: current value is none/,
@@ -97,15 +115,19 @@ for (const [name, config] of Object.entries(CASES)) {
 
 /** AᵀB over all windows. */
 function product(a: readonly Matrix[], b: readonly Matrix[]): number[] {
-  const { cols } = a[0], out = new Array<number>(cols * cols).fill(0);
+  const { cols } = a[0], wide = b[0].cols, out = new Array<number>(cols * wide).fill(0);
   for (const [w, { rows, data }] of a.entries()) {
     for (let t = 0; t < rows; t++) {
       for (let i = 0; i < cols; i++) {
-        for (let j = 0; j < cols; j++) out[i * cols + j] += data[t * cols + i] * b[w].data[t * cols + j];
+        for (let j = 0; j < wide; j++) out[i * wide + j] += data[t * cols + i] * b[w].data[t * wide + j];
       }
     }
   }
   return out;
+}
+
+function minus(a: Matrix, b: Matrix): Matrix {
+  return { ...a, data: a.data.map((x, i) => x - b.data[i]) };
 }
 
 function upperOf(full: readonly number[], size: number): number[] {

@@ -57,10 +57,12 @@ export function checkMethod(method: object): string | undefined {
   if (wrong !== undefined || needs === undefined) {
     return `needs must be a list of ${NEEDS.join(", ")}: ${show(wrong)} is none of them`;
   }
-  const found = FORMATS.find((each) => each.name === format);
+  // Planes are coded when the file is written, whatever the method.
+  const formats = FORMATS.filter(({ coding }) => coding === undefined);
+  const found = formats.find((each) => each.name === format);
   if (found === undefined) {
     return `format is ${show(format)}, and methods of one's own pack in the formats that there are: ${
-      FORMATS.map((each) => each.name).join(", ")
+      formats.map((each) => each.name).join(", ")
     }`;
   }
   if (order !== undefined && typeof order !== "function") return `order must be a function: it is ${show(order)}`;

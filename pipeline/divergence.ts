@@ -7,7 +7,7 @@ import type { ArtifactCache } from "../runner/cache/cache.ts";
 import type { Node } from "../runner/graph.ts";
 import { outputKey } from "../runner/keys.ts";
 import type { ArtifactReader } from "../runner/stage.ts";
-import { hashTensor, placeOf, type StepHashes, VALUE } from "../runner/step_hashes.ts";
+import { hashTensor, type OutputHashes, placeOf, type StepHashes, VALUE } from "../runner/step_hashes.ts";
 
 /** The first thing of a step that differs. */
 export interface Divergence {
@@ -38,6 +38,21 @@ interface Numbers {
   readonly of: number;
 }
 
+/** What describes a difference of one output. */
+interface Compared {
+  readonly output: string;
+  /** Of the output's tensors that differ, in order; `VALUE` for its result. */
+  readonly names: readonly string[];
+  readonly locked: OutputHashes;
+  readonly made: ArtifactReader;
+  /** What the lock's run made, where a cache may still have it. */
+  readonly old: ArtifactReader | undefined;
+  readonly originals: Originals;
+}
+
+/** A difference, without the step that it is in. */
+type Described = Omit<Divergence, "step">;
+
 /**
  * Describes a difference that `differences` found.
  *
@@ -45,7 +60,7 @@ interface Numbers {
  * @param options `cache`: where what was made now lies
  */
 export async function describeDivergence(
-  { output, names }: { readonly output: string; readonly names: readonly string[] },
+  { output, names }: Pick<Compared, "output" | "names">,
   { node, locked, cache, originals }: {
     readonly node: Node;
     readonly locked: StepHashes;
@@ -53,44 +68,76 @@ export async function describeDivergence(
     readonly originals: Originals;
   },
 ): Promise<Divergence> {
-  const step = node.step.id, [name] = names;
-  const key = node.outputs[output];
+  const step = node.step.id, key = node.outputs[output];
   if (key === undefined || !cache.has(key)) {
     return { step, tensor: output, note: "this step no longer has such an output" };
   }
-  const made = cache.read(key), before = locked.outputs[output];
   const old = originalReader(outputKey(locked.key, output), originals);
-  if (name === VALUE) {
-    return { step, tensor: `${output}, its result`, ...valueNumbers(before.value ?? old?.value, made.value) };
+  const compared = { output, names, locked: locked.outputs[output], made: cache.read(key), old, originals };
+  if (names[0] === VALUE) return { step, ...describeValue(compared) };
+  const { file } = placeOf(names[0]);
+  const described = headerOf(compared.made, layerOf(file))
+    ? await describeLayer(file, compared)
+    : await describeTensor(names[0], compared);
+  if (described.max !== undefined || described.note !== MISSING.note || !names.includes(VALUE)) {
+    return { step, ...described };
   }
-  const { file, tensor } = placeOf(name), stem = file.replace(/\.safetensors$/, "");
-  const layer = headerOf(made, stem);
-  if (layer !== undefined) {
-    const planes = names.filter((each) => placeOf(each).file === file).flatMap((each) => placeOf(each).tensor ?? []);
-    const now = await decode(made, stem, file);
-    const then = originals.packed?.layers.has(stem)
-      ? await originals.packed.read(`${stem}.weight`)
-      : old && headerOf(old, stem)
-      ? await decode(old, stem, file)
-      : undefined;
-    return {
-      ...{ step, tensor: `${output} ${stem}${planes.length > 0 ? ` (${planes.join(", ")})` : ""}` },
-      ...(then === undefined ? MISSING : { ...compare(then, now), measured: "weights as they decode" }),
-    };
+  // The result is in the lock itself, where the tensor's original is nowhere.
+  const { tensor: _result, ...numbers } = describeValue(compared);
+  return {
+    step,
+    tensor: described.tensor,
+    ...numbers,
+    ...(numbers.max === undefined ? {} : { measured: "its result" }),
+  };
+}
+
+/** The result of a step, number by number. */
+function describeValue({ output, locked, made, old }: Compared): Described {
+  return { tensor: `${output}, its result`, ...valueNumbers(locked.value ?? old?.value, made.value) };
+}
+
+/** A packed layer, by the weights that it decodes to. */
+async function describeLayer(
+  file: string,
+  { output, names, made, old, originals: { packed } }: Compared,
+): Promise<Described> {
+  const layer = layerOf(file);
+  const planes = names.filter((each) => placeOf(each).file === file).flatMap((each) => placeOf(each).tensor ?? []);
+  const tensor = `${output} ${layer}${planes.length > 0 ? ` (${planes.join(", ")})` : ""}`;
+  const then = packed?.layers.has(layer)
+    ? await packed.read(`${layer}.weight`)
+    : old && headerOf(old, layer)
+    ? await decode(old, layer, file)
+    : undefined;
+  if (then === undefined) return { tensor, ...MISSING };
+  return { tensor, ...compare(then, await decode(made, layer, file)), measured: "weights as they decode" };
+}
+
+async function describeTensor(name: string, { output, locked, made, old, originals }: Compared): Promise<Described> {
+  if (made.files.includes(name)) {
+    return { tensor: `${output} ${name}`, note: "it is a whole file, made of what the steps before have made" };
   }
-  const tensors = await made.read(file), which = tensor ?? Object.keys(tensors)[0];
-  const described = { step, tensor: `${output} ${stem}${tensor === undefined ? "" : ` ${tensor}`}` };
-  if (old === undefined || !old.files.includes(file)) return { ...described, ...MISSING };
+  const { file, tensor: inside } = placeOf(name);
+  const tensor = `${output} ${layerOf(file)}${inside === undefined ? "" : ` ${inside}`}`;
+  if (!made.files.includes(file)) return { tensor, note: "it was not made now" };
+  const tensors = await made.read(file), which = inside ?? Object.keys(tensors)[0];
+  if (old === undefined || !old.files.includes(file)) return { tensor, ...MISSING };
   const original = (await old.read(file))[which], now = tensors[which];
-  if (original === undefined || now === undefined) return { ...described, note: "only one of the two runs has it" };
+  if (original === undefined || now === undefined) return { tensor, note: "only one of the two runs has it" };
   // A cache may hold what another run made under the same key.
-  const hash = tensor === undefined ? hashOfFile(originals, old.key, file) : await hashTensor(original);
-  if (hash !== before.tensors[name]) return { ...described, ...MISSING };
+  const hash = inside === undefined ? hashOfFile(originals, old.key, file) : await hashTensor(original);
+  if (hash !== locked.tensors[name]) return { tensor, ...MISSING };
   if (`${original.shape}` !== `${now.shape}` || original.dtype !== now.dtype) {
     const shape = ({ dtype, shape }: Tensor) => `${dtype} [${shape.join(", ")}]`;
-    return { ...described, note: `it was ${shape(original)} and is ${shape(now)}` };
+    return { tensor, note: `it was ${shape(original)} and is ${shape(now)}` };
   }
-  return { ...described, ...compare(numbersOf(original), numbersOf(now)) };
+  return { tensor, ...compare(numbersOf(original), numbersOf(now)) };
+}
+
+/** A file's name without its ending: of a packed layer, the layer's. */
+function layerOf(file: string): string {
+  return file.replace(/\.safetensors$/, "");
 }
 
 const MISSING = {
@@ -147,9 +194,11 @@ function compare(
 function valueNumbers(then: Json | undefined, now: Json): Numbers | { readonly note: string } {
   if (then === undefined) return MISSING;
   const [before, after] = [leaves(then), leaves(now)];
-  const text = [...before].find(([path, value]) => typeof value !== "number" && value !== after.get(path));
-  if (text !== undefined) return { note: `${text[0]} was ${text[1]} and is ${after.get(text[0]) ?? "not there"}` };
-  const paths = [...before.keys()];
+  const other = [...before].find(([path, value]) =>
+    value !== after.get(path) && (typeof value !== "number" || typeof after.get(path) !== "number")
+  );
+  if (other !== undefined) return { note: `${other[0]} was ${other[1]} and is ${after.get(other[0]) ?? "not there"}` };
+  const paths = [...before].filter(([, value]) => typeof value === "number").map(([path]) => path);
   return compare(paths.map((path) => Number(before.get(path))), paths.map((path) => Number(after.get(path) ?? NaN)));
 }
 

@@ -55,7 +55,9 @@ export type LockedInputs = z.infer<typeof LockedInputs>;
 const perplexity = z.union([z.number(), z.enum(["Infinity", "NaN"])]);
 /** What a lock says of the outcome besides the steps. */
 export const LockedOutcome = z.looseObject({
-  model: z.record(z.string().regex(/^[\w.-]+$/), z.strictObject({ bytes: Bytes, sha256: Hash })).default({}),
+  model: z.record(z.string().regex(/^[A-Za-z0-9_][\w.-]*$/), z.strictObject({ bytes: Bytes, sha256: Hash })).default(
+    {},
+  ),
   metrics: z.strictObject({
     perplexity: z.record(z.string(), z.strictObject({ original: perplexity, compressed: perplexity, tokens: Bytes })),
     bits: z.strictObject({ nominal: z.number(), stored: z.number(), model: z.number() }),

@@ -164,7 +164,9 @@ async function findInput(
     : `${first.name} ${what} (${formatBytes(first.bytes)}, ${first.bytes} bytes, sha256 ${first.sha256}${rest})`;
   const why = near ??
     (given === undefined
-      ? `it is neither at ${showFrom(folder, path)} nor under the lock's, the working and the project's folder`
+      ? `it is neither at ${
+        showFrom(folder, path)
+      } nor in or beside the lock's folder, nor in the working or the project's one`
       : `${given} is not there`);
   throw new InputError(`Cannot find ${wanted}: ${why}; name it with ${option}`);
 }
@@ -179,7 +181,8 @@ async function firstWrong(
   if (of !== "model" && isFolder) return wrong(`${candidate} is a folder`, true);
   const placed = files.map((file) => ({
     ...file,
-    path: isFolder ? join(candidate, file.name) : of === "model" ? join(dirname(candidate), file.name) : candidate,
+    // A file that is all there is may have any name; shards lie side by side.
+    path: isFolder ? join(candidate, file.name) : files.length > 1 ? join(dirname(candidate), file.name) : candidate,
   }));
   // All sizes are known before the first file is hashed.
   for (const { path, name, bytes } of placed) {
@@ -213,7 +216,10 @@ function candidates(path: string, { folder, roots = [PROJECT] }: InputPlaces): s
   const names = relative(folder, path).split(/[\\/]/).filter((name) => name !== "..");
   const ends = names.map((_, at) => names.slice(at).join("/"));
   // The folder itself too: a recipe may lie in its model's.
-  const all = [path, ...[folder, ...roots].flatMap((root) => [...ends, "."].map((end) => resolve(root, end)))];
+  const all = [
+    path,
+    ...[folder, dirname(folder), ...roots].flatMap((root) => [...ends, "."].map((end) => resolve(root, end))),
+  ];
   return [...new Set(all)].slice(0, MOST_LOOKS);
 }
 

@@ -3,7 +3,7 @@
  * (recipe.yaml) or a packed model alone. Files are taken only with the content that the lock says.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { PACKED_FILES } from "../checkpoints/packed/write.ts";
@@ -11,7 +11,7 @@ import { hashFile, inMemoryHashes } from "../files/file_hashes.ts";
 import { InputError } from "../files/input_error.ts";
 import { isObject } from "../files/json.ts";
 import { parseJsonObject, readTextFile } from "../files/text_file.ts";
-import { downloadFile, downloadPath, type HubAccess, type HubRepo, resolveModel } from "../hub/mod.ts";
+import { downloadFile, downloadPath, fileOf, type HubAccess, type HubRepo, resolveModel } from "../hub/mod.ts";
 import { LOCK, readSmallText } from "../runner/journal.ts";
 import { readLock } from "../runner/lock.ts";
 import { type LockedOutcome, readOutcome } from "./lock_record.ts";
@@ -53,6 +53,8 @@ export class ForeignRepoError extends InputError {}
 export const ORIGIN = "pulled.json";
 
 const MOST_ORIGIN_BYTES = 4096;
+/** As `readLock` reads. */
+const MOST_LOCK_BYTES = 1 << 24;
 const Origin = z.object({ id: z.string(), commit: z.string() });
 
 const RECIPE = "recipe.yaml";
@@ -146,21 +148,31 @@ async function pullRun(
   access: HubAccess,
   { recipeOnly = false, check = true }: PullOptions,
 ): Promise<Found> {
-  const file = await downloadFile(repo, LOCK, access), label = `${LOCK} of ${repo.id}@${repo.commit.slice(0, 8)}`;
-  const lock = readLock(file, label), files: PulledFile[] = [sized(repo, LOCK, "hub")];
+  const label = `${LOCK} of ${repo.id}@${repo.commit.slice(0, 8)}`, { size } = fileOf(repo, LOCK);
+  if (size > MOST_LOCK_BYTES) {
+    throw new InputError(`Cannot read the lock ${label}: it has ${size} bytes, which no lock has`);
+  }
+  const file = await downloadFile(repo, LOCK, access), lock = readLock(file, label);
+  const files: PulledFile[] = [sized(repo, LOCK, "hub")];
   if (recipeOnly) return { kind: "run", recipe: file, files };
-  const packed = lock.outcome === undefined ? {} : readOutcome(lock, label).model;
-  const names = Object.keys(packed);
-  // What another content has is known before the first byte of it is fetched.
-  if (check) { for (const name of names) refuseOther(name, packed, repo, repo.files.get(`model/${name}`)?.sha256); }
-  for (const name of names) {
-    if (!repo.files.has(`model/${name}`)) {
-      if (!check) continue;
+  const packed = lock.outcome === undefined ? {} : readOutcome(lock, label).model, names = Object.keys(packed);
+  // A packed model may lie at the top too, where loaders look for it.
+  const pathOf = (name: string) => [`model/${name}`, name].find((path) => repo.files.has(path));
+  // What has another content is known before the first byte of it is fetched.
+  for (const name of check ? names : []) {
+    const path = pathOf(name);
+    if (path === undefined) {
       throw new InputError(`Cannot pull ${described(repo)}: its lock names model/${name}, and there is no such file`);
     }
-    const path = await downloadFile(repo, `model/${name}`, access);
-    if (check) refuseOther(name, packed, repo, await hashFile(path, access.hashes ?? inMemoryHashes()));
-    files.push(sized(repo, `model/${name}`, "lock"));
+    refuseOther(name, packed, repo, fileOf(repo, path).sha256);
+  }
+  for (const name of names) {
+    const path = pathOf(name), target = downloadPath(repo, `model/${name}`, access);
+    if (path === undefined) continue;
+    const there = await downloadFile(repo, path, access);
+    if (check) refuseOther(name, packed, repo, await hashFile(there, access.hashes ?? inMemoryHashes()));
+    if (there !== target) await place(there, target);
+    files.push({ path: `model/${name}`, bytes: fileOf(repo, path).size, held: "lock" });
   }
   if (repo.files.has("metrics.json")) {
     await downloadFile(repo, "metrics.json", access);
@@ -168,6 +180,14 @@ async function pullRun(
   }
   const model = dirname(downloadPath(repo, "model/x", access));
   return { kind: "run", recipe: file, files, ...(names.length === 0 ? {} : { model }) };
+}
+
+/** Puts a file in a second place, without a second copy where the file system can. */
+async function place(from: string, target: string): Promise<void> {
+  await mkdir(dirname(target), { recursive: true });
+  const unfinished = `${target}.${crypto.randomUUID()}`;
+  await link(from, unfinished).catch(() => copyFile(from, unfinished));
+  await rename(unfinished, target);
 }
 
 /** @param found the hash of what there is; undefined where it is not known yet */

@@ -112,10 +112,16 @@ async function measure(
     const [first, second] = [before, after].map(({ perplexity }) => Number(perplexity));
     perplexity[name] = { original: first, compressed: second, tokens: after.tokens };
   }
-  const layerErrors: { name: string; error: number }[] = [];
+  const layerErrors: { name: string; error: number; heldOut?: number }[] = [];
+  const moved: { name: string; share: number; damping: number }[] = [];
   for (let block = 0; block < spec.blocks; block++) {
-    const { errors } = (await context.input(packed.block(block))).value as PackedBlock;
-    for (const { name } of blockLinears(spec, block)) layerErrors.push({ name, error: errors[name] });
+    const { errors, heldOutErrors, propagation } = (await context.input(packed.block(block))).value as PackedBlock;
+    for (const { name } of blockLinears(spec, block)) {
+      const heldOut = heldOutErrors?.[name];
+      layerErrors.push({ name, error: errors[name], ...(heldOut === undefined ? {} : { heldOut }) });
+      const chosen = propagation?.[name];
+      if (chosen) moved.push({ name, ...chosen });
+    }
   }
   const allocation = keepAllocation(roles);
   const keep = allocation && roles.ranks
@@ -133,6 +139,7 @@ async function measure(
     ...(keep === undefined ? {} : { keep }),
     ...(bits === undefined ? {} : { allocation: bits }),
     layerErrors,
+    ...(moved.length === 0 ? {} : { propagation: moved }),
     packed: await inspectPacked(folder, { apart: { ...vocabularyTensors(spec) } }),
     originalBytes: checkpoint.bytes,
     seconds: context.seconds,

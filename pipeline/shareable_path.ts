@@ -37,13 +37,34 @@ export function shareablePath(
   folder: string,
   { project = PROJECT, home = homedir(), host = hostname() }: Surroundings = {},
 ): string {
-  if (isInside(path, project) && !isInside(folder, project)) return slashes(relative(project, path));
-  const short = relative(folder, path), names = short.split(/[\\/]/);
-  const common = resolve(folder, ...names.filter((name) => name === ".."));
+  const base = isInside(path, project) && !isInside(folder, project) ? project : folder;
+  const short = relative(base, path), names = short.split(/[\\/]/);
+  const common = resolve(base, ...names.filter((name) => name === ".."));
   const secret = new Set([basename(home), host, host.split(".")[0]].filter((name) => name !== ""));
   const tells = isAbsolute(short) || common === parse(common).root || (common !== home && isInside(home, common)) ||
     names.some((name) => secret.has(name));
   return tells ? basename(path) : slashes(short);
+}
+
+/**
+ * A sentence of a driver's or the system's own, in which files are named by their last names only.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const why = "it does not open (Failed to load /home/ann b/lib/libcuda.so.12: not found; see C:\\Users\\ann\\log.txt), 5/8 tried";
+ * assert.equal(
+ *   withoutPaths(why, "/home/ann b"),
+ *   "it does not open (Failed to load libcuda.so.12: not found; see log.txt), 5/8 tried",
+ * );
+ * ```
+ */
+export function withoutPaths(text: string, home: string = homedir()): string {
+  const known = home.length > 1 ? text.replaceAll(home, "/home") : text;
+  return known.replaceAll(
+    /(?<![\w.~/\\-])(?:file:\/\/|[A-Za-z]:|~)?[/\\](?:[^\s"'()<>:;,/\\]+[/\\])*([^\s"'()<>:;,/\\]+)/g,
+    "$1",
+  );
 }
 
 /** Whether a path is a folder or lies in it. */

@@ -23,7 +23,7 @@ import { identify } from "./identities.ts";
 import { describedBy, inputFiles, versions } from "./lock_record.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
 import { resultInputs, writeResult } from "./result.ts";
-import { shareablePath } from "./shareable_path.ts";
+import { shareablePath, withoutPaths } from "./shareable_path.ts";
 import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
 
@@ -129,7 +129,10 @@ export async function openSubject(
       },
     };
     const steps = orderSteps(named.flatMap(({ stage, settings }) => stage.plan(planning, settings)));
-    const record: DeviceRecord = { kind: device.kind, name: device.name, why: device.why, forward };
+    const record: DeviceRecord = {
+      ...{ kind: device.kind, name: device.name, why: withoutPaths(device.why) },
+      forward: { ...forward, why: withoutPaths(forward.why) },
+    };
     const { schema } = languageWith(stages);
     const commit = purpose === "run" && "hub" in recipe.model ? await commitOf(recipe.model, hub) : undefined;
     const opened = { recipe, schema, planning, weights, requests, record, warnings, code, commit, hashed, close };
@@ -162,7 +165,7 @@ function makeSubject(
     Opened,
   steps: readonly Step[],
 ): Subject {
-  const { roles: { packed, perplexity, quantized }, identities, forward } = planning;
+  const { roles: { packed, perplexity, quantized }, identities } = planning;
   const losses = [...perplexity?.of.values() ?? []].flatMap(({ original, compressed }) => [original, compressed]);
   const ids = new Set(steps.map(({ id }) => id));
   const targets = [...(packed ? [packed.model] : []), ...losses].filter(({ step }) => ids.has(step));
@@ -182,7 +185,7 @@ function makeSubject(
       },
       files: inputFiles(recipe, hashed, texts),
       texts: Object.fromEntries(texts.map(({ request: { name }, identity }) => [name, identity])),
-      device: { ...record, forward: { ...forward } },
+      device: { ...record },
       deno: Deno.version.deno,
       ...versions(),
       code: { ...code },

@@ -89,7 +89,8 @@ export async function changedPlanes(folder: string, steps: Outcome["steps"]): Pr
 export function checkMetrics({ metrics, tolerance }: LockedOutcome, now: Metrics): MetricCheck[] {
   if (metrics === undefined || tolerance === undefined) return [];
   const check = (name: string, locked: number | string, measured: number | string, within: number): MetricCheck => {
-    const [before, after] = [Number(locked), Number(measured)], same = Object.is(before, after);
+    const [before, after] = [Number(locked), Number(measured)],
+      same = before === after || Number.isNaN(before) && Number.isNaN(after);
     const meets = same || Math.abs(after / before - 1) <= within || Math.abs(after - before) <= Number.EPSILON;
     return { name, locked: before, now: after, within, same, meets };
   };

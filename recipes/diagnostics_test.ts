@@ -39,7 +39,7 @@ error: unknown key \`iteratons\` in stages.spbo
   |     ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
              split_on, candidates, search_grid, search_target, solver, schedule,
-             iterations, resign, block_metric`,
+             iterations, resign, profile, block_metric`,
   },
   {
     name: "a key in the wrong place",
@@ -242,7 +242,7 @@ error: unknown key \`windws\` in stages.calibrate.dataset
   |
 2 | stages: { calibrate: { dataset: { windws: a.safetensors } } }
   |                                   ^^^^^^ did you mean \`windows\`?
-  = allowed: windows, tensor, shuffle
+  = allowed: windows, tensor, skip, shuffle
   = note: or else wikitext2, ptb, c4, or a map with \`text\`
 
 2 errors`,
@@ -323,9 +323,47 @@ error: stages.calibrate.propagation cannot be 2 (a number)
   |
 3 |   calibrate: { target: orignal, propagation: 2 }
   |                                              ^
-  = allowed: a number from 0 to 1
+  = allowed: a number from 0 to 1, or auto
 
 2 errors`,
+  },
+  {
+    name: "a propagation to be chosen that is misspelt",
+    text: `${model}stages:\n  calibrate: { target: original, propagation: aut }\n  spbo:\n  pack:\n`,
+    wanted: `
+error: stages.calibrate.propagation cannot be "aut" (text)
+ --> my.yaml:3:47
+  |
+3 |   calibrate: { target: original, propagation: aut }
+  |                                               ^^^
+  = allowed: a number from 0 to 1, or auto`,
+  },
+  {
+    name: "a propagation to be chosen on inputs that are seen too early",
+    text: `${model}stages:\n  calibrate: { target: original, propagation: auto }\n  spbo:\n  pack:\n`,
+    wanted: `
+warning: propagation \`auto\` may go too far with inputs \`sequential\`
+ --> my.yaml:3:47
+  |
+3 |   calibrate: { target: original, propagation: auto }
+  |                                               ^^^^
+  = note: each layer of a block then makes up for all that is off where the
+          block begins; with stages.calibrate.inputs: renewed a layer sees what
+          those before it have made up for`,
+  },
+  {
+    name: "a choice on halves of one sample",
+    text:
+      `${model}stages:\n  calibrate: { target: original, propagation_damping: auto, samples: 1 }\n  spbo:\n  pack:\n`,
+    wanted: `
+error: propagation_damping \`auto\` is chosen on two halves of the samples: there
+  is 1
+ --> my.yaml:3:70
+  |
+3 |   calibrate: { target: original, propagation_damping: auto, samples: 1 }
+  |                                                                      ^
+  = allowed: stages.calibrate.samples: 2 or more, or a number for
+             stages.calibrate.propagation_damping`,
   },
   {
     name: "an argument, in the argument",
@@ -359,7 +397,7 @@ error: unknown key \`itertions\` in stages.spbo
   |             ^^^^^^^^^ did you mean \`iterations\`?
   = allowed: group_size, salient, salient_max, split_points, split_search,
              split_on, candidates, search_grid, search_target, solver, schedule,
-             iterations, resign, block_metric
+             iterations, resign, profile, block_metric
 
 error: stages.pack.scales cannot be "f8" (text)
  --> --set:1:20

@@ -104,3 +104,18 @@ Deno.test("readText() names what stands in a recipe's place, and a similar file 
     await rm(folder, { recursive: true });
   }
 });
+
+Deno.test("readText() up to a line reads only what stands before it, however long the rest", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pbs2p-text-")), file = join(folder, "lock.yaml");
+  try {
+    await writeFile(file, `recipe:\n  lock: none\nlock:\n${"x".repeat(1 << 20)}\n`);
+    assert.deepEqual(await readText(file, { before: "lock:" }), { text: "recipe:\n  lock: none\n" });
+    await writeFile(file, "recipe:\r\nlock:\r\n");
+    assert.deepEqual(await readText(file, { before: "lock:" }), { text: "recipe:\r\n" });
+    await writeFile(file, "recipe: {}\n");
+    const refused = await readText(file, { before: "lock:" });
+    assert.match("reason" in refused ? refused.reason : "", /^it has no line `lock:`, so it is no lock of a run$/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

@@ -3,6 +3,7 @@
  *
  * Not what recipes may say (`language.ts`) nor the printing of problems (`diagnostics.ts`).
  */
+import type * as z from "zod";
 import { basename, extname, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./diagnostics.ts";
@@ -228,7 +229,7 @@ function nameOf(
  * @param options `relativeTo`: folder that paths are written relative to; absolute by default. `pathOf`: writes paths some other way
  */
 export function renderRecipe(
-  { schema }: Pick<RecipeLanguage, "schema">,
+  { schema }: { readonly schema: z.ZodType },
   recipe: Recipe,
   { relativeTo, pathOf }: { readonly relativeTo?: string; readonly pathOf?: (path: string) => string } = {},
 ): string {

@@ -3,10 +3,12 @@ import * as Plot from "@observablehq/plot";
 import type { Html } from "./markup.ts";
 import { placeOf } from "./layer_names.ts";
 import { componentsOf, type Metrics } from "./metrics.ts";
-import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
+import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { draw, END_LABEL, most, partColour } from "./plot.ts";
 
 const MARGIN_LEFT = 100;
+/** Columns of blocks, and points of a line, that a chart can show. */
+const MOST_COLUMNS = 160, MOST_POINTS = 300;
 
 /** Perplexity of the original and the compressed model, by evaluation. */
 export function perplexityChart({ perplexity }: Metrics): Html {
@@ -84,7 +86,9 @@ export function bitsChart(metrics: Metrics): Html {
 }
 
 /** Error of each layer: one cell a layer, one column a block; the stronger the colour, the larger the error. */
-export function errorChart({ layer_error: { layers } }: Metrics): Html {
+export function errorChart(
+  { layer_error: { layers } }: { readonly layer_error: Pick<Metrics["layer_error"], "layers"> },
+): Html {
   const values = layers.map(({ name, error }) => ({ name, value: error }));
   return layersChart(
     values,
@@ -96,7 +100,9 @@ export function errorChart({ layer_error: { layers } }: Metrics): Html {
 }
 
 /** Bits that each layer was given: one cell a layer, one column a block; the stronger the colour, the more bits. */
-export function allocationChart({ mean, layers, blocks: means }: NonNullable<Metrics["allocation"]>): Html {
+export function allocationChart(
+  { mean, layers, blocks: means }: Pick<NonNullable<Metrics["allocation"]>, "mean" | "layers" | "blocks">,
+): Html {
   const values = layers.map(({ name, bits }) => ({ name, value: bits }));
   return layersChart(
     values,
@@ -118,7 +124,14 @@ function layersChart(
     return place === undefined ? [] : [{ name, value, ...place }];
   });
   const kinds = [...new Set(cells.map(({ kind }) => kind))];
-  const blocks = [...new Set(cells.map(({ block }) => block))];
+  const all = [...new Set(cells.map(({ block }) => block))];
+  const wide = Math.ceil(all.length / MOST_COLUMNS);
+  const blocks = all.filter((_, i) => i % wide === 0);
+  // More columns than a screen can show: the largest of neighbours stands for them.
+  const places = new Map(all.map((block, i) => [block, blocks[Math.floor(i / wide)]]));
+  const drawn = wide === 1 ? cells : Map.groupBy(cells, ({ block, kind }) => `${places.get(block)} ${kind}`).values()
+    .map((group) => ({ ...group.reduce((a, b) => a.value >= b.value ? a : b), block: places.get(group[0].block) ?? 0 }))
+    .toArray();
   const largest = most(cells.map(({ value }) => value));
   return draw(
     {
@@ -130,7 +143,7 @@ function layersChart(
       y: { label: null, domain: kinds, tickSize: 0, padding: 0.06 },
       opacity: { type: "identity" },
       marks: [
-        Plot.cell(cells, {
+        Plot.cell(drawn, {
           x: "block",
           y: "kind",
           fill: "var(--accent)",
@@ -140,13 +153,14 @@ function layersChart(
       ],
     },
     title,
-    describe({ layers: cells.length, blocks: blocks.length, largest }),
+    describe({ layers: cells.length, blocks: all.length, largest }),
   );
 }
 
 /** N of M per transformer block. */
 export function keepChart(keep: readonly number[], of: number): Html {
-  const bars = keep.map((kept, block) => ({ block, kept }));
+  const every = Math.ceil(keep.length / MOST_COLUMNS);
+  const bars = keep.map((kept, block) => ({ block, kept })).filter(({ block }) => block % every === 0);
   const blocks = bars.map(({ block }) => block);
   return draw(
     {
@@ -176,6 +190,100 @@ export function keepChart(keep: readonly number[], of: number): Html {
     "Weights kept per block",
     `of ${of}, by block: ${keep.join(", ")}`,
   );
+}
+
+/** How alike what goes into a block and what comes out of it are, as the search measured it. */
+export function redundancyChart(blocks: readonly { readonly block: number; readonly redundancy: number }[]): Html {
+  const every = Math.ceil(blocks.length / MOST_COLUMNS);
+  const bars = blocks.filter((_, i) => i % every === 0);
+  const values = blocks.map(({ redundancy }) => redundancy);
+  const names = bars.map(({ block }) => block);
+  const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+  return draw(
+    {
+      height: 190,
+      marginTop: 24,
+      marginBottom: 42,
+      marginLeft: 40,
+      x: { ...BLOCK_AXIS, domain: names, ticks: sparse(names), padding: 0.15 },
+      y: { label: "redundancy", domain: [low, high === low ? 1 : high], ticks: 5, labelArrow: "none", nice: true },
+      marks: [
+        Plot.barY(bars, {
+          x: "block",
+          y: "redundancy",
+          fill: "var(--accent)",
+          title: ({ block, redundancy }) => `block ${block}: ${formatNumber(redundancy)}`,
+        }),
+        Plot.ruleY([0]),
+      ],
+    },
+    "Redundancy per block",
+    blocks.map(({ block, redundancy }) => `block ${block}: ${formatNumber(redundancy)}`).join("; "),
+  );
+}
+
+/**
+ * Memory of the process while it ran.
+ *
+ * @param memory when a step ended, in milliseconds since the epoch, and the most bytes held since the one before; rising
+ * @param began milliseconds since the epoch
+ */
+export function memoryChart(memory: readonly (readonly [number, number])[], began: number): Html {
+  const part = Math.ceil(memory.length / MOST_POINTS);
+  const points = Array.from(
+    { length: Math.ceil(memory.length / part) },
+    (_, i) => memory.slice(i * part, (i + 1) * part),
+  )
+    .map((group) => ({
+      seconds: Math.max(0, (group[group.length - 1][0] - began) / 1000),
+      bytes: Math.max(...group.map(([, bytes]) => bytes)),
+    }));
+  // From the beginning on, and level up to the end of a step.
+  const line = [{ seconds: 0, bytes: points[0]?.bytes ?? 0 }, ...points];
+  const largest = most(points.map(({ bytes }) => bytes));
+  const unit = 2 ** (10 * Math.min(3, Math.floor(Math.log2(largest) / 10)));
+  const end = most(points.map(({ seconds }) => seconds));
+  return draw(
+    {
+      height: 190,
+      marginTop: 24,
+      marginBottom: 42,
+      marginLeft: 48,
+      marginRight: 24,
+      x: {
+        label: "time",
+        labelOffset: 36,
+        labelArrow: "none",
+        domain: [0, end],
+        ticks: 4,
+        tickFormat: formatTime(end),
+      },
+      y: {
+        label: `${["bytes", "KiB", "MiB", "GiB"][Math.round(Math.log2(unit) / 10)]}`,
+        ...{ domain: [0, 1.05 * largest / unit], ticks: 4, labelArrow: "none", grid: true },
+      },
+      marks: [
+        Plot.areaY(line, {
+          ...{ x: "seconds", y: ({ bytes }) => bytes / unit, curve: "step-before" },
+          ...{ fill: "var(--accent)", fillOpacity: 0.18 },
+        }),
+        Plot.line(line, {
+          ...{ x: "seconds", y: ({ bytes }) => bytes / unit, curve: "step-before" },
+          ...{ stroke: "var(--accent)", strokeWidth: 1.5 },
+        }),
+        Plot.ruleY([0]),
+      ],
+    },
+    "Memory",
+    `at most ${formatBytes(largest)} while steps ran, over ${formatSeconds(end)}`,
+  );
+}
+
+/** Ticks of a time that has such an end. */
+function formatTime(end: number): (seconds: number) => string {
+  if (end < 120) return (seconds) => `${Math.round(10 * seconds) / 10} s`;
+  const [unit, name] = end < 7200 ? [60, "min"] : [3600, "h"];
+  return (seconds) => `${Math.round(10 * seconds / unit) / 10} ${name}`;
 }
 
 /** Seconds by stage. */

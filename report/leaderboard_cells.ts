@@ -10,6 +10,8 @@ export interface RowColumn {
   /** What it is, for those who ask. */
   readonly title: string;
   readonly cell: (row: Row) => string;
+  /** The number that the cell shows, for who sorts; missing where it shows words. */
+  readonly value?: (row: Row) => number | undefined;
   /** The axis whose values it shows. */
   readonly axis?: string;
 }
@@ -29,7 +31,10 @@ export const BITS_NOTE =
 /** The columns of a leaderboard; those that say nothing are left out. */
 export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): RowColumns {
   const one = evaluations.length === 1;
-  const column = (head: string, title: string, cell: RowColumn["cell"]): RowColumn => ({ head, title, cell });
+  const column = (head: string, title: string, cell: RowColumn["cell"], value?: RowColumn["value"]): RowColumn => ({
+    ...{ head, title, cell },
+    ...(value === undefined ? {} : { value }),
+  });
   const optional = (spread: Spread | undefined, format: (value: number) => string) =>
     spread === undefined ? "–" : format(spread.mean);
   return {
@@ -51,21 +56,62 @@ export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): 
           one ? "perplexity" : name,
           `Perplexity, ${name}`,
           ({ perplexity: { [name]: value } }) => value === undefined ? "–" : formatSpread(value.mean, value.sd),
+          ({ perplexity }) => perplexity[name]?.mean,
         )
       ),
-      column("nominal", "Nominal bits per weight, as papers count", ({ bits }) => formatBits(bits.nominal.mean)),
-      column("stored", "Stored bits per weight of the compressed layers", ({ bits }) => formatBits(bits.stored.mean)),
-      ...compressedParts(rows).map((part) =>
-        column(part, `Stored bits per weight of the ${part}`, ({ bits }) => optional(bits[part], formatBits))
+      column(
+        "nominal",
+        "Nominal bits per weight, as papers count",
+        ({ bits }) => formatBits(bits.nominal.mean),
+        ({ bits }) => bits.nominal.mean,
       ),
-      column("file", "Bits per weight of the whole packed file", ({ bits }) => formatBits(bits.model.mean)),
-      column("layer error", "Relative error, mean over layers", ({ layerError: { mean } }) => formatNumber(mean.mean)),
+      column(
+        "stored",
+        "Stored bits per weight of the compressed layers",
+        ({ bits }) => formatBits(bits.stored.mean),
+        ({ bits }) => bits.stored.mean,
+      ),
+      ...compressedParts(rows).map((part) =>
+        column(
+          part,
+          `Stored bits per weight of the ${part}`,
+          ({ bits }) => optional(bits[part], formatBits),
+          ({ bits }) => bits[part]?.mean,
+        )
+      ),
+      column(
+        "file",
+        "Bits per weight of the whole packed file",
+        ({ bits }) => formatBits(bits.model.mean),
+        ({ bits }) => bits.model.mean,
+      ),
+      column(
+        "layer error",
+        "Relative error, mean over layers",
+        ({ layerError: { mean } }) => formatNumber(mean.mean),
+        ({ layerError }) => layerError.mean.mean,
+      ),
     ],
     costs: [
-      column("size", "Packed file", ({ bytes }) => formatBytes(bytes.mean)),
-      column("alone", "Time, with the steps that it shares", ({ seconds }) => optional(seconds.alone, formatSeconds)),
-      column("in sweep", "Time that it took in the sweep", ({ seconds }) => optional(seconds.sweep, formatSeconds)),
-      column("memory", "Memory of the process at its peak", ({ peakMemory }) => formatBytes(peakMemory.mean)),
+      column("size", "Packed file", ({ bytes }) => formatBytes(bytes.mean), ({ bytes }) => bytes.mean),
+      column(
+        "alone",
+        "Time, with the steps that it shares",
+        ({ seconds }) => optional(seconds.alone, formatSeconds),
+        ({ seconds }) => seconds.alone?.mean,
+      ),
+      column(
+        "in sweep",
+        "Time that it took in the sweep",
+        ({ seconds }) => optional(seconds.sweep, formatSeconds),
+        ({ seconds }) => seconds.sweep?.mean,
+      ),
+      column(
+        "memory",
+        "Memory of the process at its peak",
+        ({ peakMemory }) => formatBytes(peakMemory.mean),
+        ({ peakMemory }) => peakMemory.mean,
+      ),
     ],
   };
 }

@@ -71,7 +71,21 @@ export const Metrics = z.strictObject({
     mean: measure.describe("Over the layers, unweighted"),
     total: measure.optional().describe("Sum over the layers, unweighted; missing in old runs"),
     layers: z.array(z.strictObject({ name: z.string(), error: measure })),
+    held_out: z.strictObject({
+      mean: measure.describe("Over the layers, unweighted"),
+      layers: z.array(z.strictObject({ name: z.string(), error: measure })),
+    }).optional().describe("The same with H of windows that nothing else was told of, where the recipe holds some out"),
   }).describe("tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ) on the undamped H, Ŵ decoded from the packed file"),
+  propagation: z.strictObject({
+    mean: z.number().min(0).max(1).describe("Of the shares, over these layers"),
+    layers: z.array(
+      z.strictObject({
+        name: z.string(),
+        share: z.number().min(0).max(1).describe("p: 0 the layer's own output, 1 the original model's"),
+        damping: measure.describe("Times the mean of diag(H)"),
+      }),
+    ),
+  }).optional().describe("How far layers moved towards their outputs in the original model, where that was chosen"),
   bits: z.strictObject({
     nominal: measure.describe("As the method's paper counts, compressed layers"),
     storing: measure.optional().describe("What the paper prints beside it for storing"),
@@ -122,7 +136,14 @@ export interface ResultFacts {
   /** Bits that layers were given, where the recipe allocates bits. */
   readonly allocation?: Metrics["allocation"];
   /** Every compressed layer, in order. */
-  readonly layerErrors: readonly { readonly name: string; readonly error: number }[];
+  readonly layerErrors: readonly {
+    readonly name: string;
+    readonly error: number;
+    /** On windows that are held out, where there are any. */
+    readonly heldOut?: number;
+  }[];
+  /** How far layers moved towards their outputs in the original model, where that was chosen. */
+  readonly propagation?: readonly { readonly name: string; readonly share: number; readonly damping: number }[];
   /** The packed model, counted (`inspectPacked`). */
   readonly packed: Pick<
     PackedInspection,
@@ -157,8 +178,13 @@ const ROUNDING = -1e-6;
 export function buildMetrics(facts: ResultFacts): Metrics {
   const { packed, layerErrors, seconds } = facts;
   const { components, stored } = packed;
-  const errors = layerErrors.map(({ name, error }) => ({ name, error: error < 0 && error >= ROUNDING ? 0 : error }));
-  const total = errors.reduce((sum, { error }) => sum + error, 0);
+  const exact = (error: number) => error < 0 && error >= ROUNDING ? 0 : error;
+  const errors = layerErrors.map(({ name, error }) => ({ name, error: exact(error) }));
+  const heldOut = layerErrors.flatMap(({ name, heldOut }) =>
+    heldOut === undefined ? [] : [{ name, error: exact(heldOut) }]
+  );
+  const sumOf = (errors: readonly { readonly error: number }[]) => errors.reduce((sum, { error }) => sum + error, 0);
+  const total = sumOf(errors);
   const checked = Metrics.safeParse({
     run: facts.run,
     method: facts.method,
@@ -180,7 +206,14 @@ export function buildMetrics(facts: ResultFacts): Metrics {
       mean: total / Math.max(errors.length, 1),
       total,
       layers: errors,
+      ...(heldOut.length === 0 ? {} : { held_out: { mean: sumOf(heldOut) / heldOut.length, layers: heldOut } }),
     },
+    ...(facts.propagation === undefined ? {} : {
+      propagation: {
+        mean: facts.propagation.reduce((sum, { share }) => sum + share, 0) / Math.max(facts.propagation.length, 1),
+        layers: [...facts.propagation],
+      },
+    }),
     bits: {
       nominal: packed.nominal,
       ...(packed.storing === undefined ? {} : { storing: packed.storing }),

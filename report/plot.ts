@@ -30,6 +30,11 @@ export function draw(options: Plot.PlotOptions, title: string, description: stri
   svg.removeAttribute("width");
   svg.removeAttribute("height");
   svg.removeAttribute("font-family");
+  // The picture is described as a whole, and groups may not have names of their own: those are for programs.
+  for (const group of svg.querySelectorAll("g[aria-label]")) {
+    group.setAttribute("data-mark", group.getAttribute("aria-label") ?? "");
+    group.removeAttribute("aria-label");
+  }
   svg.setAttribute("role", "img");
   const id = title.toLowerCase().replaceAll(/[^a-z]+/g, "-");
   svg.setAttribute("aria-labelledby", `${id}-title ${id}-text`);

@@ -1,13 +1,36 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import { allocationChart, bitsChart, errorChart, keepChart, perplexityChart, timeChart } from "./charts.ts";
+import {
+  allocationChart,
+  bitsChart,
+  errorChart,
+  keepChart,
+  memoryChart,
+  perplexityChart,
+  redundancyChart,
+  timeChart,
+} from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
+import { gather, type Gathered } from "./gather.ts";
+import { sayHeldOut } from "./held_out.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics, totalError } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { figure, fold, page, section } from "./page.ts";
 import { partColour } from "./plot.ts";
-import { bitsTable, datum, errorTable, perplexityTable, stepTable, table, taskTable, warnings } from "./tables.ts";
+import { sayPropagation } from "./propagation.ts";
+import {
+  bitsTable,
+  datum,
+  errorTable,
+  heldOutTable,
+  perplexityTable,
+  propagationTable,
+  stepTable,
+  table,
+  taskTable,
+  warnings,
+} from "./tables.ts";
 
 /** What a report is made of. */
 export interface ReportContent {
@@ -35,10 +58,10 @@ export function renderReport(content: ReportContent): string {
     `${metrics.model} · ${metrics.method} · ${metrics.run}`,
     markup`${header(content)}
 <main>
-${tiles(metrics)}
+${resultTiles(metrics)}
 ${troubles.length > 0 && section("Warnings", markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>`)}
 <div class="charts">
-${charts(metrics)}</div>
+${runCharts(metrics, gather(events))}</div>
 ${section("Perplexity", perplexityTable(metrics, recipe.expect))}
 ${Object.keys(metrics.tasks).length > 0 && section("Tasks", taskTable(metrics))}
 ${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics)}`)}
@@ -72,6 +95,10 @@ const BITS_NOTE =
 const ERROR_NOTE =
   "Error is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), with Ŵ decoded from the packed file and H from the calibration inputs.";
 
+const PROPAGATION_NOTE =
+  "Weights move by a share p towards their outputs in the original model, each layer as far as one half of the calibration " +
+  "said that it helps on the other.";
+
 function header({ metrics: { method, device, model, run }, recipe, events }: ReportContent): Html {
   const started = events.find((event) => event.type === "run-started");
   const time = started === undefined ? "" : new Date(started.at).toISOString();
@@ -93,14 +120,28 @@ function tally(count: number): Html {
 }
 
 function layers(metrics: Metrics): Html {
-  const { mean, layers } = metrics.layer_error, total = totalError(metrics);
+  const { mean, layers } = metrics.layer_error, total = totalError(metrics), heldOut = sayHeldOut(metrics.layer_error);
   return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))}, total ${
     datum(total, formatNumber(total))
   }, over ${layers.length} layers.</p>
-${fold("Error of every layer", errorTable(metrics))}`;
+${heldOut !== undefined && markup`<p>${heldOut}</p>`}
+${fold("Error of every layer", errorTable(metrics))}${heldOutErrors(metrics)}${propagation(metrics)}`;
 }
 
-function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, steps }: Metrics): Html {
+function heldOutErrors({ layer_error: errors }: Metrics): Content {
+  return errors.held_out === undefined
+    ? ""
+    : fold("Error of every layer on windows held out", heldOutTable(errors, errors.held_out));
+}
+
+function propagation({ propagation }: Metrics): Content {
+  if (propagation === undefined) return "";
+  return markup`<p>${PROPAGATION_NOTE} Here ${sayPropagation(propagation).join(", ")}.</p>
+${fold("How far every layer moved", propagationTable(propagation))}`;
+}
+
+/** The numbers that say most. */
+export function resultTiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, steps }: Metrics): Html {
   const bit = (value: number) => datum(value, formatBits(value));
   const size = (value: number) => datum(value, formatBytes(value));
   const number = (value: number) => datum(value, formatNumber(value));
@@ -127,7 +168,8 @@ function tiles({ perplexity, bits, bytes, seconds, peak_memory_bytes: memory, st
 ${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}</dd><dd>${note}</dd></div>\n`)}</dl>`;
 }
 
-function charts(metrics: Metrics): Html[] {
+/** All charts of a run that has ended, with their captions. */
+export function runCharts(metrics: Metrics, gathered: Gathered): Html[] {
   const { allocation, keep = [], of, layer_error: { layers }, perplexity, seconds } = metrics;
   const list: Html[] = [];
   if (Object.keys(perplexity).length > 0) {
@@ -152,11 +194,31 @@ function charts(metrics: Metrics): Html[] {
     list.push(figure("Weights kept per block", keepChart(keep, of), caption));
   }
   if (allocation !== undefined) list.push(figure("Bits per layer", allocationChart(allocation), given(allocation)));
+  list.push(...processCharts(gathered));
   if (Object.keys(seconds.stages).length > 0) {
     list.push(figure("Time by stage", timeChart(metrics), "Steps served from the cache took none."));
   }
   return list;
 }
+
+/** Charts of what the journal alone says, whether the run has ended or not. */
+export function processCharts({ blocks, memory, began }: Gathered): Html[] {
+  const measured = blocks.flatMap(({ block, redundancy }) => redundancy === undefined ? [] : [{ block, redundancy }]);
+  const most = memory.reduce((most, [, bytes]) => Math.max(most, bytes), 0);
+  return [
+    ...(measured.length === 0 ? [] : [figure("Redundancy per block", redundancyChart(measured), REDUNDANCY_NOTE)]),
+    ...(memory.length < 2 ? [] : [
+      figure(
+        "Memory",
+        memoryChart(memory, began ?? memory[0][0]),
+        `Of the process, at most ${formatBytes(most)} while steps ran.`,
+      ),
+    ]),
+  ];
+}
+
+const REDUNDANCY_NOTE =
+  "How alike a block's inputs and outputs are: blocks that change little keep fewer weights, or bits.";
 
 /** What the bits of layers come from, and what they were worth. */
 function given({ mean, layers, check }: NonNullable<Metrics["allocation"]>): Html {

@@ -45,13 +45,11 @@ Deno.test("renderReport() labels its charts with numbers of metrics.json", () =>
   const metrics = buildMetrics(FACTS);
   const texts = new Set(numbersOf(metrics).flatMap((x) => [formatNumber(x), formatBits(x), formatSeconds(x)]));
   const page = parse(render(metrics));
-  const labels = [...page.querySelectorAll('svg g[aria-label="text"] text')].map(({ textContent }) =>
-    textContent ?? ""
-  );
+  const labels = [...page.querySelectorAll('svg g[data-mark="text"] text')].map(({ textContent }) => textContent ?? "");
   const numbers = labels.filter((label) => /^\d/.test(label));
   assert.equal(numbers.length, 2 + 2 + 7, "perplexities, totals of bits, stages");
   for (const label of numbers) assert.ok(texts.has(label), label);
-  assert.equal(page.querySelectorAll('svg g[aria-label="cell"] rect').length, 42);
+  assert.equal(page.querySelectorAll('svg g[data-mark="cell"] rect').length, 42);
 });
 
 Deno.test("renderReport() gives every chart a name, a description and a caption", () => {
@@ -141,4 +139,76 @@ Deno.test("renderReport() renders a result that has nothing yet", () => {
   }));
   assert.equal(page.querySelectorAll("figure").length, 1);
   assert.doesNotMatch(page.body.textContent ?? "", /NaN|undefined|Infinity/);
+});
+
+Deno.test("renderReport() says how far layers moved towards the original model's outputs, and nothing of it where they did not", () => {
+  const propagation = FACTS.layerErrors.map(({ name }, i) => ({
+    name,
+    share: i / 100,
+    damping: i % 2 === 0 ? 1 : 0.1,
+  }));
+  const metrics = buildMetrics({ ...FACTS, propagation });
+  assert.ok(Math.abs((metrics.propagation?.mean ?? NaN) - 0.205) < 1e-12);
+  const page = parse(render(metrics));
+  assert.match(page.body.textContent ?? "", /Here p 0 to 0\.41, mean 0\.2, damping 0\.1 in 21, 1 in 21 of 42 layers\./);
+  const rows = [...page.querySelectorAll('[aria-label="How far every layer moved"] tbody tr')];
+  assert.equal(rows.length, 42);
+  assert.match(rows[1].textContent ?? "", /layers\.0\.self_attn\.k_proj0\.0100?0?\.100/);
+  assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /moved/);
+});
+
+Deno.test("renderReport() shows errors on samples and on windows held out side by side, and says whether more text would help", () => {
+  const heldOut = (factor: number) => FACTS.layerErrors.map((layer) => ({ ...layer, heldOut: factor * layer.error }));
+  const metrics = buildMetrics({ ...FACTS, layerErrors: heldOut(1.5) });
+  assert.ok(Math.abs((metrics.layer_error.held_out?.mean ?? NaN) / metrics.layer_error.mean - 1.5) < 1e-12);
+  const page = parse(render(metrics));
+  assert.match(
+    page.body.textContent ?? "",
+    /is 50 % larger, .* more calibration text would help: raise stages\.calibrate\.samples\./,
+  );
+  const rows = [...page.querySelectorAll('[aria-label="Error on windows held out"] tbody tr')];
+  const cells = rows.map((row) => [...row.children].map(({ textContent }) => textContent));
+  assert.deepEqual([cells.length, cells[0]], [43, ["Mean", "0.0789", "0.118", "1.50"]]);
+  assert.match(
+    parse(render(buildMetrics({ ...FACTS, layerErrors: heldOut(1.04) }))).body.textContent ?? "",
+    /4 % larger: more calibration text would help little/,
+  );
+  assert.doesNotMatch(parse(render(buildMetrics(FACTS))).body.textContent ?? "", /held out/);
+});
+
+Deno.test("renderReport() draws what the journal alone says: redundancy of blocks, memory over time", () => {
+  const [started, ...rest] = EVENTS;
+  const measured = {
+    at: 3,
+    type: "step-measured",
+    step: "x",
+    values: { measured: [-0.0141, 0.9107, 0.9263] },
+  } as const;
+  const steps = Array.from({ length: 1000 }, (_, i) => ({
+    ...{ at: started.at + 1000 * i, type: "step-finished", step: "spbo[0]", seconds: 1, stages: {}, bytes: 1 } as const,
+    memory: (i === 700 ? 900 : 500) * 2 ** 20,
+  }));
+  const events = [started, measured, ...steps, ...rest];
+  const content = { recipe: RECIPE, lock: LOCK, environment: {} };
+  const page = parse(renderReport({ ...content, metrics: buildMetrics(FACTS), events }));
+  const figures = [...page.querySelectorAll("figure")];
+  const titled = (title: string) => figures.find((each) => each.querySelector("h3")?.textContent === title);
+  assert.equal(titled("Redundancy per block")?.querySelectorAll('g[data-mark="bar"] rect').length, 3);
+  const memory = titled("Memory");
+  assert.match(memory?.textContent ?? "", /at most 900\.0 MiB/);
+  const line = memory?.querySelector('g[data-mark="line"] path')?.getAttribute("d") ?? "";
+  const points = line.split("L").length;
+  assert.ok(points > 200 && points < 700, `a line of ${points} points for 1000 steps`);
+});
+
+Deno.test("renderReport() draws a thousand blocks in as many columns as a screen has room for, with the worst of each", () => {
+  const layerErrors = Array.from({ length: 2000 }, (_, i) => ({
+    name: `model.layers.${i >> 1}.mlp.${["up_proj", "down_proj"][i % 2]}`,
+    error: i === 1777 ? 0.9 : 0.1,
+  }));
+  const page = parse(render(buildMetrics({ ...FACTS, keep: Array<number>(1000).fill(4), layerErrors })));
+  const cells = [...page.querySelectorAll('svg g[data-mark="cell"] rect')];
+  assert.ok(cells.length <= 2 * 160 && cells.length >= 2 * 120, `${cells.length}`);
+  assert.ok(cells.some((cell) => cell.querySelector("title")?.textContent === "model.layers.888.mlp.down_proj: 0.900"));
+  assert.match(page.body.textContent ?? "", /2000 layers in 1000 blocks; the largest error is 0\.900/);
 });

@@ -1,8 +1,10 @@
 /** A run's result as lines for a terminal. */
 import { graphemes, textWidth } from "../files/text_width.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
+import { adviceOn } from "./held_out.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
+import { sayPropagation } from "./propagation.ts";
 
 /** Columns where nothing is said. */
 const WIDTH = 80;
@@ -28,7 +30,8 @@ export function renderResultTable(
   { width = WIDTH }: { readonly width?: number } = {},
 ): string[] {
   const entry: Entry = (label, parts, separator = ", ") => layOut(label, parts, { separator, width });
-  const { bits, bytes, seconds, layer_error: error, keep, of, allocation } = metrics;
+  const { bits, bytes, seconds, layer_error: error, keep, of, allocation, propagation } = metrics;
+  const advice = adviceOn(error);
   const storing = bits.storing === undefined ? "" : `+ ${formatBits(bits.storing)} for storing, `;
   const [component, ...others] = componentsOf(metrics).map(({ name, value }) => `${name} ${formatBits(value)}`);
   const parts = PARTS.flatMap((part) => {
@@ -50,9 +53,13 @@ export function renderResultTable(
     ...(keep === undefined ? [] : entry(of === undefined ? "kept" : `kept of ${of}`, keep.map(String), " ")),
     ...(allocation === undefined ? [] : allocationLines(allocation, entry)),
     ...entry("layer error", [
-      `mean ${formatNumber(error.mean)}`,
+      `mean ${formatNumber(error.mean)}${
+        error.held_out === undefined ? "" : ` (held-out ${formatNumber(error.held_out.mean)})`
+      }`,
       ...(worst === undefined ? [] : [`worst ${formatNumber(worst.error)} at ${worst.name}`]),
     ]),
+    ...(advice === undefined ? [] : entry("", [advice])),
+    ...(propagation === undefined ? [] : entry("propagation", sayPropagation(propagation))),
     ...entry(
       "time",
       [formatSeconds(seconds.total), ...stages.map(([stage, spent]) => `${stage} ${formatSeconds(spent)}`)],

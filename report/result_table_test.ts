@@ -132,3 +132,19 @@ Deno.test("renderResultTable() stays within any width, whatever the numbers, nam
     }
   }
 });
+
+Deno.test("renderResultTable() says how far layers moved in one line", () => {
+  const propagation = FACTS.layerErrors.map(({ name }, i) => ({ name, share: 0.5 + i / 100, damping: 0.01 }));
+  const lines = renderResultTable(buildMetrics({ ...FACTS, propagation }), RECIPE);
+  assert.ok(lines.includes("propagation   p 0.5 to 0.91, mean 0.7, damping 0.01 in 42 of 42 layers"), lines.join("\n"));
+});
+
+Deno.test("renderResultTable() says the error on windows held out, and what to raise where it is much larger", () => {
+  const linesOf = (factor: number) => {
+    const layerErrors = FACTS.layerErrors.map((layer) => ({ ...layer, heldOut: factor * layer.error }));
+    return renderResultTable(buildMetrics({ ...FACTS, layerErrors }), RECIPE).join("\n");
+  };
+  assert.match(linesOf(1.2), /^layer error {3}mean 0\.0789 \(held-out 0\.0946\),$/m);
+  assert.match(linesOf(1.2), /^ {14}more calibration text would help: raise stages\.calibrate\.samples$/m);
+  assert.doesNotMatch(linesOf(1.1), /would help/);
+});

@@ -31,10 +31,10 @@ export function renderSweepPage(record: SweepRecord): string {
     `${record.name} · ${record.sweep}`,
     markup`${header(record, board)}
 <main>
-${tiles(record, board)}
+${sweepTiles(record, board)}
 ${rows.length > 0 && section("Leaderboard", leaderboard(record, board))}
 ${unfinished.length > 0 && section("Not finished", unfinishedTable(board))}
-${rows.length > 0 && section("Plots", plots(board))}
+${rows.length > 0 && section("Plots", sweepPlots(board))}
 </main>`,
   );
 }
@@ -48,7 +48,8 @@ ${describeOriginals(board).map((line) => `${line}. `)}</p>
 </header>`;
 }
 
-function tiles(record: SweepRecord, board: Leaderboard): Html {
+/** What became of a sweep, in a few numbers. */
+export function sweepTiles(record: SweepRecord, board: Leaderboard): Html {
   const { points, seconds, steps } = record;
   const finished = points.filter(({ state }) => state === "finished").length;
   const alone = secondsAlone(record);
@@ -109,7 +110,8 @@ function unfinishedTable({ unfinished }: Leaderboard): Html {
   );
 }
 
-function plots(board: Leaderboard): Html {
+/** All plots of a sweep. */
+export function sweepPlots(board: Leaderboard): Html {
   const pareto = board.evaluations.map((name) => paretoChart(board, name)).filter((chart) => chart !== undefined);
   const names = componentNames(board.rows);
   const swatches = names.map((name, place) =>

@@ -49,7 +49,7 @@ Deno.test("renderSweepPage() draws the Pareto front twice, for wide and narrow s
   assert.deepEqual(titles, ["Perplexity on heldout against bits of the whole file", "Stored bits by component"]);
   for (const place of [".wide", ".narrow"]) {
     const svg = page.querySelector(`${place} svg`);
-    assert.equal(svg?.querySelectorAll('g[aria-label="dot"] circle').length, 3, "Infinity is not drawn");
+    assert.equal(svg?.querySelectorAll('g[data-mark="dot"] circle').length, 3, "Infinity is not drawn");
     assert.match(svg?.textContent ?? "", /gptq-3.*uncompressed 24\.90|uncompressed 24\.90.*gptq-3/s);
   }
   assert.match(
@@ -66,8 +66,8 @@ Deno.test("renderSweepPage() draws perplexity and total error against a numeric 
   assert.deepEqual(titles.slice(1, 3), ["Perplexity on heldout against keep", "Total layer error against keep"]);
   const [, perplexity, error] = [...page.querySelectorAll("figure")];
   for (const chart of [perplexity, error]) {
-    assert.equal(chart.querySelectorAll('g[aria-label="dot"] circle').length, 8);
-    assert.equal(chart.querySelectorAll('g[aria-label="rule"] line').length, 8);
+    assert.equal(chart.querySelectorAll('g[data-mark="dot"] circle').length, 8);
+    assert.equal(chart.querySelectorAll('g[data-mark="rule"] line').length, 8);
     assert.match(
       chart.querySelector("figcaption")?.textContent ?? "",
       /stages\.coarse-search\.keep; logarithmic scale/,

@@ -97,6 +97,37 @@ export function errorTable({ layer_error: { layers }, keep, allocation }: Metric
   }`;
 }
 
+/** Error of every layer on the samples and on windows held out. */
+export function heldOutTable(
+  { mean, layers }: Metrics["layer_error"],
+  heldOut: NonNullable<Metrics["layer_error"]["held_out"]>,
+): Html {
+  const apart = new Map(heldOut.layers.map(({ name, error }) => [name, error]));
+  const row = (name: string, error: number, other: number) => [
+    name,
+    datum(error, formatNumber(error)),
+    datum(other, formatNumber(other)),
+    error > 0 ? datum(other / error, (other / error).toFixed(2)) : "",
+  ];
+  return table("Error on windows held out", ["Layer", "Samples", "Held out", "Ratio"], [
+    row("Mean", mean, heldOut.mean),
+    ...layers.flatMap(({ name, error }) => {
+      const other = apart.get(name);
+      return other === undefined ? [] : [row(name, error, other)];
+    }),
+  ]);
+}
+
+/** How far every layer moved. */
+export function propagationTable({ layers }: NonNullable<Metrics["propagation"]>): Html {
+  const rows = layers.map(({ name, share, damping }) => [
+    name,
+    datum(share, formatNumber(share)),
+    datum(damping, formatNumber(damping)),
+  ]);
+  return table("How far every layer moved", ["Layer", "Share", "Damping"], rows);
+}
+
 /** What each step did, why it ran and how long it took, from the journal. */
 export function stepTable(events: readonly RunEvent[]): Html | undefined {
   let planned: readonly StepSummary[] = [];

@@ -36,6 +36,8 @@ export interface StepSummary {
   readonly memory: number;
   /** Bytes it writes. */
   readonly disk: number;
+  /** Steps whose outputs it takes; missing in journals of older runs. */
+  readonly inputs?: readonly string[];
 }
 
 /**
@@ -91,6 +93,8 @@ export type RunEvent =
       /** Seconds by stage, where one step does the work of several. */
       readonly stages: Readonly<Record<string, number>>;
       readonly bytes: number;
+      /** Most bytes that the process was seen to hold since the step before; missing in journals of older runs. */
+      readonly memory?: number;
       /** Another run made the results meanwhile; the seconds are those of waiting. */
       readonly reused?: boolean;
       /** The mirror that the results were fetched from; the seconds are those of fetching. */

@@ -104,7 +104,7 @@ export function readRun(runsDir: string, id: string): RunRecord {
   const events = readJournal(join(folder, JOURNAL));
   const info = summarize(run, folder, events);
   if (info === undefined) throw new RangeError(`Cannot read run ${run}: its journal has no beginning`);
-  const { recipe, lock } = readTree(join(folder, LOCK), parseLock) ?? {};
+  const { recipe, lock } = readLock(folder);
   // One that is unfinished may have left, or be writing, half of it.
   const metrics = info.outcome === "finished" || info.outcome === "failed"
     ? readTree(join(folder, "metrics.json"), JSON.parse)
@@ -116,6 +116,17 @@ export function readRun(runsDir: string, id: string): RunRecord {
     ...(lock === undefined ? {} : { lock }),
     ...(metrics === undefined ? {} : { metrics }),
   };
+}
+
+/**
+ * The complete recipe of a run, and what identifies its inputs.
+ *
+ * @param folder the run's; one that ended before it wrote them has neither
+ * @throws {InputError} when the file is damaged
+ */
+export function readLock(folder: string): { readonly recipe?: Json; readonly lock?: Json } {
+  const { recipe, lock } = readTree(join(folder, LOCK), parseLock) ?? {};
+  return { ...(recipe === undefined ? {} : { recipe }), ...(lock === undefined ? {} : { lock }) };
 }
 
 function idsOf(runsDir: string): string[] {
@@ -154,12 +165,29 @@ function look(runsDir: string, run: string): RunInfo | InputError | undefined {
 }
 
 function summarize(run: string, folder: string, events: readonly RunEvent[]): RunInfo | undefined {
-  const [first] = events;
-  if (first?.type !== "run-started") return undefined;
-  const last = events[events.length - 1];
-  const done =
-    events.filter((event) => event.type === "step-finished" && event.reused !== true && event.from === undefined)
-      .length;
+  const done = events.filter(madeResults).length;
+  return events.length === 0
+    ? undefined
+    : infoOf(run, folder, { first: events[0], last: events[events.length - 1], done });
+}
+
+/** Whether an event says that this run made a step's results itself. */
+export function madeResults(event: RunEvent): boolean {
+  return event.type === "step-finished" && event.reused !== true && event.from === undefined;
+}
+
+/**
+ * What a journal says of its run.
+ *
+ * @param told its first and its last event, and of how many `madeResults` holds
+ * @returns undefined when it has no beginning
+ */
+export function infoOf(
+  run: string,
+  folder: string,
+  { first, last, done }: { readonly first: RunEvent; readonly last: RunEvent; readonly done: number },
+): RunInfo | undefined {
+  if (first.type !== "run-started") return undefined;
   const cached = first.steps.filter(({ state }) => state !== "run").length;
   return {
     ...{ run, folder, recipe: first.recipe, model: first.model, method: first.method, started: first.at },

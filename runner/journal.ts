@@ -31,6 +31,8 @@ export function openJournal(path: string): Journal {
 /** Journals are read whole; a longer one is not read at all. */
 const MOST_BYTES = 1 << 28;
 
+const Failure = z.looseObject({ name: z.string(), message: z.string() });
+
 /** What readers of a journal rely on; a later version may say more. */
 const Events: Readonly<Record<string, z.ZodType>> = {
   "run-started": z.looseObject({
@@ -39,16 +41,32 @@ const Events: Readonly<Record<string, z.ZodType>> = {
       ...{ kind: z.string(), name: z.string(), why: z.string() },
       forward: z.looseObject({ provider: z.string(), why: z.string() }).optional(),
     }),
-    steps: z.array(
-      z.looseObject({ id: z.string(), stage: z.string(), state: z.enum(["cached", "run", "fetch", "skip"]) }),
-    ),
+    steps: z.array(z.looseObject({
+      ...{ id: z.string(), stage: z.string(), state: z.enum(["cached", "run", "fetch", "skip"]) },
+      ...{ block: z.int().min(0).optional(), key: z.string().optional(), inputs: z.array(z.string()).optional() },
+    })),
   }),
   "run-finished": z.looseObject({ ran: z.int(), cached: z.int() }),
-  "run-failed": z.looseObject({ error: z.looseObject({ name: z.string(), message: z.string() }) }),
-  "step-finished": z.looseObject({ step: z.string(), seconds: z.number(), stages: z.record(z.string(), z.number()) }),
+  "run-failed": z.looseObject({ error: Failure }),
+  "step-started": z.looseObject({ step: z.string() }),
+  "step-progress": z.looseObject({
+    step: z.string(),
+    done: z.number(),
+    total: z.number(),
+    note: z.string().optional(),
+  }),
+  "step-measured": z.looseObject({ step: z.string(), values: z.record(z.string(), z.unknown()) }),
+  "step-failed": z.looseObject({ step: z.string(), error: Failure }),
+  "artifact-corrupt": z.looseObject({ step: z.string(), detail: z.string() }),
+  warning: z.looseObject({ message: z.string() }),
+  "step-finished": z.looseObject({
+    ...{ step: z.string(), seconds: z.number(), stages: z.record(z.string(), z.number()) },
+    memory: z.number().optional(),
+  }),
 };
 /** Milliseconds that a date can hold. */
-const AnyEvent = z.looseObject({ at: z.number().min(0).max(8.64e15), type: z.string() });
+const AnyEvent = z.looseObject({ at: z.number().min(0).max(8.64e15), type: z.string() })
+  .refine((value) => isSound(value));
 
 /**
  * Reads a journal; a last line that a crash cut short is left out.
@@ -69,6 +87,30 @@ export function readJournal(path: string): RunEvent[] {
     }
   }
   return events;
+}
+
+/**
+ * The first event of a journal, which says what the run is; the others are not looked at.
+ *
+ * @returns undefined when not even that is whole
+ * @throws {InputError} when it is not there, or damaged
+ */
+export function readFirstEvent(path: string): RunEvent | undefined {
+  if (stateOf(path) === undefined) throw new InputError(`Cannot read ${path}: it is not there, or not a file`);
+  const file = Deno.openSync(path), decoder = new TextDecoder(), piece = new Uint8Array(1 << 16);
+  try {
+    let line = "";
+    for (let read = file.readSync(piece); read && line.length < MOST_BYTES; read = file.readSync(piece)) {
+      const end = piece.subarray(0, read).indexOf(10);
+      line += decoder.decode(piece.subarray(0, end < 0 ? read : end), { stream: true });
+      if (end >= 0) return readEvent(line);
+    }
+    return undefined;
+  } catch (cause) {
+    throw new InputError(`Cannot read ${path}: its first line is not an event of a run`, { cause });
+  } finally {
+    file.close();
+  }
 }
 
 /**
@@ -99,9 +141,10 @@ export function isSound(value: unknown, depth = 0): boolean {
   return depth < MOST_NESTING && Object.values(value).every((item) => isSound(item, depth + 1));
 }
 
-function readEvent(line: string): RunEvent {
+/** One line of a journal. @throws {SyntaxError | z.ZodError} when it is none */
+export function readEvent(line: string): RunEvent {
   const event = renamed(JSON.parse(line));
-  AnyEvent.refine((value) => isSound(value)).parse(event);
+  AnyEvent.parse(event);
   if (Object.hasOwn(Events, event.type)) Events[event.type].parse(event);
   return event;
 }

@@ -5,7 +5,7 @@
  * What stands under `lock`, and all of `outcome` but its steps, is the subject's own; see `pipeline/lock_record.ts`.
  */
 import { join } from "node:path";
-import { parseDocument, stringify } from "yaml";
+import { Document, isScalar, parseDocument, stringify, visit } from "yaml";
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
 import type { ArtifactCache } from "./cache/cache.ts";
@@ -33,6 +33,12 @@ export interface Outcome {
 /** Bytes of the longest lock; that of a model of 405 billion weights has a tenth of them. */
 const MOST_BYTES = 1 << 24;
 
+/** What a reader is told who has nothing but the file. */
+const HEAD =
+  "# The lock of a run: `deno task verify FILE` makes it again and compares, `deno task run FILE` only makes it again.\n";
+const HASHES =
+  "# Hashes are sha256: of a file, or of a tensor, its [type, shape] as JSON, a line's end and its bytes.\n";
+
 /** Lines that begin its last part. */
 const OUTCOME = /^outcome:/m;
 
@@ -54,7 +60,7 @@ const Lock = z.looseObject({ recipe: Facts, lock: Facts, outcome: z.looseObject(
 
 /** The lock of a run that begins. @param recipe as YAML */
 export function beginLock(folder: string, recipe: string, lock: Json): void {
-  const text = `recipe:\n${recipe.replace(/^(?=.)/gm, "  ")}${
+  const text = `${HEAD}recipe:\n${recipe.replace(/^(?=.)/gm, "  ")}${
     stringify({ lock }, { lineWidth: 120, aliasDuplicateObjects: false })
   }`;
   replaceLock(folder, text);
@@ -81,10 +87,7 @@ export async function completeLock(
     if (Object.keys(hashed.outputs).length > 0) steps[id] = hashed;
   }
   const text = readSmallText(join(folder, LOCK));
-  replaceLock(
-    folder,
-    text + stringify({ outcome: { ...facts, steps } }, { lineWidth: 0, aliasDuplicateObjects: false }),
-  );
+  replaceLock(folder, text + HASHES + render({ outcome: { ...facts, steps } }));
 }
 
 /**
@@ -129,6 +132,17 @@ function parse(text: string, fail: (why: string, cause?: unknown) => InputError)
   if (typeof tree !== "object" || tree === null || Array.isArray(tree)) throw fail("it holds no map");
   if (!isSound(tree)) throw fail("it holds what no run writes");
   return tree;
+}
+
+/** YAML with each list of numbers, such as samples that were drawn, on a line of its own. */
+function render(tree: unknown): string {
+  const document = new Document(tree, { aliasDuplicateObjects: false });
+  visit(document, {
+    Seq(_, list) {
+      if (list.items.every(isScalar)) list.flow = true;
+    },
+  });
+  return document.toString({ lineWidth: 0 });
 }
 
 function replaceLock(folder: string, text: string): void {

@@ -15,8 +15,10 @@ import { fetchStep } from "./fetch_step.ts";
 import type { Mirrors } from "./mirror/mirrors.ts";
 import { formatBytes } from "../files/format_bytes.ts";
 import { asNoSpace, freeBytes, writingTo } from "./cache/no_space.ts";
-import { missingOf, neededOf, offersOf, type Plan, summaryOf } from "./plan.ts";
+import { missingOf, neededOf, offersOf, type Plan, type PlannedStep, summaryOf } from "./plan.ts";
 import { asError, asFolderError, asListenerError, exitCodeOf, InterruptedError } from "./run_errors.ts";
+import type { Sources } from "./explain.ts";
+import { ORIGINS, renderOrigins } from "./origins.ts";
 import { recordedSeconds } from "./recorded_seconds.ts";
 import { makeRunId } from "./run_id.ts";
 import { type Outcome, runStep, type Work } from "./run_step.ts";
@@ -50,6 +52,8 @@ export interface RunOptions {
   /** Folder of all runs; absolute. */
   readonly runsDir: string;
   readonly recipe: Recipe;
+  /** Where its values are stated, to be kept beside the lock. */
+  readonly sources?: Sources;
   /** The recipe's name, for the journal and the run's folder. */
   readonly name?: string;
   /** The command that goes on after an interruption. */
@@ -245,7 +249,7 @@ class Run {
   }
 
   async #start(): Promise<void> {
-    const { run, folder, name } = this.#settings;
+    const { run, folder, name, sources } = this.#settings;
     const { method, model, device } = this.#subject;
     // Pinned before looking, so that nothing that is seen goes away; and seen again, as other runs may have gone on.
     const all = outputKeys(this.#graph);
@@ -267,7 +271,7 @@ class Run {
         .map(([name]) => name);
       const fetch = state === "fetch" && this.#settings.mirrors?.offer(missingOf(planned, names));
       return {
-        ...{ ...rest, state },
+        ...{ ...rest, state, key: planned.key, inputs: inputsOf(planned) },
         ...(state === "run" ? { why: why ?? this.#why(planned.id) } : {}),
         ...(fetch ? { fetch } : {}),
       };
@@ -282,6 +286,9 @@ class Run {
     }
     this.#warnOfLittleSpace();
     beginLock(folder, this.#subject.renderRecipe(folder), await this.#subject.lock());
+    if (sources !== undefined) {
+      writingTo(folder, () => Deno.writeTextFileSync(join(folder, ORIGINS), renderOrigins(sources)));
+    }
   }
 
   #warnOfLittleSpace(): void {
@@ -510,7 +517,10 @@ class Run {
 
   /** Writes to the journal alone. */
   #keep(event: Undated): RunEvent {
-    const dated: RunEvent = { at: Date.now(), ...event };
+    const dated: RunEvent = {
+      ...{ at: Date.now(), ...event },
+      ...(event.type === "step-finished" ? { memory: this.#memory.lap() } : {}),
+    };
     writingTo(this.#settings.folder, () => this.#settings.journal.append(dated));
     return dated;
   }
@@ -533,4 +543,9 @@ class Run {
 
 function fetchedOf({ fetched }: RunResult["steps"]): { readonly fetched?: number } {
   return fetched === undefined ? {} : { fetched };
+}
+
+/** Steps whose outputs it takes, each once. */
+function inputsOf({ step }: PlannedStep): string[] {
+  return [...new Set(Object.values(step.inputs).map(({ step }) => step))];
 }

@@ -26,6 +26,8 @@ export interface RunView {
   readonly total: number;
   /** Seconds still to go, by what steps were expected to take and what they took; undefined before the run has begun. */
   readonly left?: number;
+  /** Of the steps that are being done, the most seconds that one was expected to take; undefined where none is. */
+  readonly longest?: number;
 }
 
 interface Step extends StepSummary {
@@ -69,14 +71,15 @@ export class RunTracker {
   /** @param at now, milliseconds since the epoch */
   view(at: number): RunView {
     const needed = [...this.#steps.values()].filter(({ state }) => state !== "skip");
-    const stages = new Map<string, Step[]>();
-    for (const step of needed) stages.set(step.stage, [...stages.get(step.stage) ?? [], step]);
+    const stages = Map.groupBy(needed, ({ stage }) => stage);
+    const expected = needed.flatMap(({ progress, seconds }) => progress === "running" ? [seconds] : []);
     const done = needed.filter(({ progress }) => progress === "done").length;
     return {
       stages: [...stages].map(([stage, steps]) => viewStage(stage, steps)),
       done,
       total: needed.length,
       ...(this.#steps.size > 0 ? { left: secondsLeft(needed, at) } : {}),
+      ...(expected.length > 0 ? { longest: Math.max(...expected) } : {}),
     };
   }
 }

@@ -17,7 +17,7 @@ export interface OutputHashes {
   readonly value?: Json;
   /** Its hash, where it is long. */
   readonly value_sha256?: string;
-  /** Hex sha256 by file, or by file and tensor: `q_proj#mask`; names without `.safetensors`. */
+  /** Hex sha256 by tensor: `q_proj#mask`, or `q_proj` where the file holds one; or by file, where it was written whole: `config.json`. */
   readonly tensors: Readonly<Record<string, string>>;
 }
 
@@ -28,8 +28,8 @@ export interface StepHashes {
   readonly outputs: Readonly<Record<string, OutputHashes>>;
 }
 
-/** Characters of a result that is written down itself. */
-const SHORT = 4096;
+/** Characters of a result that is written down itself: of those that draw from the inputs, what was drawn. */
+const [SHORT, DRAWN] = [1024, 1 << 16];
 
 /** Bytes hashed before anything else has its turn. */
 const CHUNK = 1 << 24;
@@ -53,7 +53,7 @@ export async function hashStep(
   for (const [name, { retain }] of Object.entries(step.outputs)) {
     if (retain !== "keep" || !cache.has(outputs[name])) continue;
     try {
-      hashed[name] = await hashOutput(outputs[name], cache, signal);
+      hashed[name] = await hashOutput(outputs[name], cache, { most: step.early ? DRAWN : SHORT, signal });
     } catch (error) {
       // Gone or damaged meanwhile: there is nothing to be said of it, and whoever needs it makes it anew.
       if (!(error instanceof CorruptArtifactError)) throw error;
@@ -79,7 +79,7 @@ export function differences(locked: StepHashes, made: StepHashes): [output: stri
     const now: OutputHashes = made.outputs[output] ?? { tensors: {} };
     const names = new Set([...Object.keys(before.tensors), ...Object.keys(now.tensors)]);
     const tensors = [...names].filter((name) => before.tensors[name] !== now.tensors[name]);
-    return [...tensors, ...(textOf(before) === textOf(now) ? [] : [VALUE])]
+    return [...tensors, ...(resultOf(before) === resultOf(now) ? [] : [VALUE])]
       .map((name): [string, string] => [output, name]);
   });
 }
@@ -102,13 +102,17 @@ export function placeOf(name: string): { readonly file: string; readonly tensor?
     : { file: `${name.slice(0, at)}.safetensors`, tensor: name.slice(at + 1) };
 }
 
-async function hashOutput(key: string, cache: ArtifactCache, signal: AbortSignal | undefined): Promise<OutputHashes> {
+async function hashOutput(
+  key: string,
+  cache: ArtifactCache,
+  { most, signal }: { readonly most: number; readonly signal: AbortSignal | undefined },
+): Promise<OutputHashes> {
   const { value, files } = cache.manifest(key), reader = cache.read(key, { signal });
   const tensors: Record<string, string> = {};
   for (const { name, sha256, tensors: inside = {} } of files) {
     signal?.throwIfAborted();
     const stem = name.replace(/\.safetensors$/, ""), names = Object.keys(inside).sort();
-    if (names.length < 2) tensors[stem] = sha256;
+    if (names.length < 2) tensors[names.length === 0 ? name : stem] = sha256;
     else {
       const read = await reader.read(name);
       for (const each of names) tensors[`${stem}#${each}`] = await hashTensor(read[each]);
@@ -116,11 +120,12 @@ async function hashOutput(key: string, cache: ArtifactCache, signal: AbortSignal
   }
   const text = canonicalJson(value);
   return {
-    ...(value === null ? {} : text.length <= SHORT ? { value } : { value_sha256: sha256(text) }),
+    ...(value === null ? {} : text.length <= most ? { value } : { value_sha256: sha256(text) }),
     tensors,
   };
 }
 
-function textOf({ value = null, value_sha256 }: OutputHashes): string {
-  return value_sha256 ?? canonicalJson(value);
+/** Of a result, the hash, whether or not it is written down itself. */
+function resultOf({ value = null, value_sha256 }: OutputHashes): string {
+  return value_sha256 ?? sha256(canonicalJson(value));
 }

@@ -7,7 +7,7 @@
 import type { LayerContent } from "../checkpoints/packed/format.ts";
 import type { JsonRecord } from "../files/json.ts";
 import type { JsonNumber } from "../files/json_number.ts";
-import type { LayerSettings, MethodSource } from "../layers/job.ts";
+import type { ChosenPropagation, LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 
 /** One stream of hidden states in an artifact. */
@@ -39,6 +39,12 @@ export interface Roles {
       readonly stage: string;
       hidden(block: number): StreamRef;
       readonly original?: (block: number) => StreamRef;
+      /** Whether moments are kept of the first half of the windows, too. */
+      readonly halves: boolean;
+      /** Whether it is looked at how far the residual stream is from the original model's. */
+      readonly residual: boolean;
+      /** Windows behind the samples, of which moments are kept apart. */
+      readonly heldOut: number;
     };
   };
   /** How much is kept of what: N of N:M for each block, or stored bits for each layer. */
@@ -91,8 +97,11 @@ export interface Roles {
   readonly packed: {
     readonly model: OutputRef;
     block(block: number): OutputRef;
-    /** Formats of what is compressed besides the blocks' layers. */
-    readonly formats: readonly string[];
+    /**
+     * Formats of the model's layers, besides the one that blocks' layers are packed in.
+     * @param layers that one
+     */
+    readonly formats: (layers: string) => readonly string[];
     /** Type that scales are stored in. */
     readonly scales: LayerSettings["scales"];
     /** Recipe paths: of that, and of all that packing takes, by the names it takes them under. */
@@ -151,6 +160,10 @@ export type QuantizedBlock = {
   readonly layers: Readonly<Record<string, Omit<LayerContent, "arrays">>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name, on the undamped H. */
   readonly errors: Readonly<Record<string, number>>;
+  /** By layer name: the same on windows that are held out, where there are any. */
+  readonly heldOutErrors?: Readonly<Record<string, number>>;
+  /** By layer name: how far weights have moved towards the original model's outputs, where that was chosen. */
+  readonly propagation?: Readonly<Record<string, ChosenPropagation>>;
 };
 
 /** What a packed block's manifest holds. */
@@ -159,6 +172,9 @@ export type PackedBlock = {
   readonly headers: Readonly<Record<string, JsonRecord>>;
   /** tr((W−Ŵ)H(W−Ŵ)ᵀ)/tr(WHWᵀ) by layer name. */
   readonly errors: Readonly<Record<string, number>>;
+  /** These two as `QuantizedBlock`. */
+  readonly heldOutErrors?: Readonly<Record<string, number>>;
+  readonly propagation?: Readonly<Record<string, ChosenPropagation>>;
 };
 
 /** Perplexity of one model on one text. */

@@ -2,18 +2,17 @@
  * Steps of coarse-search that look whether bits that were found by sensitivity are better than the same everywhere: the model quantized with
  * them, block by block, on windows that nothing was measured on.
  */
-import { blockLinears, headShapes, linearWeights } from "../models/tensors.ts";
+import { headShapes } from "../models/tensors.ts";
 import type { OutputRef, Step } from "../runner/stage.ts";
 import { type BitCandidate, from } from "./artifacts.ts";
 import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
-import { layerDecoding } from "./decode_layers.ts";
 import { divergences } from "./divergence.ts";
 import { storedWindows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
 import { changesOf, divergencesOf, heldOutStates, type SensitivityOptions } from "./sensitivity.ts";
 import { storedStatistics } from "./statistics.ts";
-import { trialCount, trialWindows } from "./trial_windows.ts";
-import { entering, joined, outputsOf, quantizeTrial, storeStream, trialJobs } from "./trials.ts";
+import { trialWindows } from "./trial_windows.ts";
+import { entering, joined, outputsOf, planTrial, quantizeTrial, storeStream } from "./trials.ts";
 
 /** What the last step finds: KL divergence of the whole model, in nats a token. */
 export type CheckedBits = { readonly allocated: number };
@@ -31,22 +30,16 @@ export function bitsCheckStep(
   block: number,
   { name, statistics, candidate }: SensitivityOptions & { readonly candidate: OutputRef },
 ): Step {
-  const { spec, identities, architecture, device, forward: { provider } } = planning;
+  const { spec } = planning;
   const { tools, code } = planning.use(import.meta.url, ["forward", "weights", "layers", "packing"]);
-  const planned = trialJobs(planning.roles), decoding = layerDecoding(planning.roles);
-  const linears = blockLinears(spec, block), weights = linearWeights(spec), last = block === spec.blocks - 1;
-  const all = planning.text(statistics.text), text = { length: all.length, windows: trialCount(all) };
+  const { planned, decoding, linears, weights, last, text, reads, facts } = planTrial(planning, block, { statistics });
   return {
     id: `${name}.check[${block}]`,
     stage: name,
     block,
     code,
-    reads: [...new Set([...planned.reads, ...decoding.reads])].sort(),
-    facts: {
-      ...{ architecture, weights: identities.blocks[block], provider, device },
-      ...(block === 0 ? { embedding: identities.embedding } : {}),
-      ...(last ? { head: identities.head } : {}),
-    },
+    reads: [...new Set(reads)].sort(),
+    facts,
     inputs: {
       windows: statistics.windows,
       moments: changesOf(name, block).moments,

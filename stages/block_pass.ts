@@ -3,7 +3,16 @@ import type { BlockOptions, BlockOutput, Forward, InputSums, Similarity, Weights
 import { addSimilarity, NO_SIMILARITY } from "../models/similarity.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { ArtifactWriter, StepContext } from "../runner/stage.ts";
-import { type Batch, batches, type HiddenSource, ORIGINAL_STREAM, storeHidden, type Windows } from "./hidden_states.ts";
+import {
+  type Batch,
+  batches,
+  halfOf,
+  type HiddenSource,
+  isHeldOut,
+  ORIGINAL_STREAM,
+  storeHidden,
+  type Windows,
+} from "./hidden_states.ts";
 
 /** What is done with a block. */
 export interface BlockPass {
@@ -27,6 +36,8 @@ export interface BlockPass {
   readonly each?: (batch: Batch, hidden: Float32Array) => Promise<void>;
   /** The original model's hidden states, for the cross moments of its inputs with those of the others. */
   readonly original?: OriginalStream;
+  /** Whether what is gathered is kept after the first half of the windows, beside what comes of all. Default: no. */
+  readonly halves?: boolean;
 }
 
 /** The original model's hidden states on their way through the block beside the others. */
@@ -34,6 +45,8 @@ export interface OriginalStream {
   readonly source: HiddenSource;
   /** The block's original tensors, where the others are not; given away. */
   readonly weights?: Weights;
+  /** Whether differences of the residual streams are gathered, too. Default: no. */
+  readonly residual?: boolean;
   /** Where their outputs go, as stream `ORIGINAL_STREAM`; without it they are not computed. */
   readonly output?: ArtifactWriter;
 }
@@ -60,7 +73,12 @@ export async function passBlock(
     move: true,
     ...(inputs ? { inputs } : {}),
     ...(compared ? { similarity: true } : {}),
-    ...(original ? { original: { output: original.output !== undefined }, originals: original.weights } : {}),
+    ...(original
+      ? {
+        original: { output: original.output !== undefined, residual: original.residual ?? false },
+        originals: original.weights,
+      }
+      : {}),
   });
   const states = async (batch: Batch) => ({
     hidden: await source(batch),
@@ -68,13 +86,14 @@ export async function passBlock(
   });
   let similarity = NO_SIMILARITY;
   const cut = batches(spec, text);
+  const kept = marksOf(pass, cut.filter((batch) => !isHeldOut(batch, text)));
   let coming = ahead(states(cut[0]));
   let leaving = Promise.resolve();
   let before: { readonly batch: Batch; readonly running: Promise<BlockOutput> } | undefined;
   const settle = async ({ batch, running }: NonNullable<typeof before>) => {
     const result = await running;
     await leaving;
-    if (result.similarity) similarity = addSimilarity(similarity, result.similarity);
+    if (result.similarity && !isHeldOut(batch, text)) similarity = addSimilarity(similarity, result.similarity);
     leaving = ahead(give(result, batch));
     context.progress(batch.index + 1, cut.length);
   };
@@ -82,7 +101,8 @@ export async function passBlock(
   for (const batch of cut) {
     context.signal.throwIfAborted();
     const { hidden, ...beside } = await coming;
-    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside }));
+    const marks = kept.map((mark) => mark - batch.first).filter((mark) => mark > 0 && mark <= batch.windows);
+    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside, marks }));
     const next = cut[batch.index + 1];
     if (next) coming = ahead(states(next));
     if (before) await settle(before);
@@ -100,6 +120,12 @@ export async function passBlock(
     if (hidden && output) await storeHidden(output, batch, hidden, { length, stream });
     if (hidden && each) await each(batch, hidden);
   }
+}
+
+/** After how many windows what is gathered is kept: half of the samples, and all of them where others follow that are held out. */
+function marksOf({ halves, gather, text }: BlockPass, samples: readonly Batch[]): number[] {
+  if (gather !== "full") return [];
+  return [...(halves ? [halfOf(samples)] : []), ...((text.heldOut ?? 0) > 0 ? [text.windows] : [])];
 }
 
 /**

@@ -8,6 +8,8 @@
  */
 import * as z from "zod";
 import { InputError } from "../files/input_error.ts";
+import { DAMPINGS } from "../layers/choose_propagation.ts";
+import { addsPlainly } from "../models/forward.ts";
 import { blockLinears } from "../models/tensors.ts";
 import { error, type Rule, warning } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
@@ -23,6 +25,10 @@ const Params = z.strictObject({
   dataset: CalibrationDataset.default("c4").describe("Text whose activations weigh the errors (PBS²P: C4)"),
   samples: count(1, 1_000_000).default(128).describe("Sequences (GPTQ and its lineage: 128)"),
   length: count(2, 1_048_576).default(2048).describe("Tokens per sequence; at most the model's maximum"),
+  held_out: count(0, 1_000_000).default(0).describe(
+    "Further sequences of the same text, of which nothing but layers' errors is told: beside those on the samples they " +
+      "say whether more samples would help",
+  ),
   seed: count(0, 4_294_967_295).default(0).describe("Of the drawing of sequences from text, or from stored windows"),
   inputs: words(["sequential", "original", "renewed"]).default("sequential").describe(
     "Whose outputs a block sees: those of the compressed blocks before it (the lineage), the original model's (every " +
@@ -32,11 +38,17 @@ const Params = z.strictObject({
     "What a layer is to match: its own output on the inputs that it now sees (the lineage), or what it puts out in the " +
       "original model (QEP)",
   ),
-  propagation: z.number().min(0).max(1).default(0.5).describe(
-    "target original only: p, how far weights move from their own output, 0, to the original model's, 1",
+  propagation: z.union([z.number().min(0).max(1), z.literal("auto")]).default(0.5).describe(
+    "target original only: p, how far weights move from their own output, 0, to the original model's, 1; auto: for each " +
+      "layer as far as one half of the calibration says that it helps on the other, which keeps the moments of a half, too",
   ),
-  propagation_damping: z.number().min(0).max(100).default(0.01).describe(
-    "target original only: times the mean of diag(H), added to the diagonals; more of it moves weights less",
+  propagation_damping: z.union([z.number().min(0).max(100), z.literal("auto")]).default(0.01).describe(
+    "target original only: times the mean of diag(H), added to the diagonals; more of it moves weights less; auto: for each " +
+      `layer the one of ${DAMPINGS.join(", ")} that does best between the halves`,
+  ),
+  residual: z.boolean().default(false).describe(
+    "target original only: layers whose outputs are added to the residual stream, the last of attention and of the MLP, also make up for " +
+      "what that stream is off the original model's (WaterSIC)",
   ),
   propagation_skip: z.array(z.string().min(1)).default([]).describe(
     "target original only: ends of the names of layers that keep to their own output, such as down_proj",
@@ -53,7 +65,7 @@ const path = (key: keyof Params) => `stages.${NAME}.${key}`;
 const MASK_FROM = "stages.fine-search.mask_from", RANKED_ON = "stages.fine-search.inputs";
 
 /** Settings that count only with `target: original`, and what they are by default. */
-const OF_TARGET = { propagation: 0.5, propagation_damping: 0.01, propagation_skip: "" } as const;
+const OF_TARGET = { propagation: 0.5, propagation_damping: 0.01, propagation_skip: "", residual: false } as const;
 
 const rules: readonly Rule[] = [
   {
@@ -81,6 +93,40 @@ const rules: readonly Rule[] = [
     },
   },
   {
+    reads: [path("target"), path("propagation"), path("inputs")],
+    check({ value, blame }) {
+      if (value(path("target")) !== "original" || value(path("propagation")) !== "auto") return [];
+      if (value(path("inputs")) !== "sequential") return [];
+      return [
+        warning(
+          blame(path("propagation"), path("inputs")),
+          "propagation `auto` may go too far with inputs `sequential`",
+          {
+            note: "each layer of a block then makes up for all that is off where the block begins; with " +
+              `${path("inputs")}: renewed a layer sees what those before it have made up for`,
+          },
+        ),
+      ];
+    },
+  },
+  {
+    reads: [path("target"), path("propagation"), path("propagation_damping"), path("samples")],
+    check({ value, blame }) {
+      if (value(path("target")) !== "original" || value<number>(path("samples")) !== 1) return [];
+      const chosen = (["propagation", "propagation_damping"] as const).find((key) => value(path(key)) === "auto");
+      if (chosen === undefined) return [];
+      return [
+        error(
+          blame(path("samples"), path(chosen)),
+          `${chosen} \`auto\` is chosen on two halves of the samples: there is 1`,
+          {
+            allowed: `${path("samples")}: 2 or more, or a number for ${path(chosen)}`,
+          },
+        ),
+      ];
+    },
+  },
+  {
     reads: [path("inputs"), MASK_FROM, RANKED_ON],
     check({ value, blame }) {
       if (value(path("inputs")) !== "renewed" || value(MASK_FROM) !== "original") return [];
@@ -105,7 +151,7 @@ export const calibrate: Stage<Params> = {
   needs: [],
   uses: ["packed"],
   texts: (settings) => [calibrationText(NAME, settings)],
-  offer: ({ inputs, target }) => ({
+  offer: ({ inputs, target, ...settings }) => ({
     statistics: {
       text: NAME,
       windows: WINDOWS,
@@ -126,18 +172,41 @@ export const calibrate: Stage<Params> = {
           stage: NAME,
           hidden: (block) => enteringBlock(NAME, block),
           ...(target === "layer" ? {} : { original: (block) => originalEntering(NAME, block) }),
+          halves: needsHalves({ target, ...settings }),
+          residual: target === "original" && settings.residual,
+          heldOut: settings.held_out,
         },
       }),
     },
   }),
-  check: checkSkipped,
+  check(opened, settings) {
+    checkSkipped(opened, settings);
+    checkResidual(opened, settings);
+  },
   plan(planning, settings) {
-    const { inputs, target } = settings;
-    const options = { name: NAME, windows: WINDOWS, inputs, target, path };
+    const { inputs, target } = settings, residual = target === "original" && settings.residual;
+    const halves = needsHalves(settings), heldOut = settings.held_out;
+    const options = { name: NAME, windows: WINDOWS, inputs, target, halves, residual, heldOut, path };
     const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => calibrateBlock(planning, block, options));
     return [calibrationWindows(planning, settings, WINDOWS), ...blocks];
   },
 };
+
+/** Whether something is chosen on two halves of the calibration. */
+function needsHalves({ target, propagation, propagation_damping: damping }: Omit<Params, "inputs">): boolean {
+  return target === "original" && (propagation === "auto" || damping === "auto");
+}
+
+/** What layers put out must be added to the residual stream as it is. */
+function checkResidual({ spec }: Opened, { target, residual }: Params): void {
+  if (target !== "original" || !residual || addsPlainly(spec)) return;
+  throw new InputError(
+    `Cannot make up for the residual stream (${
+      path("residual")
+    }) as this model normalises it behind each sum, so that nothing is ` +
+      `plainly added to it: leave out ${path("residual")}`,
+  );
+}
 
 /** Every end of names must be some layer's. */
 function checkSkipped({ spec }: Opened, { propagation_skip: skipped }: Params): void {

@@ -5,11 +5,12 @@
  * Where the inputs are not the original model's, an artifact `hidden` holds what enters the block as stream "current", and what leaves it
  * in the original model, where a target asks for that, as `ORIGINAL_STREAM`.
  */
+import { ADDED } from "../models/block_graph.ts";
 import { embeddingShapes, linearInputs } from "../models/tensors.ts";
 import type { OutputRef, Step, StepContext } from "../runner/stage.ts";
 import { from, type StreamRef } from "./artifacts.ts";
 import { finiteSimilarity, passBlock } from "./block_pass.ts";
-import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
+import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
 import {
   batches,
   CURRENT_STREAM,
@@ -34,6 +35,12 @@ export interface CalibrateBlockOptions {
   readonly windows: OutputRef;
   readonly inputs: "sequential" | "original" | "renewed";
   readonly target: "layer" | "original";
+  /** Whether moments are kept of the first half of the windows, too: how far layers move is chosen by them. */
+  readonly halves: boolean;
+  /** Whether it is looked at how far the residual stream is from the original model's. */
+  readonly residual: boolean;
+  /** Windows behind the samples, of which moments are kept apart. */
+  readonly heldOut: number;
   /** The recipe's path of a setting. */
   path(key: "inputs" | "target"): string;
 }
@@ -61,7 +68,8 @@ export function originalEntering(name: string, block: number): StreamRef {
 
 /** The block's own weights on what the compressed blocks before it put out. */
 function currentBlock(planning: Planning, block: number, options: CalibrateBlockOptions): Step {
-  const { spec, identities, roles } = planning, { name, windows, target } = options, size = planning.text(name);
+  const { spec, identities, roles } = planning, { name, windows, target, heldOut } = options;
+  const size = withHeldOut(planning.text(name), heldOut);
   const { tools, code } = planning.use(
     import.meta.url,
     block === 0 ? ["forward", "weights"] : ["forward", "weights", "packing"],
@@ -73,7 +81,8 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
   const pruning = prunedFirst(planning, block);
   const towards = target === "original", last = block === spec.blocks - 1;
   // At the first block both models' inputs are one stream, C is H, and nothing is to be moved, unless the weights differ.
-  const same = block === 0 && !pruning.active;
+  const same = block === 0 && !pruning.active, halves = options.halves && !same;
+  const residual = options.residual && !same;
   // What the layers before an input leave of it is not known yet: the method's step gathers the others.
   const inputs = options.inputs === "renewed" ? [...linearInputs(spec).keys()].slice(0, 1) : undefined;
   const common = commonOf(planning, block, options);
@@ -84,10 +93,12 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
     facts: {
       ...common.facts,
       ...(block === 0 ? { embedding: identities.embedding } : { before: identities.blocks[block - 1] }),
+      ...(halves ? { halves } : {}),
+      ...(residual ? { residual } : {}),
     },
     inputs: { windows, ...before, ...pruning.inputs },
     outputs: {
-      statistics: statisticsOutput(planning, { inputs, cross: towards && !same }),
+      statistics: statisticsOutput(planning, { inputs, cross: towards && !same, residual, halves, heldOut }),
       hidden: { retain: "transient", bytes: (towards && !last ? 2 : 1) * hiddenBytes(spec, size) },
     },
     estimate: {
@@ -96,7 +107,7 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
       memory: (towards ? 2 : 1) * forwardMemory(spec, true),
     },
     async run(context) {
-      const text = await storedWindows(await context.input("windows"));
+      const text = await storedWindows(await context.input("windows"), { heldOut });
       const hidden = context.output("hidden");
       const source = block === 0 ? await embed(planning, tools, text) : await propagate(planning, tools, {
         context,
@@ -110,13 +121,14 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
       };
       const weights = await pruning.prune(await tools.weights.block(block), context);
       const forward = await tools.forward();
-      const pass = { forward, spec, text, source: keep, block, weights, gather: "full" as const, inputs };
+      const pass = { forward, spec, text, source: keep, block, weights, gather: "full" as const, inputs, halves };
       const stored = last ? {} : { output: hidden };
       const second = !towards ? {} : same ? { ...stored, stream: ORIGINAL_STREAM } : {
         original: {
           source: block === 0
             ? await embed(planning, tools, text)
             : storedHidden(await context.input("previous"), originalEntering(name, block).stream),
+          residual,
           ...(pruning.active ? { weights: await tools.weights.block(block) } : {}),
           ...stored,
         },
@@ -129,7 +141,8 @@ function currentBlock(planning: Planning, block: number, options: CalibrateBlock
 
 /** The original block on the original blocks' outputs; hidden states are the block's *outputs*. */
 function originalBlock(planning: Planning, block: number, options: CalibrateBlockOptions): Step {
-  const { spec, identities } = planning, { name, windows } = options, size = planning.text(name);
+  const { spec, identities } = planning, { name, windows, heldOut } = options;
+  const size = withHeldOut(planning.text(name), heldOut);
   const { tools, code } = planning.use(import.meta.url, ["forward", "weights"]);
   const last = block === spec.blocks - 1, common = commonOf(planning, block, options);
   return {
@@ -138,12 +151,12 @@ function originalBlock(planning: Planning, block: number, options: CalibrateBloc
     facts: { ...common.facts, ...(block === 0 ? { embedding: identities.embedding } : {}) },
     inputs: block === 0 ? { windows } : { windows, previous: from(`${name}[${block - 1}]`, "hidden") },
     outputs: {
-      statistics: statisticsOutput(planning, {}),
+      statistics: statisticsOutput(planning, { heldOut }),
       ...(last ? {} : { hidden: { retain: "transient", bytes: hiddenBytes(spec, size) } }),
     },
     estimate: { seconds: forwardSeconds(spec, size, true), memory: forwardMemory(spec, true) },
     async run(context) {
-      const text = await storedWindows(await context.input("windows"));
+      const text = await storedWindows(await context.input("windows"), { heldOut });
       const source = block === 0 ? await embed(planning, tools, text) : storedHidden(await context.input("previous"));
       const weights = await tools.weights.block(block);
       const forward = await tools.forward();
@@ -168,6 +181,11 @@ function originalBlock(planning: Planning, block: number, options: CalibrateBloc
   };
 }
 
+/** A text with the windows that are held out. */
+function withHeldOut<T extends { readonly windows: number }>(text: T, heldOut: number): T {
+  return { ...text, windows: text.windows + heldOut };
+}
+
 function commonOf(
   { architecture, identities, forward }: Planning,
   block: number,
@@ -184,10 +202,19 @@ function commonOf(
 
 function statisticsOutput(
   { spec }: Planning,
-  { inputs, cross = false }: { readonly inputs?: readonly string[]; readonly cross?: boolean },
+  { inputs = [...linearInputs(spec).keys()], cross = false, residual = false, halves = false, heldOut }: {
+    readonly inputs?: readonly string[];
+    readonly cross?: boolean;
+    readonly residual?: boolean;
+    readonly halves?: boolean;
+    readonly heldOut: number;
+  },
 ) {
-  const sizes = inputs ? inputs.map((input) => linearInputs(spec).get(input) ?? 0) : gramSizes(spec);
-  const bytes = sizes.reduce((sum, size) => sum + 2 * size * (size + 1) + (cross ? 4 * size * size : 0), 0);
+  const triangles = 1 + Number(halves) + Number(heldOut > 0), others = 1 + Number(halves);
+  const bytes = inputs.reduce((sum, input) => {
+    const size = linearInputs(spec).get(input) ?? 0, added = residual && ADDED.includes(input) ? spec.hidden : 0;
+    return sum + triangles * 2 * size * (size + 1) + others * 4 * size * ((cross ? size : 0) + added);
+  }, 0);
   return { retain: "keep" as const, bytes };
 }
 

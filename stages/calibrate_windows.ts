@@ -11,10 +11,15 @@ export interface WindowSettings {
   readonly samples: number;
   readonly length: number;
   readonly seed: number;
+  /** So many further windows. Default: none. */
+  readonly held_out?: number;
 }
 
 /** The text of a stage. */
-export function calibrationText(name: string, { dataset, samples, length, seed }: WindowSettings): TextRequest {
+export function calibrationText(
+  name: string,
+  { dataset, samples, length, seed, held_out: heldOut = 0 }: WindowSettings,
+): TextRequest {
   const expected = { windows: samples, length };
   return {
     id: name,
@@ -25,6 +30,7 @@ export function calibrationText(name: string, { dataset, samples, length, seed }
     samples,
     length,
     seed,
+    ...(heldOut > 0 ? { heldOut } : {}),
     expected,
   };
 }
@@ -36,7 +42,7 @@ export function calibrationText(name: string, { dataset, samples, length, seed }
  */
 export function calibrationWindows(planning: Planning, settings: WindowSettings, to: OutputRef): Step {
   const name = to.step.slice(0, to.step.indexOf(".")), path = (key: string) => `stages.${name}.${key}`;
-  const request = calibrationText(name, settings), { dataset } = settings;
+  const request = calibrationText(name, settings), { dataset, held_out: heldOut = 0 } = settings;
   const { tools, code } = planning.use(import.meta.url, ["text"]);
   // Stored windows are taken in order, unless the recipe has them drawn.
   const drawn = typeof dataset === "string" || "text" in dataset || dataset.shuffle === true;
@@ -44,10 +50,14 @@ export function calibrationWindows(planning: Planning, settings: WindowSettings,
     id: to.step,
     stage: name,
     code,
-    reads: [path("samples"), path("length"), ...(drawn ? [path("seed")] : [])],
+    reads: [
+      ...[path("samples"), path("length")],
+      ...(drawn ? [path("seed")] : []),
+      ...(heldOut > 0 ? [path("held_out")] : []),
+    ],
     facts: { text: planning.text(name).identity },
     inputs: {},
-    outputs: { [to.output]: { retain: "keep", bytes: 4 * settings.samples * settings.length } },
+    outputs: { [to.output]: { retain: "keep", bytes: 4 * (settings.samples + heldOut) * settings.length } },
     estimate: { seconds: 0.5, memory: 2e8 },
     early: true,
     async run(context) {
@@ -61,7 +71,7 @@ export function calibrationWindows(planning: Planning, settings: WindowSettings,
 
 /** Warns in one line where windows repeat others: they say no more than one of them. */
 export function warnOfEqualWindows(
-  { ids, windows, length }: Windows,
+  { ids, windows, length }: Pick<Windows, "ids" | "windows" | "length">,
   warn: (message: string) => void,
   path: (key: string) => string,
 ): void {

@@ -10,6 +10,7 @@ const Text = z.strictObject({ text: path().describe("A UTF-8 text file, relative
 const StoredWindows = z.strictObject({
   windows: path().describe("A safetensors file with token ids [windows, length], relative to the recipe"),
   tensor: z.string().min(1).describe("Name of the tensor in it"),
+  skip: z.int().min(1).optional().describe("Windows at its front that are not there for this text; default: none"),
 });
 
 /** Text or token windows. */

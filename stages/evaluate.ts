@@ -169,12 +169,12 @@ interface BlockOf {
 }
 
 function blockStep(planning: Planning, { name, request, variant, block, packed }: BlockOf): Step {
-  const { spec, identities, architecture, forward } = planning;
+  const { spec, identities, architecture, forward, roles: { quantized } } = planning;
   const original = variant === "original";
   const { tools, code } = planning.use(
     import.meta.url,
     ["forward", original ? "weights" : "model_file"],
-    original ? {} : { formats: packed.formats },
+    original ? {} : { formats: quantized ? packed.formats(quantized.format) : [] },
   );
   const text = planning.text(request.id);
   const last = block === spec.blocks - 1;

@@ -58,7 +58,7 @@ async function measure(outputs: Outputs): Promise<Json> {
       packed: {
         model: from("pack", "model"),
         block: () => from("pack", "x"),
-        formats: [],
+        formats: () => [],
         scales: "f16",
         reads: { scales: "", options: {} },
       },

@@ -19,10 +19,12 @@ export const ORIGINAL_STREAM = "original";
 
 /** Token ids of some windows of equal length. */
 export interface Windows {
-  /** windows × length */
+  /** (windows + heldOut) × length */
   readonly ids: Int32Array;
   readonly windows: number;
   readonly length: number;
+  /** So many further windows behind them, on which is measured what comes of the others. Default: none. */
+  readonly heldOut?: number;
 }
 
 /** Consecutive windows that pass a block together. */
@@ -35,15 +37,33 @@ export interface Batch {
 /** The hidden states of one batch. */
 export type HiddenSource = (batch: Batch) => Promise<Float32Array>;
 
-/** Cuts windows into batches; depends on nothing but shapes. */
-export function batches(spec: ModelSpec, { windows, length }: Windows): Batch[] {
+/** Cuts windows into batches, and those held out into others behind them; depends on nothing but shapes. */
+export function batches(spec: ModelSpec, { windows, length, heldOut = 0 }: Windows): Batch[] {
   const widest = Math.max(spec.hidden, spec.ffn, spec.heads * length);
   const most = Math.max(1, Math.floor(BATCH_VALUES / (length * widest)));
   const cut: Batch[] = [];
-  for (let first = 0; first < windows; first += most) {
-    cut.push({ index: cut.length, first, windows: Math.min(most, windows - first) });
+  for (const [from, end] of [[0, windows], [windows, windows + heldOut]]) {
+    for (let first = from; first < end; first += most) {
+      cut.push({ index: cut.length, first, windows: Math.min(most, end - first) });
+    }
   }
   return cut;
+}
+
+/** Whether a batch is of windows that are held out. */
+export function isHeldOut({ first }: Batch, { windows }: Windows): boolean {
+  return first >= windows;
+}
+
+/**
+ * After how many windows half of them are done, as nearly as batches end there: cut inside a batch, sums would have another order. Only
+ * where there is but one batch its middle is taken.
+ */
+export function halfOf(cut: readonly Batch[]): number {
+  const windows = cut.reduce((sum, batch) => sum + batch.windows, 0);
+  if (cut.length === 1) return Math.floor(windows / 2);
+  const ends = cut.slice(1).map(({ first }) => first), away = (end: number) => Math.abs(2 * end - windows);
+  return ends.reduce((best, end) => away(end) < away(best) ? end : best);
 }
 
 /** Hidden states that an artifact holds. */
@@ -99,16 +119,38 @@ export async function storeHidden(
   await writer.write(fileOf(stream, batch.index), { hidden: { dtype: "F32", shape, data: hidden } });
 }
 
-/** Reads the windows that a step has stored with `storeWindows`. */
-export async function storedWindows(reader: ArtifactReader): Promise<Windows> {
+/**
+ * Reads the windows that a step has stored with `storeWindows`.
+ *
+ * @param heldOut how many are held out, for those who measure on them; by default nobody sees any
+ */
+export async function storedWindows(
+  reader: Pick<ArtifactReader, "read">,
+  { heldOut = 0 }: { readonly heldOut?: number } = {},
+): Promise<Windows> {
   const { ids } = await reader.read("ids.safetensors");
-  const [windows, length] = ids.shape;
-  return { ids: ids.data as Int32Array, windows, length };
+  const [windows, length] = ids.shape, samples = ids.data as Int32Array;
+  if (heldOut === 0) return { ids: samples, windows, length };
+  const behind = (await reader.read("held-out.safetensors")).ids.data as Int32Array;
+  const all = new Int32Array(samples.length + behind.length);
+  all.set(samples);
+  all.set(behind, samples.length);
+  return { ids: all, windows, length, heldOut };
 }
 
-/** Writes windows of token ids. */
-export async function storeWindows(writer: ArtifactWriter, { ids, windows, length }: Windows): Promise<void> {
-  await writer.write("ids.safetensors", { ids: { dtype: "I32", shape: [windows, length], data: ids } });
+/** Writes windows of token ids, and those that are held out beside them. */
+export async function storeWindows(
+  writer: Pick<ArtifactWriter, "write">,
+  { ids, windows, length, heldOut }: Omit<Windows, "heldOut"> & {
+    readonly heldOut?: { readonly ids: Int32Array; readonly windows: number };
+  },
+): Promise<void> {
+  const tensor = (
+    data: Int32Array,
+    windows: number,
+  ) => ({ ids: { dtype: "I32", shape: [windows, length], data } } as const);
+  await writer.write("ids.safetensors", tensor(ids, windows));
+  if (heldOut) await writer.write("held-out.safetensors", tensor(heldOut.ids, heldOut.windows));
 }
 
 function fileOf(stream: string, index: number): string {

@@ -79,22 +79,28 @@ export function layerJobs(roles: Partial<Roles>, purpose: "search" | "quantize")
       };
       const of = allocation && ranks ? context.param<number>(allocation.reads.of) : 1;
       const towards = target && {
-        share: context.param<number>(target.reads.share),
-        damping: context.param<number>(target.reads.damping),
+        share: context.param<number | "auto">(target.reads.share),
+        damping: context.param<number | "auto">(target.reads.damping),
         skip: context.param<readonly string[]>(target.reads.skip),
       };
       const known = new Map<string, Moments>();
       const jobs: MaskJob[] = [];
       for (const { name, rows, cols, input } of linears) {
-        const { upper, cross }: Partial<Moments> = known.get(input) ??
+        const found: Partial<Moments> = known.get(input) ??
           (statistics ? await readMoments(statistics, { input, cols }) : {});
-        if (upper) known.set(input, { upper, ...(cross ? { cross } : {}) });
+        const { upper, cross, residual, half, heldOut } = found;
+        if (upper) known.set(input, { ...found, upper });
         const diagonal = diagonals && (await diagonals.read(`${input}.safetensors`)).diagonal.data as Float32Array;
-        const moments = { ...(upper && { upper }), ...(diagonal && { diagonal }) };
+        const moments = {
+          ...(upper && { upper }),
+          ...(diagonal && { diagonal }),
+          ...(quantizes && heldOut && { heldOut }),
+        };
         const job = { name, rows, cols, of, weight: tensors[`${name}.weight`], ...moments, settings };
-        const moved = cross && towards && towards.share > 0 && !towards.skip.some((end) => endsIn(name, end));
-        const { share = 0, damping = 0 } = towards ?? {};
-        jobs.push(moved ? { ...job, propagation: { cross, share, damping } } : job);
+        const moved = cross && towards && towards.share !== 0 && !towards.skip.some((end) => endsIn(name, end));
+        const { share = 0, damping = 0 } = towards ?? {}, chosen = share === "auto" || damping === "auto";
+        const parts = { ...(residual && { residual }), ...(chosen && half && { half }) };
+        jobs.push(moved ? { ...job, propagation: { cross, share, damping, ...parts } } : job);
       }
       return jobs;
     },
@@ -113,7 +119,7 @@ async function readMoments(
   { sequences, moments }: Statistics,
   { input, cols }: Pick<LinearSpec, "input" | "cols">,
 ): Promise<Moments> {
-  const { upper, cross } = await moments(input);
+  const found = await moments(input), { upper, cross, residual, half, heldOut } = found;
   const exponent = hessianExponent(upper, cols, 2 / sequences);
   if (Number.isNaN(exponent)) {
     throw new Error(
@@ -121,8 +127,9 @@ async function readMoments(
     );
   }
   const factor = 2 / sequences * 2 ** -exponent;
-  for (const values of cross ? [upper, cross] : [upper]) {
+  for (const values of [upper, cross, residual, half?.upper, half?.cross, half?.residual, heldOut]) {
+    if (values === undefined) continue;
     for (let i = 0; i < values.length; i++) values[i] *= factor;
   }
-  return { upper, ...(cross ? { cross } : {}) };
+  return found;
 }

@@ -172,6 +172,18 @@ Deno.test("make() moves layers towards original outputs, in the Hessian's units,
   assert.ok(q.propagation?.cross.every((x) => x === 16));
   const [first] = await makeJobs(change, planned);
   assert.equal(first.propagation, undefined);
+  const half = () => ({ upper: upper(), cross: new Float32Array(256).fill(2 ** -20) });
+  const halved: Statistics = {
+    ...crossed,
+    moments: async (input) => ({ ...await crossed.moments(input), half: half() }),
+  };
+  const [stated] = await makeJobs(change, planned, halved);
+  assert.equal(stated.propagation?.half, undefined);
+  const free = { ...change, calibrate: { ...change.calibrate, propagation: "auto" } };
+  const [chosen] = await makeJobs(free, layerJobs(rolesOf(free), "quantize"), halved);
+  assert.equal(chosen.propagation?.share, "auto");
+  assert.ok(chosen.propagation?.half?.upper.every((x) => x === 8));
+  assert.ok(chosen.propagation?.half?.cross.every((x) => x === 8));
   const still = { ...change, calibrate: { ...change.calibrate, propagation: 0 } };
   const [own] = await makeJobs(still, layerJobs(rolesOf(still), "search"), crossed);
   assert.equal(own.propagation, undefined);

@@ -1,10 +1,11 @@
 /**
  * pack: the quantized layers of each block as bits, embedding and head too where that is asked for (`vocabulary.ts`), then the whole model
- * as one file whose bytes are the claim.
+ * as one file whose bytes are the claim, with planes entropy-coded where that is asked for.
  */
 import { readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
+import { codingOf } from "../checkpoints/packed/formats.ts";
 import type { JsonRecord } from "../files/json.ts";
 import { InputError } from "../files/input_error.ts";
 import { MAX_RANKED_OF } from "../kernels/packing/ops.ts";
@@ -29,6 +30,9 @@ const Params = z.strictObject({
   mask: z.enum(["enumerative", "bitmask"]).default("enumerative").describe(
     "Keep masks as the index of the pattern (log2 C(M,N) bits), or one bit a weight",
   ),
+  coding: z.enum(["planes", "entropy"]).default("planes").describe(
+    "Planes as they are, or each that takes fewer bytes so entropy-coded: a smaller file of the same weights, which older versions refuse",
+  ),
   embedding: words(VOCABULARY_CODES).default("original").describe(
     "The token embedding: in its type, in 8 bits with a scale for each row, or in so many bits a weight of the method trellis, where " +
       "errors count as they are (H = I); a tensor that is the head too is weighed with the second moments of the head's inputs, plus I",
@@ -45,6 +49,8 @@ export type PackParams = Params;
 const NAME = "pack";
 /** Settings of the blocks' layers. */
 const OF_LAYERS = ["scales", "mask"] as const;
+/** Of the model's file alone, so that what is calibrated on packed blocks does not depend on it. */
+const CODING = "coding";
 const path = (key: string) => `stages.${NAME}.${key}`;
 
 /** Of each block, its layers as bits. */
@@ -89,7 +95,7 @@ export const pack: Stage<Params> = {
     packed: {
       model: MODEL,
       block: layersOf,
-      formats: [...new Set(vocabularyMatrices(spec, settings).map(({ code }) => formatOf(code)))],
+      formats: (layers) => formatsOf(layers, settings, vocabularyMatrices(spec, settings)),
       scales: settings.scales,
       reads: {
         scales: path("scales"),
@@ -109,6 +115,13 @@ export const pack: Stage<Params> = {
   plan(planning, settings) {
     const { spec, roles: { quantized, statistics, packed } } = planning;
     if (quantized === undefined || statistics === undefined || packed === undefined) return [];
+    if (settings.coding === "entropy" && codingOf(quantized.format) === undefined) {
+      planning.warn(
+        `${
+          path(CODING)
+        }: entropy changes no layer of a block: the method ${quantized.method} leaves them entropy-coded as they are`,
+      );
+    }
     const blocks = Array.from({ length: spec.blocks }, (_, block) => block);
     const matrices = vocabularyMatrices(spec, settings);
     return [
@@ -117,7 +130,7 @@ export const pack: Stage<Params> = {
       ...matrices.map((matrix) =>
         vocabularyStep(planning, { stage: NAME, matrix, scales: path("scales"), statistics })
       ),
-      modelStep(planning, { quantized, blocks, matrices }),
+      modelStep(planning, settings, { quantized, blocks, matrices }),
     ];
   },
 };
@@ -143,7 +156,7 @@ function blockStep(
     estimate: { seconds: weights / 3e7, memory: 4 * weights },
     async run(context) {
       const input = await context.input("quantized");
-      const { layers, errors } = input.value as QuantizedBlock;
+      const { layers, ...measured } = input.value as QuantizedBlock;
       const writer = context.output("layers");
       const options = Object.fromEntries(OF_LAYERS.map((name) => [name, context.param<Json>(path(name))]));
       const headers: Record<string, JsonRecord> = {};
@@ -160,43 +173,52 @@ function blockStep(
         context.progress(index + 1, Object.keys(layers).length);
       }
       await written;
-      writer.value({ headers, errors } satisfies PackedBlock);
+      writer.value({ headers, ...measured } satisfies PackedBlock);
     },
   };
 }
 
-function modelStep(planning: Planning, { quantized: { method }, blocks, matrices }: {
+/** Formats of the model's layers, besides the one that blocks' layers are packed in. */
+function formatsOf(layers: string, { coding }: Params, matrices: readonly VocabularyMatrix[]): string[] {
+  const own = [...new Set(matrices.map(({ code }) => formatOf(code)))];
+  return coding === "planes" ? own : [...own, ...[layers, ...own].flatMap((name) => codingOf(name)?.name ?? [])];
+}
+
+function modelStep(planning: Planning, settings: Params, { quantized: { method, format }, blocks, matrices }: {
   readonly quantized: Roles["quantized"];
   readonly blocks: readonly number[];
   readonly matrices: readonly VocabularyMatrix[];
 }): Step {
   const { spec, identities, warn } = planning, weights = spec.blocks * linearWeights(spec);
   const { tools, code } = planning.use(import.meta.url, ["weights", "model_file"], {
-    formats: matrices.map(({ code }) => formatOf(code)),
+    formats: formatsOf(format, settings, matrices),
   });
   return {
     id: MODEL.step,
     stage: NAME,
     code,
-    reads: [],
+    reads: [path(CODING)],
     facts: { rest: identities.rest, companions: identities.companions, method },
     inputs: Object.fromEntries([
       ...blocks.map((block) => [`block ${block}`, layersOf(block)]),
       ...matrices.map((matrix) => [matrix.part, vocabularyOf(NAME, matrix)]),
     ]),
     outputs: { model: { retain: "keep", bytes: 0.4 * weights + 4 * spec.vocab * spec.hidden } },
-    estimate: { seconds: 0.1 + weights / 5e8, memory: 8 * spec.vocab * spec.hidden },
+    estimate: {
+      seconds: 0.1 + weights / (settings.coding === "planes" ? 5e8 : 2e7),
+      memory: 8 * spec.vocab * spec.hidden,
+    },
     async run(context) {
       const writer = context.output("model");
-      const folder = dirname(writer.path(PACKED_WEIGHTS));
+      const folder = dirname(writer.path(PACKED_WEIGHTS)), coding = context.param<Params["coding"]>(path(CODING));
       const layers = async function* () {
         for (const block of blocks) {
           context.signal.throwIfAborted();
-          yield* tools.model_file.layers(await context.input(`block ${block}`), blockLinears(spec, block));
+          yield* tools.model_file.layers(await context.input(`block ${block}`), blockLinears(spec, block), coding);
           context.progress(block + 1, blocks.length);
         }
         for (const matrix of matrices) {
-          yield* tools.model_file.layers(await context.input(matrix.part), [matrix]);
+          yield* tools.model_file.layers(await context.input(matrix.part), [matrix], coding);
         }
       };
       const linears = blocks.flatMap((block) => blockLinears(spec, block).map(({ name }) => name));

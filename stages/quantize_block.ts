@@ -1,6 +1,6 @@
 /** The step of a method at one block, all statistics of which are there: its layers are independent of each other. */
 import type { LayerContent } from "../checkpoints/packed/format.ts";
-import type { LayerJob, LayerResult } from "../layers/job.ts";
+import type { ChosenPropagation, LayerJob, LayerResult } from "../layers/job.ts";
 import type { LayerPool } from "../layers/pool_protocol.ts";
 import type { LinearSpec } from "../models/spec.ts";
 import { blockLinears, linearWeights } from "../models/tensors.ts";
@@ -120,7 +120,8 @@ function beginBlock(
   { planned, keep, bits, masks, name, absent, total, writer }: Beginning,
 ): QuantizingBlock {
   const layers: Record<string, Omit<LayerContent, "arrays">> = {};
-  const errors: Record<string, number> = {};
+  const errors: Record<string, number> = {}, heldOutErrors: Record<string, number> = {};
+  const propagation: Record<string, ChosenPropagation> = {};
   let done = 0;
   return {
     async quantize(pool, sources) {
@@ -146,10 +147,13 @@ function beginBlock(
         },
       });
       await Promise.all(writing);
-      for (const { name: layer, layer: { arrays: _written, ...rest }, error, seconds } of results) {
+      for (const result of results) {
+        const { name: layer, layer: { arrays: _written, ...rest }, error, heldOutError, propagation: chosen } = result;
         layers[layer] = rest;
         errors[layer] = error;
-        for (const [stage, spent] of Object.entries(seconds)) {
+        if (chosen) propagation[layer] = chosen;
+        if (heldOutError !== undefined) heldOutErrors[layer] = heldOutError;
+        for (const [stage, spent] of Object.entries(result.seconds)) {
           context.spent(absent.includes(stage) ? name : stage, spent / pool.workers);
         }
       }
@@ -157,8 +161,16 @@ function beginBlock(
     },
     done: () => done,
     finish() {
-      writer.value({ layers, errors } satisfies QuantizedBlock);
+      const made: QuantizedBlock = { layers, errors, ...any({ heldOutErrors }), ...any({ propagation }) };
+      writer.value(made);
       context.measure({ ...(keep === undefined ? {} : { keep }), errors });
     },
   };
+}
+
+/** A record of records, without those that hold nothing. */
+function any<R extends Readonly<Record<string, object>>>(records: R): Partial<R> {
+  return Object.fromEntries(Object.entries(records).filter(([, record]) => Object.keys(record).length > 0)) as Partial<
+    R
+  >;
 }

@@ -33,14 +33,14 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
   const { step, linears, begin } = quantizeFrame(planning, which);
   const decoding = layerDecoding(planning.roles);
   const inputs = [...linearInputs(spec).keys()], passes = inputs.length - 1;
-  const entering = renewed.hidden(block), original = renewed.original?.(block);
+  const entering = renewed.hidden(block), original = renewed.original?.(block), { halves, residual } = renewed;
   const pruning = prunedFirst(planning, block);
   const text = planning.text(statistics.text), streams = original ? 2 : 1;
   return {
     ...step,
     code,
     reads: [...new Set([...step.reads, ...decoding.reads, ...pruning.reads])].sort(),
-    facts: { ...step.facts, architecture, provider },
+    facts: { ...step.facts, architecture, provider, ...(residual ? { residual } : {}) },
     inputs: {
       ...step.inputs,
       ...pruning.inputs,
@@ -77,15 +77,16 @@ export function quantizeRenewed(planning: Planning, which: RenewedStep): Step {
     { compressed, done }: { readonly compressed: Compressed; readonly done: number },
   ): Promise<Statistics> {
     const began = performance.now();
-    const windows = await storedWindows(await context.input("windows"));
+    const windows = await storedWindows(await context.input("windows"), { heldOut: renewed.heldOut });
     const weights = { ...await pruning.prune(await tools.weights.block(block), context) };
     for (const [name, values] of compressed) weights[`${name}.weight`] = values.slice();
     const second = original && {
       source: storedHidden(await context.input("original"), original.stream),
       weights: await tools.weights.block(block),
+      residual,
     };
     const { gathered } = await passBlock({
-      ...{ spec, block, weights, text: windows, gather: "full", inputs: [input] },
+      ...{ spec, block, weights, text: windows, gather: "full", inputs: [input], halves },
       forward: await tools.forward(),
       source: storedHidden(await context.input("hidden"), entering.stream),
       ...(second ? { original: second } : {}),

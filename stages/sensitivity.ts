@@ -6,19 +6,18 @@
  * beside those of the blocks before: where all have arrived the divergence of their logits is measured, and each layer's part is KL_b·d_l/Σd.
  * Windows that nothing is measured on go through the original blocks and through quantized ones, for `bits_check.ts` to compare with.
  */
-import { blockLinears, headShapes, linearWeights } from "../models/tensors.ts";
+import { headShapes } from "../models/tensors.ts";
 import type { ArtifactReader, OutputRef, Step, StepContext } from "../runner/stage.ts";
 import { from, type Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
 import { forwardMemory, forwardSeconds, gramSizes, hiddenBytes } from "./costs.ts";
-import { layerDecoding } from "./decode_layers.ts";
 import { divergences } from "./divergence.ts";
 import { finiteHidden, type HiddenSource, storedWindows, type Windows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
 import { gatheredStatistics, storeStatistics } from "./statistics.ts";
 import type { Tools } from "./tools/mod.ts";
-import { someTokens, trialCount, type TrialWindows, trialWindows } from "./trial_windows.ts";
-import { entering, joined, outputsOf, quantizeTrial, storeStream, trialJobs } from "./trials.ts";
+import { someTokens, type TrialWindows, trialWindows } from "./trial_windows.ts";
+import { entering, joined, outputsOf, planTrial, quantizeTrial, storeStream } from "./trials.ts";
 
 /** What the steps depend on besides the block. */
 export interface SensitivityOptions {
@@ -67,23 +66,17 @@ export async function heldOutStates(reader: ArtifactReader): Promise<Float32Arra
 
 /** The step of one block. */
 export function sensitivityStep(planning: Planning, block: number, options: SensitivityOptions): Step {
-  const { spec, identities, architecture, device, forward: { provider } } = planning, { name, statistics } = options;
+  const { spec } = planning, { name, statistics } = options;
   const { tools, code } = planning.use(import.meta.url, ["forward", "weights", "layers", "packing"]);
-  const planned = trialJobs(planning.roles), decoding = layerDecoding(planning.roles);
-  const linears = blockLinears(spec, block), weights = linearWeights(spec), last = block === spec.blocks - 1;
-  const all = planning.text(statistics.text), text = { length: all.length, windows: trialCount(all) };
+  const { planned, decoding, linears, weights, last, text, reads, facts } = planTrial(planning, block, { statistics });
   const grams = gramSizes(spec).reduce((sum, size) => sum + 2 * size * (size + 1), 0);
   return {
     id: changesOf(name, block).changes.step,
     stage: name,
     block,
     code,
-    reads: [...new Set([...planned.reads, ...decoding.reads, options.bits])].sort(),
-    facts: {
-      ...{ architecture, weights: identities.blocks[block], provider, device },
-      ...(block === 0 ? { embedding: identities.embedding } : {}),
-      ...(last ? { head: identities.head } : {}),
-    },
+    reads: [...new Set([...reads, options.bits])].sort(),
+    facts,
     inputs: {
       windows: statistics.windows,
       ...(block === 0 ? {} : { previous: from(`${name}.sensitivity[${block - 1}]`, "hidden") }),

@@ -1,5 +1,5 @@
 /** The artifact of a block's statistics: of every distinct input S = XᵀX, and where a target asks for it C = X_oᵀX. */
-import type { InputSums } from "../models/forward.ts";
+import type { InputSums, MatrixSums } from "../models/forward.ts";
 import type { ArtifactReader, ArtifactWriter } from "../runner/stage.ts";
 
 /** Moments of one input, summed over tokens. */
@@ -8,6 +8,12 @@ export interface Moments {
   readonly upper: Float32Array;
   /** C by rows, size × size; absent where both models' inputs are the same, or nobody asked. */
   readonly cross?: Float32Array;
+  /** (R_o − R)ᵀX by rows, hidden × size, R being the residual streams: where somebody asked, of inputs of layers that are added to it. */
+  readonly residual?: Float32Array;
+  /** What the first half of the windows comes to in these, where somebody asked; the other half is the rest. */
+  readonly half?: { readonly upper: Float32Array; readonly cross: Float32Array; readonly residual?: Float32Array };
+  /** Packed upper triangle of S on windows that are held out of all others, where there are any. */
+  readonly heldOut?: Float32Array;
 }
 
 /** Gives the moments of a block's inputs. */
@@ -32,10 +38,16 @@ export async function storeStatistics(
   },
 ): Promise<void> {
   for (const [input, sums] of Object.entries(gathered)) {
-    const { upper, cross } = momentsOf(sums, { input, block }), { size } = sums;
+    const { upper, cross, residual, half, heldOut } = momentsOf(sums, { input, block, sequences }), { size } = sums;
+    const triangle = (data: Float32Array) => ({ dtype: "F32", shape: [data.length], data } as const);
+    const square = (data: Float32Array) => ({ dtype: "F32", shape: [data.length / size, size], data } as const);
     await writer.write(`${input}.safetensors`, {
-      upper: { dtype: "F32", shape: [upper.length], data: upper },
-      ...(cross ? { cross: { dtype: "F32", shape: [size, size], data: cross } } : {}),
+      upper: triangle(upper),
+      ...(cross ? { cross: square(cross) } : {}),
+      ...(residual ? { residual: square(residual) } : {}),
+      ...(half ? { half_upper: triangle(half.upper), half_cross: square(half.cross) } : {}),
+      ...(half?.residual ? { half_residual: square(half.residual) } : {}),
+      ...(heldOut ? { held_out: triangle(heldOut) } : {}),
     });
   }
   writer.value({ sequences });
@@ -47,8 +59,13 @@ export function storedStatistics(reader: Pick<ArtifactReader, "read" | "value">)
   return {
     sequences,
     async moments(input) {
-      const { upper, cross } = await reader.read(`${input}.safetensors`);
-      return { upper: upper.data as Float32Array, ...(cross ? { cross: cross.data as Float32Array } : {}) };
+      const stored = await reader.read(`${input}.safetensors`);
+      const values = (name: string) => stored[name]?.data as Float32Array | undefined;
+      const upper = values("upper"), cross = values("cross"), halfUpper = values("half_upper");
+      const halfCross = values("half_cross"), heldOut = values("held_out");
+      if (upper === undefined) throw new Error(`Cannot read S of "${input}" as it is not there`);
+      const half = halfOf({ upper: halfUpper, cross: halfCross, residual: values("half_residual") });
+      return momentsWithout({ upper, cross, residual: values("residual"), half, heldOut });
     },
   };
 }
@@ -58,15 +75,22 @@ export function gatheredStatistics(
   gathered: Readonly<Record<string, InputSums>>,
   { sequences, block }: { readonly sequences: number; readonly block: number },
 ): Statistics {
-  return { sequences, moments: (input) => Promise.resolve(momentsOf(gathered[input], { input, block })) };
+  return { sequences, moments: (input) => Promise.resolve(momentsOf(gathered[input], { input, block, sequences })) };
 }
 
+/** The sums of the first `sequences` windows, what they were at a mark before, and those of the windows behind. */
 function momentsOf(
-  { upper, cross }: InputSums,
-  { input, block }: { readonly input: string; readonly block: number },
+  { marks = [], ...all }: InputSums,
+  { input, block, sequences }: { readonly input: string; readonly block: number; readonly sequences: number },
 ): Moments {
+  const { upper, cross, residual } = marks.find(({ windows }) => windows === sequences) ?? all;
   if (upper === undefined) throw new Error(`Cannot store S of "${input}" as it was not gathered`);
-  const broken = [upper, cross].flatMap((values) => values?.find((value) => !Number.isFinite(value)) ?? []);
+  const half = halfOf(marks.find(({ windows }) => windows < sequences));
+  const heldOut = all.windows > sequences ? all.upper?.map((value, i) => value - upper[i]) : undefined;
+  // What is finite at the end was so before.
+  const broken = [upper, cross, residual, heldOut].flatMap((values) =>
+    values?.find((value) => !Number.isFinite(value)) ?? []
+  );
   if (broken.length > 0) {
     throw new Error(
       `Cannot calibrate block ${block} as the second moments of input "${input}" must be finite: one is ${
@@ -75,5 +99,19 @@ function momentsOf(
         "activations overflow float32: look for extreme weights in this block and those before it",
     );
   }
-  return { upper, ...(cross ? { cross } : {}) };
+  return momentsWithout({ upper, cross, residual, half, heldOut });
+}
+
+/** Moments, without what is not there. */
+function momentsWithout(
+  { upper, cross, residual, half, heldOut }: { readonly [K in keyof Moments]: Moments[K] | undefined } & {
+    readonly upper: Float32Array;
+  },
+): Moments {
+  const target = { ...(cross && { cross }), ...(residual && { residual }), ...(half && { half }) };
+  return { upper, ...target, ...(heldOut && { heldOut }) };
+}
+
+function halfOf({ upper, cross, residual }: Partial<MatrixSums> = {}): Moments["half"] {
+  return upper && cross && { upper, cross, ...(residual && { residual }) };
 }

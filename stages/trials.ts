@@ -1,9 +1,9 @@
 /** What steps of coarse-search that quantize layers for a trial have in common: on a few windows, towards their own outputs. */
 import type { BlockRun } from "../models/forward.ts";
-import { embeddingShapes } from "../models/tensors.ts";
+import { blockLinears, embeddingShapes, linearWeights } from "../models/tensors.ts";
 import type { ArtifactWriter, StepContext } from "../runner/stage.ts";
 import type { Roles } from "./artifacts.ts";
-import type { layerDecoding } from "./decode_layers.ts";
+import { layerDecoding } from "./decode_layers.ts";
 import {
   batches,
   embeddedHidden,
@@ -16,10 +16,28 @@ import {
 import { layerJobs } from "./layer_jobs.ts";
 import type { Planning } from "./planning.ts";
 import type { Tools } from "./tools/mod.ts";
+import { trialCount } from "./trial_windows.ts";
 
 /** Jobs of layers that are quantized for a trial: towards their own outputs in the original model, by no statistics of the recipe. */
-export function trialJobs({ quantized, feedback, packed, allocation }: Partial<Roles>): ReturnType<typeof layerJobs> {
+function trialJobs({ quantized, feedback, packed, allocation }: Partial<Roles>): ReturnType<typeof layerJobs> {
   return layerJobs({ quantized, feedback, packed, allocation }, "quantize");
+}
+
+/** What is known of a trial's step when it is planned: what it works on, and what its result depends on. */
+export function planTrial(planning: Planning, block: number, { statistics }: Pick<Roles, "statistics">) {
+  const { spec, identities, architecture, device, forward: { provider }, roles } = planning;
+  const { packed } = roles, planned = trialJobs(roles), decoding = layerDecoding({ packed });
+  const last = block === spec.blocks - 1, all = planning.text(statistics.text);
+  return {
+    ...{ planned, decoding, last, linears: blockLinears(spec, block), weights: linearWeights(spec) },
+    text: { length: all.length, windows: trialCount(all) },
+    reads: [...planned.reads, ...decoding.reads],
+    facts: {
+      ...{ architecture, weights: identities.blocks[block], provider, device },
+      ...(block === 0 ? { embedding: identities.embedding } : {}),
+      ...(last ? { head: identities.head } : {}),
+    },
+  };
 }
 
 /** Quantizes a block's layers and decodes them. */

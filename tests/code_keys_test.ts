@@ -51,6 +51,12 @@ const rows: readonly Row[] = [
   { what: "packing", file: "kernels/packing/pack.ts", cpu: PACKED, webgpu: PACKED },
   { what: "the format of bit planes", file: "checkpoints/packed/planes.ts", cpu: PACKED, webgpu: PACKED },
   {
+    what: "coded planes, which the recipe has not",
+    file: "checkpoints/packed/entropy.ts",
+    cpu: NOTHING,
+    webgpu: NOTHING,
+  },
+  {
     what: "the file of a packed model",
     file: "checkpoints/packed/write.ts",
     cpu: ["evaluate.heldout.compressed", "pack"],

@@ -10,7 +10,9 @@ import { openPacked } from "../checkpoints/packed/open.ts";
 import { readTensors } from "../checkpoints/read_tensors.ts";
 import { loadWindows } from "../datasets/mod.ts";
 import { hessianExponent } from "../layers/units.ts";
+import { modelSpec } from "../models/config.ts";
 import { openForward, type Weights } from "../models/forward.ts";
+import { calibrate } from "../stages/calibrate.ts";
 import { openWeights } from "../stages/tools/weights.ts";
 import { blockLinears, blockShapes, embeddingShapes, linearInputs } from "../models/tensors.ts";
 import { lastRun, metricsOf, temporaryFolder } from "./command_line_test_support.ts";
@@ -19,7 +21,9 @@ import { runTiny, tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_mod
 
 /** Windows and tokens of each, as `smallRecipe` has them. */
 const SIZE = { windows: 8, length: 64 };
-const DAMPING = 0.02;
+/** Those that are held out. */
+const APART = { windows: 3, length: 64 };
+const DAMPING = 0.02, HELD_OUT = APART.windows;
 
 /** Square matrix by rows. */
 type Square = Float64Array;
@@ -39,7 +43,21 @@ const CASES: Readonly<Record<string, Case>> = {
       propagation_skip: ["down_proj"],
     },
   },
-  "both, OPT": { model: "opt", calibrate: { inputs: "renewed", target: "original", propagation_damping: DAMPING } },
+  "all the way, making up for the residual stream": {
+    model: "llama",
+    calibrate: {
+      ...{ inputs: "renewed", target: "original", propagation: 1, propagation_damping: DAMPING },
+      residual: true,
+    },
+  },
+  "chosen on halves, OPT": {
+    model: "opt",
+    calibrate: { inputs: "renewed", target: "original", propagation: "auto", propagation_damping: DAMPING },
+  },
+  "both, OPT, windows held out": {
+    model: "opt",
+    calibrate: { inputs: "renewed", target: "original", propagation_damping: DAMPING, held_out: HELD_OUT },
+  },
 };
 
 for (const [name, { model, calibrate }] of Object.entries(CASES)) {
@@ -51,39 +69,57 @@ for (const [name, { model, calibrate }] of Object.entries(CASES)) {
     const recipe = writeRecipe(folder, { model: cut, windows: models[model], stages });
     mkdirSync(join(folder, "runs"), { recursive: true });
     await runTiny(folder, recipe);
-    const run = lastRun(join(folder, "runs")), found = metricsOf(run).layer_error.layers;
+    const run = lastRun(join(folder, "runs"));
+    const { layer_error: { layers: found, held_out: heldOut }, propagation } = metricsOf(run);
+    const chosen = new Map(propagation?.layers.map(({ name, share }) => [name, share]));
+    if (calibrate.propagation === "auto") {
+      // In the first block attention's inputs are the original model's.
+      assert.equal(chosen.size, found.length - 3);
+      assert.ok([...chosen.values()].some((share) => share > 0.01 && share < 1), `${[...chosen.values()]}`);
+    } else assert.equal(propagation, undefined);
     const wanted = await errorsOf({
       original: cut,
       packed: join(run.path, "model"),
       windows: models[model],
       calibrate,
+      chosen,
     });
     assert.deepEqual(found.map(({ name }) => name), [...wanted.keys()]);
     for (const { name, error } of found) {
-      const other = wanted.get(name) ?? NaN;
+      const { samples: other } = wanted.get(name) ?? { samples: NaN };
       // Measured: 2e-4; float32 stands against float64 at few tokens.
       assert.ok(Math.abs(error / other - 1) < 2e-3, `${name}: ${error}, not ${other}`);
+    }
+    assert.equal(heldOut?.layers.length, calibrate.held_out === undefined ? undefined : found.length);
+    for (const { name, error } of heldOut?.layers ?? []) {
+      const { heldOut: other } = wanted.get(name) ?? { heldOut: NaN };
+      assert.ok(Math.abs(error / other - 1) < 2e-3, `${name}, held out: ${error}, not ${other}`);
     }
   });
 }
 
 /** Errors of all layers, from what was packed. */
-async function errorsOf({ original, packed, windows, calibrate }: {
+async function errorsOf({ original, packed, windows, calibrate, chosen }: {
   readonly original: string;
   readonly packed: string;
   readonly windows: string;
   readonly calibrate: Case["calibrate"];
-}): Promise<Map<string, number>> {
+  /** What the run says of layers whose share was chosen. */
+  readonly chosen: ReadonlyMap<string, number>;
+}): Promise<Map<string, { readonly samples: number; readonly heldOut: number }>> {
   const { inputs = "sequential", target = "layer", propagation = 0.5, propagation_skip: skip = [] } = calibrate;
   const opened = await openWeights({ path: original }, {}), compressed = await openPacked(packed), { spec } = opened;
   const forward = await openForward(spec);
-  const errors = new Map<string, number>();
+  const errors = new Map<string, { readonly samples: number; readonly heldOut: number }>();
   try {
     const dataset = { windows: join(windows, "windows.safetensors"), tensor: "calibration" };
     const options = { split: "calibration", tokenizer: undefined, vocab: spec.vocab, seed: 0 } as const;
-    const { ids } = await loadWindows(dataset, { ...options, samples: SIZE.windows, length: SIZE.length });
-    let now: Float32Array = await forward.embed(await readTensors(opened.checkpoint, embeddingShapes(spec)), ids, SIZE);
+    const all = SIZE.windows + HELD_OUT;
+    const { ids } = await loadWindows(dataset, { ...options, samples: all, length: SIZE.length });
+    const split = SIZE.windows * SIZE.length, embedding = await readTensors(opened.checkpoint, embeddingShapes(spec));
+    let now: Float32Array = await forward.embed(embedding, ids.slice(0, split), SIZE);
     let before: Float32Array = now.slice();
+    let apart: Float32Array = await forward.embed(embedding, ids.slice(split), APART);
     for (let block = 0; block < spec.blocks; block++) {
       const read = (from: Checkpoint) => readTensors(from, blockShapes(spec, block));
       const [w, q] = [await read(opened.checkpoint), await read(compressed)];
@@ -94,26 +130,35 @@ async function errorsOf({ original, packed, windows, calibrate }: {
           ? { ...w, ...Object.fromEntries([...done].map((name) => [name, q[name]])) }
           : w;
         const pass = await forward.openBlock(block, mixed, {
-          ...{ gather: "full", output: false, inputs: [input], original: { output: false }, originals: w },
+          ...{ gather: "full", output: false, inputs: [input], originals: w },
+          original: { output: false, residual: calibrate.residual === true },
         });
         await pass.run(now.slice(), { ...SIZE, original: before.slice() });
-        const { upper, cross } = (await pass.finish())[input];
+        const { upper, cross, residual } = (await pass.finish())[input];
+        assert.equal(residual !== undefined, calibrate.residual === true && ["output", "down"].includes(input));
+        const held = await forward.openBlock(block, mixed, { gather: "full", output: false, inputs: [input] });
+        await held.run(apart.slice(), APART);
+        const other = symmetric((await held.finish())[input].upper ?? assert.fail(), size);
         const h = symmetric(upper ?? assert.fail(), size), c = Float64Array.from(cross ?? assert.fail());
         // The unit decides what a dead input counts as in the mean.
         const factor = 2 / SIZE.windows, unit = 2 ** -hessianExponent(upper ?? assert.fail(), size, factor);
-        for (const values of [h, c]) values.forEach((_, i) => values[i] *= factor * unit);
+        const r = residual && Float64Array.from(residual);
+        for (const values of r ? [h, c, r] : [h, c]) values.forEach((_, i) => values[i] *= factor * unit);
         for (const { name, rows } of linears.filter((linear) => linear.input === input)) {
           const skipped = (skip as readonly string[]).some((end) => name.endsWith(end));
-          const share = target === "original" && !skipped ? Number(propagation) : 0;
+          const stated = propagation === "auto" ? chosen.get(name) ?? 0 : Number(propagation);
+          const share = target === "original" && !skipped ? stated : 0;
           const weight = `${name}.weight`,
-            wanted = share > 0 ? targetOf(w[weight], { h, c, rows, size, share }) : w[weight];
+            wanted = share > 0 ? targetOf(w[weight], { h, c, r, rows, size, share }) : w[weight];
           const left = Float64Array.from(wanted, (x, i) => x - q[weight][i]);
-          errors.set(name, energy(left, h, { rows, size }) / energy(wanted, h, { rows, size }));
+          const errorOn = (h: Square) => energy(left, h, { rows, size }) / energy(wanted, h, { rows, size });
+          errors.set(name, { samples: errorOn(h), heldOut: errorOn(other) });
           done.add(weight);
         }
       }
-      now = await outputOf(q, now, block);
-      before = await outputOf(w, before, block);
+      now = await outputOf(q, now, { block, size: SIZE });
+      before = await outputOf(w, before, { block, size: SIZE });
+      apart = await outputOf(q, apart, { block, size: APART });
     }
   } finally {
     await forward.close();
@@ -122,9 +167,13 @@ async function errorsOf({ original, packed, windows, calibrate }: {
   }
   return errors;
 
-  async function outputOf(weights: Weights, hidden: Float32Array, block: number): Promise<Float32Array> {
+  async function outputOf(
+    weights: Weights,
+    hidden: Float32Array,
+    { block, size }: { readonly block: number; readonly size: typeof SIZE },
+  ): Promise<Float32Array> {
     const run = await forward.openBlock(block, weights, { gather: "none", output: true });
-    const { hidden: output } = await run.run(hidden, SIZE);
+    const { hidden: output } = await run.run(hidden, size);
     await run.finish();
     return output ?? assert.fail();
   }
@@ -133,13 +182,15 @@ async function errorsOf({ original, packed, windows, calibrate }: {
 interface Target {
   readonly h: Square;
   readonly c: Square;
+  /** What the residual stream is off, rows × size. */
+  readonly r: Float64Array | undefined;
   readonly rows: number;
   readonly size: number;
   readonly share: number;
 }
 
-/** (1 − p)·W + p·W(C + δI)(H + δI)⁻¹ */
-function targetOf(w: Float32Array, { h, c, rows, size, share }: Target): Float64Array {
+/** (1 − p)·W + p·(W(C + δI) + R)(H + δI)⁻¹ */
+function targetOf(w: Float32Array, { h, c, r, rows, size, share }: Target): Float64Array {
   const inverse = h.slice(), added = c.slice();
   let mean = 0;
   for (let j = 0; j < size; j++) mean += (h[j * (size + 1)] || 1) / size;
@@ -148,7 +199,9 @@ function targetOf(w: Float32Array, { h, c, rows, size, share }: Target): Float64
     added[j * (size + 1)] += DAMPING * mean + Number(h[j * (size + 1)] === 0);
   }
   invert(inverse, size);
-  const moved = product(product(w, added, { rows, size }), inverse, { rows, size });
+  const met = product(w, added, { rows, size });
+  if (r) r.forEach((x, i) => met[i] += x);
+  const moved = product(met, inverse, { rows, size });
   return moved.map((x, i) => (1 - share) * w[i] + share * x);
 }
 
@@ -206,6 +259,28 @@ Deno.test("a layer that is to be left out but is not there is refused before any
   });
 });
 
+Deno.test("a residual stream is not made up for where norms stand behind the sums", () => {
+  const spec = modelSpec({
+    ...{
+      model_type: "opt",
+      hidden_size: 32,
+      ffn_dim: 48,
+      num_hidden_layers: 1,
+      num_attention_heads: 4,
+      vocab_size: 31,
+    },
+    do_layer_norm_before: false,
+  });
+  const settings = (change: Readonly<Record<string, unknown>>) => calibrate.params.parse(change);
+  const check = (change: Readonly<Record<string, unknown>>) => calibrate.check?.({ spec, roles: {} }, settings(change));
+  assert.throws(() => check({ target: "original", residual: true }), {
+    name: "InputError",
+    message:
+      /Cannot make up for the residual stream \(stages.calibrate.residual\).*leave out stages.calibrate.residual$/,
+  });
+  check({ target: "original" });
+});
+
 Deno.test("a first block's layers are the same whatever the target, as nothing before them was compressed", async () => {
   using temporary = temporaryFolder();
   const folder = temporary.path, cut = join(folder, "model");
@@ -220,3 +295,37 @@ Deno.test("a first block's layers are the same whatever the target, as nothing b
   }
   assert.deepEqual(errors[1], errors[0]);
 });
+
+const UNTOUCHED: Readonly<Record<string, Omit<Parameters<typeof writeRecipe>[1], "model" | "windows">>> = {
+  "similarities, masks and a head": {
+    stages: {
+      calibrate: { inputs: "original" },
+      "fine-search": { mask_from: "original" },
+      pack: { embedding: "trellis-4" },
+    },
+  },
+  "bits by sensitivity": {
+    extends: join(import.meta.dirname ?? "", "..", "configs", "bases", "trellis.yaml"),
+    stages: { calibrate: { inputs: "renewed" }, "coarse-search": { metric: "sensitivity", bits: 3 } },
+  },
+};
+
+for (const [name, { stages, ...recipe }] of Object.entries(UNTOUCHED)) {
+  Deno.test(`windows that are held out change nothing but what is told of them: ${name}`, async () => {
+    using temporary = temporaryFolder();
+    const folder = temporary.path, cut = join(folder, "model");
+    cutModel(models.llama, cut, 2);
+    const results = [];
+    for (const heldOut of [0, HELD_OUT]) {
+      const calibrate = { ...stages?.calibrate, held_out: heldOut };
+      const changed = { ...recipe, model: cut, windows: models.llama, stages: { ...stages, calibrate } };
+      await runTiny(folder, writeRecipe(folder, changed));
+      const { layer_error: { held_out: found, ...errors }, perplexity, keep, bits, allocation } = metricsOf(
+        lastRun(join(folder, "runs")),
+      );
+      assert.equal(found?.layers.length, heldOut === 0 ? undefined : errors.layers.length);
+      results.push({ errors, perplexity, keep, bits, allocation });
+    }
+    assert.deepEqual(results[1], results[0]);
+  });
+}

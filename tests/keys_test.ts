@@ -193,6 +193,11 @@ const rows: readonly Row[] = [
     keys: NOTHING,
   },
   { set: { "stages.spbo.resign": 2 }, keys: QUANTIZED },
+  {
+    on: { "stages.spbo.salient": false, "stages.spbo.split_points": 0 },
+    set: { "stages.spbo.profile": "ternary" },
+    keys: QUANTIZED,
+  },
   { set: { "stages.spbo.block_metric": "conditional" }, keys: QUANTIZED },
   { on: withGptq, set: { "stages.gptq.bits": 3 }, keys: quantizedBy("gptq") },
   { on: withGptq, set: { "stages.gptq.group_size": "row" }, keys: quantizedBy("gptq") },
@@ -205,6 +210,12 @@ const rows: readonly Row[] = [
   { set: { "stages.compensate.damping": 0.02 }, keys: QUANTIZED },
   { set: { "stages.pack.scales": "f32" }, keys: QUANTIZED },
   { set: { "stages.pack.mask": "bitmask" }, keys: PACKED },
+  // Blocks are packed alike, so that nothing is calibrated anew.
+  {
+    on: { "stages.calibrate.inputs": "sequential" },
+    set: { "stages.pack.coding": "entropy" },
+    keys: PACKED,
+  },
   { set: { "stages.pack.embedding": "q8" }, keys: [...PACKED, "pack.embedding"] },
   { on: { "stages.pack.embedding": "q8" }, set: { "stages.pack.head": "q8" }, keys: NOTHING },
   {
@@ -235,6 +246,8 @@ const rows: readonly Row[] = [
     keys: EVALUATED,
   },
   { set: { "stages.calibrate.dataset.shuffle": true }, keys: CALIBRATED },
+  { set: { "stages.calibrate.dataset.skip": 1 }, keys: CALIBRATED },
+  { set: { "stages.calibrate.held_out": 1 }, keys: CALIBRATED },
   { on: { "stages.calibrate.dataset.shuffle": true }, set: { "stages.calibrate.seed": 1 }, keys: CALIBRATED },
   {
     on: { "stages.calibrate.inputs": "sequential" },
@@ -247,7 +260,11 @@ const rows: readonly Row[] = [
     set: { "stages.calibrate.target": "original" },
     keys: [...QUANTIZED, "calibrate"].sort(),
   },
-  ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }].map((value): Row => {
+  ...[
+    ...[{ propagation: 1 }, { propagation_damping: 1 }, { propagation_skip: ["down_proj"] }],
+    // In the first block both streams are one: there are no halves to be kept.
+    ...[{ propagation: "auto" }, { propagation_damping: "auto" }],
+  ].map((value): Row => {
     const [[key, changed]] = Object.entries(value);
     return {
       on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
@@ -255,6 +272,12 @@ const rows: readonly Row[] = [
       keys: [...QUANTIZED, "calibrate[1..]"].sort(),
     };
   }),
+  // What the stream is off is nothing in the first block, and is told with S.
+  {
+    on: { "stages.calibrate.inputs": "sequential", "stages.calibrate.target": "original" },
+    set: { "stages.calibrate.residual": true },
+    keys: [...QUANTIZED.filter((key) => key !== "spbo"), "calibrate[1..]", "spbo[1..]"].sort(),
+  },
   // What a block sees depends on the blocks before it.
   {
     on: { "stages.calibrate.inputs": "sequential" },

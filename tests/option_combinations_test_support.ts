@@ -18,11 +18,11 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
       "fine-search": { metric: "hessian", mask_from: "updated", type: "semi-structured" },
       spbo: {
         ...{ split_points: 2, split_search: "free", split_on: "all", search_grid: "full" },
-        ...{ solver: "alternate", schedule: "stepwise" },
+        ...{ solver: "alternate", schedule: "stepwise", profile: "free" },
         ...{ search_target: { salient: "scores", segments: "weights" }, salient: true },
       },
       compensate: { mode: "diagonal" },
-      pack: { scales: "f16", mask: "enumerative", embedding: "original", head: "original" },
+      pack: { scales: "f16", mask: "enumerative", coding: "planes", embedding: "original", head: "original" },
     },
   },
   {
@@ -36,7 +36,7 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
         ...{ solver: "joint", resign: 1, split_on: "kept" },
       },
       compensate: { mode: "exact" },
-      pack: { scales: "f32", mask: "bitmask", embedding: "q8", head: "q8" },
+      pack: { coding: "entropy", scales: "f32", mask: "bitmask", embedding: "q8", head: "q8" },
     },
   },
   {
@@ -102,6 +102,23 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
     },
   },
   {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "original" },
+      "fine-search": { type: "none" },
+      spbo: { profile: "binary", salient: false, split_points: 0, group_size: 128, resign: 1 },
+    },
+  },
+  {
+    on: "llama",
+    stages: {
+      calibrate: { inputs: "sequential" },
+      "coarse-search": { metric: "none", keep: 6 },
+      spbo: { profile: "ternary", salient: false, split_points: 0, group_size: 64 },
+      compensate: { mode: "columnwise" },
+    },
+  },
+  {
     on: "opt",
     stages: {
       calibrate: { inputs: "sequential" },
@@ -160,7 +177,14 @@ export const combinations: readonly { readonly on: keyof typeof models; readonly
   {
     on: "llama",
     stages: {
-      calibrate: { inputs: "renewed", target: "original", propagation: 1, propagation_damping: 1 },
+      calibrate: {
+        inputs: "renewed",
+        target: "original",
+        propagation: "auto",
+        propagation_damping: "auto",
+        residual: true,
+        held_out: 2,
+      },
       spbo: { solver: "joint", block_metric: "conditional" },
       compensate: { mode: "exact" },
       pack: { embedding: "trellis-3", head: "trellis-3" },

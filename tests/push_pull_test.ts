@@ -271,6 +271,22 @@ Deno.test("pull says what a repository without a lock is", () =>
     });
   }));
 
+Deno.test("a packed model may lie beside its lock, where other programs look for it", () =>
+  withScene(async ({ hub, run, theirs }) => {
+    const lock = readFileSync(join(run, "recipe.lock.yaml"));
+    hub.addRepo({ kind: "model", id: "me/flat", files: { ...filesIn(join(run, "model")), "recipe.lock.yaml": lock } });
+    await at(theirs, hub, async () => {
+      const { code, err } = await command("pull", "me/flat", "--to", join(theirs, "flat"));
+      assert.equal(code, 0, err);
+      assert.deepEqual(filesIn(join(theirs, "flat", "model")), filesIn(join(run, "model")));
+      assert.equal((await command("inspect", "hf://me/flat")).out, (await command("inspect", run)).out);
+      assert.equal(
+        (await command("export", "hf://me/flat", "--format", "safetensors", "--to", join(theirs, "out"))).code,
+        0,
+      );
+    });
+  }));
+
 Deno.test("a folder of one's own is kept, and takes the same commit again alone", () =>
   withScene(async ({ hub, run, theirs, push }) => {
     const commit = commitIn((await push(run, ...TO)).out), folder = join(theirs, "tiny");

@@ -77,6 +77,7 @@ Deno.test("the quickstart compresses a model, shows it, and is served from the c
       "metrics.json",
       "model",
       "recipe.lock.yaml",
+      "recipe.origins.json",
       "report.html",
     ]);
     assert.deepEqual(readdirSync(model).sort(), [

@@ -6,7 +6,7 @@ import { GPT2_WORDS } from "./pre_tokenizers.ts";
 import { splitBy, type TokenizerDefinition } from "./tokenizer_definition.ts";
 
 /** Kinds of tokens, as numbered in GGUF files. */
-const KIND = { unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
+export const KIND = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 /** The words of LLaMA 3 and its relatives, which differ in how many digits stand together. */
 const words = (digits: string) =>
@@ -20,7 +20,7 @@ const DIGITS_APART = { ...GPT2, split: ["\\p{N}", GPT2_WORDS] };
 const DEFAULT = { ...GPT2, split: ["[\\p{P}$+<=>^~|]+", GPT2_WORDS, "\\p{N}+", "[0-9][0-9][0-9]"] };
 
 /** By `tokenizer.ggml.pre`, as llama.cpp reads it; `default` is what it does with files that do not say. */
-const PRE_TOKENIZERS: ReadonlyMap<string, typeof GPT2> = new Map([
+export const PRE_TOKENIZERS: ReadonlyMap<string, typeof GPT2> = new Map([
   ["llama3", LLAMA3],
   ["llama-v3", LLAMA3],
   ["llama-bpe", LLAMA3],
@@ -135,7 +135,10 @@ function sentencePieces(metadata: JsonObject): TokenizerDefinition {
 }
 
 /** Every way to cut a piece into two pieces, pieces of greater score first. */
-function mergesByScore(pieces: ReadonlyMap<string, number>, scores: readonly number[]): readonly [string, string][] {
+export function mergesByScore(
+  pieces: ReadonlyMap<string, number>,
+  scores: readonly number[],
+): readonly [string, string][] {
   const merges: { readonly score: number; readonly pair: [string, string]; readonly ids: [number, number] }[] = [];
   for (const [piece, id] of pieces) {
     let left = "";

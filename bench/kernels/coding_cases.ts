@@ -1,5 +1,12 @@
-/** Codes of a trellis as streams, and weights from them: on one core, as a file is written and read. */
-import { type CodedLayer, decodeWeights, encodeCodes, type LayerCodes } from "../../kernels/coding/ops.ts";
+/** Codes of a trellis and planes of bits as streams, and weights and planes from them: on one core, as a file is written and read. */
+import {
+  type CodedLayer,
+  compactPlane,
+  decodePlane,
+  decodeWeights,
+  encodeCodes,
+  type LayerCodes,
+} from "../../kernels/coding/ops.ts";
 import { stepOf, trellisOf } from "../../kernels/trellis/ops.ts";
 import { randomWeights } from "./data.ts";
 import type { KernelCase } from "./kernel_case.ts";
@@ -12,6 +19,9 @@ const STEP = -234, COLUMNS = [0, 9, -13, 4, 21, -6, -24, 13] as const;
 
 /** Logarithms of the weights' sizes in such steps, in eighths of an octave. */
 const SIZE = 13;
+
+/** Bits of a number of the plane, and what these numbers are steps of. */
+const UNIT = 3, UNIT_STEP = 0.012;
 
 /** Both ways, at two sizes of layers. */
 export function codingCases(): KernelCase[] {
@@ -27,11 +37,30 @@ export function codingCases(): KernelCase[] {
       work: () => ({ bound: "memory", bytes: () => bytes * rows * cols + streams() }),
       open: () => run,
     });
+    let bits: Uint8Array | undefined, words: Uint16Array | undefined;
+    const plane = () => bits ??= planeOf(rows * cols);
+    const stream = () => words ??= compactPlane(plane(), {}) ?? new Uint16Array(0);
+    const ofPlane = (op: string, run: () => void): KernelCase => ({
+      ...make(op, 0, run),
+      work: () => ({ bound: "memory", bytes: () => plane().byteLength + stream().byteLength }),
+    });
     return [
+      ofPlane("compactPlane", () => compactPlane(plane(), {})),
+      ofPlane("decodePlane", () => decodePlane(stream(), plane().length)),
       make("encodeCodes", Int16Array.BYTES_PER_ELEMENT, () => encodeCodes(codes())),
       make("decodeWeights", Float32Array.BYTES_PER_ELEMENT, () => decodeWeights(coded())),
     ];
   });
+}
+
+/** Weights on a uniform grid, as GPTQ's codes are stored. */
+function planeOf(count: number): Uint8Array {
+  const weights = randomWeights(count), bytes = new Uint8Array(Math.ceil(UNIT * count / 32) * 4), most = 2 ** UNIT - 1;
+  for (let i = 0, bit = 0; i < count; i++) {
+    const code = Math.max(0, Math.min(most, Math.round(weights[i] / UNIT_STEP + most / 2)));
+    for (let k = 0; k < UNIT; k++, bit++) bytes[bit >> 3] |= (code >> k & 1) << (bit & 7);
+  }
+  return bytes;
 }
 
 /** Weights rounded to the nearest point of each state's quantizer. */

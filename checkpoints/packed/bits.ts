@@ -1,5 +1,7 @@
 /** What a packed model costs: bits per weight, counted on the bytes of its file, beside the number that papers print. */
 import type { Component, Formulas, LayerFigures, LayerHeader } from "./format.ts";
+import { InputError } from "../../files/input_error.ts";
+import { requireShape, type TensorShapes } from "../read_tensors.ts";
 import type { FormatOptions } from "./formats.ts";
 import { openPacked, type PackedCheckpoint, type PackedLayer } from "./open.ts";
 
@@ -9,6 +11,8 @@ export type StoredBits = Readonly<Record<string, number>> & { readonly total: nu
 /** Bits per weight of a layer or of all compressed layers. */
 export interface Bits extends Pick<LayerFigures, "nominal" | "storing"> {
   readonly stored: StoredBits;
+  /** The same as if no plane were entropy-coded; undefined where none is. */
+  readonly uncoded?: StoredBits;
 }
 
 /** A tensor that is counted apart from the layers, compressed or not. */
@@ -27,6 +31,8 @@ export interface TensorBits {
 export interface InspectOptions extends FormatOptions {
   /** Tensors to be counted apart from the layers, such as the embedding, by what they are; those that the file lacks are left out. */
   readonly apart?: Readonly<Record<string, string>>;
+  /** Of all tensors that the model's config says there are: what a layer claims to be is held against them before it is decoded. */
+  readonly shapes?: TensorShapes;
 }
 
 /** One compressed layer. */
@@ -105,14 +111,15 @@ export interface PackedInspection extends Bits, Pick<LayerFigures, "of" | "group
  * ```
  * @param folder as `writePackedModel` left it
  * @param options `apart`: tensors that are no layers of blocks, such as the embedding, and so are none of those whose bits are averaged
- * @throws {InputError} when it is no packed model
+ * @throws {InputError} when it is no packed model, or a layer is not of the shape that it has in the model
  */
 export async function inspectPacked(
   folder: string,
-  { apart = {}, ...options }: InspectOptions = {},
+  { apart = {}, shapes, ...options }: InspectOptions = {},
 ): Promise<PackedInspection> {
   const packed = await openPacked(folder, options);
   try {
+    if (shapes) checkShapes(packed, shapes);
     const outside = new Set(Object.values(apart));
     const counted = [...packed.layers].filter(([name]) => !outside.has(`${name}.weight`));
     const layers: LayerBits[] = [];
@@ -129,6 +136,8 @@ export async function inspectPacked(
     const every = formats.flatMap(({ components }) => components);
     const components = every.filter(({ name }, at) => every.findIndex((other) => other.name === name) === at);
     const stored = components.map(({ name }) => [name, mean((layer) => layer.stored[name] ?? 0)] as const);
+    const plain = (layer: Bits) => layer.uncoded ?? layer.stored;
+    const uncoded = components.map(({ name }) => [name, mean((layer) => plain(layer)[name] ?? 0)] as const);
     const storing = layers.every((layer) => layer.storing !== undefined) && layers.length > 0;
     return {
       layers,
@@ -150,10 +159,27 @@ export async function inspectPacked(
       nominal: mean((layer) => layer.nominal),
       storing: storing ? mean((layer) => layer.storing ?? 0) : undefined,
       stored: { ...Object.fromEntries(stored), total: mean((layer) => layer.stored.total) },
+      ...(layers.some(({ uncoded }) => uncoded)
+        ? { uncoded: { ...Object.fromEntries(uncoded), total: mean((layer) => plain(layer).total) } }
+        : {}),
       model: 8 * packed.bytes / Math.max(parameters, 1),
     };
   } finally {
     packed.close();
+  }
+}
+
+/** @throws {InputError} when a layer is of another shape, or of another model */
+function checkShapes(packed: PackedCheckpoint, shapes: TensorShapes): void {
+  for (const layer of packed.layers.keys()) {
+    const name = `${layer}.weight`, shape = shapes.get(name);
+    if (shape === undefined) {
+      throw new InputError(
+        `Cannot count tensor "${name}" of "${packed.label}" as the model has none of that name; give the config.json that belongs to ` +
+          "these weights",
+      );
+    }
+    requireShape(packed, name, shape);
   }
 }
 
@@ -162,20 +188,24 @@ async function inspectLayer(
   name: string,
   { format, header }: PackedLayer,
 ): Promise<LayerBits> {
-  const weights = header.rows * header.cols;
-  const stored = format.components.map((component) => {
-    const bytes = component.planes.reduce((sum, plane) => sum + packed.planeBytes(name, plane), 0);
-    return [component.name, 8 * bytes / weights] as const;
-  });
-  const total = stored.reduce((sum, [, bits]) => sum + bits, 0);
+  const weights = header.rows * header.cols, uncoded = format.coding?.uncoded(header);
+  const count = (bytesOf: (plane: string) => number): StoredBits => {
+    const parts = format.components.map(({ name, planes }) =>
+      [name, planes.reduce((sum, plane) => sum + bytesOf(plane), 0)] as const
+    );
+    const bits = Object.fromEntries(parts.map(([name, bytes]) => [name, 8 * bytes / weights]));
+    return { ...bits, total: parts.reduce((sum, [, bytes]) => sum + 8 * bytes / weights, 0) };
+  };
+  const stored = count((plane) => packed.planeBytes(name, plane));
   return {
     name,
     format: format.name,
     header,
     weights,
-    bytes: Math.round(total * weights / 8),
+    bytes: Math.round(stored.total * weights / 8),
     ...await format.figures({ header, plane: (plane) => packed.plane(name, plane) }),
-    stored: { ...Object.fromEntries(stored), total },
+    stored,
+    ...(uncoded ? { uncoded: count((plane) => uncoded[plane] ?? packed.planeBytes(name, plane)) } : {}),
   };
 }
 

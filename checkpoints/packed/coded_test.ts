@@ -121,6 +121,39 @@ Deno.test("coded refuses content and tensors that are not what their facts say",
   }
 });
 
+Deno.test("inspectPacked() holds what layers claim to be against the model's shapes, before anything of that size is made", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "pbs2p-coded-"));
+  try {
+    const zeros = { codes: new Int16Array(4096), rowSizes: new Int8Array(64), columnSizes: new Int8Array(64) };
+    const layer = { rows: 64, cols: 64, states: 1, strip: 64, ...zeros, steps: new Int16Array(64) } as const;
+    const small = await coded.pack(contentOf(layer), {}), most = 2 ** 15;
+    // 2^30 codes in 47 kB, as the likeliest of them take next to nothing.
+    const codes = new Uint16Array(most ** 2 / 46_000 + 1);
+    const large: EncodedLayer = {
+      ...small,
+      header: { ...small.header, rows: most, cols: most, strip: most },
+      tensors: { ...small.tensors, codes: { dtype: "U16", shape: [codes.length], data: codes } },
+    };
+    const parts = { others: [], config: {}, tokenizer: undefined, source: {} };
+    const inspect = async (made: EncodedLayer, name: string) => {
+      await writePackedModel(folder, { ...parts, layers: [["a", made]] });
+      return await inspectPacked(folder, { shapes: new Map([[name, [64, 64]]]) });
+    };
+    assert.equal((await inspect(small, "a.weight")).weights, 4096);
+    await assert.rejects(inspect(large, "a.weight"), {
+      name: "InputError",
+      message:
+        /^Cannot read tensor "a.weight" of .* its shape must be \[64,64\]: current value is \[32768,32768\]; give/,
+    });
+    await assert.rejects(inspect(large, "b.weight"), {
+      name: "InputError",
+      message: /^Cannot count tensor "a.weight" of .* the model has none of that name; give the config.json/,
+    });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 Deno.test("a spoilt plane of a coded layer gives a layer of its shape or a RangeError", async () => {
   const encoded = await coded.pack(contentOf(randomCodes(SHAPE)), {});
   const places = fc.constantFrom(...Object.keys(encoded.tensors));

@@ -105,6 +105,20 @@ export interface LayerFigures {
   readonly shares: Readonly<Record<string, number>>;
 }
 
+/** How a format codes the planes of another one. */
+export interface Coding<H extends LayerHeader = LayerHeader> {
+  /** Name of the other format. */
+  readonly of: string;
+  /**
+   * Codes a layer of the other format.
+   *
+   * @param encoded as that format packs it
+   */
+  code(encoded: EncodedLayer): EncodedLayer<H>;
+  /** Bytes of the coded planes as they are without coding. */
+  uncoded(header: H): Readonly<Record<string, number>>;
+}
+
 /** The recipe's settings of packing; a format takes those it has. */
 export type PackOptions = JsonRecord;
 
@@ -145,6 +159,8 @@ export interface LayerFormat<H extends LayerHeader = LayerHeader> {
   /** In the order in which people read them; together all planes, each once. */
   readonly components: readonly Component[];
   readonly formulas: Formulas;
+  /** Of a format that is another's with coded planes. */
+  readonly coding?: Coding<H>;
   /**
    * Packs a layer.
    *

@@ -1,7 +1,7 @@
 /** Formats of packed layers by name. */
 import { InputError } from "../../files/input_error.ts";
 import type { JsonRecord } from "../../files/json.ts";
-import type { LayerFormat, LayerHeader } from "./format.ts";
+import type { EncodedLayer, LayerFormat, LayerHeader } from "./format.ts";
 import * as known from "./format_list.ts";
 
 /** All formats. */
@@ -37,6 +37,31 @@ export function formatOf(name: string, formats: readonly LayerFormat[] = FORMATS
   if (found !== undefined) return found;
   const known = formats.map((format) => format.name).join(", ");
   throw new InputError(`Cannot read layers of format "${name}": this version knows ${known}; use a newer pbs2p`);
+}
+
+/**
+ * The format that codes the planes of another one; undefined where there is none.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * assert.equal(codingOf("planes")?.name, "planes-entropy");
+ * // Its codes are entropy-coded as they are.
+ * assert.equal(codingOf("coded"), undefined);
+ * ```
+ */
+export function codingOf(name: string, formats: readonly LayerFormat[] = FORMATS): LayerFormat | undefined {
+  return formats.find(({ coding }) => coding?.of === name);
+}
+
+/**
+ * A layer with its planes entropy-coded, each that takes fewer bytes so; the same layer where none does.
+ *
+ * @param layer as its format packs it
+ */
+export function codePlanes(layer: EncodedLayer, formats: readonly LayerFormat[] = FORMATS): EncodedLayer {
+  const { coding } = codingOf(layer.format, formats) ?? {}, coded = coding?.code(layer);
+  return coded && Object.keys(coding?.uncoded(coded.header) ?? {}).length > 0 ? coded : layer;
 }
 
 /**

@@ -221,7 +221,7 @@ async function writeCompanions(folder: string, { config, tokenizer, generation }
 const BARE = "\u0000bare ";
 
 /** As Python writes JSON: what is not finite stands there in its own word, so that it is read back as it was. */
-async function writeJson(path: string, value: JsonObject): Promise<void> {
+export async function writeJson(path: string, value: JsonObject): Promise<void> {
   const plain = (_key: string, entry: unknown) => {
     if (typeof entry === "bigint") return Number(entry);
     return typeof entry === "number" && !Number.isFinite(entry) ? BARE + entry : entry;

@@ -1,6 +1,7 @@
-/** Packed models, with masks of every kind, on grids, and entropy-coded. */
+/** Packed models, with masks of every kind, on grids, in codes of a trellis, and with entropy-coded planes. */
 import { join } from "node:path";
 import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
+import { codePlanes } from "../../checkpoints/packed/formats.ts";
 import { coded, contentOf as contentOfCodes } from "../../checkpoints/packed/coded.ts";
 import { encodeLayer as encodeGrid } from "../../checkpoints/packed/grid.ts";
 import { randomGrid } from "../../checkpoints/packed/grid_test_support.ts";
@@ -11,7 +12,7 @@ import { sparse } from "../../checkpoints/packed/sparse.ts";
 import { openPacked } from "../../checkpoints/packed/open.ts";
 import { writePackedModel } from "../../checkpoints/packed/write.ts";
 import { inspectCommand } from "../../cli/inspect.ts";
-import { KEPT } from "../../kernels/binary/ops.ts";
+import { GROUP_SHIFT, KEPT } from "../../kernels/binary/ops.ts";
 import { randomCodes } from "../../kernels/coding/coding_test_support.ts";
 import { type LayerShape, randomLayer } from "../../kernels/binary/quantized_layer_test_support.ts";
 import { STATES } from "../../kernels/trellis/ops.ts";
@@ -29,7 +30,7 @@ const PACKINGS = {
 /** How pruned layers are. */
 const PRUNED = { type: "semi-structured", keep: 4, of: 8, mask: "enumerative" } as const;
 
-const SAMPLES = ["enumerative", "bitmask", "sparse", "grid", "refined", "coded"] as const;
+const SAMPLES = ["enumerative", "bitmask", "sparse", "grid", "refined", "coded", "entropy"] as const;
 
 /** The kind. */
 export const packed: Kind = {
@@ -87,6 +88,7 @@ async function pack(
     const shape = { rows, cols, bits: 3, groupSize: 16, grid: "minmax", ordered: seed % 2 === 0 } as const;
     return encodeGrid(randomGrid(shape, seed), { scales: "f16" });
   }
+  if (sample === "entropy") return codePlanes(await packUneven(size, seed));
   if (sample === "refined") {
     const levels = seed % 2 === 0 ? "products" : "means";
     return await refined.pack(contentOf(randomRefined({ ...size, levels, columnGroups: seed % 3 > 0, seed })), {
@@ -118,4 +120,20 @@ async function pack(
       values: { dtype: "F32", shape: [rows, cols], data: values },
     },
   }, { mask });
+}
+
+/** A layer of bit planes or of refined groups, marks and scales of which are far from equally likely. */
+async function packUneven(
+  { rows, cols, groupSize }: Pick<LayerShape, "rows" | "cols" | "groupSize">,
+  seed: number,
+): Promise<EncodedLayer> {
+  if (seed % 2 === 0) {
+    const shape = { ...PRUNED, segments: 3, salient: false } as const;
+    const { codes, scales, ...layer } = randomLayer({ ...shape, rows, cols, groupSize }, seed);
+    const marks = codes.map((code, i) => (code & KEPT) !== 0 && i % 4 > 0 ? code & 7 | 1 << GROUP_SHIFT : code);
+    return encodeLayer({ ...layer, codes: marks, scales: scales.map(Math.abs) }, { mask: "bitmask", scales: "f16" });
+  }
+  const { codes, ...layer } = randomRefined({ rows, cols, groupSize, levels: "means", columnGroups: false, seed });
+  const marks = codes.map((code, i) => code >> GROUP_SHIFT === 2 && i % 4 > 0 ? code & 7 | 1 << GROUP_SHIFT : code);
+  return await refined.pack(contentOf({ ...layer, codes: marks }), { scales: "f16" });
 }

@@ -4,6 +4,7 @@ export { prune, startScales } from "./binarize_ops.ts";
 export { columnwise } from "./columnwise_op.ts";
 export { decode } from "./decode_op.ts";
 export { solveJoint } from "./joint_op.ts";
+export { rescale, startPlain } from "./plain_ops.ts";
 export { resign } from "./resign_op.ts";
 export { searchSalient } from "./salient_op.ts";
 export { searchSegments } from "./segments_op.ts";

@@ -16,3 +16,4 @@ export {
 } from "./pack.ts";
 export { makePlaneBuffer, PLANE_HEADER, planeBufferWords, planeStarts } from "./plane_buffer.ts";
 export { decodeOn, packOn } from "./plane_device.ts";
+export { type RadixCode, radixCode, readDigits, writeDigits } from "./radix.ts";

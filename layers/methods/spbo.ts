@@ -8,10 +8,12 @@ import {
   type BlockShape,
   decode,
   prune,
+  rescale,
   resign,
   searchSalient,
   searchSegments,
   solveJoint,
+  startPlain,
   startScales,
 } from "../../kernels/binary/ops.ts";
 import { gemm, subtract } from "../../kernels/matrix/ops.ts";
@@ -57,6 +59,10 @@ const Params = z.strictObject({
   ),
   iterations: count(0, 10_000).default(15).describe("Rounds per step, T in PBS²P (solver alternate)"),
   resign: count(0, 100).default(0).describe("Sweeps that choose signs again, each followed by a solve"),
+  profile: z.enum(["free", "binary", "ternary"]).default("free").describe(
+    "Codes that others' types hold exactly: binary, ±d (GGUF Q1_0: groups of 128, nothing pruned), or ternary, −d, 0, d (Q2_0: " +
+      "groups of 64); one segment, no salient columns and no mean, scales in float16",
+  ),
   block_metric: z.enum(["raw", "conditional"]).default("raw").describe(
     "What solver and resign weigh errors by: the block of H (PBS²P), or what is left of it once later columns absorb what they can",
   ),
@@ -105,6 +111,7 @@ const rules: readonly ((path: PathOf) => Rule)[] = [
       },
     };
   },
+  profileRule,
   (path) => {
     const metric = path("block_metric"), mode = "stages.compensate.mode";
     return {
@@ -119,6 +126,37 @@ const rules: readonly ((path: PathOf) => Rule)[] = [
     };
   },
 ];
+
+/** Columns of a block of the type that a profile is for. */
+const PROFILE_COLUMNS = { binary: 128, ternary: 64 } as const;
+
+/** What a profile asks of the other settings. */
+function profileRule(path: PathOf): Rule {
+  const [profile, solver, group] = ["profile", "solver", "group_size"].map(path);
+  const [scales, type, keep, of] = ["pack.scales", "fine-search.type", "coarse-search.keep", "coarse-search.of"]
+    .map((each) => `stages.${each}`);
+  const fixed = [[path("salient"), false], [path("split_points"), 0], [scales, "f16"]] as const;
+  return {
+    reads: [profile, solver, group, scales, type, keep, of, path("salient"), path("split_points")],
+    partial: true,
+    check({ value, blame }) {
+      const chosen = value<SpboParams["profile"]>(profile) ?? "free";
+      if (chosen === "free") return [];
+      const wrong: (readonly [string, string])[] = [];
+      for (const [key, wanted] of fixed) {
+        if (value(key) !== undefined && value(key) !== wanted) wrong.push([key, `${wanted}`]);
+      }
+      const columns = PROFILE_COLUMNS[chosen];
+      if ((value<number>(group) ?? columns) % columns !== 0) wrong.push([group, `a multiple of ${columns}`]);
+      if (value(solver) === "none") wrong.push([solver, "alternate or joint, which are one for a single scale"]);
+      const pruned = (value(type) ?? "none") !== "none" && value(keep) !== value(of);
+      if (chosen === "binary" && pruned) wrong.push([type, "none, or keep as many as of"]);
+      return wrong.map(([key, wanted]) =>
+        error(blame(key, profile), `profile ${chosen} needs ${key.split(".").at(-1)} ${wanted}: it is ${value(key)}`)
+      );
+    },
+  };
+}
 
 /** The method; see the file's head. */
 export const spbo: Method<SpboParams> = {
@@ -148,16 +186,18 @@ export const spbo: Method<SpboParams> = {
  * Settings that matter for the others, so that, say, a change of `iterations` re-runs nothing where the joint solver needs
  * none.
  */
-function reads({ salient, split_points: points, split_search: search, solver }: SpboParams): string[] {
+function reads({ salient, split_points: points, split_search: search, solver, profile }: SpboParams): string[] {
+  const free = profile === "free";
   const chosen: Readonly<Record<string, boolean>> = {
+    solver: free,
     salient_max: salient,
     split_search: points === 2,
     split_on: salient || points > 0,
     candidates: points > 0,
     search_grid: salient || (points > 1 && search === "free"),
     search_target: salient || points > 0,
-    schedule: solver === "alternate",
-    iterations: solver === "alternate",
+    schedule: free && solver === "alternate",
+    iterations: free && solver === "alternate",
     block_metric: solver !== "none",
   };
   return Object.keys(Params.shape).filter((key) => chosen[key] ?? true);
@@ -190,6 +230,7 @@ class Binarizer {
   binarize(block: Block, { codes, scales }: BlockPlanes): void {
     const { layer, params, pruned } = this.#open, shape = this.#shape, device = this.#device;
     const { target: w, rank } = block, { cols } = w, gram = this.#gramOf(block);
+    if (params.profile !== "free") return this.#plain(block, { codes, scales });
     const salient = matrix(this.#salient.buffer, 1, cols);
     const seen = { rank, pruned: params.split_on === "kept" ? pruned : 0 };
     const diagonalU = part(layer.diagonalU, { col: block.col, cols });
@@ -241,6 +282,27 @@ class Binarizer {
       device.run(resign, codes, { ...shape, residual: block.product, gram, scales });
       if (params.solver === "joint") solve();
       else device.run(alternate, scales, { ...rounds, schedule: "oneshot" });
+    }
+  }
+
+  /** As `binarize`, with one scale a row and no mean: its best value is known at once, whatever the solver. */
+  #plain(block: Block, { codes, scales }: BlockPlanes): void {
+    const { params, pruned } = this.#open, shape = this.#shape, device = this.#device;
+    const { target: w, rank } = block, gram = this.#gramOf(block);
+    const solve = () => {
+      device.run(decode, block.decoded, { ...shape, codes, scales });
+      device.run(gemm, block.scratch, block.decoded, gram);
+      device.run(gemm, block.product, w, gram);
+      device.run(rescale, scales, { decoded: block.decoded, target: block.product, product: block.scratch });
+    };
+    device.run(startPlain, codes, scales, { w, rank, pruned });
+    solve();
+    for (let sweep = 0; sweep < params.resign; sweep++) {
+      device.run(decode, block.decoded, { ...shape, codes, scales });
+      device.run(subtract, block.scratch, w, block.decoded);
+      device.run(gemm, block.product, block.scratch, gram);
+      device.run(resign, codes, { ...shape, residual: block.product, gram, scales });
+      solve();
     }
   }
 

@@ -22,6 +22,17 @@ const unread: readonly [string, Readonly<Record<string, unknown>>, readonly stri
     "split_on",
     "split_search",
   ]],
+  ["codes for others", { split_points: 0, salient: false, profile: "ternary" }, [
+    "candidates",
+    "iterations",
+    "salient_max",
+    "schedule",
+    "search_grid",
+    "search_target",
+    "solver",
+    "split_on",
+    "split_search",
+  ]],
 ];
 
 for (const [name, change, wanted] of unread) {

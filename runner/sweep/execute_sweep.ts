@@ -235,6 +235,7 @@ class SweepRun<R extends Recipe> {
       const plan = await makePlan(subject, cache, { recipe, sources, mirrors });
       const result = await executeRun(plan, subject, {
         ...{ cache, mirrors, recipe, name: label, runsDir: join(folder.path, POINTS), onEvent, signal: this.#signal },
+        ...(sources === undefined ? {} : { sources }),
         ...(next === undefined ? {} : { next }),
       });
       return this.#endOf(result, at);

@@ -1,7 +1,7 @@
 /** The packed model as a file: written once from all packed layers, and read block by block, a block ahead. */
 import { join } from "node:path";
 import type { EncodedLayer } from "../../checkpoints/packed/format.ts";
-import { fromRecord } from "../../checkpoints/packed/formats.ts";
+import { codePlanes, fromRecord } from "../../checkpoints/packed/formats.ts";
 import { openPacked } from "../../checkpoints/packed/open.ts";
 import { uncompressedTensors, writePackedModel } from "../../checkpoints/packed/write.ts";
 import type { PackedCheckpoint } from "../../checkpoints/packed/open.ts";
@@ -39,10 +39,15 @@ const MOST_AHEAD = 1 << 28;
 /** Writes and reads a packed model. */
 export interface ModelFileTool {
   write(folder: string, weights: Weights, content: ModelFileContent): Promise<void>;
-  /** Reads a block's packed layers, in the model's order. */
+  /**
+   * Reads a block's packed layers, in the model's order.
+   *
+   * @param coding whether planes stay as they are, or are entropy-coded where that makes them smaller
+   */
   layers(
     packed: ArtifactReader,
     linears: readonly Pick<LinearSpec, "name">[],
+    coding: "planes" | "entropy",
   ): AsyncGenerator<readonly [string, EncodedLayer]>;
   /** Opens the model in a folder; as long as its file is the same one, it is opened once. */
   open(folder: string): Promise<ModelFile>;
@@ -64,10 +69,11 @@ export function openModelFileTool(): ModelFileTool {
         source: { method },
       });
     },
-    async *layers(packed, linears) {
+    async *layers(packed, linears, coding) {
       const { headers } = packed.value as PackedBlock;
       for (const { name } of linears) {
-        yield [name, { ...fromRecord(headers[name]), tensors: await packed.read(`${name}.safetensors`) }];
+        const layer = { ...fromRecord(headers[name]), tensors: await packed.read(`${name}.safetensors`) };
+        yield [name, coding === "planes" ? layer : codePlanes(layer)];
       }
     },
     async open(folder) {

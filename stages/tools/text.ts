@@ -15,6 +15,8 @@ export interface TextRequest {
   readonly dataset: Dataset;
   readonly split: DatasetAccess["split"];
   readonly samples?: number;
+  /** So many windows besides `samples`. */
+  readonly heldOut?: number;
   readonly length?: number;
   /** Of random draws; 0 where nothing is drawn. */
   readonly seed: number;
@@ -29,7 +31,7 @@ export interface TextTool {
 
 /** How a text's windows are made for a model. */
 export function windowOptions(
-  { split, samples, length, seed }: TextRequest,
+  { split, samples, heldOut, length, seed }: TextRequest,
   { spec: { vocab, maxPositions }, access, tokenizer }: Omit<TextToolOptions, "checkpoint"> & {
     readonly tokenizer: Tokenizer | undefined;
   },
@@ -38,6 +40,7 @@ export function windowOptions(
     ...access,
     ...{ tokenizer, vocab, maxLength: maxPositions, split, seed },
     ...(samples === undefined ? {} : { samples }),
+    ...(heldOut === undefined ? {} : { heldOut }),
     ...(length === undefined ? {} : { length }),
   };
 }
