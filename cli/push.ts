@@ -92,7 +92,7 @@ async function push(target: string, options: Options, terminal: Terminal): Promi
       const run = await openPublishable(claim);
       const base = await baseOf(run, given, (model) => checkBase(model, claim, access));
       const card = renderModelCard({
-        ...{ metrics: run.metrics, target: to, texts: run.texts, version: versions().pbs2p },
+        ...{ metrics: run.metrics, target: to, texts: run.texts, code: run.code, version: versions().pbs2p },
         recipe: { ...run.recipe, name: run.recipe.name ?? nameOfRun(claim.folder) },
         base: { ...base, local: run.base === undefined },
         licence: await licenceOf(base, options, access, terminal),
@@ -228,6 +228,9 @@ function show(uploads: readonly ComparedUpload[], { remote, run, options }: Show
   const sent = uploads.filter(({ state }) => state !== "unchanged");
   const bytes = sent.reduce((sum, each) => sum + each.bytes, 0);
   terminal.line(`${sent.length} of ${uploads.length} files are sent, ${formatBytes(bytes)} at most`);
+  if (run.code.length > 0) {
+    terminal.note(`warning: code of your own is not sent, and the card says so: ${run.code.join(", ")}`);
+  }
   if (run.missed.length > 0) {
     terminal.note(`warning: the result misses what the recipe expects of ${run.missed.join(", ")}; the card says so`);
   }

@@ -145,7 +145,9 @@ function answer(request: Request, repos: ReadonlyMap<string, StoredRepo>, troubl
     : [];
   const found = repos.get(`${kind} ${id}`);
   const authorized = request.headers.get("authorization") === `Bearer ${FAKE_TOKEN}`;
-  if (found === undefined || found.private && !authorized) return refuse(authorized ? 404 : 401, "RepoNotFound");
+  if (found === undefined || found.private && !authorized && action !== "cdn") {
+    return refuse(authorized ? 404 : 401, "RepoNotFound");
+  }
   if (action === "resolve" && found.gated && !authorized) return refuse(401, "GatedRepo");
   const named = decodeURIComponent(revision ?? ""),
     commit = found.branches.get(named === "HEAD" ? "main" : named) ?? named;

@@ -1,6 +1,6 @@
 /** A run as it may be published: finished, all pinned, and what lies in its folder is what its lock says. */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { hashContent } from "../files/hash_content.ts";
 import { InputError } from "../files/input_error.ts";
 import { isObject } from "../files/json.ts";
@@ -46,6 +46,8 @@ export interface Publishable {
   readonly base: BaseModel | undefined;
   /** By evaluation, and `calibration`. */
   readonly texts: Readonly<Record<string, CardText>>;
+  /** Files of code of one's own that the recipe uses; they are not published. */
+  readonly code: readonly string[];
   /** Evaluations that miss what the recipe expects. */
   readonly missed: readonly string[];
 }
@@ -92,7 +94,7 @@ export async function openPublishable(claim: RunClaim): Promise<Publishable> {
   if (checkMetrics(outcome, lockedMetrics(metrics)).some(({ same }) => !same)) {
     fail("metrics.json does not say what the lock says; run the recipe again");
   }
-  const { name, description, expect, model } = lock.recipe;
+  const { name, description, expect, model, use } = lock.recipe;
   const recipe = {
     ...(typeof name === "string" ? { name } : {}),
     ...(typeof description === "string" ? { description } : {}),
@@ -106,7 +108,8 @@ export async function openPublishable(claim: RunClaim): Promise<Publishable> {
     const file = join(folder, path);
     return { path, file, ...await hashContent(file) };
   }));
-  return { metrics, recipe, files, missed, base: baseOf(model, fail), texts: textsOf(inputs, fail) };
+  const code = Array.isArray(use) ? use.map((file) => basename(String(file))) : [];
+  return { metrics, recipe, files, missed, code, base: baseOf(model, fail), texts: textsOf(inputs, fail) };
 }
 
 /**

@@ -46,6 +46,8 @@ export interface CardFacts {
   readonly licence: Licence;
   /** By evaluation, and `calibration`. */
   readonly texts: Readonly<Record<string, CardText>>;
+  /** Files of code of the author's own that made it, which the repository does not have. */
+  readonly code?: readonly string[];
   readonly version: string;
 }
 
@@ -207,7 +209,7 @@ function bits(metrics: Metrics): string[] {
   ];
 }
 
-function verification({ target, base, texts, metrics: { device } }: CardFacts): string[] {
+function verification({ target, base, texts, code = [], metrics: { device } }: CardFacts): string[] {
   const files = Object.entries(texts).flatMap(([name, { file }]) => file === undefined ? [] : [{ name, file }]);
   return [
     "`recipe.lock.yaml` pins every input, the versions and the hashes of all that came out; `report.html` and `metrics.json` are " +
@@ -227,6 +229,13 @@ function verification({ target, base, texts, metrics: { device } }: CardFacts): 
         }; the lock has their hashes.`,
       ]
       : []),
+    ...(code.length === 0 ? [] : [
+      "",
+      `It was made with code of its author's own, which is not here: ${
+        code.map(markdownCode).join(", ")
+      }. The second command needs it, ` +
+      "where the lock's `use` says, and `--allow-plugins`.",
+    ]),
     ...(files.length === 0 ? [] : [
       "",
       "These texts are files that the hub does not have; they are found by their content, or named with `--data NAME=PATH`:",

@@ -243,6 +243,43 @@ Deno.test("pull refuses packed files that are not what the lock says, and verify
     });
   }));
 
+Deno.test("pull goes on over dropped connections and wrong bytes, and gives up on bytes that stay wrong", () =>
+  withScene(async ({ hub, run, theirs, push }) => {
+    await push(run, ...TO);
+    const weights = "model/model.safetensors";
+    await at(theirs, hub, async () => {
+      hub.trouble.set(weights, { corrupt: 99 });
+      const wrong = await command("pull", "me/tiny-pbs2p");
+      assert.equal(wrong.code, 3);
+      assert.match(wrong.err, /its content does not have the hash [0-9a-f]{64} that the hub promises/);
+      hub.trouble.set(weights, { dropAfter: 20_000, corrupt: 1 });
+      const { code, err } = await command("pull", "me/tiny-pbs2p", "--to", join(theirs, "tiny"));
+      assert.equal(code, 0, err);
+      assert.match(err, /warning: .* bytes came, but not the right ones; downloading it again/);
+      assert.deepEqual(readFileSync(join(theirs, "tiny", weights)), readFileSync(join(run, weights)));
+    });
+  }));
+
+Deno.test("who has no access is told what to do", () =>
+  withScene(async ({ hub, run, theirs, push }) => {
+    await push(run, ...TO, "--private");
+    hub.addRepo({ kind: "model", id: "me/gated", files: { "recipe.lock.yaml": "x" }, gated: true });
+    await at(theirs, hub, async () => {
+      const hidden = await command("pull", "me/tiny-pbs2p");
+      assert.deepEqual([hidden.code, /or it is private; the token that was sent has no access/.test(hidden.err)], [
+        3,
+        true,
+      ]);
+      const gated = await command("verify", "me/gated");
+      assert.deepEqual([gated.code, /access is gated; accept its terms at .*\/me\/gated/.test(gated.err)], [3, true]);
+      const revision = await command("pull", "me/gated@v9");
+      assert.deepEqual([revision.code, /there is no such revision/.test(revision.err)], [3, true]);
+    }, FAKE_READER);
+    await at(theirs, hub, async () => {
+      assert.equal((await command("pull", "me/tiny-pbs2p")).code, 0);
+    });
+  }));
+
 Deno.test("pull says what a repository without a lock is", () =>
   withScene(async ({ hub, run, theirs }) => {
     const model = join(run, "model");
