@@ -56,7 +56,7 @@ export function sender(access: HubAccess, { what, token }: SendOptions): typeof 
         }
       }
       wait = Math.max(wait, (access.retryDelay ?? 500) * 2 ** attempt);
-      if (wait >= 5000) access.progress?.(`the hub asks to wait: going on in ${Math.round(wait / 1000)} s`);
+      if (wait >= 5000) access.progress?.(`${what}: trying again in ${Math.round(wait / 1000)} s`);
       await pause(wait, access.signal);
     }
   };
