@@ -21,8 +21,8 @@ const PROJECT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Rooms of this project: what lies in them is keyed by its place, and all else by its content. */
 export const ROOMS: ReadonlySet<string> = new Set(
-  ("files onnx recipes kernels hub checkpoints tokenizers datasets models layers inference export runner report stages pipeline " +
-    "cli fuzz bench").split(" "),
+  ("telemetry files onnx recipes kernels hub checkpoints tokenizers datasets models layers inference export runner report stages pipeline " +
+    "server cli fuzz bench").split(" "),
 );
 
 /** Names of files that hold code. */

@@ -54,12 +54,12 @@ export function shareablePath(
  * import assert from "node:assert/strict";
  * const why = "it does not open (Failed to load /home/ann b/lib/libcuda.so.12: not found; see C:\\Users\\ann\\log.txt), 5/8 tried";
  * assert.equal(
- *   withoutPaths(why, "/home/ann b"),
+ *   withoutFolders(why, "/home/ann b"),
  *   "it does not open (Failed to load libcuda.so.12: not found; see log.txt), 5/8 tried",
  * );
  * ```
  */
-export function withoutPaths(text: string, home: string = homedir()): string {
+export function withoutFolders(text: string, home: string = homedir()): string {
   const known = home.length > 1 ? text.replaceAll(home, "/home") : text;
   return known.replaceAll(
     /(?<![\w.~/\\-])(?:file:\/\/|[A-Za-z]:|~)?[/\\](?:[^\s"'()<>:;,/\\]+[/\\])*([^\s"'()<>:;,/\\]+)/g,

@@ -23,7 +23,7 @@ import { identify } from "./identities.ts";
 import { describedBy, inputFiles, versions } from "./lock_record.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
 import { resultInputs, writeResult } from "./result.ts";
-import { shareablePath, withoutPaths } from "./shareable_path.ts";
+import { shareablePath, withoutFolders } from "./shareable_path.ts";
 import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
 
@@ -130,8 +130,8 @@ export async function openSubject(
     };
     const steps = orderSteps(named.flatMap(({ stage, settings }) => stage.plan(planning, settings)));
     const record: DeviceRecord = {
-      ...{ kind: device.kind, name: device.name, why: withoutPaths(device.why) },
-      forward: { ...forward, why: withoutPaths(forward.why) },
+      ...{ kind: device.kind, name: device.name, why: withoutFolders(device.why) },
+      forward: { ...forward, why: withoutFolders(forward.why) },
     };
     const { schema } = languageWith(stages);
     const commit = purpose === "run" && "hub" in recipe.model ? await commitOf(recipe.model, hub) : undefined;

@@ -41,7 +41,7 @@ Deno.test("loadRecipe() fills in every default of the stages that are named, lea
     assert.deepEqual(Object.keys(stages), ["calibrate", "spbo", "pack"]);
     assert.equal(stages.spbo?.iterations, 20);
     assert.equal(stages.spbo?.group_size, 128);
-    assert.deepEqual(stages.pack, { scales: "f16", mask: "enumerative", embedding: "original" });
+    assert.deepEqual(stages.pack, { scales: "f16", mask: "enumerative", coding: "planes", embedding: "original" });
     assert.equal(name, "a");
     assert.deepEqual(warnings, []);
   });

@@ -9,6 +9,8 @@ import { writeRandomRecipe } from "./small_models_test_support.ts";
 
 /** Files in which a family's name means something else. */
 const OTHERS: Readonly<Record<string, string>> = {
+  "export/gguf_metadata.ts": "the architecture is llama.cpp's, which holds several families",
+  "export/gguf_names.ts": "the architecture is llama.cpp's, which holds several families",
   "tokenizers/gguf_tokenizer.ts": "GGUF calls a kind of tokenizer llama, whichever model has it",
 };
 

@@ -5,12 +5,14 @@ import {
   columnwise,
   decode,
   prune,
+  rescale,
   resign,
   scalesPerBlock,
   searchSalient,
   searchSegments,
   searchThresholds,
   solveJoint,
+  startPlain,
   startScales,
 } from "../../kernels/binary/ops.ts";
 import { alternateFlops, columnwiseFlops, elementBytes, type Elements, jointFlops, resignFlops } from "./counts.ts";
@@ -133,6 +135,18 @@ function casesOf(rows: number, quick: boolean): KernelCase[] {
         ...{ w, factor, pruned: BLOCK.pruned, half: true },
         masks: { of: BLOCK.of, columnWeight: diagonalU },
       })),
+    make(
+      "startPlain",
+      moves({ f32: all + scales, u8: 2 * all }),
+      ({ w, rank, codes, scales }, device) => () =>
+        device.run(startPlain, codes, scales, { w, rank, pruned: BLOCK.pruned }),
+    ),
+    make(
+      "rescale",
+      moves({ f32: 3 * all + scales }),
+      ({ w, target, residual, scales }, device) => () =>
+        device.run(rescale, scales, { decoded: w, target, product: residual }),
+    ),
     make(
       "decode",
       moves({ f32: all + scales, u8: all }),

@@ -204,7 +204,7 @@ function settingsOf({ model, settings: s }: Row, protocol: Protocol) {
     calibrate: {
       ...calibrate,
       ...{ seed: 0, inputs: s.inputs, target: s.target, propagation: s.propagation },
-      ...{ propagation_damping: 0.01, propagation_skip: [] },
+      ...{ propagation_damping: 0.01, propagation_skip: [], residual: false, held_out: 0 },
     },
     "coarse-search": {
       metric: s.coarse ?? "lr",
@@ -215,6 +215,7 @@ function settingsOf({ model, settings: s }: Row, protocol: Protocol) {
     },
     "fine-search": { metric: s.metric, mask_from: s.mask_from, inputs: "seen", type: "semi-structured", seed: 0 },
     spbo: {
+      profile: "free",
       group_size: s.group_size,
       salient: s.salient,
       salient_max: 49,
