@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import { InputError } from "../files/input_error.ts";
 import type { HubAccess } from "../hub/mod.ts";
+import { fetchModel } from "../pipeline/fetched_model.ts";
+import type { LockedInputs } from "../pipeline/lock_record.ts";
 import { ForeignRepoError, type Pulled, type PullOptions, pullRepo } from "../pipeline/pulled.ts";
 import { type ArtifactCache, openCache } from "../runner/mod.ts";
 import { UsageError } from "./exit_codes.ts";
@@ -95,4 +97,16 @@ export async function fetchTarget(
     if (!(error instanceof InputError) || error instanceof ForeignRepoError || target.startsWith("hf://")) throw error;
     throw new InputError(`${error.message} (as no file or folder here is called ${target})`, { cause: error });
   }
+}
+
+/** Where the model lies that `--model` names for a lock; one of the hub is fetched. @throws {InputError} as `fetchModel` */
+export async function placeOfModel(
+  model: string | undefined,
+  inputs: LockedInputs | undefined,
+  { known, signal }: Pick<HubOptions, "known" | "signal">,
+  terminal: Terminal,
+): Promise<string | undefined> {
+  const wanted = model === undefined || inputs === undefined ? undefined : hubTarget(model);
+  if (wanted === undefined || inputs === undefined) return model;
+  return await withHub({ known, signal }, terminal, (access) => fetchModel(wanted, inputs, access));
 }

@@ -38,7 +38,10 @@ const HEAD = 1 << 18;
 /** `--model PATH` and `--data NAME=PATH`. */
 export function inputOptions(): readonly Option[] {
   return [
-    new Option("--model <path>", "of a lock: the folder or file of the model, where it is not found"),
+    new Option(
+      "--model <path>",
+      "of a lock: the folder or file of the model, where it is not found; run and verify fetch hf://OWNER/NAME@COMMIT",
+    ),
     new Option(
       "--data <name=path>",
       "of a lock: the file of a text (calibration, or an evaluation's name); may be repeated",

@@ -16,7 +16,7 @@ import { asFolderError } from "../runner/run_errors.ts";
 import { executeRun, makePlan, openCache, type Plan, type RunEvent } from "../runner/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { UsageError } from "./exit_codes.ts";
-import { fetchTarget, HUB_TARGET, hubTarget } from "./hub_access.ts";
+import { fetchTarget, HUB_TARGET, hubTarget, placeOfModel } from "./hub_access.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { checkOpened, deviceOf, inputOptions, loadLocked, settle } from "./locks.ts";
 import {
@@ -149,7 +149,8 @@ async function makeAgain(
   places: VerifyPlaces,
 ): Promise<Verification | number> {
   const { claim, cache, known, scratch, own, terminal, interruption } = places, began = performance.now();
-  const { model, data } = options, hashes = known.fileHashes;
+  const { data } = options, hashes = known.fileHashes;
+  const model = await placeOfModel(options.model, claim.inputs, { known }, terminal);
   const recipe = await settle(loaded, claim, { model, data, hashes, purpose: "run" });
   const opening = { purpose: "run", cache: known, ...deviceOf(options, claim.inputs) } as const;
   const subject = await openSubject(recipe, opening, terminal);

@@ -40,7 +40,7 @@ export interface CardFacts {
   readonly base: {
     readonly id: string;
     readonly commit: string;
-    /** Whether the lock names its files alone, so that verifying needs a folder with them. */
+    /** Whether the lock names its files alone, so that verifying is told where they are. */
     readonly local: boolean;
   };
   readonly licence: Licence;
@@ -218,17 +218,10 @@ function verification({ target, base, texts, code = [], metrics: { device } }: C
     "",
     "```sh",
     `${CALL} verify hf://${target} --evaluate-only`,
-    `${CALL} verify hf://${target}${base.local ? " --model FOLDER" : ""}`,
+    `${CALL} verify hf://${target}${base.local ? ` --model hf://${base.id}@${base.commit}` : ""}`,
     "```",
     "",
     `The run was made on ${markdownText(device.kind)} (${markdownText(device.name)}).`,
-    ...(base.local
-      ? [
-        `\`FOLDER\` holds the files of ${markdownText(base.id)} at ${
-          markdownCode(base.commit)
-        }; the lock has their hashes.`,
-      ]
-      : []),
     ...(code.length === 0 ? [] : [
       "",
       `It was made with code of its author's own, which is not here: ${

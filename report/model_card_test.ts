@@ -84,7 +84,7 @@ Deno.test("renderModelCard() says what is missed, what is no number, and which f
   }));
   assert.deepEqual(index[0].results[0].metrics.map(({ value }: { value: number }) => value), [24]);
   assert.match(text, /\| heldout \| 24 \| Infinity \| 9 \| 37\.10 ± 3 %: NOT met \|/);
-  assert.match(text, /verify hf:\/\/me\/tiny-llama-pbs2p --model FOLDER/);
+  assert.match(text, /verify hf:\/\/me\/tiny-llama-pbs2p --model hf:\/\/me\/tiny-llama@0123456789abcdef/);
   assert.match(text, /code of its author's own, which is not here: `sketch\.ts`\..*--allow-plugins/);
   assert.match(text, /- heldout: `held\.txt`, 7 bytes, sha256 `(ab){32}`/);
 });

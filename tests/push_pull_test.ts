@@ -6,7 +6,7 @@ import { parseDocument, stringify } from "yaml";
 import { main } from "../cli/main.ts";
 import { memoryTerminal } from "../cli/terminal_test_support.ts";
 import { FAKE_READER, FAKE_TOKEN, type FakeHub, startFakeHub } from "../hub/fake_hub_test_support.ts";
-import { lastRun, runTask } from "./command_line_test_support.ts";
+import { lastRun, project, runTask } from "./command_line_test_support.ts";
 import { tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
 
 /** Runs a command in this process. */
@@ -117,6 +117,42 @@ Deno.test("push shows first what it would send, and sends nothing unasked", () =
     assert.deepEqual(hub.requests.filter(({ method }) => method !== "GET"), []);
   }));
 
+/** A program that gives others a terminal, where there is one that takes its command so. */
+const script = Deno.build.os === "linux" && existsSync("/usr/bin/script");
+if (!script) console.warn("skipped: push is not asked at a terminal, as there is no /usr/bin/script of Linux");
+
+Deno.test({
+  name: "push asks at a terminal, and takes no answer but yes",
+  ignore: !script,
+  fn: () =>
+    withScene(async ({ hub, run, mine }) => {
+      const ask = async (answer: string) => {
+        const main = `${Deno.execPath()} run -A cli/main.ts push ${run} --to me/tiny-pbs2p`;
+        const env = { HF_ENDPOINT: hub.url, HF_TOKEN: FAKE_TOKEN, PBS2P_CACHE: join(mine, "cache"), COLUMNS: "200" };
+        const process = new Deno.Command("/usr/bin/script", {
+          ...{ args: ["-qec", main, "/dev/null"], cwd: project, env },
+          ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+        }).spawn();
+        const writer = process.stdin.getWriter();
+        let said = "";
+        for await (const text of process.stdout.pipeThrough(new TextDecoderStream())) {
+          if (!said.includes("Send it?") && (said + text).includes("Send it?")) {
+            await writer.write(new TextEncoder().encode(`${answer}\n`));
+          }
+          said += text;
+        }
+        await writer.close().catch(() => undefined);
+        await process.stderr.cancel();
+        return { said, code: (await process.status).code };
+      };
+      const no = await ask("n");
+      assert.deepEqual([no.code, /Nothing was sent\./.test(no.said)], [0, true], no.said);
+      assert.deepEqual(hub.requests.filter(({ method }) => method !== "GET"), []);
+      const yes = await ask("y");
+      assert.deepEqual([yes.code, /Done: .*\/me\/tiny-pbs2p\/commit\//.test(yes.said)], [0, true], yes.said);
+    }),
+});
+
 Deno.test("what was pushed is pulled, inspected, planned and verified by one who has nothing of it", () =>
   withScene(async ({ hub, run, theirs, mine, push }) => {
     const commit = commitIn((await push(run, ...TO)).out);
@@ -167,7 +203,7 @@ Deno.test("push makes a card with the run's numbers, and sends a second time onl
   }));
 
 Deno.test("push takes a model in a folder for one of the hub only where its files are the same", () =>
-  withScene(async ({ hub, local, push }) => {
+  withScene(async ({ hub, local, mine, theirs, push }) => {
     const base = (commit: string) => push(local, ...TO, "--base-model", `base/tiny@${commit}`);
     const nameless = await push(local, ...TO);
     assert.deepEqual([nameless.code, /--base-model OWNER\/NAME@COMMIT/.test(nameless.err)], [2, true]);
@@ -180,15 +216,23 @@ Deno.test("push takes a model in a folder for one of the hub only where its file
     const unlicensed = await base(original.revision);
     assert.equal(unlicensed.code, 3);
     assert.match(unlicensed.err, /does not say under which licence base\/tiny stands.*--license/);
-    const { code, err } = await push(
-      local,
-      ...TO,
-      "--base-model",
-      `base/tiny@${original.revision}`,
-      "--license",
-      "mit",
-    );
+    const pinned = `base/tiny@${original.revision}`;
+    const { code, out, err } = await push(local, ...TO, "--base-model", pinned, "--license", "mit");
     assert.equal(code, 0, err);
+    const windows = join(mine, "tiny", "windows.safetensors");
+    const data = ["--data", `calibration=${windows}`, "--data", `heldout=${windows}`];
+    await at(theirs, hub, async () => {
+      const verify = (revision: string) =>
+        command("verify", `hf://me/tiny-pbs2p@${commitIn(out)}`, "--model", `hf://base/tiny@${revision}`, ...data);
+      const wrong = await verify(other);
+      assert.equal(wrong.code, 3);
+      assert.match(
+        wrong.err,
+        /base\/tiny at [0-9a-f]{8} for the lock's model: it has no model\.safetensors of 198552 bytes/,
+      );
+      const verified = await verify(original.revision);
+      assert.equal(verified.code, 0, verified.out + verified.err);
+    });
   }));
 
 Deno.test("push refuses what is not as the run left it, or tells of the machine", () =>
