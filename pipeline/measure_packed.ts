@@ -1,15 +1,12 @@
 /** Measures a packed model by itself, without the model that it was made from: the perplexities that its recipe asks for. */
 import { openPacked } from "../checkpoints/packed/open.ts";
-import { readTensors, type TensorShapes } from "../checkpoints/read_tensors.ts";
 import { InputError } from "../files/input_error.ts";
-import { fitModel } from "../models/fit.ts";
-import { blockShapes } from "../models/tensors.ts";
 import type { OpenOptions, OutputRef, Subject } from "../runner/stage.ts";
 import type { Roles } from "../stages/artifacts.ts";
 import { evaluate } from "../stages/evaluate.ts";
 import type { Stage } from "../stages/planning.ts";
 import type { Recipe } from "../stages/schema.ts";
-import type { Weights } from "../stages/tools/weights.ts";
+import { weightsOf } from "../stages/tools/weights.ts";
 import { chooseDevice, chooseForward } from "./device.ts";
 import { openSubject } from "./subject.ts";
 
@@ -47,26 +44,8 @@ export async function openMeasurement(recipe: Recipe, folder: string, options: O
         .filter(({ inputs }) => !Object.hasOwn(inputs, "model")),
   };
   const measured: Recipe = { model: { path: folder }, stages: { evaluate: settings } };
-  const machine = { chooseDevice, chooseForward, openWeights: () => openPackedWeights(folder) };
+  const machine = { chooseDevice, chooseForward, openWeights: async () => await weightsOf(await openPacked(folder)) };
   const subject = await openSubject([measuring as Stage], measured, options, machine);
   const losses = [...offered.perplexity?.of ?? []].map(([name, { original }]): [string, OutputRef] => [name, original]);
   return { subject, recipe: measured, losses: new Map(losses) };
-}
-
-async function openPackedWeights(folder: string): Promise<Weights> {
-  const opened = await openPacked(folder);
-  try {
-    const { checkpoint, spec } = await fitModel(opened);
-    const read = (shapes: TensorShapes) => readTensors(checkpoint, shapes);
-    return {
-      checkpoint,
-      spec,
-      read,
-      block: (block) => read(blockShapes(spec, block)),
-      close: () => checkpoint.close(),
-    };
-  } catch (error) {
-    opened.close();
-    throw error;
-  }
 }

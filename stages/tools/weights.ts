@@ -28,7 +28,11 @@ export async function openWeights(
   model: Parameters<typeof openModel>[0],
   options: OpenCheckpointOptions,
 ): Promise<Weights> {
-  const opened = await openModel(model, options);
+  return await weightsOf(await openModel(model, options), options);
+}
+
+/** Weights of an opened checkpoint of any format, which is closed where it does not fit. */
+export async function weightsOf(opened: Checkpoint, options: Parameters<typeof fitModel>[1] = {}): Promise<Weights> {
   try {
     const { checkpoint, spec } = await fitModel(opened, options);
     const read = (shapes: TensorShapes) => readTensors(checkpoint, shapes);
