@@ -6,7 +6,7 @@ import { InputError } from "../files/input_error.ts";
 import { FAKE_READER, FAKE_TOKEN, type FakeHub, startFakeHub } from "./fake_hub_test_support.ts";
 import { STORAGE_TOKEN } from "./fake_hub_writes_test_support.ts";
 import { compareUploads, downloadFile, type HubAccess, lookAtTarget, push, resolveModel, type Upload } from "./mod.ts";
-import { ConflictError } from "./send.ts";
+import { ConflictError, sender } from "./send.ts";
 
 /** Random, so that what is sent is not shorter than what is stored. */
 const weights = new Uint8Array(300_000);
@@ -172,6 +172,22 @@ Deno.test("push() says clearly what the hub refuses", () =>
     await rejects(pushAll(uploads, access), /no such repository or branch.*404 trouble 404/);
     hub.trouble.set("put", { fail: { status: 400, times: 1 } });
     await rejects(pushAll(uploads, access), /the hub refuses it \(400 trouble 400\)/);
+  }));
+
+Deno.test("push() gives no token where the hub itself redirects to, and nothing to whom it names without encryption", () =>
+  withPush(async (hub, access, uploads) => {
+    hub.addRepo({ kind: "model", id: "me/tiny", files: { "old.txt": "x" } });
+    const elsewhere = new URL(hub.storage.url), path = "/api/models/me/tiny/preupload/main";
+    const headers = { location: `${elsewhere.origin}${path}` };
+    hub.trouble.set("preupload", { fail: { status: 307, times: 1, headers } });
+    await rejects(pushAll(uploads, access), /not accepted \(401/);
+    const told = hub.requests.filter(({ host }) => host === elsewhere.host);
+    assert.deepEqual(told.map(({ method, authorization }) => [method, authorization]), [["POST", null]]);
+    hub.trouble.set("commit", { fail: { status: 302, times: 1, headers } });
+    await rejects(pushAll(uploads, access), /it answers 302 to POST and names localhost/);
+    const send = sender({ ...access, endpoint: "https://hub.invalid" }, { what: "model me/tiny", token: FAKE_TOKEN });
+    await rejects(send(`${elsewhere.origin}/put/1`, { method: "PUT", body: "x" }), /without encryption \(http:\)/);
+    assert.equal(hub.requests.filter(({ path }) => path === "/put/1").length, 0);
   }));
 
 Deno.test("push() makes a branch that is not there, and a private repository where it is asked to", () =>
