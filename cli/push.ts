@@ -104,9 +104,11 @@ async function push(target: string, options: Options, terminal: Terminal): Promi
           `Cannot push to ${to} as private: it is there, and public; make it private in its settings on the hub`,
         );
       }
+      // A lock that names files alone does not say where they are on the hub.
+      const model = run.base === undefined ? ` --model hf://${base.id}@${base.commit}` : "";
       const uploads = await compareUploads([cardUpload(card), ...run.files.map(fileUpload)], remote);
       if (!options.json) show(uploads, { remote, run, options }, terminal);
-      if (options.dryRun) return told(uploads, remote, undefined, { options, terminal });
+      if (options.dryRun) return told(uploads, remote, undefined, { model, options, terminal });
       if (!options.yes && uploads.some(({ state }) => state !== "unchanged") && !confirm("Send it?")) {
         terminal.line("Nothing was sent.");
         return 0;
@@ -117,7 +119,7 @@ async function push(target: string, options: Options, terminal: Terminal): Promi
         title: `${base.id.split("/")[1]}, ${formatBits(nominal)} nominal and ${formatBits(stored.total)} stored bits`,
         ...(options.private ? { private: true } : {}),
       });
-      return told(uploads, remote, pushed, { options, terminal });
+      return told(uploads, remote, pushed, { model, options, terminal });
     });
   } catch (error) {
     if (!interruption.signal.aborted) throw error;
@@ -241,9 +243,14 @@ function told(
   uploads: readonly ComparedUpload[],
   { id, branch }: PushTarget,
   pushed: Pushed | undefined,
-  { options: { json }, terminal }: { readonly options: Options; readonly terminal: Terminal },
+  { model, options: { json }, terminal }: {
+    /** Words that `verify` needs. */
+    readonly model: string;
+    readonly options: Options;
+    readonly terminal: Terminal;
+  },
 ): number {
-  const verify = pushed === undefined ? undefined : `deno task verify hf://${id}@${pushed.commit}`;
+  const verify = pushed === undefined ? undefined : `deno task verify hf://${id}@${pushed.commit}${model}`;
   if (json) {
     const files = uploads.map(({ path, bytes, sha256, state }) => ({ path, bytes, sha256, state }));
     terminal.line(JSON.stringify({ repository: id, branch, sent: pushed !== undefined, ...pushed, verify, files }));

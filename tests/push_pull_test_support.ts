@@ -106,5 +106,6 @@ export const TO = ["--to", "me/tiny-pbs2p", "--yes"];
 
 /** The commit that a push has printed. */
 export function commitIn(out: string): string {
-  return /verify hf:\/\/me\/tiny-pbs2p@([0-9a-f]{40})$/m.exec(out)?.[1] ?? assert.fail(out);
+  return /verify hf:\/\/me\/tiny-pbs2p@([0-9a-f]{40})(?: --model hf:\/\/base\/tiny@[0-9a-f]{40})?$/m.exec(out)?.[1] ??
+    assert.fail(out);
 }
