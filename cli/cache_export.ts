@@ -106,7 +106,7 @@ function stepsOf(runs: readonly string[], folder: string | undefined): Set<strin
 }
 
 /** Names of this machine and its user that are worth keeping quiet. */
-function ownNames(): string[] {
+export function ownNames(): string[] {
   return [basename(homedir()), hostname(), hostname().split(".")[0]]
     .filter((name) => name.length > 3 && !NOBODY.has(name.toLowerCase()));
 }

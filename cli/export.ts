@@ -12,7 +12,7 @@ import { freeBytes, isFull, NoSpaceError } from "../runner/cache/no_space.ts";
 import { readRun } from "../runner/mod.ts";
 import { asked, UsageError } from "./exit_codes.ts";
 import { listenForInterruption } from "./interruption.ts";
-import { findModel, openModel } from "./models.ts";
+import { locateModel, MODEL_TARGET, openModel } from "./models.ts";
 import { type CommandContext, parseSize, runsOption, withOutputOptions } from "./options.ts";
 import { workingFolder } from "./places.ts";
 import type { Terminal } from "./terminal.ts";
@@ -51,7 +51,7 @@ export function exportCommand(context: CommandContext): Command {
         "rounded to the type, read again, and compared with what was packed. q1_0 and q2_0 hold codes of one and two bits as they are: " +
         "what does not fit them exactly is refused",
     )
-    .argument("<model>", "a packed folder, a run (its folder, its id, `last`), a checkpoint folder or a .gguf file")
+    .argument("<model>", MODEL_TARGET)
     .requiredOption("--to <dir>", "folder to write to, made if needed; for safetensors it must be empty")
     .addOption(
       new Option("--format <format>", "safetensors: a folder; gguf: one file").choices(Object.keys(EXPORTS))
@@ -80,8 +80,14 @@ export function exportCommand(context: CommandContext): Command {
 
 async function write(target: string, options: Options, terminal: Terminal): Promise<number> {
   const kind = kindOf(options);
-  const source = findModel(target, options), to = resolve(workingFolder(), asked(() => expandHome(options.to)));
-  const opened = await openModel(target, options);
+  const model = await locateModel(target, options, terminal);
+  if (!("path" in model)) {
+    throw new UsageError(
+      `Cannot export ${target}: it is not packed, and others run it as it is; give a packed model, or a folder`,
+    );
+  }
+  const source = model.path, to = resolve(workingFolder(), asked(() => expandHome(options.to)));
+  const opened = await openModel(model, options);
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("Stopping; nothing is left of the export"),
   });

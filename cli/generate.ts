@@ -7,7 +7,7 @@ import { fitModel, modelSpec, type Provider, type WantedProvider } from "../mode
 import { chooseDevice, chooseForward } from "../pipeline/device.ts";
 import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { UsageError } from "./exit_codes.ts";
-import { openModel } from "./models.ts";
+import { locateModel, MODEL_TARGET, openModel } from "./models.ts";
 import { type CommandContext, forwardOption, parseNumber, parseWhole, runsOption } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -25,7 +25,7 @@ export function generateCommand(context: CommandContext): Command {
       "continue a text with a model, packed or not; the text comes as it is written. It ends where generation_config.json " +
         "says (eos_token_id), whose other settings, such as temperature, are not taken: give them here",
     )
-    .argument("<model>", "a packed folder, a run (its folder, its id, `last`), a checkpoint folder or a .gguf file")
+    .argument("<model>", MODEL_TARGET)
     .requiredOption("-p, --prompt <text>", "the text to continue")
     .option("--max-tokens <count>", "new tokens at most", parseWhole(1), 128)
     .option(
@@ -47,7 +47,7 @@ export function generateCommand(context: CommandContext): Command {
 async function write(target: string, options: Options, terminal: Terminal): Promise<number> {
   const { prompt, maxTokens, topK, topP, seed, forward } = options;
   const { temperature = topK === undefined && topP === undefined ? 0 : 1 } = options;
-  const opened = await openModel(target, options);
+  const opened = await openModel(await locateModel(target, options, terminal), options);
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   Deno.addSignalListener("SIGINT", interrupt);

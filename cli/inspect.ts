@@ -3,7 +3,7 @@ import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { inspectPacked, type PackedInspection } from "../checkpoints/packed/bits.ts";
 import { modelShapes, modelSpec, vocabularyTensors } from "../models/mod.ts";
-import { findModel, openModel } from "./models.ts";
+import { locateModel, MODEL_TARGET, openModel } from "./models.ts";
 import { type CommandContext, runsOption, withOutputOptions } from "./options.ts";
 import { formatBytes as bytes } from "../report/numbers.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
@@ -19,14 +19,15 @@ interface Options {
 export function inspectCommand(context: CommandContext): Command {
   return withOutputOptions(new Command("inspect"))
     .description("list a model's layers with N:M and bits, or an ordinary checkpoint's tensors")
-    .argument("<model>", "a packed folder, a run (its folder, its id, `last`), a checkpoint folder or a .gguf file")
+    .argument("<model>", MODEL_TARGET)
     .addOption(runsOption())
     .action(async (target: string, options: Options) => {
       const terminal = context.terminal(options);
-      const checkpoint = await openModel(target, options);
+      const model = await locateModel(target, options, terminal),
+        checkpoint = await openModel(model, { headers: true });
       try {
-        if (checkpoint.format === "packed") {
-          await inspect(findModel(target, options), checkpoint, { options, terminal });
+        if (checkpoint.format === "packed" && "path" in model) {
+          await inspect(model.path, checkpoint, { options, terminal });
         } else listTensors(checkpoint, options, terminal);
       } finally {
         checkpoint.close();

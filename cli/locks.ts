@@ -5,6 +5,7 @@ import { Option } from "commander";
 import { checkInputs, findInputs, otherVersions } from "../pipeline/locked_inputs.ts";
 import { type LockedInputs, readInputs } from "../pipeline/lock_record.ts";
 import { loadRecipe } from "../pipeline/mod.ts";
+import { pulledFrom } from "../pipeline/pulled.ts";
 import type { LoadedRecipe, LoadOptions } from "../recipes/recipe.ts";
 import { LOCK } from "../runner/journal.ts";
 import { readLock, type RunLock } from "../runner/lock.ts";
@@ -37,7 +38,10 @@ const HEAD = 1 << 18;
 /** `--model PATH` and `--data NAME=PATH`. */
 export function inputOptions(): readonly Option[] {
   return [
-    new Option("--model <path>", "of a lock: the folder or file of the model, where it is not found"),
+    new Option(
+      "--model <path>",
+      "of a lock: the folder or file of the model, where it is not found; run and verify fetch hf://OWNER/NAME@COMMIT",
+    ),
     new Option(
       "--data <name=path>",
       "of a lock: the file of a text (calibration, or an evaluation's name); may be repeated",
@@ -166,5 +170,7 @@ function nameOf(file: string): string {
 }
 
 function showFile(file: string): string {
+  const pulled = pulledFrom(dirname(file));
+  if (pulled !== undefined) return `${pulled.id}@${pulled.commit.slice(0, 8)}`;
   return basename(file) === LOCK ? `${basename(dirname(file))}/${LOCK}` : basename(file);
 }

@@ -15,6 +15,8 @@ import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import type { CommandContext } from "./options.ts";
 import { planCommand } from "./plan.ts";
+import { pullCommand } from "./pull.ts";
+import { pushCommand } from "./push.ts";
 import { resultsCommand } from "./results.ts";
 import { runCommand } from "./run.ts";
 import { runsCommand } from "./runs.ts";
@@ -65,6 +67,8 @@ export async function main(args: readonly string[], terminal?: Terminal): Promis
     inspectCommand,
     generateCommand,
     exportCommand,
+    pushCommand,
+    pullCommand,
     doctorCommand,
     schemaCommand,
     completionCommand,

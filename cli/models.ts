@@ -4,9 +4,20 @@ import { join } from "node:path";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { openPacked } from "../checkpoints/packed/open.ts";
 import { openModel as openSource } from "../models/mod.ts";
+import { ForeignRepoError, type Pulled } from "../pipeline/pulled.ts";
+import { JOURNAL, LOCK } from "../runner/journal.ts";
 import { listRuns, readRun } from "../runner/mod.ts";
 import { asked, UsageError } from "./exit_codes.ts";
-import { locate, runsFolder } from "./places.ts";
+import { fetchTarget, HUB_TARGET, hubTarget } from "./hub_access.ts";
+import { cacheFolder, locate, runsFolder } from "./places.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** For help texts. */
+export const MODEL_TARGET =
+  `a packed folder, a run (its folder, its id, \`last\`), a checkpoint folder, a .gguf file, or ${HUB_TARGET}`;
+
+/** A model of this machine, or one of the hub that is not packed. */
+export type FoundModel = { readonly path: string } | { readonly hub: string; readonly revision: string };
 
 /** Where to look besides the path itself. */
 export interface ModelOptions {
@@ -24,7 +35,7 @@ export interface ModelOptions {
  */
 export function findModel(target: string, { runs }: ModelOptions = {}): string {
   const path = locate(target);
-  if (existsSync(join(path, "events.ndjson"))) return modelOf(path, target);
+  if ([JOURNAL, LOCK].some((name) => existsSync(join(path, name)))) return modelOf(path, target);
   if (existsSync(path)) return path;
   const folder = runsFolder(runs);
   if (listRuns(folder).length === 0 || /[\\/]/.test(target)) {
@@ -33,13 +44,41 @@ export function findModel(target: string, { runs }: ModelOptions = {}): string {
   return modelOf(asked(() => readRun(folder, target)).folder, target);
 }
 
-/** Opens a model that is here. @throws {UsageError} when there is none, {InputError} when it cannot be read */
-export function openModel(target: string, options: ModelOptions = {}): Promise<Checkpoint> {
-  const { config } = options;
-  return openSource({
-    path: findModel(target, options),
-    ...(config === undefined ? {} : { config: locate(config) }),
-  }, { packed: openPacked });
+/**
+ * As `findModel`, of the hub's models too: what is packed there, alone or in a run, is fetched and checked.
+ *
+ * @throws {UsageError} when there is nothing of that name
+ * @throws {InputError} when the hub refuses or does not answer, or files are not what their lock says
+ */
+export async function locateModel(target: string, options: ModelOptions, terminal: Terminal): Promise<FoundModel> {
+  const wanted = hubTarget(target);
+  if (wanted === undefined) return { path: findModel(target, options) };
+  let pulled: Pulled;
+  try {
+    pulled = await fetchTarget(target, wanted, {}, terminal);
+  } catch (error) {
+    // A model like any other.
+    if (error instanceof ForeignRepoError) return { hub: wanted.id, revision: wanted.revision };
+    throw error;
+  }
+  if (pulled.model !== undefined) return { path: pulled.model };
+  throw new UsageError(
+    `Cannot open model "${target}": it holds a recipe and no model; make it: deno task run ${target}`,
+  );
+}
+
+/**
+ * Opens a model.
+ *
+ * @param options `headers`: of an unpacked model of the hub, read the headers of its weights alone
+ * @throws {InputError} when it cannot be read
+ */
+export function openModel(
+  model: FoundModel,
+  { config, headers = false }: Pick<ModelOptions, "config"> & { readonly headers?: boolean } = {},
+): Promise<Checkpoint> {
+  const source = { ...model, ...("path" in model && config !== undefined ? { config: locate(config) } : {}) };
+  return openSource(source, { packed: openPacked, cache: cacheFolder(), purpose: headers ? "plan" : "run" });
 }
 
 function modelOf(run: string, target: string): string {

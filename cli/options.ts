@@ -2,14 +2,17 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { PROVIDERS, type WantedProvider } from "../models/provider.ts";
 import type { ArtifactCache, OpenOptions, Subject } from "../runner/mod.ts";
+import type { Origin } from "../recipes/language.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import type { LoadedSweep } from "../recipes/sweep.ts";
 import { loadRecipe, loadSweep, pipeline } from "../pipeline/mod.ts";
+import { isPulled } from "../pipeline/pulled.ts";
 import { stages } from "../stages/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { parseBytes } from "../report/numbers.ts";
 import { debugging, UsageError } from "./exit_codes.ts";
+import { fetchTarget, HUB_TARGET, type HubId, hubTarget } from "./hub_access.ts";
 import { locate, workingFolder } from "./places.ts";
 import {
   findLock,
@@ -21,6 +24,9 @@ import {
   refuseInputs,
 } from "./locks.ts";
 import type { Terminal } from "./terminal.ts";
+import { throttled } from "./throttled.ts";
+
+export { throttled } from "./throttled.ts";
 
 /** What a command is given besides its own options. */
 export interface CommandContext {
@@ -50,7 +56,7 @@ export interface RecipeOptions extends InputOptions {
 export function withRecipeOptions(command: Command): Command {
   const opening = withOpenOptions(
     command,
-    "a YAML file, such as configs/quickstart.yaml; or a run's lock, or its folder",
+    `a YAML file, such as configs/quickstart.yaml; a run's lock, or its folder; or ${HUB_TARGET}`,
   )
     .option("--until <stage>", "stop after this stage")
     .option("--from <stage>", "make this stage and what follows again, although it is cached");
@@ -140,19 +146,34 @@ export interface ReadRecipe extends LoadedRecipe<Recipe> {
 export async function readRecipe(path: string, options: RecipeOptions, terminal: Terminal): Promise<ReadRecipe> {
   const { set, with: over, allowPlugins, until, from } = options;
   const reading = {
-    ...{ set, with: over.map(locate), cwd: workingFolder() },
+    ...{ set, with: over.map(locate), cwd: workingFolder(), originOf },
     ...(allowPlugins === undefined ? {} : { allowPlugins }),
   };
-  const file = findLock(locate(path));
+  const wanted = hubTarget(path);
+  const place = wanted === undefined ? locate(path) : await fetchRecipe(path, wanted, options, terminal);
+  const file = findLock(place);
   if (file === undefined) refuseInputs(options);
   const lock = file === undefined ? undefined : openLock(file);
   const loaded: ReadRecipe = lock === undefined
-    ? await loadRecipe(locate(path), reading)
+    ? await loadRecipe(place, reading)
     : { ...await loadLocked(lock, reading), lock };
   terminal.diagnose(loaded.warnings);
   const known = new Set([...stages.map(({ name }) => name), ...Object.keys(loaded.recipe.stages)]);
   for (const [option, name] of Object.entries({ until, from })) checkStage(option, name, [...known]);
   return loaded;
+}
+
+/** What was pulled is others' code, wherever it lies now. */
+function originOf(file: string): Origin {
+  return isPulled(file) ? "hub" : "local";
+}
+
+/** The lock or the recipe of a repository of the hub. @returns its path */
+async function fetchRecipe(path: string, wanted: HubId, { cache }: RecipeOptions, terminal: Terminal): Promise<string> {
+  const { recipe, id, commit } = await fetchTarget(path, wanted, { cache, recipeOnly: true }, terminal);
+  if (recipe === undefined) throw new UsageError(`Cannot run "${path}": it is a packed model and has no recipe`);
+  if (wanted.revision !== commit) terminal.note(`${id} at commit ${commit}`);
+  return recipe;
 }
 
 /** Reads a sweep as commands name it; prints its warnings. @returns undefined where it is an ordinary recipe @throws {RecipeError} */
@@ -162,7 +183,7 @@ export async function readSweep(
   terminal: Terminal,
 ): Promise<LoadedSweep<Recipe> | undefined> {
   const sweep = await loadSweep(locate(path), {
-    ...{ set, with: over.map(locate), cwd: workingFolder() },
+    ...{ set, with: over.map(locate), cwd: workingFolder(), originOf },
     ...(allowPlugins === undefined ? {} : { allowPlugins }),
     ...(yes ? { most: Infinity } : {}),
   });
@@ -193,17 +214,6 @@ export function openSubject(
     warn: (message) => terminal.note(`warning: ${message}`),
     progress: throttled((message) => terminal.note(message)),
   });
-}
-
-/** Prints what is going on, but not more often than people can read. */
-export function throttled(print: (message: string) => void, every = 1000): (message: string) => void {
-  let last = -Infinity;
-  return (message) => {
-    const now = performance.now();
-    if (now - last < every) return;
-    last = now;
-    print(message);
-  };
 }
 
 /** Adds one value to a repeated option. */

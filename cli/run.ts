@@ -16,6 +16,7 @@ import {
   withRecipeOptions,
 } from "./options.ts";
 import { askedLater } from "./exit_codes.ts";
+import { placeOfModel } from "./hub_access.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { mirrorsOf } from "./mirrors.ts";
 import { type Facts, notifying, notifyOption } from "./notify.ts";
@@ -68,7 +69,8 @@ async function run(path: string, options: Options, { terminal, tell }: Listeners
   const cache = await openCache(cacheFolder(options.cache), { size: options.cacheSize });
   try {
     const mirrors = mirrorsOf(options.cacheFrom, cache);
-    const { model, data } = options, hashes = cache.fileHashes;
+    const { data } = options, hashes = cache.fileHashes;
+    const model = await placeOfModel(options.model, lock?.inputs, { known: cache }, terminal);
     const recipe = lock ? await settle(loaded, lock, { model, data, hashes, purpose: "run" }) : loaded.recipe;
     const subject = await openSubject(recipe, { purpose: "run", cache, ...deviceOf(options, lock?.inputs) }, terminal);
     tell({ model: subject.model });

@@ -11,10 +11,12 @@ import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { wrapText } from "../report/text_table.ts";
 import { asNoSpace } from "../runner/cache/no_space.ts";
+import { LOCK } from "../runner/journal.ts";
 import { asFolderError } from "../runner/run_errors.ts";
 import { executeRun, makePlan, openCache, type Plan, type RunEvent } from "../runner/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { UsageError } from "./exit_codes.ts";
+import { fetchTarget, HUB_TARGET, hubTarget, placeOfModel } from "./hub_access.ts";
 import { listenForInterruption } from "./interruption.ts";
 import { checkOpened, deviceOf, inputOptions, loadLocked, settle } from "./locks.ts";
 import {
@@ -24,14 +26,12 @@ import {
   forwardOption,
   openSubject,
   runsOption,
-  throttled,
   withOutputOptions,
 } from "./options.ts";
 import { cacheFolder } from "./places.ts";
 import { readMetrics, watchOutput } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
 import { type Claim, lookAt, openClaim, tellStopped, type VerifyOptions, type VerifyPlaces } from "./verify_claim.ts";
-import { fetchRun, hubIdOf } from "./verify_hub.ts";
 import { measureAgain } from "./verify_measure.ts";
 import { conclude, describeStep, type Verification } from "./verify_words.ts";
 
@@ -48,7 +48,7 @@ export function verifyCommand(context: CommandContext): Command {
     .description(
       "make a run again from its lock, and say whether it is bit-identical, within tolerance, or where it first differs",
     )
-    .argument("<run>", "a recipe.lock.yaml, a run's folder, a run's id, `last`, or owner/name[@revision] on the hub")
+    .argument("<run>", `a recipe.lock.yaml, a run's folder, a run's id, \`last\`, or ${HUB_TARGET}`)
     .option("--evaluate-only", "measure the packed model of a run's folder again, and make nothing")
     .option("--first", "stop at the first step that differs")
     .option("--cached", "take what the cache has: such steps are compared, but not made again, and prove nothing")
@@ -71,17 +71,15 @@ async function verify(target: string, options: VerifyOptions, terminal: Terminal
   const interruption = listenForInterruption({
     onFirst: () => terminal.note("\nStopping after what can be stopped; Ctrl-C again stops at once."),
   });
-  const published = hubIdOf(target);
+  const wanted = hubTarget(target);
   const known = await openCache(cacheFolder(options.cache));
   try {
-    const folder = published && await fetchRun(published, {
-      ...{ cache: known.folder, hashes: known.fileHashes },
-      warn: (message) => terminal.note(`warning: ${message}`),
-      progress: throttled((message) => terminal.note(message)),
-    });
-    const claim = openClaim(folder ?? target, options);
-    const named = folder === undefined ? claim : { ...claim, label: target };
-    return await verifyClaim(named, options, { known, terminal, interruption });
+    // What its files should be is told by the verdict.
+    const pulled = wanted && await fetchTarget(target, wanted, { known, check: false }, terminal);
+    if (pulled !== undefined && pulled.kind !== "run") {
+      throw new UsageError(`Cannot verify "${target}": it has no ${LOCK}, so nothing says how it was made`);
+    }
+    return await verifyClaim(openClaim(pulled?.folder ?? target, options), options, { known, terminal, interruption });
   } finally {
     known.close();
     interruption.stop();
@@ -151,7 +149,8 @@ async function makeAgain(
   places: VerifyPlaces,
 ): Promise<Verification | number> {
   const { claim, cache, known, scratch, own, terminal, interruption } = places, began = performance.now();
-  const { model, data } = options, hashes = known.fileHashes;
+  const { data } = options, hashes = known.fileHashes;
+  const model = await placeOfModel(options.model, claim.inputs, { known }, terminal);
   const recipe = await settle(loaded, claim, { model, data, hashes, purpose: "run" });
   const opening = { purpose: "run", cache: known, ...deviceOf(options, claim.inputs) } as const;
   const subject = await openSubject(recipe, opening, terminal);

@@ -52,12 +52,16 @@ export interface VerifyPlaces {
 }
 
 /** The lock that a word names, and what it says. @throws {UsageError | InputError} */
-export function openClaim(target: string, { runs, evaluateOnly }: VerifyOptions): Claim {
-  const path = locate(target), file = findLock(path) ?? lockOfRun(target, path, runs);
+export function openClaim(
+  target: string,
+  { runs, evaluateOnly }: Pick<VerifyOptions, "runs" | "evaluateOnly">,
+  doing: "verify" | "push" = "verify",
+): Claim {
+  const path = locate(target), file = findLock(path) ?? lockOfRun(target, path, { runs, doing });
   const opened = openLock(file), folder = dirname(file);
   if (opened.lock.outcome === undefined) {
     throw new InputError(
-      `Cannot verify ${opened.label}: ${whyNoOutcome(folder)}; run it again: deno task run ${target}`,
+      `Cannot ${doing} ${opened.label}: ${whyNoOutcome(folder)}; run it again: deno task run ${target}`,
     );
   }
   if (evaluateOnly && !existsSync(join(folder, "model"))) {
@@ -68,17 +72,21 @@ export function openClaim(target: string, { runs, evaluateOnly }: VerifyOptions)
   return { ...opened, folder, outcome: readOutcome(opened.lock, opened.label) };
 }
 
-function lockOfRun(target: string, path: string, runs: string | undefined): string {
+function lockOfRun(
+  target: string,
+  path: string,
+  { runs, doing }: { readonly runs: string | undefined; readonly doing: string },
+): string {
   const folder = runsFolder(runs);
   if (existsSync(path)) {
-    throw new UsageError(`Cannot verify "${target}": it is no lock of a run, nor a folder with one (${LOCK})`);
+    throw new UsageError(`Cannot ${doing} "${target}": it is no lock of a run, nor a folder with one (${LOCK})`);
   }
   if (/[\\/]/.test(target) || listRuns(folder).length === 0) {
-    throw new UsageError(`Cannot verify "${target}": there is no such file, folder or run`);
+    throw new UsageError(`Cannot ${doing} "${target}": there is no such file, folder or run`);
   }
   const file = findLock(asked(() => readRun(folder, target)).folder);
   if (file !== undefined) return file;
-  throw new InputError(`Cannot verify run "${target}": it has no ${LOCK}`);
+  throw new InputError(`Cannot ${doing} run "${target}": it has no ${LOCK}`);
 }
 
 /** Why a lock does not say what came of its run. */

@@ -26,6 +26,20 @@ export interface HubAccess {
 /** The hub did not answer, as opposed to answering that something is wrong. */
 export class UnreachableError extends InputError {}
 
+/** The hub answered that it will not. */
+export class RefusedError extends InputError {
+  /** Of HTTP. */
+  readonly status: number;
+  /** The hub's own word, such as `RepoNotFound`; empty where it says none. */
+  readonly reason: string;
+
+  constructor(message: string, { status, reason }: { readonly status: number; readonly reason: string }) {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
 /** A connection brought nothing for a minute. */
 export class SilenceError extends Error {}
 
@@ -39,7 +53,8 @@ export interface Guarded {
 /** Silence after which a connection counts as broken, in milliseconds. */
 const SILENCE = 60_000;
 const RETRIES = 3;
-const RETRY_STATUS = new Set([408, 429, 500, 502, 503, 504]);
+/** Answers that another attempt may change. */
+export const RETRY_STATUS: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /** Address of the hub, without a slash at the end. */
 export function endpointOf(access: HubAccess): string {
@@ -93,9 +108,10 @@ export async function request(
       const response = await fetch(url, { headers: sent, signal: guard.signal });
       if (response.ok) return { response, alive: guard.alive };
       if (attempt === RETRIES || !RETRY_STATUS.has(response.status)) {
-        throw new InputError(await refusal(access, response, what, Boolean(token)));
+        const { status, headers } = response, reason = headers.get("x-error-code") ?? "";
+        throw new RefusedError(await refusal(access, response, what, Boolean(token)), { status, reason });
       }
-      wait = Math.min(30, Number(response.headers.get("retry-after") ?? 0)) * 1000;
+      wait = retryAfter(response, 30);
       await response.body?.cancel();
       guard.alive(true);
     } catch (cause) {
@@ -109,9 +125,26 @@ export async function request(
   }
 }
 
-/** The error for a hub that does not answer. */
-export function unreachable(access: HubAccess, what: string, cause: unknown): UnreachableError {
-  const endpoint = endpointOf(access);
+/**
+ * What an answer asks to wait, in milliseconds; 0 where it asks nothing.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const asking = (text: string) => ({ headers: new Headers({ "retry-after": text }) });
+ * assert.deepEqual(["2", "3600", "soon"].map((text) => retryAfter(asking(text), 30)), [2000, 30_000, 0]);
+ * ```
+ * @param most seconds that are waited at most
+ */
+export function retryAfter({ headers }: Pick<Response, "headers">, most: number): number {
+  const said = headers.get("retry-after") ?? "";
+  const seconds = /^\d+$/.test(said.trim()) ? Number(said) : (Date.parse(said) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? 1000 * Math.min(most, Math.max(0, seconds)) : 0;
+}
+
+/** The error for a hub that does not answer. @param at what was asked, where it is not the hub itself */
+export function unreachable(access: HubAccess, what: string, cause: unknown, at?: URL): UnreachableError {
+  const endpoint = at?.origin ?? endpointOf(access);
   if (cause instanceof Deno.errors.NotCapable) {
     return new UnreachableError(
       `Cannot reach ${endpoint} for ${what} as the tasks may reach Hugging Face's own hosts only: ` +

@@ -1,5 +1,6 @@
 /** A server on this machine that speaks the part of the hub's API that is used here, for tests. */
 import { createHash } from "node:crypto";
+import { answerWrite, isWrite, openStorage, type Storage } from "./fake_hub_writes_test_support.ts";
 
 /** One repository of the fake hub. */
 export interface FakeRepo {
@@ -11,10 +12,16 @@ export interface FakeRepo {
   readonly gated?: boolean;
   /** Branches or tags that mean its commit; default `main`. */
   readonly revisions?: readonly string[];
+  /** What its card says of the licence. */
+  readonly licence?: Readonly<Record<string, unknown>>;
+  readonly private?: boolean;
 }
 
 /** A request as it came in. */
 export interface SeenRequest {
+  readonly method: string;
+  /** Name and port. */
+  readonly host: string;
   readonly path: string;
   readonly range: string | null;
   readonly authorization: string | null;
@@ -27,9 +34,11 @@ export interface Trouble {
   /** Flips the first byte of the answer, so many times. */
   corrupt?: number;
   /** Answers with this status, so many times. */
-  fail?: { status: number; times: number };
+  fail?: { status: number; times: number; headers?: Readonly<Record<string, string>> };
   /** Ignores ranges. */
   wholeOnly?: boolean;
+  /** Does what is asked, and breaks the answer, so many times; for what is written. */
+  lost?: number;
 }
 
 /** A running fake hub. */
@@ -37,8 +46,10 @@ export interface FakeHub extends AsyncDisposable {
   /** For `HF_ENDPOINT` or the option `endpoint`. */
   readonly url: string;
   readonly requests: SeenRequest[];
-  /** By path inside a repository. */
+  /** By path inside a repository; of what is written by `create`, `branch`, `preupload`, `batch`, `commit`, `xorbs`, `shards`, `put`. */
   readonly trouble: Map<string, Trouble>;
+  /** How large files are taken. */
+  readonly storage: Storage;
   /** Adds a repository. @returns its commit */
   addRepo(repo: FakeRepo): string;
 }
@@ -49,17 +60,27 @@ export const FAKE_TOKEN = "hf_fake";
 /** Entries per page of a listing: few, so that tests see more than one page. */
 const PAGE = 3;
 
-interface Blob {
+/** A token that may read alone. */
+export const FAKE_READER = "hf_reader";
+
+/** A file of a repository. */
+export interface StoredFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly oid: string;
   /** Set for files that the hub keeps outside git. */
   readonly sha256: string | undefined;
 }
 
-interface Repo extends FakeRepo {
-  readonly commit: string;
-  readonly blobs: ReadonlyMap<string, Blob>;
+/** A repository as the server has it. */
+export interface StoredRepo extends Omit<FakeRepo, "files" | "revisions"> {
+  /** Files by commit. */
+  readonly commits: Map<string, ReadonlyMap<string, StoredFile>>;
+  /** Commits by branch or tag. */
+  readonly branches: Map<string, string>;
 }
+
+/** A repository at the commit that was asked for. */
+type Repo = StoredRepo & { readonly commit: string; readonly blobs: ReadonlyMap<string, StoredFile> };
 
 /**
  * Starts the server on a free port. Large files (and weights, tables and archives of any size) redirect to another
@@ -73,34 +94,47 @@ interface Repo extends FakeRepo {
  * ```
  */
 export function startFakeHub(): FakeHub {
-  const repos = new Map<string, Repo>();
+  const repos = new Map<string, StoredRepo>();
   const requests: SeenRequest[] = [];
   const trouble = new Map<string, Trouble>();
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => undefined }, (request) => {
     const { pathname, search } = new URL(request.url);
     requests.push({
+      method: request.method,
+      host: new URL(request.url).host,
       path: pathname + search,
       range: request.headers.get("range"),
       authorization: request.headers.get("authorization"),
     });
-    return answer(request, repos, trouble);
+    return isWrite(request) ? answerWrite(request, { repos, trouble, storage }) : answer(request, repos, trouble);
   });
-  const url = `http://127.0.0.1:${server.addr.port}`;
+  const url = `http://127.0.0.1:${server.addr.port}`, storage = openStorage(server.addr.port);
   return {
     url,
     requests,
     trouble,
+    storage,
     addRepo(repo) {
       const blobs = new Map(Object.entries(repo.files).map(([path, content]) => [path, toBlob(path, content)]));
-      const commit = sha("sha1", JSON.stringify([...blobs].map(([path, { oid }]) => [path, oid])));
-      repos.set(`${repo.kind} ${repo.id}`, { ...repo, commit, blobs });
+      const commit = commitOf(blobs), key = `${repo.kind} ${repo.id}`;
+      const commits = new Map([...repos.get(key)?.commits ?? [], [commit, blobs] as const]);
+      const branches = new Map((repo.revisions ?? ["main"]).map((name) => [name, commit]));
+      repos.set(key, { ...repo, commits, branches });
       return commit;
     },
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    [Symbol.asyncDispose]: async () => {
+      storage.close();
+      await server.shutdown();
+    },
   };
 }
 
-function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Map<string, Trouble>): Response {
+/** Name of a commit with these files. */
+export function commitOf(blobs: ReadonlyMap<string, StoredFile>): string {
+  return sha("sha1", JSON.stringify([...blobs].map(([path, { oid }]) => [path, oid])));
+}
+
+function answer(request: Request, repos: ReadonlyMap<string, StoredRepo>, troubles: Map<string, Trouble>): Response {
   const url = new URL(request.url);
   const api = /^\/api\/(model|dataset)s\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)(?:\/(.+))?$/.exec(url.pathname);
   const file = /^\/(datasets\/)?([^/]+\/[^/]+)\/(resolve|cdn)\/([^/]+)\/(.+)$/.exec(url.pathname);
@@ -109,14 +143,21 @@ function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Ma
     : file !== null
     ? [file[1] === undefined ? "model" : "dataset", file[2], file[3], file[4]]
     : [];
-  const repo = repos.get(`${kind} ${id}`);
+  const found = repos.get(`${kind} ${id}`);
   const authorized = request.headers.get("authorization") === `Bearer ${FAKE_TOKEN}`;
-  if (repo === undefined) return refuse(authorized ? 404 : 401, "RepoNotFound");
-  if (action === "resolve" && repo.gated && !authorized) return refuse(401, "GatedRepo");
-  if (revision !== repo.commit && !(repo.revisions ?? ["main"]).includes(decodeURIComponent(revision ?? ""))) {
-    return refuse(404, "RevisionNotFound");
+  if (found === undefined || found.private && !authorized && action !== "cdn") {
+    return refuse(authorized ? 404 : 401, "RepoNotFound");
   }
-  if (action === "revision") return Response.json({ _id: "0", id, sha: repo.commit, private: false, gated: false });
+  if (action === "resolve" && found.gated && !authorized) return refuse(401, "GatedRepo");
+  const named = decodeURIComponent(revision ?? ""),
+    commit = found.branches.get(named === "HEAD" ? "main" : named) ?? named;
+  const blobs = found.commits.get(commit);
+  if (blobs === undefined) return refuse(404, "RevisionNotFound");
+  const repo: Repo = { ...found, commit, blobs };
+  if (action === "revision") {
+    const { licence, private: hidden = false } = repo;
+    return Response.json({ _id: "0", id, sha: commit, private: hidden, gated: false, cardData: licence });
+  }
   if (action === "tree") return listing(repo, url, api?.[5]);
 
   const path = decodeURIComponent(file?.[5] ?? "");
@@ -124,7 +165,7 @@ function answer(request: Request, repos: ReadonlyMap<string, Repo>, troubles: Ma
   if (blob === undefined) return refuse(404, "EntryNotFound");
   const trouble = troubles.get(path) ?? {};
   if (trouble.fail !== undefined && trouble.fail.times-- > 0) {
-    return new Response("trouble", { status: trouble.fail.status });
+    return new Response("trouble", { status: trouble.fail.status, headers: trouble.fail.headers });
   }
   if (blob.sha256 !== undefined && action === "resolve") {
     const elsewhere = new URL(url.pathname.replace("/resolve/", "/cdn/"), `http://localhost:${url.port}`);
@@ -160,7 +201,7 @@ function listing(repo: Repo, url: URL, folder?: string): Response {
   return Response.json(entries.slice(begin, begin + PAGE), { headers });
 }
 
-function content(request: Request, repo: Repo, { bytes, oid, sha256 }: Blob, trouble: Trouble): Response {
+function content(request: Request, repo: Repo, { bytes, oid, sha256 }: StoredFile, trouble: Trouble): Response {
   const size = bytes.length;
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get("range") ?? "") ?? [];
   const ranged = first !== undefined && !trouble.wholeOnly;
@@ -192,7 +233,8 @@ function content(request: Request, repo: Repo, { bytes, oid, sha256 }: Blob, tro
   return new Response(broken, { status, headers });
 }
 
-function toBlob(path: string, content: Uint8Array | string): Blob {
+/** A file as the hub keeps it: weights, tables and what is large outside git. */
+export function toBlob(path: string, content: Uint8Array | string): StoredFile {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : new Uint8Array(content);
   const large = bytes.length > 100_000 || /\.(safetensors|gguf|parquet|gz|bin)$/.test(path);
   return {
@@ -202,10 +244,12 @@ function toBlob(path: string, content: Uint8Array | string): Blob {
   };
 }
 
-function sha(kind: "sha1" | "sha256", content: Uint8Array | string): string {
+/** A hash in hex. */
+export function sha(kind: "sha1" | "sha256", content: Uint8Array | string): string {
   return createHash(kind).update(content).digest("hex");
 }
 
-function refuse(status: number, code: string): Response {
+/** An answer that refuses, as the hub's do. */
+export function refuse(status: number, code: string): Response {
   return Response.json({ error: code }, { status, headers: { "x-error-code": code, "x-error-message": code } });
 }

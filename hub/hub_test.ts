@@ -229,6 +229,16 @@ Deno.test("downloadFile() retries what fails for the moment and then gives up", 
     await rejects(downloadFile(repo, "model.safetensors", access), /Cannot reach/);
   }));
 
+Deno.test("downloadFile() waits as long as the hub asks for", () =>
+  withHub(async (hub, access) => {
+    const repo = await resolveModel("owner/name", "main", access), began = performance.now();
+    hub.trouble.set("config.json", { fail: { status: 429, times: 1, headers: { "retry-after": "1" } } });
+    await downloadFile(repo, "config.json", access);
+    assert.ok(performance.now() - began >= 1000);
+    hub.trouble.set("tokenizer.json", { fail: { status: 429, times: 99 } });
+    await rejects(downloadFile(repo, "tokenizer.json", access), /the hub answered 429/);
+  }));
+
 Deno.test("downloadFile() by several at once fetches the file once", () =>
   withHub(async (hub, access) => {
     const repo = await resolveModel("owner/name", "main", access);
