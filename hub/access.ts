@@ -1,4 +1,5 @@
 /** Requests to the Hugging Face Hub: where it is, who asks, what to do when it does not answer. */
+import { pause } from "../files/pause.ts";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -157,22 +158,6 @@ export function unreachable(access: HubAccess, what: string, cause: unknown, at?
       "check the network, set HF_ENDPOINT to a mirror, or use a local folder",
     { cause },
   );
-}
-
-/** Waits. @throws the signal's reason when it is aborted meanwhile */
-export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
 
 function guardSilence(outer: AbortSignal | undefined): { signal: AbortSignal; alive: (done?: boolean) => void } {

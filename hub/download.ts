@@ -1,4 +1,5 @@
 /** Files of the hub on this disk: resumable, verified, and safe when several processes want the same one. */
+import { pause } from "../files/pause.ts";
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -6,7 +7,7 @@ import { hashFile, inMemoryHashes, rememberHash } from "../files/file_hashes.ts"
 import { formatBytes } from "../files/format_bytes.ts";
 import { tellHashing } from "../files/hash_content.ts";
 import { InputError } from "../files/input_error.ts";
-import { type HubAccess, pause, request, SilenceError, unreachable } from "./access.ts";
+import { type HubAccess, request, SilenceError, unreachable } from "./access.ts";
 import { fileUrl } from "./remote_file.ts";
 import { describe, fileOf, type HubFile, type HubRepo, listDataset, repoFolder } from "./repo.ts";
 

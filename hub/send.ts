@@ -2,8 +2,9 @@
  * Requests that write to the hub, as @huggingface/hub makes them: a `fetch` that repeats what fails for the moment, says clearly what is
  * refused, and gives the user's token to the hub's own address alone, whatever an answer names or redirects to.
  */
+import { pause } from "../files/pause.ts";
 import { InputError } from "../files/input_error.ts";
-import { endpointOf, type HubAccess, pause, RefusedError, RETRY_STATUS, retryAfter, unreachable } from "./access.ts";
+import { endpointOf, type HubAccess, RefusedError, RETRY_STATUS, retryAfter, unreachable } from "./access.ts";
 
 /** What is sent, and for whom. */
 export interface SendOptions {

@@ -1,4 +1,5 @@
 /** One file of a mirror, as it comes: never more bytes than were announced, and again where a connection broke. */
+import { pause } from "../../files/pause.ts";
 import { createHash } from "node:crypto";
 import { MirrorError, type MirrorSource } from "./source.ts";
 
@@ -79,20 +80,4 @@ export async function receive(
       await pause(Math.max(error.wait, delay * 2 ** (failed - 1)), signal);
     }
   }
-}
-
-/** Waits. @throws the signal's reason when it is aborted meanwhile */
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
