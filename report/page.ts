@@ -50,20 +50,22 @@ export interface Section {
  * import { markup } from "./markup.ts";
  *
  * const text = sectionsPage("A page", markup`<header></header>`, [{ title: "Bits per weight", content: "1.61" }]);
- * assert.match(text, /<a href="#bits-per-weight">Bits per weight<\/a>[^]*<section id="bits-per-weight">/);
+ * assert.match(text, /<a href="#bits-per-weight"[^>]*>Bits per weight<\/a>[^]*<section id="bits-per-weight"/);
  * ```
  * @param header what stands above all
  */
 export function sectionsPage(title: string, header: Html, sections: readonly Section[]): string {
   const links = markup`<ul>${
-    sections.map(({ title }) => markup`<li><a href="#${slug(title)}">${title}</a></li>\n`)
+    sections.map(({ title }) =>
+      markup`<li><a href="#${slug(title)}" style="animation-timeline: ${timeline(title)}">${title}</a></li>\n`
+    )
   }</ul>`;
   // Twice, as what is folded cannot be shown by style alone in all browsers; only one of them is there at any width.
   return page(
     title,
     markup`<a class="skip" href="#main">Skip to the content</a>
 ${header}
-<div class="with-contents">
+<div class="with-contents" style="timeline-scope: ${sections.map(({ title }) => timeline(title)).join(", ")}">
 <nav class="contents" aria-label="Contents">${links}</nav>
 <nav class="contents folded" aria-label="Contents">${fold("Contents", links)}</nav>
 <main id="main" tabindex="-1">
@@ -73,7 +75,9 @@ ${sections.map(section)}</main>
 }
 
 function section({ title, content, short, untitled }: Section): Html {
-  return markup`<section id="${slug(title)}"${short === true && markup` class="short"`}>
+  return markup`<section id="${slug(title)}" style="view-timeline-name: ${timeline(title)}"${
+    short === true && markup` class="short"`
+  }>
 <h2${untitled === true && markup` class="visually-hidden"`}>${title}</h2>
 ${content}
 </section>
@@ -83,6 +87,11 @@ ${content}
 /** What links to a section. */
 function slug(title: string): string {
   return title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
+}
+
+/** How far a section has come into view, for the style of the link to it. */
+function timeline(title: string): string {
+  return `--view-of-${slug(title)}`;
 }
 
 /** What is shown when it is asked for. */

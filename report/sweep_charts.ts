@@ -8,7 +8,7 @@ import { type Box, placeLabels } from "./place_labels.ts";
 import { draw, END_LABEL, FONT, most, partColour, WIDTH } from "./plot.ts";
 
 /** Heights in pixels of perplexity against bits, for screens that are wide and for phones. */
-const HIGH = 420, LOW = 360;
+const HIGH = 380, LOW = 360;
 const MARGINS = { top: 16, right: 16, bottom: 46, left: 56 } as const;
 /** Logarithm of about the largest number there is. */
 const LARGEST = 709;

@@ -1,6 +1,7 @@
 /** Drives Chromium through the pages and prints what it saw as JSON; run by `pages_chromium_test.ts`, with permissions that tests do not have. */
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
+import { auditWith } from "../report/report_chromium_test_support.ts";
 
 /** What the driver is told. */
 export interface Journey {
@@ -123,13 +124,6 @@ async function lookAround(browser: Browser, journey: Journey, axe: string, troub
     await page.close();
   }
   return looks;
-}
-
-async function auditWith(page: Page, axe: string): Promise<string[]> {
-  await page.evaluate(axe);
-  return await page.evaluate<string[]>(`axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
-    violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-      .map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map(({ html, failureSummary }) => html.slice(0, 160) + " " + failureSummary).join(" | ")))`);
 }
 
 /** Everything with the keyboard alone, from the list to a comparison and a run. */
