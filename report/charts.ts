@@ -265,7 +265,7 @@ export function memoryChart(
   const line = [{ seconds: 0, bytes: points[0]?.bytes ?? 0 }, ...points];
   const largest = most(points.map(({ bytes }) => bytes));
   const unit = 2 ** (10 * Math.min(3, Math.floor(Math.log2(largest) / 10)));
-  const end = most(points.map(({ seconds }) => seconds));
+  const end = most(points.map(({ seconds }) => seconds)), [length, name] = unitOf(end);
   return draw(
     {
       width,
@@ -279,9 +279,9 @@ export function memoryChart(
         labelAnchor: "center",
         labelOffset: 36,
         labelArrow: "none",
-        domain: [0, end],
+        domain: [0, end / length],
         ticks: width / 90,
-        tickFormat: formatTime(end),
+        tickFormat: (time: number) => `${Number(time.toPrecision(6))} ${name}`,
       },
       y: {
         label: `${["bytes", "KiB", "MiB", "GiB"][Math.round(Math.log2(unit) / 10)]}`,
@@ -289,11 +289,11 @@ export function memoryChart(
       },
       marks: [
         Plot.areaY(line, {
-          ...{ x: "seconds", y: ({ bytes }) => bytes / unit, curve: "step-before" },
+          ...{ x: ({ seconds }) => seconds / length, y: ({ bytes }) => bytes / unit, curve: "step-before" },
           ...{ fill: "var(--accent)", fillOpacity: 0.18 },
         }),
         Plot.line(line, {
-          ...{ x: "seconds", y: ({ bytes }) => bytes / unit, curve: "step-before" },
+          ...{ x: ({ seconds }) => seconds / length, y: ({ bytes }) => bytes / unit, curve: "step-before" },
           ...{ stroke: "var(--accent)", strokeWidth: 1.5 },
         }),
         Plot.ruleY([0]),
@@ -304,11 +304,9 @@ export function memoryChart(
   );
 }
 
-/** Ticks of a time that has such an end. */
-function formatTime(end: number): (seconds: number) => string {
-  if (end < 120) return (seconds) => `${Math.round(10 * seconds) / 10} s`;
-  const [unit, name] = end < 7200 ? [60, "min"] : [3600, "h"];
-  return (seconds) => `${Math.round(10 * seconds / unit) / 10} ${name}`;
+/** Seconds in the unit that a time which has such an end is told in, and its name. */
+function unitOf(end: number): [number, string] {
+  return end < 120 ? [1, "s"] : end < 7200 ? [60, "min"] : [3600, "h"];
 }
 
 /** Seconds by stage. */
@@ -337,8 +335,22 @@ export function timeChart({ seconds }: Metrics, width: number = WIDTH): Html {
 export const BLOCK_AXIS = { label: "transformer block", labelOffset: 36, tickSize: 0 } as const;
 const FACET_TITLE = { frameAnchor: "top-left", dy: -14, dx: -MARGIN_LEFT, fontWeight: "600" } as const;
 
-/** Some of the blocks, evenly: about as many as there is room for their numbers. */
+/**
+ * Some of the blocks, in round steps: as many as there is room for their numbers.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { sparse } from "./charts.ts";
+ *
+ * const blocks = Array.from({ length: 32 }, (_, block) => block);
+ * assert.deepEqual(sparse(blocks, 360), [0, 5, 10, 15, 20, 25, 30]);
+ * assert.deepEqual(sparse([0, 1, 2], 360), [0, 1, 2]);
+ * ```
+ * @param width of the chart in pixels
+ */
 export function sparse(blocks: readonly number[], width: number): number[] {
-  const step = Math.ceil(blocks.length * 30 / width);
+  const least = blocks.length * 30 / width, unit = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
+  const step = unit * ([1, 2, 5].find((each) => each * unit >= least) ?? 10);
   return blocks.filter((_, i) => i % step === 0);
 }

@@ -49,7 +49,7 @@ export function renderReport(content: ReportContent): string {
     { title: "Result", untitled: true, content: resultTiles(metrics) },
     troubles.length > 0 &&
     { title: "Warnings", content: markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>` },
-    { title: "Charts", untitled: true, content: runCharts(metrics, gather(events)) },
+    { title: "Charts", content: runCharts(metrics, gather(events)) },
     Object.keys(metrics.perplexity).length > 0 &&
     { title: "Perplexity", short: true, content: perplexityTable(metrics, recipe.expect) },
     Object.keys(metrics.tasks).length > 0 && { title: "Tasks", short: true, content: taskTable(metrics) },

@@ -246,6 +246,10 @@ Deno.test("renderReport() draws what the journal alone says: redundancy of block
   assert.equal(titled("Redundancy per block")?.querySelectorAll('g[data-mark="bar"] rect').length, 3);
   const memory = titled("Memory");
   assert.match(memory?.textContent ?? "", /at most 900\.0 MiB/);
+  const ticks = [...memory?.querySelectorAll('g[data-mark="x-axis tick label"] text') ?? []].map(({ textContent }) =>
+    textContent
+  );
+  assert.deepEqual(ticks, ["0 min", "5 min", "10 min", "15 min"]);
   const line = memory?.querySelector('g[data-mark="line"] path')?.getAttribute("d") ?? "";
   const points = line.split("L").length;
   assert.ok(points > 200 && points < 700, `a line of ${points} points for 1000 steps`);
