@@ -37,6 +37,8 @@ export interface Section {
   readonly content: Content;
   /** Whether it needs little room: such sections stand side by side where there is some. */
   readonly short?: boolean;
+  /** Whether it is short but as high as some others. */
+  readonly tall?: boolean;
   /** Whether the heading is for the contents only, as the part speaks for itself. */
   readonly untitled?: boolean;
 }
@@ -74,9 +76,9 @@ ${sections.map(section)}</main>
   );
 }
 
-function section({ title, content, short, untitled }: Section): Html {
+function section({ title, content, short, tall, untitled }: Section): Html {
   return markup`<section id="${slug(title)}" style="view-timeline-name: ${timeline(title)}"${
-    short === true && markup` class="short"`
+    tall === true ? markup` class="short tall"` : short === true && markup` class="short"`
   }>
 <h2${untitled === true && markup` class="visually-hidden"`}>${title}</h2>
 ${content}

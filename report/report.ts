@@ -54,7 +54,7 @@ export function renderReport(content: ReportContent): string {
     { title: "Perplexity", short: true, content: perplexityTable(metrics, recipe.expect) },
     Object.keys(metrics.tasks).length > 0 && { title: "Tasks", short: true, content: taskTable(metrics) },
     {
-      ...{ title: "Bits per weight", short: true },
+      ...{ title: "Bits per weight", tall: true },
       content: markup`<p>${sayBits(metrics)}</p>${bitsTable(metrics)}`,
     },
     allocation !== undefined && {
@@ -75,7 +75,7 @@ export function renderReport(content: ReportContent): string {
       content: fold("recipe.lock.yaml", markup`<pre tabindex="0">${lock}</pre>`),
     },
     {
-      ...{ title: "Environment", short: true },
+      title: "Environment",
       content: table(
         "Environment",
         ["Part", { words: "Value" }],
