@@ -4,14 +4,16 @@ import type { Html } from "./markup.ts";
 import { placeOf } from "./layer_names.ts";
 import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
-import { draw, END_LABEL, most, partColour } from "./plot.ts";
+import { draw, END_LABEL, most, partColour, WIDTH } from "./plot.ts";
 
-const MARGIN_LEFT = 100;
+/** Pixels for the names of rows. */
+export const MARGIN_LEFT = 100;
 /** Columns of blocks, and points of a line, that a chart can show. */
-const MOST_COLUMNS = 160, MOST_POINTS = 300;
+export const MOST_COLUMNS = 160;
+const MOST_POINTS = 300;
 
 /** Perplexity of the original and the compressed model, by evaluation. */
-export function perplexityChart({ perplexity }: Metrics): Html {
+export function perplexityChart({ perplexity }: Metrics, width: number = WIDTH): Html {
   const bars = Object.entries(perplexity).flatMap(([name, { original, compressed }]) => [
     { name, which: "original", value: original },
     { name, which: "compressed", value: compressed },
@@ -23,7 +25,8 @@ export function perplexityChart({ perplexity }: Metrics): Html {
   const fills: Record<string, string> = { original: "var(--quiet)", compressed: "var(--accent)" };
   return draw(
     {
-      height: 24 + names.length * 78,
+      width,
+      height: 24 + names.length * (names.length === 1 ? 126 : 78),
       marginLeft: MARGIN_LEFT,
       marginTop: 20,
       marginBottom: 4,
@@ -50,7 +53,7 @@ export function perplexityChart({ perplexity }: Metrics): Html {
 }
 
 /** Nominal bits beside stored bits by component. */
-export function bitsChart(metrics: Metrics): Html {
+export function bitsChart(metrics: Metrics, width: number = WIDTH): Html {
   const { bits } = metrics;
   const stored = componentsOf(metrics).map(({ name, value }, place) => ({
     row: "stored",
@@ -63,11 +66,19 @@ export function bitsChart(metrics: Metrics): Html {
   const end = 1.2 * Math.max(bits.stored.total, bits.nominal);
   return draw(
     {
-      height: 144,
+      width,
+      height: 170,
       marginLeft: MARGIN_LEFT,
       marginTop: 6,
       marginBottom: 46,
-      x: { label: "bits per weight", labelOffset: 40, labelArrow: "none", domain: [0, end], ticks: 5 },
+      x: {
+        label: "bits per weight",
+        labelAnchor: "center",
+        labelOffset: 36,
+        labelArrow: "none",
+        domain: [0, end],
+        ticks: 5,
+      },
       y: { label: null, domain: ["nominal", "stored"], tickSize: 0 },
       marks: [
         Plot.barX(
@@ -88,11 +99,12 @@ export function bitsChart(metrics: Metrics): Html {
 /** Error of each layer: one cell a layer, one column a block; the stronger the colour, the larger the error. */
 export function errorChart(
   { layer_error: { layers } }: { readonly layer_error: Pick<Metrics["layer_error"], "layers"> },
+  width: number = WIDTH,
 ): Html {
   const values = layers.map(({ name, error }) => ({ name, value: error }));
   return layersChart(
     values,
-    "Error per layer",
+    { title: "Error per layer", width },
     formatNumber,
     ({ layers, blocks, largest }) =>
       `${layers} layers in ${blocks} blocks; the largest error is ${formatNumber(largest)}`,
@@ -102,11 +114,12 @@ export function errorChart(
 /** Bits that each layer was given: one cell a layer, one column a block; the stronger the colour, the more bits. */
 export function allocationChart(
   { mean, layers, blocks: means }: Pick<NonNullable<Metrics["allocation"]>, "mean" | "layers" | "blocks">,
+  width: number = WIDTH,
 ): Html {
   const values = layers.map(({ name, bits }) => ({ name, value: bits }));
   return layersChart(
     values,
-    "Bits per layer",
+    { title: "Bits per layer", width },
     formatBits,
     () => `mean ${formatBits(mean)}, by block: ${means.map(formatBits).join(", ")}`,
   );
@@ -115,7 +128,7 @@ export function allocationChart(
 /** A number of each layer: one cell a layer, one column a block; the stronger the colour, the larger the number. */
 function layersChart(
   layers: readonly { readonly name: string; readonly value: number }[],
-  title: string,
+  { title, width }: { readonly title: string; readonly width: number },
   format: (value: number) => string,
   describe: (seen: { readonly layers: number; readonly blocks: number; readonly largest: number }) => string,
 ): Html {
@@ -135,11 +148,12 @@ function layersChart(
   const largest = most(cells.map(({ value }) => value));
   return draw(
     {
+      width,
       height: 46 + kinds.length * 24,
       marginLeft: MARGIN_LEFT,
       marginTop: 4,
       marginBottom: 42,
-      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks), padding: 0.06 },
+      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks, width), padding: 0.06 },
       y: { label: null, domain: kinds, tickSize: 0, padding: 0.06 },
       opacity: { type: "identity" },
       marks: [
@@ -158,17 +172,18 @@ function layersChart(
 }
 
 /** N of M per transformer block. */
-export function keepChart(keep: readonly number[], of: number): Html {
+export function keepChart(keep: readonly number[], of: number, width: number = WIDTH): Html {
   const every = Math.ceil(keep.length / MOST_COLUMNS);
   const bars = keep.map((kept, block) => ({ block, kept })).filter(({ block }) => block % every === 0);
   const blocks = bars.map(({ block }) => block);
   return draw(
     {
-      height: 190,
-      marginTop: 24,
+      width,
+      height: 204,
+      marginTop: 28,
       marginBottom: 42,
       marginLeft: 32,
-      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks), padding: 0.15 },
+      x: { ...BLOCK_AXIS, domain: blocks, ticks: sparse(blocks, width), padding: 0.15 },
       y: {
         label: `weights kept of ${of}`,
         domain: [0, of],
@@ -193,7 +208,10 @@ export function keepChart(keep: readonly number[], of: number): Html {
 }
 
 /** How alike what goes into a block and what comes out of it are, as the search measured it. */
-export function redundancyChart(blocks: readonly { readonly block: number; readonly redundancy: number }[]): Html {
+export function redundancyChart(
+  blocks: readonly { readonly block: number; readonly redundancy: number }[],
+  width: number = WIDTH,
+): Html {
   const every = Math.ceil(blocks.length / MOST_COLUMNS);
   const bars = blocks.filter((_, i) => i % every === 0);
   const values = blocks.map(({ redundancy }) => redundancy);
@@ -201,11 +219,12 @@ export function redundancyChart(blocks: readonly { readonly block: number; reado
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   return draw(
     {
-      height: 190,
-      marginTop: 24,
+      width,
+      height: 204,
+      marginTop: 28,
       marginBottom: 42,
       marginLeft: 40,
-      x: { ...BLOCK_AXIS, domain: names, ticks: sparse(names), padding: 0.15 },
+      x: { ...BLOCK_AXIS, domain: names, ticks: sparse(names, width), padding: 0.15 },
       y: { label: "redundancy", domain: [low, high === low ? 1 : high], ticks: 5, labelArrow: "none", nice: true },
       marks: [
         Plot.barY(bars, {
@@ -228,7 +247,11 @@ export function redundancyChart(blocks: readonly { readonly block: number; reado
  * @param memory when a step ended, in milliseconds since the epoch, and the most bytes held since the one before; rising
  * @param began milliseconds since the epoch
  */
-export function memoryChart(memory: readonly (readonly [number, number])[], began: number): Html {
+export function memoryChart(
+  memory: readonly (readonly [number, number])[],
+  began: number,
+  width: number = WIDTH,
+): Html {
   const part = Math.ceil(memory.length / MOST_POINTS);
   const points = Array.from(
     { length: Math.ceil(memory.length / part) },
@@ -242,21 +265,23 @@ export function memoryChart(memory: readonly (readonly [number, number])[], bega
   const line = [{ seconds: 0, bytes: points[0]?.bytes ?? 0 }, ...points];
   const largest = most(points.map(({ bytes }) => bytes));
   const unit = 2 ** (10 * Math.min(3, Math.floor(Math.log2(largest) / 10)));
-  const end = most(points.map(({ seconds }) => seconds));
+  const end = most(points.map(({ seconds }) => seconds)), [length, name] = unitOf(end);
   return draw(
     {
-      height: 190,
-      marginTop: 24,
+      width,
+      height: 204,
+      marginTop: 28,
       marginBottom: 42,
       marginLeft: 48,
       marginRight: 24,
       x: {
         label: "time",
+        labelAnchor: "center",
         labelOffset: 36,
         labelArrow: "none",
-        domain: [0, end],
-        ticks: 4,
-        tickFormat: formatTime(end),
+        domain: [0, end / length],
+        ticks: width / 90,
+        tickFormat: (time: number) => `${Number(time.toPrecision(6))} ${name}`,
       },
       y: {
         label: `${["bytes", "KiB", "MiB", "GiB"][Math.round(Math.log2(unit) / 10)]}`,
@@ -264,11 +289,11 @@ export function memoryChart(memory: readonly (readonly [number, number])[], bega
       },
       marks: [
         Plot.areaY(line, {
-          ...{ x: "seconds", y: ({ bytes }) => bytes / unit, curve: "step-before" },
+          ...{ x: ({ seconds }) => seconds / length, y: ({ bytes }) => bytes / unit, curve: "step-before" },
           ...{ fill: "var(--accent)", fillOpacity: 0.18 },
         }),
         Plot.line(line, {
-          ...{ x: "seconds", y: ({ bytes }) => bytes / unit, curve: "step-before" },
+          ...{ x: ({ seconds }) => seconds / length, y: ({ bytes }) => bytes / unit, curve: "step-before" },
           ...{ stroke: "var(--accent)", strokeWidth: 1.5 },
         }),
         Plot.ruleY([0]),
@@ -279,19 +304,18 @@ export function memoryChart(memory: readonly (readonly [number, number])[], bega
   );
 }
 
-/** Ticks of a time that has such an end. */
-function formatTime(end: number): (seconds: number) => string {
-  if (end < 120) return (seconds) => `${Math.round(10 * seconds) / 10} s`;
-  const [unit, name] = end < 7200 ? [60, "min"] : [3600, "h"];
-  return (seconds) => `${Math.round(10 * seconds / unit) / 10} ${name}`;
+/** Seconds in the unit that a time which has such an end is told in, and its name. */
+function unitOf(end: number): [number, string] {
+  return end < 120 ? [1, "s"] : end < 7200 ? [60, "min"] : [3600, "h"];
 }
 
 /** Seconds by stage. */
-export function timeChart({ seconds }: Metrics): Html {
+export function timeChart({ seconds }: Metrics, width: number = WIDTH): Html {
   const bars = Object.entries(seconds.stages).map(([stage, spent]) => ({ stage, spent }));
   return draw(
     {
-      height: 10 + bars.length * 26,
+      width,
+      height: 10 + bars.length * Math.max(26, Math.min(32, 190 / bars.length)),
       marginLeft: MARGIN_LEFT,
       marginTop: 4,
       marginBottom: 4,
@@ -307,11 +331,26 @@ export function timeChart({ seconds }: Metrics): Html {
   );
 }
 
-const BLOCK_AXIS = { label: "transformer block", labelOffset: 36, tickSize: 0 } as const;
+/** Of charts that have a column for each block. */
+export const BLOCK_AXIS = { label: "transformer block", labelOffset: 36, tickSize: 0 } as const;
 const FACET_TITLE = { frameAnchor: "top-left", dy: -14, dx: -MARGIN_LEFT, fontWeight: "600" } as const;
 
-/** At most about a dozen of the blocks, evenly. */
-function sparse(blocks: readonly number[]): number[] {
-  const step = Math.ceil(blocks.length / 12);
+/**
+ * Some of the blocks, in round steps: as many as there is room for their numbers.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { sparse } from "./charts.ts";
+ *
+ * const blocks = Array.from({ length: 32 }, (_, block) => block);
+ * assert.deepEqual(sparse(blocks, 360), [0, 5, 10, 15, 20, 25, 30]);
+ * assert.deepEqual(sparse([0, 1, 2], 360), [0, 1, 2]);
+ * ```
+ * @param width of the chart in pixels
+ */
+export function sparse(blocks: readonly number[], width: number): number[] {
+  const least = blocks.length * 30 / width, unit = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
+  const step = unit * ([1, 2, 5].find((each) => each * unit >= least) ?? 10);
   return blocks.filter((_, i) => i % step === 0);
 }

@@ -261,7 +261,11 @@ export interface ComponentBits {
 }
 
 /** The components of the stored bits, without their total, in the format's order. */
-export function componentsOf({ bits: { stored: { total: _total, ...components }, labels } }: Metrics): ComponentBits[] {
+export function componentsOf(
+  { bits: { stored: { total: _total, ...components }, labels } }: {
+    readonly bits: Pick<Metrics["bits"], "stored" | "labels">;
+  },
+): ComponentBits[] {
   return Object.entries(components).map(([name, value]) => ({ name, label: labels?.[name] ?? name, value }));
 }
 

@@ -8,6 +8,8 @@ import { type Html, trusted } from "./markup.ts";
 
 /** Pixels; as wide as a phone's column. */
 export const WIDTH = 360;
+/** Pixels; as wide as two cards side by side, so that text is as large as in those of one. */
+export const WIDE = 760;
 /** Height of text in pixels. */
 export const FONT = 13;
 
@@ -36,7 +38,8 @@ export function draw(options: Plot.PlotOptions, title: string, description: stri
     group.removeAttribute("aria-label");
   }
   svg.setAttribute("role", "img");
-  const id = title.toLowerCase().replaceAll(/[^a-z]+/g, "-");
+  // A chart may be on the page in two widths.
+  const id = `${title.toLowerCase().replaceAll(/[^a-z]+/g, "-")}${options.width === WIDE ? "-spread" : ""}`;
   svg.setAttribute("aria-labelledby", `${id}-title ${id}-text`);
   for (const [tag, name, text] of [["desc", "text", description], ["title", "title", title]]) {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag, {});

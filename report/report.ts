@@ -1,25 +1,16 @@
 /** report.html: a run's result on one page, in one file, without scripts and without a request to anywhere. */
 import type { RunEvent } from "../runner/events.ts";
-import {
-  allocationChart,
-  bitsChart,
-  errorChart,
-  keepChart,
-  memoryChart,
-  perplexityChart,
-  redundancyChart,
-  timeChart,
-} from "./charts.ts";
 import type { Expectations } from "./expectation.ts";
-import { gather, type Gathered } from "./gather.ts";
-import { sayHeldOut } from "./held_out.ts";
+import { sayBits } from "./bits_note.ts";
+import { gather } from "./gather.ts";
 import { type Content, type Html, markup } from "./markup.ts";
-import { componentsOf, type Metrics, totalError } from "./metrics.ts";
+import { type Metrics, totalError } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
-import { figure, fold, page, section } from "./page.ts";
-import { partColour } from "./plot.ts";
+import { fold, type Section, sectionsPage } from "./page.ts";
 import { sayPropagation } from "./propagation.ts";
+import { runCharts, sayAllocation } from "./run_charts.ts";
 import {
+  allocationTable,
   bitsTable,
   datum,
   errorTable,
@@ -52,46 +43,53 @@ export interface ReportContent {
  */
 export function renderReport(content: ReportContent): string {
   const { metrics, recipe, lock, events, environment } = content;
-  const troubles = warnings(events);
-  const steps = stepTable(events);
-  return page(
-    `${metrics.model} · ${metrics.method} · ${metrics.run}`,
-    markup`${header(content)}
-<main>
-${resultTiles(metrics)}
-${troubles.length > 0 && section("Warnings", markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>`)}
-<div class="charts">
-${runCharts(metrics, gather(events))}</div>
-${section("Perplexity", perplexityTable(metrics, recipe.expect))}
-${Object.keys(metrics.tasks).length > 0 && section("Tasks", taskTable(metrics))}
-${section("Bits per weight", markup`<p>${BITS_NOTE}</p>${bitsTable(metrics)}`)}
-${section("Layers", layers(metrics))}
-${
-      section(
-        "Steps",
-        markup`<p>${tally(metrics.steps.run)} run, ${tally(metrics.steps.cached)} from the cache.</p>${
-          steps && fold("Every step, and why it ran", steps)
-        }`,
-      )
-    }
-${section("Recipe and lock", fold("recipe.lock.yaml", markup`<pre tabindex="0">${lock}</pre>`))}
-${
-      section(
+  const { allocation, steps: { run, cached } } = metrics;
+  const troubles = warnings(events), steps = stepTable(events);
+  const sections: (Section | false)[] = [
+    { title: "Result", untitled: true, content: resultTiles(metrics) },
+    troubles.length > 0 &&
+    { title: "Warnings", content: markup`<ul>${troubles.map((text) => markup`<li>${text}</li>`)}</ul>` },
+    { title: "Charts", content: runCharts(metrics, gather(events)) },
+    Object.keys(metrics.perplexity).length > 0 &&
+    { title: "Perplexity", short: true, content: perplexityTable(metrics, recipe.expect) },
+    Object.keys(metrics.tasks).length > 0 && { title: "Tasks", short: true, content: taskTable(metrics) },
+    {
+      ...{ title: "Bits per weight", tall: true },
+      content: markup`<p>${sayBits(metrics)}</p>${bitsTable(metrics)}`,
+    },
+    allocation !== undefined && {
+      title: "Bits by layer",
+      short: true,
+      content: markup`<p>${sayAllocation(allocation)}</p>${fold("Bits of every layer", allocationTable(allocation))}`,
+    },
+    { title: "Layers", short: true, content: layers(metrics) },
+    {
+      ...{ title: "Steps", short: true },
+      content: markup`<p>${tally(run)} run, ${tally(cached)} from the cache.</p>${
+        steps && fold("Every step, and why it ran", steps)
+      }`,
+    },
+    {
+      title: "Recipe and lock",
+      short: true,
+      content: fold("recipe.lock.yaml", markup`<pre tabindex="0">${lock}</pre>`),
+    },
+    {
+      title: "Environment",
+      content: table(
         "Environment",
-        table(
-          "Environment",
-          ["Part", { words: "Value" }],
-          Object.entries(environment).map(([part, words]) => [part, { words }]),
-        ),
-      )
-    }
-</main>`,
+        ["Part", { words: "Value" }],
+        Object.entries(environment).map(([part, words]) => [part, { words }]),
+      ),
+    },
+  ];
+  return sectionsPage(
+    `${metrics.model} · ${metrics.method} · ${metrics.run}`,
+    header(content),
+    sections.filter((section) => section !== false),
   );
 }
 
-const BITS_NOTE =
-  "Stored bits are counted on the bytes of the packed file. The nominal number is the one that papers print for such a " +
-  "setting; it leaves out where the kept weights are, the marks and the scales.";
 const ERROR_NOTE =
   "Error is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), with Ŵ decoded from the packed file and H from the calibration inputs.";
 
@@ -120,11 +118,10 @@ function tally(count: number): Html {
 }
 
 function layers(metrics: Metrics): Html {
-  const { mean, layers } = metrics.layer_error, total = totalError(metrics), heldOut = sayHeldOut(metrics.layer_error);
+  const { mean, layers } = metrics.layer_error, total = totalError(metrics);
   return markup`<p>${ERROR_NOTE} Mean ${datum(mean, formatNumber(mean))}, total ${
     datum(total, formatNumber(total))
   }, over ${layers.length} layers.</p>
-${heldOut !== undefined && markup`<p>${heldOut}</p>`}
 ${fold("Error of every layer", errorTable(metrics))}${heldOutErrors(metrics)}${propagation(metrics)}`;
 }
 
@@ -166,73 +163,4 @@ export function resultTiles({ perplexity, bits, bytes, seconds, peak_memory_byte
   );
   return markup`<dl class="tiles">
 ${tiles.map(([label, value, note]) => markup`<div><dt>${label}</dt><dd>${value}</dd><dd>${note}</dd></div>\n`)}</dl>`;
-}
-
-/** All charts of a run that has ended, with their captions. */
-export function runCharts(metrics: Metrics, gathered: Gathered): Html[] {
-  const { allocation, keep = [], of, layer_error: { layers }, perplexity, seconds } = metrics;
-  const list: Html[] = [];
-  if (Object.keys(perplexity).length > 0) {
-    list.push(figure("Perplexity", perplexityChart(metrics), "Lower is better. Measured on the decoded packed model."));
-  }
-  const swatches = componentsOf(metrics).map(({ name, value }, place) =>
-    markup`<span class="swatch" style="--swatch: ${partColour(place)}">${name} ${
-      datum(value, formatBits(value))
-    }</span> `
-  );
-  list.push(figure("Bits per weight", bitsChart(metrics), swatches));
-  if (layers.length > 0) {
-    const errors = layers.map(({ error }) => error).toSorted((a, b) => a - b);
-    const [low, high] = [errors[0], errors[errors.length - 1]];
-    const range = markup`${datum(low, formatNumber(low))} to ${datum(high, formatNumber(high))}`;
-    list.push(
-      figure("Error per layer", errorChart(metrics), markup`The stronger the colour, the larger the error: ${range}.`),
-    );
-  }
-  if (keep.length > 0 && of !== undefined) {
-    const caption = markup`Of every ${tally(of)} consecutive weights.`;
-    list.push(figure("Weights kept per block", keepChart(keep, of), caption));
-  }
-  if (allocation !== undefined) list.push(figure("Bits per layer", allocationChart(allocation), given(allocation)));
-  list.push(...processCharts(gathered));
-  if (Object.keys(seconds.stages).length > 0) {
-    list.push(figure("Time by stage", timeChart(metrics), "Steps served from the cache took none."));
-  }
-  return list;
-}
-
-/** Charts of what the journal alone says, whether the run has ended or not. */
-export function processCharts({ blocks, memory, began }: Gathered): Html[] {
-  const measured = blocks.flatMap(({ block, redundancy }) => redundancy === undefined ? [] : [{ block, redundancy }]);
-  const most = memory.reduce((most, [, bytes]) => Math.max(most, bytes), 0);
-  return [
-    ...(measured.length === 0 ? [] : [figure("Redundancy per block", redundancyChart(measured), REDUNDANCY_NOTE)]),
-    ...(memory.length < 2 ? [] : [
-      figure(
-        "Memory",
-        memoryChart(memory, began ?? memory[0][0]),
-        `Of the process, at most ${formatBytes(most)} while steps ran.`,
-      ),
-    ]),
-  ];
-}
-
-const REDUNDANCY_NOTE =
-  "How alike a block's inputs and outputs are: blocks that change little keep fewer weights, or bits.";
-
-/** What the bits of layers come from, and what they were worth. */
-function given({ mean, layers, check }: NonNullable<Metrics["allocation"]>): Html {
-  const bits = layers.map(({ bits }) => bits).toSorted((a, b) => a - b);
-  const bit = (value: number) => datum(value, formatBits(value)),
-    number = (value: number) => datum(value, formatNumber(value));
-  return markup`The stronger the colour, the more stored bits a weight: ${bit(bits[0])} to ${
-    bit(bits[bits.length - 1])
-  }, mean ${bit(mean)}.${
-    check !== undefined &&
-    markup` ${
-      check.kept ? "Kept" : "The same for all"
-    }: on calibration windows held out the divergence from the original was ${
-      number(check.allocated)
-    } nats a token with the bits that were found, ${number(check.uniform)} with the same for all.`
-  }`;
 }

@@ -20,16 +20,19 @@ const PLACES = [
   "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
 ];
 
-Deno.test("renderReport() fits 320 to 1200 pixels in light and dark, readable, without a request", async () => {
+Deno.test("renderReport() fits 320 to 2560 pixels in light and dark, readable, its rows full, without a request", async () => {
+  const layers = FACTS.layerErrors.map(({ name }, i) => ({ name, bits: 1.5 + (i % 7) / 5 }));
   const metrics = buildMetrics({
     ...FACTS,
+    layerErrors: FACTS.layerErrors.map((layer) => ({ ...layer, heldOut: 1.1 * layer.error })),
+    allocation: { mean: 2.1, blocks: [2.1, 2.1, 2.1, 2.1, 2.1, 2.1], layers },
     model: "owner/a-model-with-a-rather-long-name@4782ad278652c7c71b72204d462d6d01eaaf7549",
     keep: Array<number>(80).fill(4),
   });
   const environment = { Packages: "a-package@1.0.0, ".repeat(20) };
   const lock = `recipe: ${"long ".repeat(100)}\n`;
   const page = renderReport({ metrics, recipe: RECIPE, lock, events: EVENTS, environment });
-  await checkLooks(page, { widths: [320, 390, 1200], contrasts: 9 });
+  await checkLooks(page, { widths: [320, 390, 768, 1280, 1920, 2560], contrasts: 9, sections: 10 });
 });
 
 Deno.test("renderSweepPage() fits 320 to 1920 pixels in light and dark, readable, without a request", async () => {
@@ -44,13 +47,17 @@ Deno.test("renderSweepPage() fits 320 to 1920 pixels in light and dark, readable
     })),
     { label: "failed", values: { keep: 9 }, state: "failed" as const, error },
   ];
-  await checkLooks(renderSweepPage(sweepOf(points)), { widths: [320, 390, 1280, 1920], contrasts: 9 });
+  await checkLooks(renderSweepPage(sweepOf(points)), { widths: [320, 390, 1280, 1920], contrasts: 9, sections: 4 });
 });
 
 /** Looks at a page in all widths, light and dark. */
 async function checkLooks(
   page: string,
-  { widths, contrasts: least }: { readonly widths: readonly number[]; readonly contrasts: number },
+  { widths, contrasts: least, sections }: {
+    readonly widths: readonly number[];
+    readonly contrasts: number;
+    readonly sections: number;
+  },
 ): Promise<void> {
   const chromium = [Deno.env.get("PBS2P_CHROMIUM") ?? "", ...PLACES].find((place) => place !== "" && existsSync(place));
   const mayRun = (await Deno.permissions.query({ name: "run", command: Deno.execPath() })).state === "granted";
@@ -68,13 +75,19 @@ async function checkLooks(
     await writeFile(file, page);
     const looks = await look(chromium, pathToFileURL(file).href, widths);
     assert.equal(looks.length, 2 * widths.length);
-    for (const { width, colorScheme, troubles, overflow, contrasts, smallest } of looks) {
+    for (const { width, colorScheme, troubles, overflow, contrasts, smallest, ...seen } of looks) {
       const where = `${width} pixels, ${colorScheme}`;
       assert.deepEqual(troubles, [], where);
       assert.ok(overflow <= 0, `${where}: ${overflow} pixels too wide`);
       assert.ok(Object.keys(contrasts).length >= least, where);
       for (const [what, ratio] of Object.entries(contrasts)) assert.ok(ratio >= 4.5, `${where}: ${what} has ${ratio}`);
       assert.ok(smallest >= 9.5, `${where}: text in charts is ${smallest} pixels high`);
+      assert.deepEqual(seen.holes, [], where);
+      if (width < 640) assert.ok(seen.rows.every((charts) => charts === 1), `${where}: ${seen.rows}`);
+      if (width >= 1280) assert.ok(Math.max(...seen.rows) > 1, `${where}: ${seen.rows}`);
+      assert.deepEqual([seen.astray, seen.links], [[], sections], where);
+      assert.deepEqual(seen.faults, [], where);
+      assert.deepEqual(seen.onPaper, [], where);
     }
     assert.equal(new Set(looks.map(({ background }) => background)).size, 2, "light and dark differ");
   } finally {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DOMParser } from "linkedom";
-import { buildMetrics, type Metrics } from "./metrics.ts";
+import { buildMetrics, type Metrics, type ResultFacts } from "./metrics.ts";
 import { EVENTS, FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { renderReport } from "./report.ts";
@@ -14,6 +14,13 @@ function render(metrics: Metrics): string {
 
 function parse(text: string) {
   return new DOMParser().parseFromString(text, "text/html");
+}
+
+/** The page as phones show it: charts are drawn once, not for wide cards too. */
+function parseNarrow(text: string) {
+  const page = parse(text);
+  for (const drawing of page.querySelectorAll(".wide")) drawing.remove();
+  return page;
 }
 
 /** Every number of a JSON value. */
@@ -44,7 +51,7 @@ Deno.test("renderReport() shows numbers of metrics.json only, each as its value 
 Deno.test("renderReport() labels its charts with numbers of metrics.json", () => {
   const metrics = buildMetrics(FACTS);
   const texts = new Set(numbersOf(metrics).flatMap((x) => [formatNumber(x), formatBits(x), formatSeconds(x)]));
-  const page = parse(render(metrics));
+  const page = parseNarrow(render(metrics));
   const labels = [...page.querySelectorAll('svg g[data-mark="text"] text')].map(({ textContent }) => textContent ?? "");
   const numbers = labels.filter((label) => /^\d/.test(label));
   assert.equal(numbers.length, 2 + 2 + 7, "perplexities, totals of bits, stages");
@@ -59,10 +66,13 @@ Deno.test("renderReport() gives every chart a name, a description and a caption"
   const charts = [...page.querySelectorAll("figure")];
   assert.equal(charts.length, 5);
   for (const chart of charts) {
-    const svg = chart.querySelector("svg");
-    assert.equal(svg?.getAttribute("role"), "img");
-    for (const id of (svg?.getAttribute("aria-labelledby") ?? "").split(" ")) {
-      assert.ok((page.getElementById(id)?.textContent ?? "").length > 3, id);
+    const drawings = [...chart.querySelectorAll("svg")];
+    assert.ok(drawings.length > 0);
+    for (const svg of drawings) {
+      assert.equal(svg.getAttribute("role"), "img");
+      for (const id of (svg.getAttribute("aria-labelledby") ?? "").split(" ")) {
+        assert.ok((page.getElementById(id)?.textContent ?? "").length > 3, id);
+      }
     }
     assert.ok((chart.querySelector("figcaption")?.textContent ?? "").length > 10);
   }
@@ -72,10 +82,35 @@ Deno.test("renderReport() is one file without scripts or requests, and shows mar
   const text = render(buildMetrics({ ...FACTS, model: "<img src=x onerror=alert(1)>" }));
   const page = parse(text);
   assert.equal(page.querySelectorAll("script, img, iframe, object, link:not([href='data:,'])").length, 0);
-  assert.doesNotMatch(text, /\b(src|href)="(?!data:)|url\(|@import/);
+  assert.doesNotMatch(text, /\b(src|href)="(?!data:|#)|url\(|@import/);
   assert.equal(page.querySelector("h1")?.textContent, "<img src=x onerror=alert(1)>");
   assert.equal(page.querySelector("pre")?.textContent, LOCK);
-  assert.equal(page.querySelector("li")?.textContent, "Stored as F16: <script>alert(1)</script>");
+  assert.equal(page.querySelector("main li")?.textContent, "Stored as F16: <script>alert(1)</script>");
+});
+
+Deno.test("renderReport() lists its sections, each with a link that leads to it", () => {
+  const page = parse(render(buildMetrics({ ...FACTS, tasks: TASKS })));
+  const sections = [...page.querySelectorAll("main > section")].map(({ id }) => `#${id}`);
+  for (const contents of page.querySelectorAll("nav.contents")) {
+    assert.deepEqual([...contents.querySelectorAll("a")].map((link) => link.getAttribute("href")), sections);
+  }
+  assert.deepEqual(sections.slice(0, 6), [
+    "#result",
+    "#warnings",
+    "#charts",
+    "#perplexity",
+    "#tasks",
+    "#bits-per-weight",
+  ]);
+  assert.equal(page.querySelector(".skip")?.getAttribute("href"), "#main");
+});
+
+Deno.test("renderReport() explains bits by what is stored, whatever the format", () => {
+  const explain = (packed: ResultFacts["packed"]) =>
+    parse(render(buildMetrics({ ...FACTS, packed }))).querySelector("#bits-per-weight p")?.textContent ?? "";
+  assert.match(explain(FACTS.packed), /decoding needs: mask, signs, segments and scales\./);
+  assert.match(explain(SCALED_SIGNS), /decoding needs: signs and scales\./);
+  assert.doesNotMatch(explain(SCALED_SIGNS), /kept|mask/);
 });
 
 Deno.test("renderReport() says why steps ran, and whether expectations are met", () => {
@@ -117,8 +152,16 @@ Deno.test("renderReport() shows bits that layers were given, in a chart and by b
   const chart = [...page.querySelectorAll("figure")].find((each) => each.textContent?.includes("Bits per layer"));
   assert.match(
     chart?.textContent ?? "",
-    /1\.50 to 2\.70, mean 2\.10\. Kept: .* 0\.212 nats .* 0\.285 with the same for all/,
+    /the more stored bits a weight: 1\.50 to 2\.70/,
   );
+  assert.match(
+    page.querySelector("#bits-by-layer")?.textContent ?? "",
+    /1\.50 to 2\.70 .*, mean 2\.10\. Kept: .* 0\.212 nats .* 0\.285 with the same for all/,
+  );
+  const given = [...page.querySelectorAll('[aria-label="Bits by block and kind"] tbody tr')].map(({ children }) =>
+    [...children].slice(0, 4).map(({ textContent }) => textContent)
+  );
+  assert.deepEqual([given.length, given[0]], [6, ["0", "2.25", "1.50", "1.70"]]);
   const table = page.querySelector('[aria-label="Error by block and kind"]');
   const heads = [...(table?.querySelectorAll("thead th") ?? [])].map(({ textContent }) => textContent);
   assert.deepEqual(heads.slice(0, 3), ["Block", "Bits", "q_proj"]);
@@ -166,6 +209,13 @@ Deno.test("renderReport() shows errors on samples and on windows held out side b
     page.body.textContent ?? "",
     /is 50 % larger, .* more calibration text would help: raise stages\.calibrate\.samples\./,
   );
+  const charts = [...page.querySelectorAll("figure")].filter((each) =>
+    each.querySelector("h3")?.textContent?.startsWith("Held-out error by ")
+  );
+  const bars = charts.map((chart) =>
+    chart.querySelectorAll('.narrow g[data-mark="bar"] rect, .drawn > svg g[data-mark="bar"] rect').length
+  );
+  assert.deepEqual(bars, [2 * 6, 2 * 7], "two a block, two a kind");
   const rows = [...page.querySelectorAll('[aria-label="Error on windows held out"] tbody tr')];
   const cells = rows.map((row) => [...row.children].map(({ textContent }) => textContent));
   assert.deepEqual([cells.length, cells[0]], [43, ["Mean", "0.0789", "0.118", "1.50"]]);
@@ -190,12 +240,16 @@ Deno.test("renderReport() draws what the journal alone says: redundancy of block
   }));
   const events = [started, measured, ...steps, ...rest];
   const content = { recipe: RECIPE, lock: LOCK, environment: {} };
-  const page = parse(renderReport({ ...content, metrics: buildMetrics(FACTS), events }));
+  const page = parseNarrow(renderReport({ ...content, metrics: buildMetrics(FACTS), events }));
   const figures = [...page.querySelectorAll("figure")];
   const titled = (title: string) => figures.find((each) => each.querySelector("h3")?.textContent === title);
   assert.equal(titled("Redundancy per block")?.querySelectorAll('g[data-mark="bar"] rect').length, 3);
   const memory = titled("Memory");
   assert.match(memory?.textContent ?? "", /at most 900\.0 MiB/);
+  const ticks = [...memory?.querySelectorAll('g[data-mark="x-axis tick label"] text') ?? []].map(({ textContent }) =>
+    textContent
+  );
+  assert.deepEqual(ticks, ["0 min", "5 min", "10 min", "15 min"]);
   const line = memory?.querySelector('g[data-mark="line"] path')?.getAttribute("d") ?? "";
   const points = line.split("L").length;
   assert.ok(points > 200 && points < 700, `a line of ${points} points for 1000 steps`);
@@ -206,7 +260,7 @@ Deno.test("renderReport() draws a thousand blocks in as many columns as a screen
     name: `model.layers.${i >> 1}.mlp.${["up_proj", "down_proj"][i % 2]}`,
     error: i === 1777 ? 0.9 : 0.1,
   }));
-  const page = parse(render(buildMetrics({ ...FACTS, keep: Array<number>(1000).fill(4), layerErrors })));
+  const page = parseNarrow(render(buildMetrics({ ...FACTS, keep: Array<number>(1000).fill(4), layerErrors })));
   const cells = [...page.querySelectorAll('svg g[data-mark="cell"] rect')];
   assert.ok(cells.length <= 2 * 160 && cells.length >= 2 * 120, `${cells.length}`);
   assert.ok(cells.some((cell) => cell.querySelector("title")?.textContent === "model.layers.888.mlp.down_proj: 0.900"));

@@ -1,18 +1,12 @@
 /** A sweep's charts against a numeric axis, such as perplexity and error against the pruning ratio (the paper's Figure 2). */
 import * as Plot from "@observablehq/plot";
 import { axisText } from "./axis_names.ts";
+import type { Figure } from "./chart_grid.ts";
 import type { Axis, Leaderboard, Row, Spread } from "./leaderboard.ts";
-import { type Content, type Html, markup } from "./markup.ts";
+import { markup } from "./markup.ts";
 import { formatNumber } from "./numbers.ts";
-import { draw, partColour } from "./plot.ts";
+import { draw, partColour, WIDTH } from "./plot.ts";
 import { formatTick, logTicks } from "./sweep_charts.ts";
-
-/** A chart of one number against one axis. */
-export interface AxisChart {
-  readonly title: string;
-  readonly chart: Html;
-  readonly caption: Content;
-}
 
 /** Most lines in one chart, as there are colours. */
 const MOST_LINES = 6;
@@ -20,7 +14,7 @@ const MOST_LINES = 6;
 const WIDE_RANGE = 8;
 
 /** Charts of each evaluation's perplexity, and of the total layer error, against each numeric axis that gives lines. */
-export function axisCharts(board: Leaderboard): AxisChart[] {
+export function axisCharts(board: Leaderboard): Figure[] {
   return board.axes.flatMap((axis) => {
     const lines = linesOf(board, axis);
     if (lines.size === 0 || lines.size > MOST_LINES) return [];
@@ -56,7 +50,7 @@ function chartOf(
     readonly what: string;
     readonly of: (row: Row) => Spread | undefined;
   },
-): AxisChart | undefined {
+): Figure | undefined {
   const dots = [...lines].flatMap(([line, rows], place) =>
     rows.flatMap((row) => {
       const value = of(row);
@@ -75,45 +69,48 @@ function chartOf(
   const spread = dots.filter(({ min, max }) => max > min);
   return {
     title: `${what} against ${name}`,
-    chart: draw(
-      {
-        height: 260,
-        marginLeft: 52,
-        marginRight: 14,
-        marginTop: 14,
-        marginBottom: 46,
-        x: {
-          label: name,
-          labelAnchor: "center",
-          labelArrow: "none",
-          labelOffset: 40,
-          inset: 8,
-          ...(values.length <= 8 ? { ticks: values } : { ticks: 6 }),
-          tickFormat: formatTick,
+    gains: true,
+    chart: (width = WIDTH) =>
+      draw(
+        {
+          width,
+          height: 260,
+          marginLeft: 52,
+          marginRight: 14,
+          marginTop: 14,
+          marginBottom: 46,
+          x: {
+            label: name,
+            labelAnchor: "center",
+            labelArrow: "none",
+            labelOffset: 40,
+            inset: 8,
+            ...(values.length <= 8 ? { ticks: values } : { ticks: 6 }),
+            tickFormat: formatTick,
+          },
+          y: {
+            label: null,
+            type: log ? "log" : "linear",
+            domain,
+            grid: true,
+            ...(log ? { ticks: logTicks(domain), tickFormat: formatTick } : { ticks: 5, tickFormat: formatTick }),
+          },
+          marks: [
+            Plot.ruleX(spread, { x: "x", y1: "min", y2: "max", stroke: "stroke", strokeWidth: 2 }),
+            Plot.line(dots, { x: "x", y: "mean", z: "line", stroke: "stroke", strokeWidth: 2 }),
+            Plot.dot(dots, {
+              x: "x",
+              y: "mean",
+              r: 3.5,
+              fill: "stroke",
+              title: ({ line, x, mean }) => `${line === "" ? "" : `${line}, `}${name} ${x}: ${formatNumber(mean)}`,
+            }),
+          ],
+          color: { type: "identity" },
         },
-        y: {
-          label: null,
-          type: log ? "log" : "linear",
-          domain,
-          grid: true,
-          ...(log ? { ticks: logTicks(domain), tickFormat: formatTick } : { ticks: 5, tickFormat: formatTick }),
-        },
-        marks: [
-          Plot.ruleX(spread, { x: "x", y1: "min", y2: "max", stroke: "stroke", strokeWidth: 2 }),
-          Plot.line(dots, { x: "x", y: "mean", z: "line", stroke: "stroke", strokeWidth: 2 }),
-          Plot.dot(dots, {
-            x: "x",
-            y: "mean",
-            r: 3.5,
-            fill: "stroke",
-            title: ({ line, x, mean }) => `${line === "" ? "" : `${line}, `}${name} ${x}: ${formatNumber(mean)}`,
-          }),
-        ],
-        color: { type: "identity" },
-      },
-      `${what} against ${path}`,
-      dots.map(({ line, x, mean }) => `${line === "" ? "" : `${line}, `}${x}: ${formatNumber(mean)}`).join("; "),
-    ),
+        `${what} against ${path}`,
+        dots.map(({ line, x, mean }) => `${line === "" ? "" : `${line}, `}${x}: ${formatNumber(mean)}`).join("; "),
+      ),
     caption: [
       ...(lines.size > 1
         ? [...lines.keys()].map((line, place) =>

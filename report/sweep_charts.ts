@@ -1,21 +1,14 @@
 /** A sweep's charts: perplexity against bits of the whole file, and stored bits by component. Those against an axis: `sweep_axis_charts.ts`. */
 import * as Plot from "@observablehq/plot";
+import type { Figure } from "./chart_grid.ts";
 import type { Leaderboard, Row } from "./leaderboard.ts";
 import type { Html } from "./markup.ts";
 import { formatBits, formatNumber } from "./numbers.ts";
 import { type Box, placeLabels } from "./place_labels.ts";
 import { draw, END_LABEL, FONT, most, partColour, WIDTH } from "./plot.ts";
 
-/** Perplexity against bits: the same for screens that are wide and for phones. */
-export interface ParetoChart {
-  readonly title: string;
-  readonly wide: Html;
-  readonly narrow: Html;
-  readonly caption: string;
-}
-
-const WIDE = { width: 840, height: 420 } as const;
-const NARROW = { width: WIDTH, height: 360 } as const;
+/** Heights in pixels of perplexity against bits, for screens that are wide and for phones. */
+const HIGH = 380, LOW = 360;
 const MARGINS = { top: 16, right: 16, bottom: 46, left: 56 } as const;
 /** Logarithm of about the largest number there is. */
 const LARGEST = 709;
@@ -29,7 +22,7 @@ const MOST_LABELS = 60;
  *
  * @returns undefined where no row has a perplexity that can be drawn
  */
-export function paretoChart(board: Leaderboard, evaluation: string): ParetoChart | undefined {
+export function paretoChart(board: Leaderboard, evaluation: string): Figure | undefined {
   const all = board.rows.filter(({ perplexity }) => evaluation in perplexity);
   const drawn = all.map((row) => ({
     row,
@@ -41,12 +34,14 @@ export function paretoChart(board: Leaderboard, evaluation: string): ParetoChart
   const left = all.length - drawn.length;
   const originals = board.originals.map(({ perplexity }) => perplexity[evaluation])
     .filter((value) => Number.isFinite(value) && value > 0);
-  const chart = (size: { readonly width: number; readonly height: number }, kind: string) =>
-    scatter(drawn, { originals, size, title: `Perplexity and bits, ${evaluation}, ${kind}` });
   return {
     title: `Perplexity on ${evaluation} against bits of the whole file`,
-    wide: chart(WIDE, "wide"),
-    narrow: chart(NARROW, "narrow"),
+    wide: true,
+    chart: (width = WIDTH) =>
+      scatter(drawn, {
+        ...{ originals, title: `Perplexity and bits, ${evaluation}` },
+        size: { width, height: width > WIDTH ? HIGH : LOW },
+      }),
     caption: "The line is the Pareto front: nothing is both smaller and better. Perplexity on a logarithmic scale." +
       (left === 0 ? "" : ` Not drawn, as their perplexity is no finite number: ${left}.`),
   };
@@ -179,6 +174,7 @@ export function componentNames(rows: readonly Row[]): string[] {
 export function componentsChart(
   rows: readonly Row[],
   names: readonly string[],
+  width: number = WIDTH,
 ): Html {
   const bars = rows.flatMap(({ components, label }, place) =>
     names.filter((name) => components[name] > 0).map((name) => ({
@@ -199,6 +195,7 @@ export function componentsChart(
   const places = rows.map((_, place) => place);
   return draw(
     {
+      width,
       height: 46 + rows.length * 40,
       marginLeft: 8,
       marginTop: 4,
@@ -236,7 +233,7 @@ export function componentsChart(
         Plot.text(totals, {
           y: "place",
           x: 0,
-          text: ({ label }) => shorten(label, WIDTH + 200),
+          text: ({ label }) => shorten(label, width + 200),
           textAnchor: "start",
           dy: -11,
           fill: "currentColor",

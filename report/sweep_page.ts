@@ -10,10 +10,11 @@ import {
   secondsAlone,
   statesOf,
 } from "./leaderboard_cells.ts";
+import { chartGrid, type Figure } from "./chart_grid.ts";
 import { describeUnfinished } from "./leaderboard_text.ts";
 import { type Content, type Html, markup } from "./markup.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
-import { figure, page, section } from "./page.ts";
+import { type Section, sectionsPage } from "./page.ts";
 import { partColour } from "./plot.ts";
 import { axisCharts } from "./sweep_axis_charts.ts";
 import { componentNames, componentsChart, paretoChart } from "./sweep_charts.ts";
@@ -27,15 +28,16 @@ import { datum, table } from "./tables.ts";
 export function renderSweepPage(record: SweepRecord): string {
   const board = buildLeaderboard(record);
   const { rows, unfinished } = board;
-  return page(
+  const sections: (Section | false)[] = [
+    { title: "Result", untitled: true, content: sweepTiles(record, board) },
+    rows.length > 0 && { title: "Leaderboard", content: leaderboard(record, board) },
+    unfinished.length > 0 && { title: "Not finished", content: unfinishedTable(board) },
+    rows.length > 0 && { title: "Plots", content: sweepPlots(board) },
+  ];
+  return sectionsPage(
     `${record.name} · ${record.sweep}`,
-    markup`${header(record, board)}
-<main>
-${sweepTiles(record, board)}
-${rows.length > 0 && section("Leaderboard", leaderboard(record, board))}
-${unfinished.length > 0 && section("Not finished", unfinishedTable(board))}
-${rows.length > 0 && section("Plots", sweepPlots(board))}
-</main>`,
+    header(record, board),
+    sections.filter((section) => section !== false),
   );
 }
 
@@ -117,17 +119,10 @@ export function sweepPlots(board: Leaderboard): Html {
   const swatches = names.map((name, place) =>
     markup`<span class="swatch" style="--swatch: ${partColour(place)}">${name}</span> `
   );
-  return markup`<div class="charts full">${
-    pareto.map(({ title, wide, narrow, caption }) =>
-      figure(title, markup`<div class="wide">${wide}</div><div class="narrow">${narrow}</div>`, caption)
-    )
-  }</div>
-<div class="charts loose">
-${axisCharts(board).map(({ title, chart, caption }) => figure(title, chart, caption))}${
-    figure(
-      "Stored bits by component",
-      componentsChart(board.rows, names),
-      markup`${swatches}<br>Of the compressed layers. The stroke is the nominal number.`,
-    )
-  }</div>`;
+  const components: Figure = {
+    title: "Stored bits by component",
+    chart: (width) => componentsChart(board.rows, names, width),
+    caption: markup`${swatches}<br>Of the compressed layers. The stroke is the nominal number.`,
+  };
+  return chartGrid([...pareto, ...axisCharts(board), components]);
 }

@@ -66,8 +66,8 @@ Deno.test("renderSweepPage() draws perplexity and total error against a numeric 
   assert.deepEqual(titles.slice(1, 3), ["Perplexity on heldout against keep", "Total layer error against keep"]);
   const [, perplexity, error] = [...page.querySelectorAll("figure")];
   for (const chart of [perplexity, error]) {
-    assert.equal(chart.querySelectorAll('g[data-mark="dot"] circle').length, 8);
-    assert.equal(chart.querySelectorAll('g[data-mark="rule"] line').length, 8);
+    assert.equal(chart.querySelectorAll('.narrow g[data-mark="dot"] circle').length, 8);
+    assert.equal(chart.querySelectorAll('.narrow g[data-mark="rule"] line').length, 8);
     assert.match(
       chart.querySelector("figcaption")?.textContent ?? "",
       /stages\.coarse-search\.keep; logarithmic scale/,

@@ -72,29 +72,62 @@ function fillGroup(text: string, groupSize: number): Content {
 
 /** Error of every layer: a row a block, a column a kind; layers outside blocks are listed by name. */
 export function errorTable({ layer_error: { layers }, keep, allocation }: Metrics): Html {
+  const means = allocation?.blocks;
+  return blocksTable(layers.map(({ name, error }) => ({ name, value: error })), {
+    ...{ what: "Error", format: formatNumber },
+    ahead: [
+      ...(keep === undefined ? [] : [{ head: "Kept", cell: (block: number) => count(keep[block]) }]),
+      ...(means === undefined
+        ? []
+        : [{ head: "Bits", cell: (block: number) => datum(means[block], formatBits(means[block])) }]),
+    ],
+  });
+}
+
+/** Stored bits that every layer was given: a row a block, its mean first, a column a kind. */
+export function allocationTable({ layers, blocks }: NonNullable<Metrics["allocation"]>): Html {
+  return blocksTable(layers.map(({ name, bits }) => ({ name, value: bits })), {
+    ...{ what: "Bits", format: formatBits },
+    ahead: [{
+      head: "Mean",
+      cell: (block) => blocks[block] === undefined ? "" : datum(blocks[block], formatBits(blocks[block])),
+    }],
+  });
+}
+
+/** A number of every layer by block and kind, with columns of blocks ahead; layers outside blocks are listed by name. */
+function blocksTable(
+  layers: readonly { readonly name: string; readonly value: number }[],
+  { what, format, ahead }: {
+    readonly what: string;
+    readonly format: (value: number) => string;
+    readonly ahead: readonly { readonly head: string; readonly cell: (block: number) => Content }[];
+  },
+): Html {
   const kinds = new Set<string>();
   const blocks = new Map<number, Map<string, number>>();
   const others: Content[][] = [];
-  for (const { name, error } of layers) {
+  for (const { name, value } of layers) {
     const place = placeOf(name);
-    if (place === undefined) others.push([name, datum(error, formatNumber(error))]);
+    if (place === undefined) others.push([name, datum(value, format(value))]);
     else {
       kinds.add(place.kind);
-      blocks.set(place.block, (blocks.get(place.block) ?? new Map()).set(place.kind, error));
+      blocks.set(place.block, (blocks.get(place.block) ?? new Map()).set(place.kind, value));
     }
   }
-  const means = allocation?.blocks;
-  const heads = [...(keep === undefined ? [] : ["Kept"]), ...(means === undefined ? [] : ["Bits"])];
-  const cell = (value: number | undefined) => value === undefined ? "" : datum(value, formatNumber(value));
-  const rows = [...blocks].map(([block, errors]) => [
+  const cell = (value: number | undefined) => value === undefined ? "" : datum(value, format(value));
+  const rows = [...blocks].map(([block, values]) => [
     `${block}`,
-    ...(keep === undefined ? [] : [cell(keep[block])]),
-    ...(means === undefined ? [] : [datum(means[block], formatBits(means[block]))]),
-    ...[...kinds].map((kind) => cell(errors.get(kind))),
+    ...ahead.map(({ cell }) => cell(block)),
+    ...[...kinds].map((kind) => cell(values.get(kind))),
   ]);
-  return markup`${table("Error by block and kind", ["Block", ...heads, ...kinds], rows)}${
-    others.length > 0 && table("Error of other layers", ["Layer", "Error"], others)
+  return markup`${table(`${what} by block and kind`, ["Block", ...ahead.map(({ head }) => head), ...kinds], rows)}${
+    others.length > 0 && table(`${what} of other layers`, ["Layer", what], others)
   }`;
+}
+
+function count(value: number | undefined): Content {
+  return value === undefined ? "" : datum(value, formatNumber(value));
 }
 
 /** Error of every layer on the samples and on windows held out. */

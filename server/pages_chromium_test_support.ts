@@ -1,6 +1,7 @@
 /** Drives Chromium through the pages and prints what it saw as JSON; run by `pages_chromium_test.ts`, with permissions that tests do not have. */
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
+import { auditWith } from "../report/report_chromium_test_support.ts";
 
 /** What the driver is told. */
 export interface Journey {
@@ -125,13 +126,6 @@ async function lookAround(browser: Browser, journey: Journey, axe: string, troub
   return looks;
 }
 
-async function auditWith(page: Page, axe: string): Promise<string[]> {
-  await page.evaluate(axe);
-  return await page.evaluate<string[]>(`axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
-    violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-      .map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map(({ html, failureSummary }) => html.slice(0, 160) + " " + failureSummary).join(" | ")))`);
-}
-
 /** Everything with the keyboard alone, from the list to a comparison and a run. */
 async function useKeys(browser: Browser, journey: Journey, troubles: string[]): Promise<Record<string, unknown>> {
   const found: Record<string, unknown> = {};
@@ -140,7 +134,8 @@ async function useKeys(browser: Browser, journey: Journey, troubles: string[]): 
     for (const key of keys) await page.keyboard.press(key);
   };
   const text = (selector: string) => page.locator(selector).innerText();
-  await page.waitForFunction(`document.querySelector("[data-compare]").disabled`);
+  // Functions: the content policy lets text be evaluated once, not each time that it is asked again.
+  await page.waitForFunction(`() => document.querySelector("[data-compare]").disabled`);
   await type("?");
   found.dialog = await page.locator("dialog[open]").count();
   await type("Escape", "/");
@@ -157,7 +152,7 @@ async function useKeys(browser: Browser, journey: Journey, troubles: string[]): 
   found.compared = await text("h1");
   await type("g", "r");
   await page.waitForSelector("[data-runs]");
-  await page.waitForFunction(`document.querySelector("[data-compare]").disabled`);
+  await page.waitForFunction(`() => document.querySelector("[data-compare]").disabled`);
   await type("s");
   found.sorted = await page.locator("th[aria-sort]").innerText();
   await type("j", "Enter");
@@ -228,7 +223,7 @@ async function followRun(browser: Browser, journey: Journey, troubles: string[])
 
 async function measure(browser: Browser, journey: Journey, troubles: string[]): Promise<Record<string, number>> {
   const paint = (page: Page) =>
-    page.waitForFunction(`performance.getEntriesByName("first-contentful-paint")[0]?.startTime`).then((handle) =>
+    page.waitForFunction(`() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime`).then((handle) =>
       handle.jsonValue() as Promise<number>
     );
   const many = { ...journey, address: journey.many.address };

@@ -3,10 +3,18 @@ import type { RunAnswer } from "../answers.ts";
 import { type Content, type Html, markup } from "../../report/markup.ts";
 import { formatBits, formatNumber, formatSeconds } from "../../report/numbers.ts";
 import { describePlace } from "../../report/reasons.ts";
-import { allocationChart, errorChart } from "../../report/charts.ts";
-import { figure, fold } from "../../report/page.ts";
-import { processCharts, resultTiles, runCharts } from "../../report/report.ts";
-import { bitsTable, type Cell, datum, errorTable, perplexityTable, table } from "../../report/tables.ts";
+import { fold } from "../../report/page.ts";
+import { resultTiles } from "../../report/report.ts";
+import { chartsSoFar, runCharts, sayAllocation } from "../../report/run_charts.ts";
+import {
+  allocationTable,
+  bitsTable,
+  type Cell,
+  datum,
+  errorTable,
+  perplexityTable,
+  table,
+} from "../../report/tables.ts";
 import type { RecipeDetail, RunDetail } from "../schemas.ts";
 import { badge, layout, moment, progressBar, STATE_WORDS } from "./layout.ts";
 import { recipeSection } from "./recipe_section.ts";
@@ -131,27 +139,15 @@ function resultPart({ detail, gathered, metrics }: RunAnswer): Html {
     return part(
       "result",
       markup`${resultTiles(metrics)}
-<div class="charts">${runCharts(metrics, gathered)}</div>
+${runCharts(metrics, gathered)}
 ${fold("Numbers", markup`<div class="numbers">${perplexityTable(metrics, undefined)}${bitsTable(metrics)}</div>`)}`,
     );
   }
-  const { errors, bits, perplexity } = gathered;
-  const layers = (of: ReadonlyMap<string, number>) => [...of].map(([name, value]) => ({ name, value }));
-  const charts = [
-    ...(errors.size === 0 ? [] : [
-      figure(
-        "Error per layer",
-        errorChart({ layer_error: { layers: layers(errors).map(({ name, value }) => ({ name, error: value })) } }),
-        `The stronger the colour, the larger the error, of ${errors.size} layers so far.`,
-      ),
-    ]),
-    ...(bits.size === 0 ? [] : [bitsFigure(layers(bits))]),
-    ...processCharts(gathered),
-  ];
+  const { perplexity } = gathered, charts = chartsSoFar(gathered);
   const measured = [...perplexity].map(([step, value]) =>
     [{ words: step }, datum(value, formatNumber(value))] as readonly Cell[]
   );
-  const nothing = charts.length === 0 && measured.length === 0;
+  const nothing = charts === undefined && measured.length === 0;
   return part(
     "result",
     markup`${
@@ -160,23 +156,13 @@ ${fold("Numbers", markup`<div class="numbers">${perplexityTable(metrics, undefin
           ? "Nothing is measured yet."
           : "The run ended before anything was measured."
       }</p>`
-    }${charts.length > 0 && markup`<div class="charts loose">${charts}</div>`}${
-      measured.length > 0 && table("Perplexity so far", [{ words: "Step" }, "Perplexity"], measured)
-    }`,
-  );
-}
-
-function bitsFigure(layers: readonly { readonly name: string; readonly value: number }[]): Html {
-  const mean = layers.reduce((sum, { value }) => sum + value, 0) / layers.length;
-  return figure(
-    "Bits per layer",
-    allocationChart({ mean, layers: layers.map(({ name, value }) => ({ name, bits: value })), blocks: [] }),
-    `The stronger the colour, the more stored bits a weight; mean ${formatBits(mean)} over layers.`,
+    }${charts}${measured.length > 0 && table("Perplexity so far", [{ words: "Step" }, "Perplexity"], measured)}`,
   );
 }
 
 function blocksPart({ detail: { blocks }, metrics }: RunAnswer): Html {
   if (blocks.length === 0) return part("blocks", markup`<p class="soft">Nothing is known of blocks yet.</p>`);
+  const allocation = metrics?.allocation;
   const columns = [
     ["keep", metrics?.of === undefined ? "N" : `N of ${metrics.of}`, formatNumber],
     ["bits", "Bits", formatBits],
@@ -203,6 +189,9 @@ function blocksPart({ detail: { blocks }, metrics }: RunAnswer): Html {
     markup`<div class="rows" role="region" aria-label="Blocks" tabindex="0"><table class="list blocks">
 <thead><tr><th scope="col">Block</th>${shown.map(([, head]) => markup`<th scope="col">${head}</th>`)}</tr></thead>
 <tbody>${rows}</tbody></table></div>
-${metrics !== undefined && metrics.layer_error.layers.length > 0 && fold("Error of every layer", errorTable(metrics))}`,
+${metrics !== undefined && metrics.layer_error.layers.length > 0 && fold("Error of every layer", errorTable(metrics))}${
+      allocation !== undefined &&
+      fold("Bits of every layer", markup`<p>${sayAllocation(allocation)}</p>${allocationTable(allocation)}`)
+    }`,
   );
 }
