@@ -1,5 +1,6 @@
 /** The web application as a value: pages, API and streams over folders of runs and of the cache. Not what listens, which is the command. */
 import { Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { InputError } from "../files/input_error.ts";
 import { AnswerSource } from "./answers.ts";
 import { makeApi } from "./api.ts";
@@ -16,6 +17,8 @@ import { runRow, runsPage, sweepsPart } from "./pages/runs_page.ts";
 import { sweepPage } from "./pages/sweep_page.ts";
 import { redact } from "./redact.ts";
 import { RunStore } from "./run_store.ts";
+import { tryPage } from "./pages/try_page.ts";
+import { Writers } from "./writers.ts";
 
 /** What the application shows, and to whom. */
 export interface AppOptions extends GuardOptions {
@@ -54,7 +57,7 @@ const MOST_RUNS = 50;
  */
 export function buildApp({ runs, cache, version = "", onError = () => {}, ...who }: AppOptions): Hono {
   const store = new RunStore(runs), feed = new Feed(store), assets = readAssets();
-  const source = new AnswerSource({ store, cache, version });
+  const source = new AnswerSource({ store, cache, version }), writers = new Writers({ store, cache, onError });
   // What is there is read before anyone waits for it.
   feed.position();
   const app = new Hono();
@@ -80,7 +83,15 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
   app.get("/runs/:run", (c) => {
     const id = c.req.param("run"), answer = source.answerRun(id);
     if (answer === undefined) return c.notFound();
-    return c.html(runPage(answer, source.recipe(id), { report: source.report(id) !== undefined }));
+    return c.html(
+      runPage(answer, source.recipe(id), { report: source.report(id) !== undefined, packed: store.hasModel(id) }),
+    );
+  });
+  app.get("/runs/:run/try", async (c) => {
+    const id = c.req.param("run"), summary = source.summary(id);
+    const [packed, original] = await Promise.all([writers.find(id, "packed"), writers.find(id, "original")]);
+    if (summary === undefined || packed === undefined || original === undefined) return c.notFound();
+    return c.html(tryPage({ summary, packed, original }));
   });
   app.get("/runs/:run/parts", (c) => {
     const answer = source.answerRun(c.req.param("run"));
@@ -118,7 +129,7 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
     if (c.req.header("if-none-match") === asset.tag) return c.body(null, 304);
     return c.body(asset.body, 200, { "content-type": asset.type });
   });
-  app.route("/api", makeApi(source, new Live(store, feed)));
+  app.route("/api", makeApi(source, new Live(store, feed), writers));
 
   app.notFound((c) =>
     c.req.path.startsWith("/api/")
@@ -126,6 +137,10 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
       : c.html(problem("Not here", "There is no such page, or the run has been removed."), 404)
   );
   app.onError((error, c) => {
+    // What hono itself refuses is a body that is no JSON.
+    if (error instanceof HTTPException && error.status < 500) {
+      return c.json({ error: "Cannot understand what was posted: it is no JSON" }, error.status);
+    }
     const foreseen = error instanceof InputError || /^Cannot /.test(error.message);
     if (!foreseen) onError(error);
     const words = foreseen ? redact(error.message) : "Something unexpected happened; the server's own output says what";

@@ -1,0 +1,94 @@
+/** Drives Chromium through the pages that work for their reader, and prints what it saw as JSON; run by `work_chromium_test.ts`. */
+import type { Browser, Page } from "playwright-core";
+import { auditWith, type Look, lookAround, open } from "./pages_chromium_test_support.ts";
+
+/** What the driver is told. */
+export interface Work {
+  readonly chromium: string;
+  /** Of the server, without a path at its end. */
+  readonly address: string;
+  readonly pages: Readonly<Record<string, string>>;
+  readonly widths: readonly number[];
+  readonly pictures: string;
+}
+
+/** What was seen. */
+export interface Worked {
+  readonly looks: readonly Look[];
+  readonly troubles: readonly string[];
+  readonly write: Readonly<Record<string, unknown>>;
+}
+
+if (import.meta.main) {
+  const { chromium } = await import("playwright-core");
+  const { default: axe } = await import("axe-core");
+  const work: Work = JSON.parse(Deno.args[0]);
+  const browser = await chromium.launch({ executablePath: work.chromium, args: ["--no-sandbox", "--disable-gpu"] });
+  const troubles: string[] = [];
+  const worked: Worked = {
+    looks: await lookAround(browser, work, axe.source, troubles),
+    write: await write(browser, work, { axe: axe.source, troubles }),
+    troubles,
+  };
+  await browser.close();
+  console.log(JSON.stringify(worked));
+}
+
+/** Presses keys one after the other. */
+async function press(page: Page, ...keys: readonly string[]): Promise<void> {
+  for (const key of keys) await page.keyboard.press(key);
+}
+
+/** Waits until something is so; the content policy lets no function wait in the page itself. */
+async function until(page: Page, what: string): Promise<void> {
+  for (const since = performance.now(); !await page.evaluate(what);) {
+    if (performance.now() - since > 20_000) throw new Error(`Waited too long for ${what}`);
+    await page.waitForTimeout(30);
+  }
+}
+
+/** A picture at a width, light or dark. */
+async function picture(page: Page, { pictures }: Work, name: string): Promise<void> {
+  for (const [scheme, width] of [["light", 1280], ["dark", 390]] as const) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: 900 });
+    await page.screenshot({ path: `${pictures}/${name}-${width}-${scheme}.png`, fullPage: true });
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 1280, height: 900 });
+}
+
+/** Two texts side by side with the keyboard alone: to their end, and stopped. */
+async function write(
+  browser: Browser,
+  work: Work,
+  { axe, troubles }: { readonly axe: string; readonly troubles: string[] },
+): Promise<Record<string, unknown>> {
+  const page = await open(browser, work, { path: work.pages.try, troubles });
+  const texts = () => page.locator("[data-text]").allInnerTexts();
+  const facts = () => page.locator("[data-facts]").allInnerTexts();
+  const over = () => page.waitForSelector("[data-write]:not(:disabled)");
+  await press(page, "i", "Control+a");
+  await page.keyboard.type("The people of the");
+  await press(page, "Tab");
+  await page.keyboard.type("24");
+  await press(page, "Shift+Tab", "Control+Enter");
+  await page.waitForSelector('[data-state="done"]');
+  await over();
+  const found: Record<string, unknown> = { texts: await texts(), facts: await facts() };
+  found.agreement = await page.locator("[data-agreement]").innerText();
+  await picture(page, work, "try-written");
+  found.faults = await auditWith(page, axe);
+  // Tab goes through the settings to the button, and the focus stays where there is one.
+  await press(page, "Tab", "Control+a");
+  await page.keyboard.type("400");
+  await press(page, "Tab", "Tab", "Tab", "Enter");
+  await until(page, `document.querySelector("[data-text]").textContent.length > 60`);
+  found.focused = await page.evaluate("document.activeElement.textContent");
+  await press(page, "Enter");
+  await over();
+  found.stopped = await facts();
+  found.back = await page.evaluate("document.activeElement.matches('[data-write]')");
+  await page.close();
+  return found;
+}
