@@ -30,6 +30,11 @@ export async function readText(file: string): Promise<{ readonly text: string } 
   } catch (error) {
     return await explain(error, file);
   }
+  return decodeText(bytes);
+}
+
+/** A recipe's text from the bytes that it is said to be, of which more than a recipe may have need not be given. */
+export function decodeText(bytes: Uint8Array): { readonly text: string } | Refusal {
   if (bytes.length === 0) return { reason: "it is empty" };
   const other = identify(bytes, bytes.length, "recipe");
   if (other !== undefined) return { reason: other.is, note: other.remedy };

@@ -18,6 +18,7 @@ import {
   listUsed,
   mergeFiles,
   readFiles,
+  type ReadRecipe,
   type RecipeFile,
   resolvePath,
   usedBy,
@@ -102,6 +103,8 @@ export interface LoadOptions {
   readonly originOf?: (file: string) => Origin;
   /** Whether code is loaded that a recipe of the hub uses; default: it is refused. */
   readonly allowPlugins?: boolean;
+  /** Gives texts of recipes, as of one that is being written; default: files of this disk. */
+  readonly read?: ReadRecipe;
 }
 
 /**
@@ -117,11 +120,12 @@ export async function readRecipe<R extends Recipe>(
   path: string,
   options: LoadOptions = {},
 ): Promise<LoadedRecipe<R>> {
-  const { set = [], cwd = Deno.cwd(), with: over = [] } = options;
+  const { set = [], cwd = Deno.cwd(), with: over = [], read } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const base = await readFiles(file, { cwd, problems });
-  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), { cwd, problems })));
+  const reading = { cwd, problems, ...(read === undefined ? {} : { read }) };
+  const base = await readFiles(file, reading);
+  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), reading)));
   const settings = readSettings(set, cwd);
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);

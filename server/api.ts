@@ -2,6 +2,8 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { AnswerSource } from "./answers.ts";
 import type { Live } from "./live.ts";
+import type { RecipeDesk } from "./recipe_desk.ts";
+import { addRecipeRoutes } from "./recipe_api.ts";
 import { addTextRoutes } from "./text_api.ts";
 import type { Writers } from "./writers.ts";
 import { bodyLimit } from "hono/body-limit";
@@ -36,7 +38,10 @@ function stream(description: string) {
 const LONGEST = 256 * 1024;
 
 /** The API below `/api`. */
-export function makeApi(source: AnswerSource, live: Live, writers: Writers): OpenAPIHono {
+export function makeApi(
+  source: AnswerSource,
+  { live, writers, desk }: { readonly live: Live; readonly writers: Writers; readonly desk: RecipeDesk },
+): OpenAPIHono {
   const api = new OpenAPIHono({
     defaultHook: (result, c) => {
       if (result.success) return undefined;
@@ -170,12 +175,13 @@ export function makeApi(source: AnswerSource, live: Live, writers: Writers): Ope
     },
   );
   addTextRoutes(api, writers);
+  addRecipeRoutes(api, desk);
   api.doc31("/openapi.json", {
     openapi: "3.1.0",
     info: {
       title: "pbs2p",
       version: source.version,
-      description: "Runs, sweeps and the cache, to be read; texts of their models.",
+      description: "Runs, sweeps and the cache, to be read; texts of their models; recipes, checked and planned.",
     },
     servers: [{ url: "/api" }],
   });

@@ -172,7 +172,20 @@ Deno.test("the API answers as OpenAPI says, and refuses what it cannot understan
   const { openapi, info, paths } = await on.json("/api/openapi.json");
   assert.deepEqual([openapi, info.version], ["3.1.0", "1.2.3"]);
   assert.deepEqual(Object.keys(paths).sort(), [
-    ...["/cache", "/compare", "/live", "/runs", "/runs/{run}", "/runs/{run}/events", "/runs/{run}/live"],
+    ...[
+      "/cache",
+      "/compare",
+      "/live",
+      "/recipes",
+      "/recipes/check",
+      "/recipes/plan",
+      "/recipes/schema",
+      "/recipes/text",
+      "/runs",
+      "/runs/{run}",
+      "/runs/{run}/events",
+      "/runs/{run}/live",
+    ],
     ...["/runs/{run}/recipe", "/runs/{run}/steps", "/runs/{run}/{side}/text", "/sweeps/{sweep}"],
   ]);
   const detail = await on.json(`/api/runs/${run}`);

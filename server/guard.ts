@@ -22,7 +22,7 @@ export interface GuardOptions {
 const COOKIE = "pbs2p-session";
 
 /** What is asked for by POST, as a question may be long; nothing else takes anything in. */
-const POSTS = /^\/api\/runs\/[^/]+\/(packed|original)\/text$/;
+const POSTS = /^\/api\/(runs\/[^/]+\/(packed|original)\/text|recipes\/(check|plan))$/;
 
 /** Headers of every answer. */
 export const headers: MiddlewareHandler = secureHeaders({

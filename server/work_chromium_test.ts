@@ -1,4 +1,4 @@
-/** The pages that work for their reader in a real browser: texts side by side. Every width and scheme, with the keyboard alone. */
+/** The pages that work for their reader in a real browser: texts side by side, recipes that are written. Every width and scheme, with the keyboard alone. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -26,12 +26,17 @@ Deno.test("the pages that work, in Chromium", async (t) => {
   mkdirSync(pictures, { recursive: true });
   const run = writeRunWithModel(runs, 1), alone = writeRunWithModel(runs, 2, { hub: "owner/name", revision: "main" });
   const end = new AbortController();
-  const app = buildApp({ runs, cache: join(folder, "cache"), hosts: ["127.0.0.1"] });
+  const app = buildApp({ runs, cache: join(folder, "cache"), hosts: ["127.0.0.1"], device: "cpu" });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, signal: end.signal, onListen: () => {} }, app.fetch);
   try {
     const work: Work = {
       ...{ chromium, pictures, widths: [390, 1280], address: `http://127.0.0.1:${server.addr.port}` },
-      pages: { try: `/runs/${run}/try`, "try-alone": `/runs/${alone}/try` },
+      pages: {
+        try: `/runs/${run}/try`,
+        "try-alone": `/runs/${alone}/try`,
+        recipes: "/recipes",
+        recipe: "/recipes/edit?file=quickstart.yaml",
+      },
     };
     await check(t, await drive(work), work);
   } finally {
@@ -51,7 +56,11 @@ async function drive(work: Work): Promise<Worked> {
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-async function check(t: Deno.TestContext, { looks, troubles, write }: Worked, { pages, widths }: Work): Promise<void> {
+async function check(
+  t: Deno.TestContext,
+  { looks, troubles, write, edit }: Worked,
+  { pages, widths }: Work,
+): Promise<void> {
   await t.step("nothing is complained of, and nobody else is asked for anything", () => assert.deepEqual(troubles, []));
   await t.step("every page fits every width in light and dark, and axe finds no serious fault", () => {
     assert.equal(looks.length, Object.keys(pages).length * widths.length * 2);
@@ -71,5 +80,20 @@ async function check(t: Deno.TestContext, { looks, troubles, write }: Worked, { 
     }
     for (const each of stopped) assert.match(each, /^\d+ tokens in .*, stopped$/);
     assert.deepEqual(rest, { agreement: "Both wrote the same.", faults: [], focused: "Stop", back: true });
+  });
+  await t.step("a recipe is completed, described, checked and planned with the keyboard alone", () => {
+    const { caret, problem, described, costs, rows, ...rest } = edit as Record<string, string> & { rows: string[] };
+    for (const told of [caret, problem]) {
+      assert.match(told, /^unknown key `itertions` in stages\.spbo[^]*did you mean\niterations$/);
+    }
+    assert.match(described, /^stages\.spbo\.candidates[^]*whole number from 3 to 400; default 40$/);
+    assert.match(costs, /^\d+ steps to run, 0 cached: about .* of memory and .* of disk at the peak\.$/);
+    assert.match(rows[0], /^calibrate\.windows\twill run\t.*\tfirst run$/);
+    assert.deepEqual(rest, {
+      ...{ verdict: "None: it can be run.", taken: "  spbo:", offered: ["alternate", "joint", "none"] },
+      lines: ["  spbo:", "    itertions: 3", "    solver: joint"],
+      mended: ["  spbo:", "    candidates: 3", "    solver: joint"],
+      ...{ wrong: "1 error.", faults: [], more: [], left: false, kept: "extends: ./quickstart-best.yaml" },
+    } as unknown);
   });
 }

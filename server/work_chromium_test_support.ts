@@ -17,6 +17,7 @@ export interface Worked {
   readonly looks: readonly Look[];
   readonly troubles: readonly string[];
   readonly write: Readonly<Record<string, unknown>>;
+  readonly edit: Readonly<Record<string, unknown>>;
 }
 
 if (import.meta.main) {
@@ -28,6 +29,7 @@ if (import.meta.main) {
   const worked: Worked = {
     looks: await lookAround(browser, work, axe.source, troubles),
     write: await write(browser, work, { axe: axe.source, troubles }),
+    edit: await edit(browser, work, { axe: axe.source, troubles }),
     troubles,
   };
   await browser.close();
@@ -89,6 +91,62 @@ async function write(
   await over();
   found.stopped = await facts();
   found.back = await page.evaluate("document.activeElement.matches('[data-write]')");
+  await page.close();
+  return found;
+}
+
+/** A recipe written with the keyboard alone: completed, described, wrong, mended, planned. */
+async function edit(
+  browser: Browser,
+  work: Work,
+  { axe, troubles }: { readonly axe: string; readonly troubles: string[] },
+): Promise<Record<string, unknown>> {
+  const page = await open(browser, work, { path: work.pages.recipe, troubles });
+  // A plan of what is wrong is refused, which the console tells.
+  const text = (selector: string) => page.locator(selector).innerText();
+  const checked = (state: string) => page.waitForSelector(`[data-checked=${state}]`);
+  const list = () => page.locator("[data-completion] li span:first-child").allInnerTexts();
+  await checked("well");
+  const found: Record<string, unknown> = { verdict: await text("[data-verdict]") };
+  await press(page, "i", "Control+a");
+  await page.keyboard.type("extends: ./bases/tiny-llama.yaml\nstages:\n");
+  // The line begins deeper by itself.
+  await page.keyboard.type("sp");
+  await press(page, "Control+Space");
+  found.taken = (await page.locator("[data-source]").inputValue()).split("\n")[2];
+  await page.keyboard.type("itertions: 3\nsolver: ");
+  await press(page, "Control+Space");
+  found.offered = await list();
+  await picture(page, work, "recipe-completion");
+  await press(page, "ArrowDown", "ArrowUp", "ArrowDown", "Enter");
+  found.lines = (await page.locator("[data-source]").inputValue()).split("\n").slice(2);
+  await checked("errors");
+  found.wrong = await text("[data-verdict]");
+  await press(page, "F8");
+  found.caret = await text("[data-caret]");
+  found.problem = await page.locator("[data-problems] li").first().innerText();
+  await picture(page, work, "recipe-wrong");
+  found.faults = await auditWith(page, axe);
+  for (let letter = 0; letter < "itertions".length; letter++) await press(page, "Delete");
+  await page.keyboard.type("cand");
+  await press(page, "Control+Space");
+  await press(page, "Delete", "Delete");
+  found.mended = (await page.locator("[data-source]").inputValue()).split("\n").slice(2);
+  found.described = await text("[data-caret]");
+  // Escape and Tab lead out of the text; a tab that is loaded again goes on.
+  await press(page, "Control+a");
+  await page.keyboard.type("extends: ./quickstart-best.yaml");
+  await checked("well");
+  await press(page, "Control+Enter");
+  await page.waitForSelector("[data-plan-rows] tr");
+  found.costs = await text("[data-plan-costs]");
+  found.rows = (await page.locator("[data-plan-rows] tr").allInnerTexts()).slice(0, 2);
+  await picture(page, work, "recipe-planned");
+  found.more = await auditWith(page, axe);
+  await press(page, "Escape", "Tab");
+  found.left = await page.evaluate("document.activeElement.matches('[data-source]')");
+  await page.reload();
+  found.kept = await page.locator("[data-source]").inputValue();
   await page.close();
   return found;
 }

@@ -40,6 +40,9 @@ export function runPage(
 <div class="title"><h1>${summary.recipe}</h1><p class="soft">${summary.run}</p><span class="actions">${
       packed && markup`<a class="button" href="/runs/${summary.id}/try">Try</a>`
     }${
+      recipe !== undefined && recipe.recipe !== null &&
+      markup`<a class="button" href="/recipes/edit?run=${encodeURIComponent(summary.id)}">Edit recipe</a>`
+    }${
       report && markup`<a class="button" href="/runs/${summary.id}/report">Report</a>`
     }<a class="button" href="/api/runs/${summary.id}">JSON</a></span></div>
 ${headPart(answer.detail)}
