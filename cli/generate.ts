@@ -2,10 +2,10 @@
 import { Command } from "commander";
 import type { Checkpoint } from "../checkpoints/checkpoint.ts";
 import { InputError } from "../files/input_error.ts";
-import { endTokens, generate, type GenerateOptions } from "../inference/generate.ts";
-import { fitModel, modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
+import type { GenerateOptions } from "../inference/generate.ts";
+import { openTextModel } from "../inference/text_model.ts";
+import { modelSpec, type Provider, type WantedProvider } from "../models/mod.ts";
 import { chooseDevice, chooseForward } from "../pipeline/device.ts";
-import { openTokenizer } from "../tokenizers/tokenizer.ts";
 import { UsageError } from "./exit_codes.ts";
 import { locateModel, MODEL_TARGET, openModel } from "./models.ts";
 import { type CommandContext, forwardOption, parseNumber, parseWhole, runsOption } from "./options.ts";
@@ -52,37 +52,28 @@ async function write(target: string, options: Options, terminal: Terminal): Prom
   const interrupt = () => stop.abort();
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    const { checkpoint } = await fitModel(opened, { warn: (message) => terminal.note(`warning: ${message}`) });
-    if (!checkpoint.tokenizer) {
+    if (!opened.tokenizer) {
       throw new InputError(`Cannot generate with ${target}: it has no tokenizer; --config names a folder that has`);
     }
-    const tokenizer = openTokenizer(checkpoint.tokenizer);
-    const ids = tokenizer.encode(prompt);
-    if (ids.length === 0) {
-      throw new UsageError("Cannot continue an empty prompt: this model begins texts with no token");
-    }
-    if (tokenizer.bos !== undefined && ids[0] === tokenizer.bos && ids[1] === tokenizer.bos) {
+    const model = await openTextModel(opened, { warn: (message) => terminal.note(`warning: ${message}`) });
+    const { checkpoint, tokenizer } = model;
+    const encoded = model.encode(prompt);
+    if (encoded.beginsTwice && tokenizer.bos !== undefined) {
       terminal.note(
         `the prompt spells ${
           tokenizer.decode([tokenizer.bos])
         } itself, which this model's tokenizer adds: it begins with two`,
       );
     }
-    const ends = endTokens(checkpoint);
-    const silent = (id: number) => id === tokenizer.eos || ends.includes(id) && tokenizer.isSpecial(id);
     const provider = forward === "cpu" ? forward : await choose(checkpoint, forward, terminal);
-    const decoder = tokenizer.streamDecoder();
-    // What stands before a token decides how it reads, such as whether a space begins it.
-    for (const id of ids) decoder.push(id);
     terminal.write(prompt);
     const drawing = { maxTokens, temperature, topK, topP, seed };
-    const tokens = generate(checkpoint, [...ids], { ...drawing, provider, signal: stop.signal });
-    for await (const id of tokens) {
-      if (!silent(id)) terminal.write(decoder.push(id));
+    for await (const { text } of model.write(encoded, { ...drawing, provider, signal: stop.signal })) {
+      terminal.write(text);
       // The text is all there is to it: where nobody reads it, no more is wanted.
       if (terminal.closed.aborted) return 0;
     }
-    terminal.line(decoder.flush());
+    terminal.line();
     return 0;
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });

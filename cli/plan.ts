@@ -1,6 +1,6 @@
 /** `plan`: what a run would do, why, and what it would cost; no weights are read. */
 import { Command } from "commander";
-import { makePlan, openCache, type Plan, type PlannedStep, summarizeStages } from "../runner/mod.ts";
+import { makePlan, openCache, type Plan, summarizeStages } from "../runner/mod.ts";
 import { formatBytes, formatRanges, formatSeconds } from "../report/numbers.ts";
 import {
   type CommandContext,
@@ -15,7 +15,8 @@ import { askedLater } from "./exit_codes.ts";
 import { deviceOf, findLock, settle } from "./locks.ts";
 import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder, locate } from "./places.ts";
-import { describeDevice, describeReason, STATES } from "../report/reasons.ts";
+import { groupSteps, type StepGroup } from "../report/plan_groups.ts";
+import { describeDevice, STATES } from "../report/reasons.ts";
 import { planSweep } from "./sweep_plan.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -111,36 +112,7 @@ function renderPlan(made: Plan, width: number): string[] {
   return lines;
 }
 
-interface Group {
-  readonly name: string;
-  readonly state: PlannedStep["state"];
-  readonly why?: string;
-  readonly blocks: number[];
-  readonly from?: string;
-  seconds: number;
-  /** To be fetched. */
-  bytes: number;
-}
-
-/** Steps of one name, state and reason, whatever their blocks; in the order of their first. */
-function groupSteps(steps: readonly PlannedStep[]): Group[] {
-  const groups = new Map<string, Group>();
-  for (const { id, block, state, why, seconds, fetch } of steps) {
-    const name = id.replace(/\[\d+\]$/, "");
-    // A block's steps mostly run because of an earlier stage of the same block: said once for all of them.
-    const reason = why && describeReason({ ...why, step: why.step?.replace(`[${block}]`, "") });
-    const key = `${name}\0${block !== undefined}\0${state}\0${reason}\0${fetch?.from}`;
-    const empty: Group = { name, state, why: reason, blocks: [], from: fetch?.from, seconds: 0, bytes: 0 };
-    const group = groups.get(key) ?? empty;
-    groups.set(key, group);
-    if (block !== undefined) group.blocks.push(block);
-    group.seconds += seconds;
-    group.bytes += fetch?.bytes ?? 0;
-  }
-  return [...groups.values()];
-}
-
-function renderGroup({ name, state, why, blocks, seconds, from, bytes }: Group, width: number): string[] {
+function renderGroup({ name, state, why, blocks, seconds, from, bytes }: StepGroup, width: number): string[] {
   const which = blocks.length > 0 ? `${name}[${formatRanges(blocks)}]` : name;
   const fetched = from === undefined ? "" : ` ${from}, ${formatBytes(bytes)}`;
   const cost = state === "run" ? `, ${formatSeconds(seconds)}` : fetched;

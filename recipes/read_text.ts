@@ -35,12 +35,17 @@ export async function readText(
   } catch (error) {
     return await explain(error, file);
   }
-  if (bytes.length === 0) return { reason: "it is empty" };
-  if (before !== undefined) {
+  if (before !== undefined && bytes.length > 0) {
     const end = bytes.toString("latin1").search(new RegExp(`^${before}\\r?$`, "m"));
     if (end < 0) return { reason: `it has no line \`${before}\`, so it is no lock of a run` };
     bytes = bytes.subarray(0, end);
   }
+  return decodeText(bytes);
+}
+
+/** A recipe's text from the bytes that it is said to be, of which more than a recipe may have need not be given. */
+export function decodeText(bytes: Uint8Array): { readonly text: string } | Refusal {
+  if (bytes.length === 0) return { reason: "it is empty" };
   const other = identify(bytes, bytes.length, "recipe");
   if (other !== undefined) return { reason: other.is, note: other.remedy };
   const zero = bytes.indexOf(0);

@@ -19,6 +19,7 @@ import {
   listUsed,
   mergeFiles,
   readFiles,
+  type ReadRecipe,
   type RecipeFile,
   resolvePath,
   usedBy,
@@ -105,6 +106,8 @@ export interface LoadOptions {
   readonly allowPlugins?: boolean;
   /** Whether the file is a run's lock, and the recipe in it is meant. */
   readonly locked?: boolean;
+  /** Gives texts of recipes, as of one that is being written; default: files of this disk. */
+  readonly read?: ReadRecipe;
 }
 
 /**
@@ -120,11 +123,12 @@ export async function readRecipe<R extends Recipe>(
   path: string,
   options: LoadOptions = {},
 ): Promise<LoadedRecipe<R>> {
-  const { set = [], cwd = Deno.cwd(), with: over = [] } = options;
+  const { set = [], cwd = Deno.cwd(), with: over = [], read } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const base = await readFiles(file, { cwd, problems, ...(options.locked ? { locked: true } : {}) });
-  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), { cwd, problems })));
+  const reading = { cwd, problems, ...(read === undefined ? {} : { read }) };
+  const base = await readFiles(file, { ...reading, ...(options.locked ? { locked: true } : {}) });
+  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), reading)));
   const settings = readSettings(set, cwd);
   problems.push(...settings.problems);
   if (!base) throw new RecipeError(problems);

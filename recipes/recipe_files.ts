@@ -9,7 +9,7 @@ import type { Problem } from "./diagnostics.ts";
 import { fillEmptyMaps } from "./empty_maps.ts";
 import type { Origin, UsedFile } from "./language.ts";
 import { type Entry, find, type Located, type Overlay, overlay, type Source, type Span } from "./located.ts";
-import { readText } from "./read_text.ts";
+import { readText, type Refusal } from "./read_text.ts";
 import { readYaml } from "./read_yaml.ts";
 
 /** A recipe's file as it was read. */
@@ -22,12 +22,17 @@ export interface RecipeFile {
   readonly bases: readonly RecipeFile[];
 }
 
+/** Gives a recipe's text, or says why there is none. */
+export type ReadRecipe = (file: string) => Promise<{ readonly text: string } | Refusal>;
+
 /** How files are read. */
 export interface FilesOptions {
   /** The folder that names in messages are shown relative to. */
   readonly cwd: string;
   /** Is told what is wrong. */
   readonly problems: Problem[];
+  /** Reads a file, absolute; default: from disk, whichever it is. */
+  readonly read?: ReadRecipe;
   /** Where the file is asked for. */
   readonly asked?: Span;
   /** Whether the file is a run's lock, and its `recipe` is meant. */
@@ -60,7 +65,7 @@ interface Reading extends FilesOptions {
 }
 
 async function readOne(file: string, reading: Reading): Promise<RecipeFile | undefined> {
-  const { cwd, problems, above, known, asked, locked = false } = reading;
+  const { cwd, problems, above, known, asked, read: readFrom, locked = false } = reading;
   const complain = (message: string, more: Partial<Problem> = {}) =>
     void problems.push({ severity: "error", message, at: asked, ...more });
   if (above.includes(file)) {
@@ -72,7 +77,7 @@ async function readOne(file: string, reading: Reading): Promise<RecipeFile | und
   if (known.has(file)) return known.get(file);
   if (known.size === MOST_FILES) return complain(`more than ${MOST_FILES} recipes extend one another`);
   known.set(file, undefined);
-  const read = await readText(file, locked ? { before: AFTER_RECIPE } : {});
+  const read = readFrom ? await readFrom(file) : await readText(file, locked ? { before: AFTER_RECIPE } : {});
   if ("reason" in read) {
     const { reason, similar, note } = read;
     const suggestion = similar === undefined ? undefined : showPath(resolve(dirname(file), similar), cwd);

@@ -10,7 +10,7 @@ import { type Diagnostic, type Problem, RecipeError, toDiagnostics } from "./dia
 import type { Recipe, RecipeLanguage } from "./language.ts";
 import { type Entry, find, type Located, plain, type Span } from "./located.ts";
 import { completeRecipe, type LoadedRecipe, type LoadOptions } from "./recipe.ts";
-import { lineOf, readFiles, type RecipeFile, resolvePath } from "./recipe_files.ts";
+import { type FilesOptions, lineOf, readFiles, type RecipeFile, resolvePath } from "./recipe_files.ts";
 import { readSettings } from "./settings.ts";
 import { isSweep, sweepKeysOf, withoutSweepKeys } from "./sweep_keys.ts";
 import { namePoints, type PointName } from "./sweep_labels.ts";
@@ -63,12 +63,13 @@ export async function readSweep<R extends Recipe>(
   path: string,
   options: SweepOptions = {},
 ): Promise<LoadedSweep<R> | undefined> {
-  const { set = [], cwd = Deno.cwd(), with: over = [], most = MOST_POINTS } = options;
+  const { set = [], cwd = Deno.cwd(), with: over = [], most = MOST_POINTS, read } = options;
   const file = resolve(cwd, path);
   const problems: Problem[] = [];
-  const root = await readFiles(file, { cwd, problems });
+  const reading = { cwd, problems, ...(read === undefined ? {} : { read }) };
+  const root = await readFiles(file, reading);
   if (!root || !lineOf(root).some(({ tree }) => isSweep(tree))) return undefined;
-  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), { cwd, problems })));
+  const tops = await Promise.all(over.map((each) => readFiles(resolve(cwd, each), reading)));
   const layers = tops.filter((top) => top !== undefined);
   const entries = sweepKeysOf([root, ...layers].flatMap(lineOf).map(({ tree }) => tree));
   const found = listPoints(entries, { most, problems });
@@ -77,7 +78,7 @@ export async function readSweep<R extends Recipe>(
   stopAtErrors(problems);
   if (!found) throw new RecipeError(problems);
 
-  const bases = await readBases(found.points.flat(), { root, cwd, problems });
+  const bases = await readBases(found.points.flat(), { root, reading });
   stopAtErrors(problems);
   const names = namePoints(found);
   const states = [settings.tree, ...layers, ...["model", "stages"].map((key) => find(root.tree, [key]))]
@@ -122,8 +123,9 @@ function keyOf(value: Located): string {
 /** The sweep's file on top of what points extend, by the values that name it; and, by an empty text, as it is for all others. */
 async function readBases(
   settings: readonly Setting[],
-  { root, cwd, problems }: { readonly root: RecipeFile; readonly cwd: string; readonly problems: Problem[] },
+  { root, reading }: { readonly root: RecipeFile; readonly reading: FilesOptions },
 ): Promise<Map<string, RecipeFile>> {
+  const { problems } = reading;
   const bases = new Map([["", root]]);
   const complain = (at: Span, message: string, more: Partial<Problem> = {}) =>
     problems.push({ severity: "error", at, message, ...more });
@@ -150,7 +152,7 @@ async function readBases(
         continue;
       }
       const file = resolvePath(each.value, at, problems);
-      const base = file === undefined ? undefined : await readFiles(file, { cwd, problems, asked: at });
+      const base = file === undefined ? undefined : await readFiles(file, { ...reading, asked: at });
       if (!base) continue;
       if (lineOf(base).some(({ tree }) => isSweep(tree))) {
         complain(at, "this recipe is a sweep itself, which a point cannot be");

@@ -2,6 +2,11 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { AnswerSource } from "./answers.ts";
 import type { Live } from "./live.ts";
+import type { RecipeDesk } from "./recipe_desk.ts";
+import { addRecipeRoutes } from "./recipe_api.ts";
+import { addTextRoutes } from "./text_api.ts";
+import type { Writers } from "./writers.ts";
+import { bodyLimit } from "hono/body-limit";
 import { CacheDetail, Comparison, Events, Problem, RecipeDetail, RunDetail, RunList, Steps } from "./schemas.ts";
 
 const run = z.string().max(400).openapi({
@@ -29,8 +34,14 @@ function stream(description: string) {
   return { 200: { description, content: { "text/event-stream": { schema: z.string() } } } };
 }
 
+/** Bytes of what is posted, at most. */
+const LONGEST = 256 * 1024;
+
 /** The API below `/api`. */
-export function makeApi(source: AnswerSource, live: Live): OpenAPIHono {
+export function makeApi(
+  source: AnswerSource,
+  { live, writers, desk }: { readonly live: Live; readonly writers: Writers; readonly desk: RecipeDesk },
+): OpenAPIHono {
   const api = new OpenAPIHono({
     defaultHook: (result, c) => {
       if (result.success) return undefined;
@@ -38,6 +49,10 @@ export function makeApi(source: AnswerSource, live: Live): OpenAPIHono {
       return c.json({ error: `Cannot understand ${path.join(".") || "the question"}: ${message}` }, 400);
     },
   });
+  api.use(bodyLimit({
+    maxSize: LONGEST,
+    onError: (c) => c.json({ error: `Cannot take in more than ${LONGEST / 1024} KiB at once` }, 413),
+  }));
   const missing = (what: string) => ({ error: `Cannot find ${what}` });
 
   api.openapi(
@@ -159,9 +174,15 @@ export function makeApi(source: AnswerSource, live: Live): OpenAPIHono {
       return found === undefined ? c.json(missing("a cache: none has been made yet"), 404) : c.json(found, 200);
     },
   );
+  addTextRoutes(api, writers);
+  addRecipeRoutes(api, desk);
   api.doc31("/openapi.json", {
     openapi: "3.1.0",
-    info: { title: "pbs2p", version: source.version, description: "Runs, sweeps and the cache, to be read." },
+    info: {
+      title: "pbs2p",
+      version: source.version,
+      description: "Runs, sweeps and the cache, to be read; texts of their models; recipes, checked and planned.",
+    },
     servers: [{ url: "/api" }],
   });
   api.notFound((c) => c.json({ error: "Cannot find this: /api/openapi.json lists what there is" }, 404));

@@ -1,5 +1,7 @@
 /** The web application as a value: pages, API and streams over folders of runs and of the cache. Not what listens, which is the command. */
+import { fileURLToPath } from "node:url";
 import { Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { InputError } from "../files/input_error.ts";
 import { AnswerSource } from "./answers.ts";
 import { makeApi } from "./api.ts";
@@ -14,8 +16,12 @@ import { markup } from "../report/markup.ts";
 import { runPage, runParts } from "./pages/run_page.ts";
 import { runRow, runsPage, sweepsPart } from "./pages/runs_page.ts";
 import { sweepPage } from "./pages/sweep_page.ts";
+import { recipePage, recipesPage } from "./pages/recipes_page.ts";
+import { type DeskOptions, RecipeDesk } from "./recipe_desk.ts";
 import { redact } from "./redact.ts";
 import { RunStore } from "./run_store.ts";
+import { tryPage } from "./pages/try_page.ts";
+import { Writers } from "./writers.ts";
 
 /** What the application shows, and to whom. */
 export interface AppOptions extends GuardOptions {
@@ -24,12 +30,17 @@ export interface AppOptions extends GuardOptions {
   /** Folder of the cache; absolute, need not exist yet. */
   readonly cache: string;
   readonly version?: string;
+  /** Folder of recipes, absolute; default: this project's. */
+  readonly configs?: string;
+  /** Where plans take kernels to run; default: auto. */
+  readonly device?: DeskOptions["device"];
   /** Told of what was not foreseen, whole; who asks is told nothing of it. */
   readonly onError?: (error: Error) => void;
 }
 
 /** Runs that are compared, or whose rows are asked for, at once. */
 const MOST_RUNS = 50;
+const CONFIGS = fileURLToPath(new URL("../configs", import.meta.url));
 
 /**
  * Builds the application.
@@ -52,9 +63,12 @@ const MOST_RUNS = 50;
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export function buildApp({ runs, cache, version = "", onError = () => {}, ...who }: AppOptions): Hono {
+export function buildApp(
+  { runs, cache, version = "", configs = CONFIGS, device, onError = () => {}, ...who }: AppOptions,
+): Hono {
   const store = new RunStore(runs), feed = new Feed(store), assets = readAssets();
-  const source = new AnswerSource({ store, cache, version });
+  const source = new AnswerSource({ store, cache, version }), writers = new Writers({ store, cache, onError });
+  const desk = new RecipeDesk({ configs, store, cache, ...(device === undefined ? {} : { device }) });
   // What is there is read before anyone waits for it.
   feed.position();
   const app = new Hono();
@@ -80,7 +94,15 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
   app.get("/runs/:run", (c) => {
     const id = c.req.param("run"), answer = source.answerRun(id);
     if (answer === undefined) return c.notFound();
-    return c.html(runPage(answer, source.recipe(id), { report: source.report(id) !== undefined }));
+    return c.html(
+      runPage(answer, source.recipe(id), { report: source.report(id) !== undefined, packed: store.hasModel(id) }),
+    );
+  });
+  app.get("/runs/:run/try", async (c) => {
+    const id = c.req.param("run"), summary = source.summary(id);
+    const [packed, original] = await Promise.all([writers.find(id, "packed"), writers.find(id, "original")]);
+    if (summary === undefined || packed === undefined || original === undefined) return c.notFound();
+    return c.html(tryPage({ summary, packed, original }));
   });
   app.get("/runs/:run/parts", (c) => {
     const answer = source.answerRun(c.req.param("run"));
@@ -109,6 +131,12 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
     const record = source.sweep(c.req.param("sweep"));
     return record === undefined ? c.notFound() : c.html(sweepPage(record));
   });
+  app.get("/recipes", (c) => c.html(recipesPage(desk.list())));
+  app.get("/recipes/edit", async (c) => {
+    const { file, run } = c.req.query();
+    const id = file === undefined ? { run } : { file }, found = await desk.open(id);
+    return found === undefined ? c.notFound() : c.html(recipePage(found, id));
+  });
   app.get("/cache", async (c) => c.html(cachePage(await source.cache())));
   app.get("/assets/:name", (c) => {
     const asset = assets.get(c.req.param("name"));
@@ -118,7 +146,7 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
     if (c.req.header("if-none-match") === asset.tag) return c.body(null, 304);
     return c.body(asset.body, 200, { "content-type": asset.type });
   });
-  app.route("/api", makeApi(source, new Live(store, feed)));
+  app.route("/api", makeApi(source, { live: new Live(store, feed), writers, desk }));
 
   app.notFound((c) =>
     c.req.path.startsWith("/api/")
@@ -126,6 +154,10 @@ export function buildApp({ runs, cache, version = "", onError = () => {}, ...who
       : c.html(problem("Not here", "There is no such page, or the run has been removed."), 404)
   );
   app.onError((error, c) => {
+    // What hono itself refuses is a body that is no JSON.
+    if (error instanceof HTTPException && error.status < 500) {
+      return c.json({ error: "Cannot understand what was posted: it is no JSON" }, error.status);
+    }
     const foreseen = error instanceof InputError || /^Cannot /.test(error.message);
     if (!foreseen) onError(error);
     const words = foreseen ? redact(error.message) : "Something unexpected happened; the server's own output says what";

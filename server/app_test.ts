@@ -4,31 +4,9 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openArithmetic, recipeWith } from "../runner/arithmetic_test_support.ts";
 import { executeRun, makePlan, openCache } from "../runner/mod.ts";
-import { type AppOptions, buildApp } from "./app.ts";
+import { buildApp } from "./app.ts";
 import { writeRun, writeSweep } from "./folders_test_support.ts";
-
-/** Folders for one test, and the application over them. */
-function scene(options: Partial<AppOptions> = {}) {
-  const folder = Deno.makeTempDirSync({ prefix: "pbs2p-serve-" });
-  const runs = join(folder, "runs"), cache = join(folder, "cache");
-  const errors: Error[] = [];
-  const app = buildApp({
-    ...{ runs, cache, version: "1.2.3", hosts: ["localhost", "127.0.0.1"] },
-    onError: (error) => errors.push(error),
-    ...options,
-  });
-  const ask = (path: string, { method = "GET", ...headers }: Readonly<Record<string, string>> = {}) =>
-    Promise.resolve(app.request(path, { method, headers: { host: "localhost:8433", ...headers } }));
-  const json = async (path: string) => {
-    const answer = await ask(path);
-    assert.equal(answer.status, 200, `${path}: ${await answer.clone().text()}`);
-    return await answer.json();
-  };
-  return {
-    ...{ folder, runs, cache, ask, json, errors },
-    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
-  };
-}
+import { scene } from "./scene_test_support.ts";
 
 const STATUS: readonly (readonly [string, string, Readonly<Record<string, string>>, number])[] = [
   ["a program on this machine", "/api/runs", {}, 200],
@@ -58,6 +36,9 @@ const STATUS: readonly (readonly [string, string, Readonly<Record<string, string
   ["another port in an older browser", "/api/runs", { origin: "http://localhost:1" }, 403],
   ["a form elsewhere", "/", { method: "POST", "sec-fetch-site": "cross-site" }, 403],
   ["whoever wants to write", "/api/runs", { method: "POST" }, 405],
+  ["a form elsewhere for a text", "/api/runs/x/packed/text", { method: "POST", "sec-fetch-site": "cross-site" }, 403],
+  ["a page elsewhere for a text", "/api/runs/x/packed/text", { method: "POST", origin: "http://evil.example" }, 403],
+  ["a form without JSON", "/api/runs/x/packed/text", { method: "POST", "content-type": "text/plain" }, 415],
   ["whoever wants to delete", "/api/runs", { method: "DELETE" }, 405],
   ["who only asks for the head", "/api/runs", { method: "HEAD" }, 200],
 ];
@@ -134,6 +115,7 @@ Deno.test("buildApp() gives no file but runs' own: not by dots, links, encodings
       const path of [
         `/runs/${name}`,
         `/runs/${name}/report`,
+        `/runs/${name}/try`,
         `/api/runs/${name}/recipe`,
         `/api/runs/${name}/live`,
         `/sweeps/${name}`,
@@ -190,8 +172,21 @@ Deno.test("the API answers as OpenAPI says, and refuses what it cannot understan
   const { openapi, info, paths } = await on.json("/api/openapi.json");
   assert.deepEqual([openapi, info.version], ["3.1.0", "1.2.3"]);
   assert.deepEqual(Object.keys(paths).sort(), [
-    ...["/cache", "/compare", "/live", "/runs", "/runs/{run}", "/runs/{run}/events", "/runs/{run}/live"],
-    ...["/runs/{run}/recipe", "/runs/{run}/steps", "/sweeps/{sweep}"],
+    ...[
+      "/cache",
+      "/compare",
+      "/live",
+      "/recipes",
+      "/recipes/check",
+      "/recipes/plan",
+      "/recipes/schema",
+      "/recipes/text",
+      "/runs",
+      "/runs/{run}",
+      "/runs/{run}/events",
+      "/runs/{run}/live",
+    ],
+    ...["/runs/{run}/recipe", "/runs/{run}/steps", "/runs/{run}/{side}/text", "/sweeps/{sweep}"],
   ]);
   const detail = await on.json(`/api/runs/${run}`);
   assert.equal(detail.summary.state, "finished");

@@ -21,6 +21,9 @@ export interface GuardOptions {
 
 const COOKIE = "pbs2p-session";
 
+/** What is asked for by POST, as a question may be long; nothing else takes anything in. */
+const POSTS = /^\/api\/(runs\/[^/]+\/(packed|original)\/text|recipes\/(check|plan))$/;
+
 /** Headers of every answer. */
 export const headers: MiddlewareHandler = secureHeaders({
   contentSecurityPolicy: {
@@ -52,9 +55,14 @@ export function guard({ token, hosts }: GuardOptions): MiddlewareHandler {
       return c.text("Cannot answer under this name: open the address that the server printed\n", 421);
     }
     if (!isOfThisSite(c, host)) return c.text("Cannot answer requests that another site makes\n", 403);
-    if (!["GET", "HEAD"].includes(c.req.method)) {
+    const posted = c.req.method === "POST" && POSTS.test(c.req.path);
+    if (!posted && !["GET", "HEAD"].includes(c.req.method)) {
       c.header("Allow", "GET, HEAD");
       return c.text("Cannot change anything here: this server only shows\n", 405);
+    }
+    // A form of another site can send no JSON.
+    if (posted && !/^application\/json\b/.test(c.req.header("content-type") ?? "")) {
+      return c.json({ error: "Cannot understand this: a question that is posted must be application/json" }, 415);
     }
     if (token === undefined) return await next();
     const asked = c.req.query("token");

@@ -77,9 +77,10 @@ if (import.meta.main) {
   console.log(JSON.stringify(seen));
 }
 
-async function open(
+/** Opens a page that is listened to: what it complains of, and what it asks others for, is noted. */
+export async function open(
   browser: Browser,
-  { address }: Journey,
+  { address }: Pick<Journey, "address">,
   { path, width = 1280, scheme = "light", troubles }: {
     readonly path: string;
     readonly width?: number;
@@ -102,7 +103,13 @@ async function open(
   return page;
 }
 
-async function lookAround(browser: Browser, journey: Journey, axe: string, troubles: string[]): Promise<Look[]> {
+/** Looks at every page in every width, light and dark; pictures are kept. @param axe its source */
+export async function lookAround(
+  browser: Browser,
+  journey: Pick<Journey, "address" | "pages" | "widths" | "pictures">,
+  axe: string,
+  troubles: string[],
+): Promise<Look[]> {
   const looks: Look[] = [];
   for (const [name, path] of Object.entries(journey.pages)) {
     const page = await open(browser, journey, { path, troubles });

@@ -119,6 +119,12 @@ export class RunStore {
     return this.#inside(path, JOURNAL);
   }
 
+  /** Whether a run left a packed model. */
+  hasModel(id: string): boolean {
+    const folder = this.locate(id);
+    return folder !== undefined && lstatSync(join(folder, "model"), { throwIfNoEntry: false })?.isDirectory() === true;
+  }
+
   /** Sweeps, the newest first, and those that could not be read. */
   sweeps(): { readonly sweeps: Omit<SweepInfo, "folder">[]; readonly unread: Unread[] } {
     const unread: Unread[] = [];

@@ -43,8 +43,8 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
   runner: ["files", "recipes", "telemetry"],
   // Results are told apart by what they are, not by the stage that made them.
   report: ["files", "checkpoints", "runner"],
-  // It shows what the runner leaves behind, and computes nothing.
-  server: ["files", "recipes", "runner", "report", "stages", "pipeline"],
+  // It shows what the runner leaves behind, and computes nothing but texts.
+  server: ["files", "recipes", "inference", "runner", "report", "stages", "pipeline"],
   // Products on the CPU are ONNX graphs too.
   kernels: ["onnx", "telemetry"],
   hub: ["files"],

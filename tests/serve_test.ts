@@ -1,6 +1,7 @@
 /** `task serve` as people start it, with the permissions of its task: it shows what another process does, and ends when it is told to. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { writeRunWithModel } from "../server/scene_test_support.ts";
 import { linesOf, runTask, startTask, temporaryFolder } from "./command_line_test_support.ts";
 import { tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
 
@@ -95,6 +96,25 @@ Deno.test("serve with a token lets in who has it, by the address that it prints"
     /error: Cannot listen on 127\.0\.0\.1, port \d+: another program listens there: choose another port/,
   );
   assert.equal((await server.end()).code, 0);
+});
+
+Deno.test("serve lets a run's models write, with the permissions of its task", async () => {
+  using folder = temporaryFolder();
+  const run = writeRunWithModel(join(folder.path, "runs"), 1);
+  const server = await startServer(folder.path);
+  const texts = await Promise.all(["packed", "original"].map(async (side) => {
+    const answer = await fetch(new URL(`/api/runs/${run}/${side}/text`, server.url), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "The people", maxTokens: 3 }),
+    });
+    return (await answer.text()).split("\n").filter((line) => line.includes('"text"')).map((line) =>
+      JSON.parse(line).text
+    );
+  }));
+  assert.deepEqual(texts, [[" of", " the", " United"], [" of", " the", " United"]]);
+  const { code, err } = await server.end();
+  assert.deepEqual([code, err], [0, ""]);
 });
 
 Deno.test("serve refuses what it cannot do in one sentence", async () => {

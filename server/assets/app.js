@@ -28,6 +28,7 @@ const showKeys = () => dialog.showModal();
 document.querySelector("[data-keys-button]").addEventListener("click", showKeys);
 onKey("?", showKeys);
 onKey("g r", () => location.assign("/"));
+onKey("g e", () => location.assign("/recipes"));
 onKey("g c", () => location.assign("/cache"));
 onKey("/", () => {
   const filter = document.querySelector("[data-filter]");

@@ -6,7 +6,7 @@ import type { RunSummary } from "../schemas.ts";
 export interface PageParts {
   readonly title: string;
   /** Which entry of the bar it belongs to. */
-  readonly place?: "runs" | "cache";
+  readonly place?: "runs" | "recipes" | "cache";
   /** Scripts of the page itself, by name; `app.js` is on all. */
   readonly scripts?: readonly string[];
   /** What keys do here besides what they do everywhere. */
@@ -14,9 +14,12 @@ export interface PageParts {
   readonly body: Content;
 }
 
-const PLACES = [["runs", "/", "Runs"], ["cache", "/cache", "Cache"]] as const;
+const PLACES = [["runs", "/", "Runs"], ["recipes", "/recipes", "Recipes"], ["cache", "/cache", "Cache"]] as const;
 
-const KEYS = [["g r", "runs"], ["g c", "cache"], ["?", "show the keys"], ["Esc", "close, or leave a field"]] as const;
+const KEYS = [["g r", "runs"], ["g e", "recipes"], ["g c", "cache"], ["?", "show the keys"], [
+  "Esc",
+  "close, or leave a field",
+]] as const;
 
 /** A complete HTML document. */
 export function layout({ title, place, scripts = [], keys = [], body }: PageParts): string {

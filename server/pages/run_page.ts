@@ -35,7 +35,7 @@ const SECTIONS = [["steps", "Steps"], ["result", "Result"], ["blocks", "Blocks"]
 export function runPage(
   answer: RunAnswer,
   recipe: RecipeDetail | undefined,
-  { report }: { readonly report: boolean },
+  { report, packed }: { readonly report: boolean; readonly packed: boolean },
 ): string {
   const { detail: { summary, position, stages } } = answer;
   const lanes = stages.length;
@@ -46,6 +46,11 @@ export function runPage(
       summary.outcome === "unfinished" ? "" : "yes"
     }">
 <div class="title"><h1>${summary.recipe}</h1><p class="soft">${summary.run}</p><span class="actions">${
+      packed && markup`<a class="button" href="/runs/${summary.id}/try">Try</a>`
+    }${
+      recipe !== undefined && recipe.recipe !== null &&
+      markup`<a class="button" href="/recipes/edit?run=${encodeURIComponent(summary.id)}">Edit recipe</a>`
+    }${
       report && markup`<a class="button" href="/runs/${summary.id}/report">Report</a>`
     }<a class="button" href="/api/runs/${summary.id}">JSON</a></span></div>
 ${headPart(answer.detail)}

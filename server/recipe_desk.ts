@@ -1,0 +1,239 @@
+/**
+ * Recipes that are being written: those of configs/ and of runs, checked and planned as their text is in memory. Of this disk recipes are
+ * read below configs/ and nowhere else, whatever they extend; code that they name is not run; nothing is written but the cache's index.
+ */
+import { lstatSync, readdirSync, realpathSync } from "node:fs";
+import { join, resolve, sep } from "node:path";
+import { InputError } from "../files/input_error.ts";
+import type { OpenOptions } from "../runner/stage.ts";
+import { pipeline, renderRecipe } from "../pipeline/mod.ts";
+import { type Diagnostic, RecipeError } from "../recipes/diagnostics.ts";
+import type { RecipeLanguage } from "../recipes/language.ts";
+import { mapPaths } from "../recipes/paths.ts";
+import { decodeText, readText } from "../recipes/read_text.ts";
+import { type LoadedRecipe, readRecipe } from "../recipes/recipe.ts";
+import type { ReadRecipe } from "../recipes/recipe_files.ts";
+import { readSweep } from "../recipes/sweep.ts";
+import { formatRanges } from "../report/numbers.ts";
+import { groupSteps } from "../report/plan_groups.ts";
+import { describePlace, STATES } from "../report/reasons.ts";
+import { makePlan, openCache } from "../runner/mod.ts";
+import { readLock } from "../runner/history.ts";
+import { language, type Recipe, RecipeSchema } from "../stages/schema.ts";
+import { redact } from "./redact.ts";
+import type { RecipeCheck, RecipeList, RecipePlan, RecipeSource, RecipeText } from "./recipe_schemas.ts";
+import type { RunStore } from "./run_store.ts";
+
+/** Which recipe. */
+export type RecipeId = Pick<RecipeText, "file" | "run">;
+
+/** Where recipes are. */
+export interface DeskOptions {
+  /** Folder of recipes, absolute, within the project's. */
+  readonly configs: string;
+  readonly store: RunStore;
+  /** Folder of the cache; absolute. */
+  readonly cache: string;
+  /** Where plans take kernels to run; default: auto. */
+  readonly device?: OpenOptions["device"];
+}
+
+/** Something that goes on already. */
+export class PlanningError extends Error {}
+
+/** Points of a sweep that are checked while somebody types. */
+const MOST_POINTS = 500;
+const NAME = /^(?:[\w-][\w.-]*\/){0,8}[\w-][\w.-]*\.ya?ml$/;
+
+/** Recipes of one project. */
+export class RecipeDesk {
+  readonly #options: DeskOptions;
+  readonly #project: string;
+  #planning = false;
+
+  constructor(options: DeskOptions) {
+    this.#options = options;
+    this.#project = resolve(options.configs, "..");
+  }
+
+  /** The recipes of configs/, by path. */
+  list(): RecipeList {
+    return { recipes: [...filesBelow(this.#options.configs, "")].sort(byFolder).map((file) => this.#describe(file)) };
+  }
+
+  /** A recipe's text; undefined where there is none. @throws {InputError} when it cannot be read */
+  async open({ file, run }: RecipeId): Promise<RecipeSource | undefined> {
+    if (run !== undefined) return this.#ofRun(run);
+    const path = this.#locate(file ?? "");
+    if (path === undefined) return undefined;
+    const read = await readText(path);
+    if ("reason" in read) throw new InputError(`Cannot read configs/${file}: ${read.reason}`);
+    return { text: read.text, name: `configs/${file}` };
+  }
+
+  /** What is wrong with a text. @returns undefined where there is no such recipe */
+  async check(wanted: RecipeText): Promise<RecipeCheck | undefined> {
+    const file = this.#fileOf(wanted);
+    if (file === undefined) return undefined;
+    try {
+      const loaded = await this.#load(file, wanted.text);
+      const { name, warnings } = loaded;
+      const diagnostics = warnings.map((each) => this.#shown(each, file));
+      return { name, ...("points" in loaded ? { points: loaded.points.length } : {}), diagnostics };
+    } catch (error) {
+      if (!(error instanceof RecipeError)) throw error;
+      return { diagnostics: error.diagnostics.map((each) => this.#shown(each, file)) };
+    }
+  }
+
+  /**
+   * What a run of a text would do.
+   *
+   * @returns undefined where there is no such recipe
+   * @throws {RecipeError} when something is wrong with it, {InputError} when its model or texts cannot be used, {PlanningError} when
+   *   another plan is being made
+   */
+  async plan(wanted: RecipeText): Promise<RecipePlan | undefined> {
+    const file = this.#fileOf(wanted);
+    if (file === undefined) return undefined;
+    if (this.#planning) throw new PlanningError("Cannot plan now: another plan is being made; ask again in a moment");
+    this.#planning = true;
+    try {
+      const loaded = await this.#load(file, wanted.text);
+      if ("points" in loaded) {
+        throw new InputError(
+          `Cannot plan ${loaded.name} here: it is a sweep of ${loaded.points.length} points; \`deno task plan\` plans them`,
+        );
+      }
+      return await this.#plan(loaded);
+    } finally {
+      this.#planning = false;
+    }
+  }
+
+  async #plan({ recipe, sources, name }: LoadedRecipe<Recipe>): Promise<RecipePlan> {
+    const { cache: folder, device = "auto" } = this.#options;
+    const cache = await openCache(folder), warnings: string[] = [];
+    const warn = (message: string) => void warnings.push(message);
+    try {
+      const subject = await pipeline.open(recipe, {
+        ...{ purpose: "plan", device, forward: "auto", cache: cache.folder, hashes: cache.fileHashes, warn },
+      });
+      try {
+        const { steps, totals: { run, cached, skip, seconds, memory, disk } } = await makePlan(subject, cache, {
+          ...{ recipe, sources, warn },
+        });
+        const groups = groupSteps(steps).map(({ name, blocks, state, why, seconds }) => ({
+          step: blocks.length > 0 ? `${name}[${formatRanges(blocks)}]` : name,
+          ...{ state, words: STATES[state], seconds: state === "run" ? seconds : 0, steps: Math.max(1, blocks.length) },
+          ...(why === undefined ? {} : { why }),
+        }));
+        const { model, method, device } = subject;
+        return redact({
+          ...{ recipe: name, model, method, device: describePlace(device), warnings, groups },
+          totals: { run, cached, skip, seconds, memory, disk },
+        });
+      } finally {
+        await subject.close();
+      }
+    } finally {
+      cache.close();
+    }
+  }
+
+  async #load(file: string, text: string) {
+    const read: ReadRecipe = async (path) => {
+      if (path === file) return decodeText(new TextEncoder().encode(text));
+      if (this.#within(path)) return await readText(path);
+      return { reason: "it lies outside of configs/", note: "`deno task plan` reads recipes from everywhere" };
+    };
+    const options = { cwd: this.#project, read };
+    return await readSweep(spoken, file, { ...options, most: MOST_POINTS }) ?? await readRecipe(spoken, file, options);
+  }
+
+  /** A diagnostic for whoever reads the text already. */
+  #shown(
+    { text: _text, file, line, column, endColumn, ...words }: Diagnostic,
+    own: string,
+  ): RecipeCheck["diagnostics"][number] {
+    const place = { ...(line === undefined ? {} : { line, column, endColumn }) };
+    const elsewhere = file !== undefined && resolve(this.#project, file) !== own;
+    return redact({ ...words, ...place, ...(elsewhere ? { file } : {}) });
+  }
+
+  /** The path that a text is taken to be at; undefined where there is no such recipe. */
+  #fileOf({ file, run }: RecipeId): string | undefined {
+    if (file !== undefined) return this.#locate(file);
+    const id = run ?? "";
+    return this.#options.store.locate(id) === undefined ? undefined : join(this.#options.configs, `${nameOf(id)}.yaml`);
+  }
+
+  #locate(file: string): string | undefined {
+    if (!NAME.test(file) || file.split("/").includes("..")) return undefined;
+    const path = join(this.#options.configs, ...file.split("/"));
+    return lstatSync(path, { throwIfNoEntry: false })?.isFile() && this.#within(path) ? path : undefined;
+  }
+
+  /** Whether a path, and where links lead from it, is below configs/; also of one where nothing is. */
+  #within(path: string): boolean {
+    const inside = (place: string, folder: string) => place.startsWith(folder + sep);
+    if (!inside(path, this.#options.configs)) return false;
+    try {
+      return inside(realpathSync(path), realpathSync(this.#options.configs));
+    } catch {
+      // What is not there is said so when it is read, and holds nothing.
+      return lstatSync(path, { throwIfNoEntry: false }) === undefined;
+    }
+  }
+
+  #describe(file: string): RecipeList["recipes"][number] {
+    const text = Deno.readTextFileSync(join(this.#options.configs, file)).slice(0, 10_000);
+    const description = /^description:\s*(.+)$/m.exec(text)?.[1].replaceAll(/^["']|["']$/g, "");
+    const sweep = /^(matrix|include):/m.test(text);
+    return { file, sweep, ...(description === undefined ? {} : { description }) };
+  }
+
+  /** The complete recipe of a run, as a recipe of configs/ would state it. */
+  #ofRun(id: string): RecipeSource | undefined {
+    const folder = this.#options.store.locate(id);
+    if (folder === undefined) return undefined;
+    const parsed = RecipeSchema.safeParse(readLock(folder).recipe);
+    if (!parsed.success) {
+      throw new InputError(`Cannot open the recipe of ${nameOf(id)}: it left none, or one that uses code of its own`);
+    }
+    const absolute = mapPaths(parsed.data as Recipe, language.schema, (path) => resolve(folder, path));
+    return { text: renderRecipe(absolute, { relativeTo: this.#options.configs }), name: nameOf(id) };
+  }
+}
+
+/** What recipes may say here: code that they name would run with all that the server may do. */
+const spoken: RecipeLanguage<Recipe> = {
+  ...language,
+  withUsed(files, complain) {
+    for (const { at } of files) {
+      complain({
+        ...{ at, message: "code that a recipe names is not run here" },
+        note: "`deno task plan` and `deno task run` run it, as you",
+      });
+    }
+    return Promise.resolve(language);
+  },
+};
+
+function nameOf(id: string): string {
+  return id.slice(id.indexOf(":") + 1);
+}
+
+function* filesBelow(folder: string, path: string): Generator<string> {
+  for (const entry of readdirSync(join(folder, path), { withFileTypes: true })) {
+    const name = path === "" ? entry.name : `${path}/${entry.name}`;
+    if (entry.isDirectory() && name.split("/").length < 8) yield* filesBelow(folder, name);
+    else if (entry.isFile() && NAME.test(name)) yield name;
+  }
+}
+
+/** Files of a folder before those of the folders in it. */
+function byFolder(a: string, b: string): number {
+  const depth = (file: string) => file.split("/").length > 1 ? file.slice(0, file.lastIndexOf("/")) : "";
+  return depth(a) < depth(b) ? -1 : depth(a) > depth(b) ? 1 : a < b ? -1 : 1;
+}
