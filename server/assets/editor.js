@@ -35,7 +35,7 @@ export class Editor {
     area.addEventListener("keydown", (event) => this.#key(event));
     area.addEventListener("blur", () => this.closeCompletion());
     area.addEventListener("click", () => this.closeCompletion());
-    addEventListener("resize", () => this.list.hidden || this.openCompletion(false));
+    addEventListener("resize", () => this.list.hidden || this.#placeAgain());
     document.addEventListener("selectionchange", () => document.activeElement === area && this.#moved());
     this.draw();
   }
@@ -120,6 +120,13 @@ export class Editor {
     this.list.style.left = `${Math.max(0, Math.min(left, room))}px`;
     this.list.hidden = false;
     this.#choose(0);
+  }
+
+  /** Opens what is open where it belongs now, with what was chosen in it. */
+  #placeAgain() {
+    const chosen = this.#chosen;
+    this.openCompletion(false);
+    if (chosen < this.#choices.length) this.#choose(chosen);
   }
 
   closeCompletion() {
