@@ -13,6 +13,9 @@ const trouble = part("trouble"), planButton = part("plan"), revertButton = part(
 const { file, recipeRun: run } = root.dataset;
 const original = editor.text;
 const name = `pbs2p recipe ${file} ${run}`;
+// Before anything is waited for: what is typed meanwhile is not overwritten.
+const draft = sessionStorage.getItem(name);
+if (draft !== null && draft !== original) editor.text = draft;
 
 /** Milliseconds without a key after which a text is checked. */
 const PAUSE = 250;
@@ -241,6 +244,6 @@ part("copy").addEventListener("click", async () => {
 });
 onKey("i", () => editor.go(editor.caret));
 
-const draft = sessionStorage.getItem(name);
-if (draft !== null && draft !== editor.text) editor.text = draft;
+editor.onChange();
+clearTimeout(timer);
 check();
