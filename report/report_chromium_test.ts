@@ -1,24 +1,16 @@
 /** The report and a sweep's page in a real browser: they fit phones, follow dark mode, are readable and ask nobody for anything. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { findChromium } from "./chromium_test_support.ts";
 import { buildMetrics } from "./metrics.ts";
 import { EVENTS, FACTS, RECIPE } from "./metrics_test_support.ts";
 import type { Look } from "./report_chromium_test_support.ts";
 import { renderReport } from "./report.ts";
 import { renderSweepPage } from "./sweep_report.ts";
 import { METHODS, sweepOf } from "./sweep_test_support.ts";
-
-const PLACES = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-  "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
-];
 
 Deno.test("renderReport() fits 320 to 2560 pixels in light and dark, readable, its rows full, without a request", async () => {
   const layers = FACTS.layerErrors.map(({ name }, i) => ({ name, bits: 1.5 + (i % 7) / 5 }));
@@ -59,16 +51,8 @@ async function checkLooks(
     readonly sections: number;
   },
 ): Promise<void> {
-  const chromium = [Deno.env.get("PBS2P_CHROMIUM") ?? "", ...PLACES].find((place) => place !== "" && existsSync(place));
-  const mayRun = (await Deno.permissions.query({ name: "run", command: Deno.execPath() })).state === "granted";
-  if (chromium === undefined || !mayRun) {
-    const why = mayRun
-      ? "no Chromium was found; PBS2P_CHROMIUM can name one"
-      : "the test may not start programs (--allow-run)";
-    assert.ok(!Deno.env.has("CI"), `Cannot look at the report in a browser: ${why}`);
-    console.log(`Skipped: ${why}`);
-    return;
-  }
+  const chromium = await findChromium("the report");
+  if (chromium === undefined) return;
   const folder = await mkdtemp(join(tmpdir(), "pbs2p-report-"));
   try {
     const file = join(folder, "report.html");

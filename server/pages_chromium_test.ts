@@ -1,8 +1,9 @@
 /** The pages in a real browser: every width and scheme, the keyboard alone, a live run, many runs and many steps. Pictures are kept. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkLooks, findChromium } from "../report/chromium_test_support.ts";
 import { openArithmetic, recipeWith } from "../runner/arithmetic_test_support.ts";
 import { openCache } from "../runner/cache/cache.ts";
 import { executeRun, makePlan } from "../runner/mod.ts";
@@ -12,7 +13,6 @@ import { writeRun, writeSweep, type WrittenRun } from "./folders_test_support.ts
 import type { Journey, Seen } from "./pages_chromium_test_support.ts";
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)));
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 /**
  * Milliseconds to the first paint, at best of a few times and beyond those of a page that shows nothing, as other tests use the machine
  * too; and between two frames.
@@ -20,16 +20,8 @@ const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/goog
 const PAINT = 1000, FRAME = 400;
 
 Deno.test("the pages in Chromium", async (t) => {
-  const chromium = [Deno.env.get("PBS2P_CHROMIUM") ?? "", ...PLACES].find((place) => place !== "" && existsSync(place));
-  const mayRun = (await Deno.permissions.query({ name: "run", command: Deno.execPath() })).state === "granted";
-  if (chromium === undefined || !mayRun) {
-    const why = mayRun
-      ? "no Chromium was found; PBS2P_CHROMIUM can name one"
-      : "the test may not start programs (--allow-run)";
-    assert.ok(!Deno.env.has("CI"), `Cannot look at the pages in a browser: ${why}`);
-    console.log(`Skipped: ${why}`);
-    return;
-  }
+  const chromium = await findChromium("the pages");
+  if (chromium === undefined) return;
   const folder = Deno.makeTempDirSync({ prefix: "pbs2p-pages-" });
   const pictures = Deno.env.get("PBS2P_PICTURES") ?? join(project, ".pbs2p", "pictures");
   mkdirSync(pictures, { recursive: true });
@@ -116,14 +108,10 @@ async function check(
   { pages, widths }: Journey,
 ): Promise<void> {
   await t.step("nothing is complained of, and nobody else is asked for anything", () => assert.deepEqual(troubles, []));
-  await t.step("every page fits every width in light and dark, and axe finds no serious fault", () => {
-    assert.equal(looks.length, Object.keys(pages).length * widths.length * 2);
-    for (const { page, width, scheme, overflow, faults } of looks) {
-      const where = `${page}, ${width} pixels, ${scheme}`;
-      assert.deepEqual(faults, [], where);
-      assert.ok(overflow <= 0, `${where}: ${overflow} pixels too wide`);
-    }
-  });
+  await t.step(
+    "every page fits every width in light and dark, and axe finds no serious fault",
+    () => checkLooks(looks, { pages, widths }),
+  );
   await t.step("the keyboard alone is enough", () => {
     const { tabs, ring, log, ...rest } = keys;
     assert.deepEqual(rest, {

@@ -1,6 +1,7 @@
 /** Drives Chromium through the pages and prints what it saw as JSON; run by `pages_chromium_test.ts`, with permissions that tests do not have. */
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
+import type { Look } from "../report/chromium_test_support.ts";
 import { auditWith } from "../report/report_chromium_test_support.ts";
 
 /** What the driver is told. */
@@ -17,16 +18,6 @@ export interface Journey {
   readonly many: { readonly address: string; readonly run: string };
   /** Folder in whose `runs` a run is made while pages look on. */
   readonly live: string;
-}
-
-/** One page in one width and one scheme. */
-export interface Look {
-  readonly page: string;
-  readonly width: number;
-  readonly scheme: string;
-  readonly overflow: number;
-  /** Serious faults that axe finds, where it looked. */
-  readonly faults: readonly string[];
 }
 
 /** What was seen. */

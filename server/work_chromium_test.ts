@@ -1,26 +1,18 @@
 /** The pages that work for their reader in a real browser: texts side by side, recipes that are written. Every width and scheme, with the keyboard alone. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkLooks, findChromium } from "../report/chromium_test_support.ts";
 import { buildApp } from "./app.ts";
 import { writeRunWithModel } from "./scene_test_support.ts";
 import type { Work, Worked } from "./work_chromium_test_support.ts";
 
 const project = fileURLToPath(new URL("..", import.meta.url));
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 Deno.test("the pages that work, in Chromium", async (t) => {
-  const chromium = [Deno.env.get("PBS2P_CHROMIUM") ?? "", ...PLACES].find((place) => place !== "" && existsSync(place));
-  const mayRun = (await Deno.permissions.query({ name: "run", command: Deno.execPath() })).state === "granted";
-  if (chromium === undefined || !mayRun) {
-    const why = mayRun
-      ? "no Chromium was found; PBS2P_CHROMIUM can name one"
-      : "the test may not start programs (--allow-run)";
-    assert.ok(!Deno.env.has("CI"), `Cannot look at the pages in a browser: ${why}`);
-    console.log(`Skipped: ${why}`);
-    return;
-  }
+  const chromium = await findChromium("the pages");
+  if (chromium === undefined) return;
   const folder = Deno.makeTempDirSync({ prefix: "pbs2p-work-" }), runs = join(folder, "runs");
   const pictures = Deno.env.get("PBS2P_PICTURES") ?? join(project, ".pbs2p", "pictures");
   mkdirSync(pictures, { recursive: true });
@@ -62,14 +54,10 @@ async function check(
   { pages, widths }: Work,
 ): Promise<void> {
   await t.step("nothing is complained of, and nobody else is asked for anything", () => assert.deepEqual(troubles, []));
-  await t.step("every page fits every width in light and dark, and axe finds no serious fault", () => {
-    assert.equal(looks.length, Object.keys(pages).length * widths.length * 2);
-    for (const { page, width, scheme, overflow, faults } of looks) {
-      const where = `${page}, ${width} pixels, ${scheme}`;
-      assert.deepEqual(faults, [], where);
-      assert.ok(overflow <= 0, `${where}: ${overflow} pixels too wide`);
-    }
-  });
+  await t.step(
+    "every page fits every width in light and dark, and axe finds no serious fault",
+    () => checkLooks(looks, { pages, widths }),
+  );
   await t.step("two texts come side by side, and stop when told to", () => {
     const { texts, facts, stopped, ...rest } = write as { texts: string[]; facts: string[]; stopped: string[] };
     assert.equal(texts.length, 2);

@@ -1,7 +1,8 @@
 /** Drives Chromium through the pages that work for their reader, and prints what it saw as JSON; run by `work_chromium_test.ts`. */
 import type { Browser, Page } from "playwright-core";
 import { auditWith } from "../report/report_chromium_test_support.ts";
-import { type Look, lookAround, open } from "./pages_chromium_test_support.ts";
+import type { Look } from "../report/chromium_test_support.ts";
+import { lookAround, open } from "./pages_chromium_test_support.ts";
 
 /** What the driver is told. */
 export interface Work {
