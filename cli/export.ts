@@ -33,14 +33,15 @@ interface Options {
 /** All types, each once, as they are written on the command line. */
 const TYPES = [...new Set(Object.values(EXPORTS).flat())].map((type) => type.toLowerCase());
 
-/** Where files of each type run. Of Q1_0 and Q2_0: ggml as of September 2026, by the backends that name them. */
+/** Where files of each type run. Of Q1_0 and Q2_0: the backends that name them in the ggml of llama-cpp-python 0.3.36. */
 const RUNTIMES: Readonly<Record<ExportKind["type"], string>> = {
   F16: "llama.cpp, and what is built on it, such as Ollama and LM Studio",
   BF16: "llama.cpp, and what is built on it, such as Ollama and LM Studio",
   Q8_0: "llama.cpp, and what is built on it, such as Ollama and LM Studio",
   Q1_0:
-    "llama.cpp of 2026, which has this type on CPU, CUDA, Metal, Vulkan, SYCL, OpenCL and WebGPU; older ones refuse it",
-  Q2_0: "llama.cpp of 2026, which has this type on CPU, CUDA, Metal, Vulkan and SYCL; older ones refuse it",
+    "llama.cpp as in llama-cpp-python 0.3.36, which has this type on CPU, CUDA, Metal, Vulkan, SYCL, OpenCL and WebGPU; older ones refuse it",
+  Q2_0:
+    "llama.cpp as in llama-cpp-python 0.3.36, which has this type on CPU, CUDA, Metal, Vulkan and SYCL; older ones refuse it",
 };
 
 /** The command. */
