@@ -1,16 +1,14 @@
 /**
- * One transformer block, and the head, as ONNX graphs whose weights are inputs: one session serves all blocks.
+ * One transformer block as an ONNX graph whose weights are inputs: one session serves all blocks.
  *
  * Maths: Touvron et al. 2302.13971 (LLaMA), Su et al. 2104.09864 (rotary), Ainslie et al. 2305.13245 (grouped queries),
  * Zhang et al. 2205.01068 (OPT), Dehghani et al. 2302.05442 (norms of queries and keys); layout and rotary order are
  * Hugging Face's. Which of it a model has its spec says; no family is known here.
  */
 import { Graph, type Value } from "../onnx/graph.ts";
+import { type Gather, gatherInput, norm, residualName, rmsNorm } from "./graph_parts.ts";
 import type { ModelSpec } from "./spec.ts";
-import { blockPrefix, blockShapes, headInputShapes, headShapes, linearInputs } from "./tensors.ts";
-
-/** What is gathered about the inputs of the linears: nothing, Σx² per input, or the whole XᵀX. */
-export type Gather = "none" | "diagonal" | "full";
+import { blockPrefix, blockShapes, linearInputs } from "./tensors.ts";
 
 /** A variant of a block's graph. */
 export interface BlockVariant {
@@ -37,40 +35,6 @@ export interface BlockVariant {
 
 /** What the names of the second stream's hidden states, weights and output begin with. */
 export const ORIGINAL = "original.";
-
-/** A strip of XᵀX: rows `start` to `end`, columns `start` to the last. */
-export interface Panel {
-  readonly start: number;
-  readonly end: number;
-}
-
-/**
- * Strips that cover the upper triangle of a size × size matrix. More strips mean fewer products computed twice, and
- * more copies of X: from 1,024 inputs up a third to two fifths of the work is saved.
- */
-export function panels(size: number): Panel[] {
-  const count = Math.max(1, Math.min(8, Math.round(size / 512)));
-  const width = Math.ceil(size / count);
-  return Array.from({ length: Math.ceil(size / width) }, (_, i) => ({
-    start: i * width,
-    end: Math.min(size, (i + 1) * width),
-  }));
-}
-
-/** Name of a running sum that enters the graph, and (with `.out`) leaves it. */
-export function sumName(input: string, panel: number): string {
-  return `sum.${input}.${panel}`;
-}
-
-/** Name of a running sum X_oᵀX, as `sumName`. */
-export function crossName(input: string): string {
-  return `cross.${input}`;
-}
-
-/** Name of a running sum (R_o − R)ᵀX, as `sumName`, R being the residual stream. */
-export function residualName(input: string): string {
-  return `residual.${input}`;
-}
 
 /** Inputs of linears whose outputs are added to the residual stream. */
 export const ADDED: readonly string[] = ["output", "down"];
@@ -192,51 +156,6 @@ function addStream(graph: Graph, spec: ModelSpec, { declare, variant, name: stre
   graph.output(`${stream}output`, graph.op("Reshape", [end, size]), ["windows", "length", hidden]);
 }
 
-/**
- * The graph from hidden states to logits, or to the negative log-likelihood of given tokens.
- *
- * Inputs: `hidden` [tokens, hidden]; the head's tensors under their canonical names; `targets` [tokens, 1] (loss).
- * Outputs: `logits` [tokens, vocab], or `loss` [tokens, 1].
- */
-export function headGraph(spec: ModelSpec, output: "logits" | "loss"): Uint8Array {
-  const graph = new Graph("head");
-  const shapes = headShapes(spec);
-  for (const [name, shape] of shapes) graph.input(name, shape);
-  const logits = graph.op("Gemm", [headInput(graph, spec), spec.frame.head], { transB: 1 });
-  if (output === "logits") graph.output("logits", logits, ["tokens", spec.vocab]);
-  else {
-    const targets = graph.input("targets", ["tokens", 1], "int64");
-    // Not ReduceLogSumExp: over 49,152 tokens it is off by 1e-4, this by 3e-6, in a third of the time.
-    const chosen = graph.op("GatherElements", [graph.op("LogSoftmax", [logits], { axis: 1 }), targets], { axis: 1 });
-    graph.output("loss", graph.op("Neg", [chosen]), ["tokens", 1]);
-  }
-  return graph.bytes();
-}
-
-/** The name under which what the head's matrix multiplies is gathered. */
-export const HEAD_INPUT = "head";
-
-/**
- * The graph from hidden states to the second moments of what the head's matrix multiplies.
- *
- * Inputs: `hidden` [tokens, hidden]; the tensors of `headInputShapes`; running sums. Outputs: sums.
- */
-export function headMomentsGraph(spec: ModelSpec): Uint8Array {
-  const graph = new Graph("head inputs");
-  for (const [name, shape] of headInputShapes(spec)) graph.input(name, shape);
-  const x = headInput(graph, spec);
-  gatherInput(graph, { input: HEAD_INPUT, x, original: undefined, width: spec.embedding }, { gather: "full" });
-  return graph.bytes();
-}
-
-/** What the head's matrix multiplies, from `hidden`. */
-function headInput(graph: Graph, spec: ModelSpec): Value {
-  const { finalNorm, projections } = spec.frame;
-  const hidden = graph.input("hidden", ["tokens", spec.hidden]);
-  const x = finalNorm === null ? hidden : norm(graph, spec, hidden, finalNorm);
-  return projections ? graph.op("Gemm", [x, projections.out], { transB: 1 }) : x;
-}
-
 /** Causal attention of q [windows, length, heads·headDim] over k and v, rotated first where the model says so. */
 function attention(
   graph: Graph,
@@ -323,38 +242,6 @@ function plainAttention(
   return { mixed: graph.op("Reshape", [mixed, graph.integers([0, 0, heads * headDim])]), key, value };
 }
 
-/** Adds what is gathered about one input x [tokens, width] to the graph. */
-function gatherInput(
-  graph: Graph,
-  { input, x, original, width }: {
-    readonly input: string;
-    readonly x: Value;
-    /** The same input in the second stream, where there is one. */
-    readonly original: Value | undefined;
-    readonly width: number;
-  },
-  { gather }: Pick<BlockVariant, "gather">,
-): void {
-  if (gather === "diagonal") {
-    graph.output(`diagonal.${input}`, graph.op("ReduceSumSquare", [x, graph.integers([0])], { keepdims: 0 }), [width]);
-    return;
-  }
-  const strips = panels(width);
-  for (const [index, { start, end }] of strips.entries()) {
-    const columns = (from: number, to: number) =>
-      from === 0 && to === width
-        ? x
-        : graph.op("Slice", [x, graph.integers([from]), graph.integers([to]), graph.integers([1])]);
-    const shape = [end - start, width - start];
-    const sum = graph.input(sumName(input, index), shape);
-    const next = graph.op("Gemm", [columns(start, end), columns(start, width), sum], { transA: 1 });
-    graph.output(`${sum}.out`, next, shape);
-  }
-  if (original === undefined) return;
-  const sum = graph.input(crossName(input), [width, width]);
-  graph.output(`${sum}.out`, graph.op("Gemm", [original, x, sum], { transA: 1 }), [width, width]);
-}
-
 /** SiLU is QuickGelu without its factor: one operator instead of two. */
 function activation(graph: Graph, { block }: ModelSpec, x: Value): Value {
   switch (block.activation) {
@@ -365,16 +252,4 @@ function activation(graph: Graph, { block }: ModelSpec, x: Value): Value {
     default:
       return block.activation satisfies never;
   }
-}
-
-function norm(graph: Graph, { norm, eps }: ModelSpec, x: Value, name: string): Value {
-  return norm === "rms" ? rmsNorm(graph, x, `${name}.weight`, eps) : layerNorm(graph, x, name, eps);
-}
-
-function rmsNorm(graph: Graph, x: Value, weight: Value, eps: number): Value {
-  return graph.op("RMSNormalization", [x, weight], { axis: -1, epsilon: { float: eps } });
-}
-
-function layerNorm(graph: Graph, x: Value, name: string, eps: number): Value {
-  return graph.op("LayerNormalization", [x, `${name}.weight`, `${name}.bias`], { axis: -1, epsilon: { float: eps } });
 }

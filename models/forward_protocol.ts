@@ -1,5 +1,5 @@
 /** What the forward pass and its worker say to each other. */
-import type { Gather } from "./block_graph.ts";
+import type { Gather } from "./graph_parts.ts";
 import type { ModelSpec } from "./spec.ts";
 
 /** Sequences of equal length; hidden states are windows × length × hidden, row-major. */

@@ -50,19 +50,19 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
     case "finishBlock":
       return engine.finishBlock(params.id);
     case "openHead":
-      return engine.openHead(params.id, params.weights), null;
+      return engine.heads.open(params.id, params.weights), null;
     case "loss":
-      return await engine.loss(params.id, params.hidden, params.ids, params);
+      return await engine.heads.loss(params.id, params.hidden, params.ids, params);
     case "logits":
-      return await engine.logits(params.id, params.hidden);
+      return await engine.heads.logits(params.id, params.hidden);
     case "openHeadInput":
-      return engine.openHeadInput(params.id, params.weights), null;
+      return engine.heads.openInput(params.id, params.weights), null;
     case "gatherHeadInput":
-      return await engine.gatherHeadInput(params.id, params.hidden, params);
+      return await engine.heads.gatherInput(params.id, params.hidden, params);
     case "finishHeadInput":
-      return engine.finishHeadInput(params.id);
+      return engine.heads.finishInput(params.id);
     case "closeHead":
-      return engine.closeHead(params.id), null;
+      return engine.heads.close(params.id), null;
     default:
       return request satisfies never;
   }

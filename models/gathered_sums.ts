@@ -1,6 +1,7 @@
 /** Running sums about the inputs of linears, a block's or the head: XᵀX, or its diagonal. */
 import { Tensor } from "onnxruntime-node";
-import { ADDED, type BlockVariant, crossName, panels, residualName, sumName } from "./block_graph.ts";
+import { ADDED, type BlockVariant } from "./block_graph.ts";
+import { crossName, panels, residualName, sumName } from "./graph_parts.ts";
 import type { InputSums, MatrixSums } from "./forward_protocol.ts";
 
 /** The sums of one block or head; what the graph does not keep between runs. */

@@ -4,8 +4,9 @@
  * Meant for the forward pass's worker. That a session opens says little: providers have been seen to open and then be
  * wrong by a sixth, or to compute in half precision.
  */
-import { Engine, plainReason } from "./engine.ts";
+import { Engine } from "./engine.ts";
 import type { ProbeResult, Provider } from "./forward_protocol.ts";
+import { plainReason } from "./sessions.ts";
 import type { ModelSpec } from "./spec.ts";
 import type { TensorShapes } from "../checkpoints/read_tensors.ts";
 import { blockPrefix, blockShapes, headShapes } from "./tensors.ts";
@@ -57,9 +58,9 @@ async function results(spec: ModelSpec, provider: Provider): Promise<ArrayLike<n
     const { hidden } = await engine.runBlock(0, { hidden: wave(tokens * spec.hidden, 0) }, WINDOWS);
     if (!hidden) throw new Error("Cannot compare providers as a block gave no output");
     const sums = Object.values(engine.finishBlock(0)).flatMap(({ upper }) => upper ? [upper] : []);
-    engine.openHead(1, waves(headShapes(spec)));
+    engine.heads.open(1, waves(headShapes(spec)));
     const ids = Int32Array.from({ length: tokens }, (_, i) => (7 * i) % spec.vocab);
-    return [hidden, ...sums, await engine.logits(1, hidden), await engine.loss(1, hidden, ids, WINDOWS)];
+    return [hidden, ...sums, await engine.heads.logits(1, hidden), await engine.heads.loss(1, hidden, ids, WINDOWS)];
   } finally {
     await engine.close();
   }

@@ -1,0 +1,126 @@
+/** Runs heads with onnxruntime, in chunks of tokens whose logits fit a memory budget. Meant for a worker, as the engine of blocks is. */
+import { Tensor } from "onnxruntime-node";
+import type { EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import { GatheredSums } from "./gathered_sums.ts";
+import { HEAD_INPUT, headGraph, headMomentsGraph } from "./head_graph.ts";
+import { floats, type Sessions, type Tensors, tensorsOf } from "./sessions.ts";
+import type { ModelSpec } from "./spec.ts";
+import { headInputShapes, headShapes } from "./tensors.ts";
+
+type Weights = Readonly<Record<string, Float32Array>>;
+
+/** Bytes of logits per call of the head, at most: more fall out of the processor's caches. */
+const LOGITS_BYTES = 32 * 1024 * 1024;
+
+/** The heads of one model. */
+export class HeadEngine {
+  readonly #spec: ModelSpec;
+  readonly #options: Pick<EngineOptions, "memoryBudget">;
+  readonly #sessions: Sessions;
+  readonly #heads = new Map<number, Tensors>();
+  readonly #inputs = new Map<number, { readonly tensors: Tensors; readonly sums: GatheredSums }>();
+
+  constructor(spec: ModelSpec, options: Pick<EngineOptions, "memoryBudget">, sessions: Sessions) {
+    this.#spec = spec;
+    this.#options = options;
+    this.#sessions = sessions;
+  }
+
+  /** Takes the head's weights, under their canonical names. */
+  open(id: number, weights: Weights): void {
+    this.#heads.set(id, tensorsOf(weights, headShapes(this.#spec)));
+  }
+
+  /** Mean negative log-likelihood of the next token, per window. */
+  async loss(id: number, hidden: Float32Array, ids: Int32Array, { windows, length }: Windows): Promise<Float64Array> {
+    const session = await this.#sessions.open("loss", () => headGraph(this.#spec, "loss"));
+    const sums = new Float64Array(windows);
+    for (const { start, end, states } of this.#chunks(hidden)) {
+      // The last token of a window has no next one: it is computed with token 0 as target, and left out of the sum.
+      const targets = BigInt64Array.from(
+        { length: end - start },
+        (_, i) => (start + i + 1) % length === 0 ? 0n : BigInt(ids[start + i + 1]),
+      );
+      const feeds = { ...this.#head(id), hidden: states, targets: new Tensor("int64", targets, [end - start, 1]) };
+      const loss = floats((await this.#sessions.run(session, feeds)).loss);
+      for (let token = start; token < end; token++) {
+        if ((token + 1) % length !== 0) sums[Math.floor(token / length)] += loss[token - start];
+      }
+    }
+    return sums.map((sum) => sum / (length - 1));
+  }
+
+  /** Logits [tokens, vocab] of hidden states [tokens, hidden]. */
+  async logits(id: number, hidden: Float32Array): Promise<Float32Array> {
+    const { vocab, hidden: width } = this.#spec;
+    const session = await this.#sessions.open("logits", () => headGraph(this.#spec, "logits"));
+    const logits = new Float32Array((hidden.length / width) * vocab);
+    for (const { start, end, states } of this.#chunks(hidden)) {
+      const fetches = {
+        logits: new Tensor("float32", logits.subarray(start * vocab, end * vocab), [end - start, vocab]),
+      };
+      await this.#sessions.run(session, { ...this.#head(id), hidden: states }, fetches);
+    }
+    return logits;
+  }
+
+  /** Takes what stands between the last block and the head's matrix, to gather what the matrix multiplies. */
+  openInput(id: number, weights: Weights): void {
+    const tensors = tensorsOf(weights, headInputShapes(this.#spec));
+    const sums = new GatheredSums(new Map([[HEAD_INPUT, this.#spec.embedding]]), { gather: "full" });
+    this.#inputs.set(id, { tensors, sums });
+  }
+
+  /** Adds the second moments of what the head's matrix multiplies, from hidden states of the last block. */
+  async gatherInput(id: number, hidden: Float32Array, windows: Windows): Promise<null> {
+    const open = this.#inputs.get(id);
+    if (!open) throw new Error(`Cannot gather the head's inputs ${id} as they are not open: they failed before`);
+    const session = await this.#sessions.open("head moments", () => headMomentsGraph(this.#spec));
+    const { hidden: width } = this.#spec, fetches: Record<string, Tensor | null> = {};
+    const feeds = { ...open.tensors, hidden: new Tensor("float32", hidden, [hidden.length / width, width]) };
+    open.sums.attach(feeds, fetches);
+    try {
+      open.sums.absorb(await this.#sessions.run(session, feeds, fetches), windows);
+    } catch (error) {
+      this.#inputs.delete(id);
+      throw error;
+    }
+    return null;
+  }
+
+  /** Hands out what was gathered of the head's inputs, and forgets them. */
+  finishInput(id: number): Record<string, InputSums> {
+    const sums = this.#inputs.get(id)?.sums.result() ?? {};
+    this.#inputs.delete(id);
+    return sums;
+  }
+
+  /** Forgets a head's weights. */
+  close(id: number): void {
+    this.#heads.delete(id);
+  }
+
+  /** Forgets all weights and what was gathered. */
+  clear(): void {
+    this.#heads.clear();
+    this.#inputs.clear();
+  }
+
+  #head(id: number): Tensors {
+    const head = this.#heads.get(id);
+    if (!head) throw new Error(`Cannot run head ${id} as it is not open: it was closed before`);
+    return head;
+  }
+
+  /** Hidden states in chunks whose logits fit the budget. */
+  *#chunks(hidden: Float32Array): Generator<{ start: number; end: number; states: Tensor }> {
+    const { vocab, hidden: width } = this.#spec;
+    const tokens = hidden.length / width;
+    const step = Math.max(1, Math.floor(Math.min(LOGITS_BYTES, this.#options.memoryBudget) / (4 * vocab)));
+    for (let start = 0; start < tokens; start += step) {
+      const end = Math.min(tokens, start + step);
+      const states = new Tensor("float32", hidden.subarray(start * width, end * width), [end - start, width]);
+      yield { start, end, states };
+    }
+  }
+}
