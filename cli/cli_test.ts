@@ -72,7 +72,7 @@ const refused: readonly { name: string; args: string[]; says: RegExp }[] = [
     args: ["run", "configs/quickstart.yaml", "--set", "stages.spbo.solver=jont"],
     says: /stages\.spbo\.solver=jont\n.*\n?.*did you mean `joint`/,
   },
-  { name: "a model that is not there", args: ["inspect", "no/such/model"], says: /no such file, folder or run/ },
+  { name: "a model that is not there", args: ["inspect", "no/such/model"], says: /no such (file, folder or )?run/ },
   { name: "a run that is not there", args: ["runs", "show", "last", "--runs", "no-runs"], says: /there are no runs/ },
   { name: "an unknown benchmark", args: ["bench", "nothing"], says: /Cannot run benchmark "nothing"/ },
 ];

@@ -81,7 +81,7 @@ const refused: readonly {
     what: "no model",
     args: ["nowhere", "--to", "x", "--format", "gguf"],
     code: 2,
-    says: /no such file, folder or run/,
+    says: /no such (file, folder or )?run/,
   },
   {
     what: "codes that do not fit",

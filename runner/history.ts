@@ -147,7 +147,7 @@ function findRun(runsDir: string, id: string): string {
   const found = ids.filter((run) => run.startsWith(id));
   if (found.length === 1) return found[0];
   const what = found.length === 0
-    ? `the newest in ${runsDir} is ${ids[ids.length - 1]}`
+    ? `there is no such run; the newest in ${runsDir} is ${ids[ids.length - 1]}`
     : `it may be ${found.join(" or ")}`;
   throw new RangeError(`Cannot find run "${id}": ${what}`);
 }

@@ -64,7 +64,7 @@ Deno.test("readRun() finds a run by its id, the beginning of it, or last", () =>
     assert.deepEqual(record.lock, { versions: { arithmetic: "1" } });
     assert.deepEqual(Object.keys(record.metrics ?? {}), ["perplexity"]);
     assert.throws(() => readRun(runsDir, "2"), /it may be 2.* or 2.* or 2/);
-    assert.throws(() => readRun(runsDir, "x"), /Cannot find run "x": the newest in .* is /);
+    assert.throws(() => readRun(runsDir, "x"), /Cannot find run "x": there is no such run; the newest in .* is /);
     assert.throws(() => readRun(join(runsDir, "nowhere"), "last"), /there are no runs/);
   }));
 
