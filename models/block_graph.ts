@@ -23,6 +23,8 @@ export interface BlockVariant {
    * precision only.
    */
   readonly fused: boolean;
+  /** Whether a `bias` of attention's scores says who sees whom, instead of the order of tokens. Default: no; not with a cache. */
+  readonly biased?: boolean;
   /** The inputs of which something is gathered; default: all. Without output nothing is computed beyond the last of them. */
   readonly inputs?: readonly string[];
   /**
@@ -50,7 +52,7 @@ export function gatheredInputs(spec: ModelSpec, { gather, inputs }: Pick<BlockVa
  *
  * Inputs: `hidden` [windows, length, hidden]; the block's tensors, named without the block's prefix; `last` [windows]
  * (index of the last key) and `total` (number of keys), or where attention is not fused `queries` [length, 1] and `keys`
- * [1, keys], the positions of both; rotary: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
+ * [1, keys], the positions of both; biased: `bias` [windows, 1, length, length], then without the positions of both; rotary: `positions` [windows, length], `cos` and `sin` [positions, headDim / 2]; cache: `past.key`, `past.value` [windows, kvHeads, past, headDim]; full: running sums.
  * With a second stream: `original.hidden` and the block's tensors after `original.`, and running sums of cross moments, and of differences
  * of the residual streams.
  * Outputs: `output` like `hidden`, `original.output`; cache: `present.key`, `present.value`; diagonal: `diagonal.<input>`; full: sums.
@@ -160,7 +162,7 @@ function addStream(graph: Graph, spec: ModelSpec, { declare, variant, name: stre
 function attention(
   graph: Graph,
   spec: ModelSpec,
-  { q, k, v, variant, declare }: Omit<Mixing, "past"> & { readonly variant: BlockVariant },
+  { q, k, v, variant, declare }: Omit<Mixing, "past" | "bias"> & { readonly variant: BlockVariant },
 ): Value {
   const { heads, kvHeads, headDim } = spec;
   if (spec.frame.positions === null) {
@@ -174,7 +176,8 @@ function attention(
   }
   const past = variant.cache ? ["past.key", "past.value"] : ["", ""];
   const mix = variant.fused ? fusedAttention : plainAttention;
-  const { mixed, key, value } = mix(graph, spec, { q, k, v, past, declare });
+  const bias = variant.biased ? declare("bias", ["windows", 1, "length", "length"]) : "";
+  const { mixed, key, value } = mix(graph, spec, { q, k, v, past, bias, declare });
   if (variant.cache) {
     graph.output("present.key", key, ["windows", kvHeads, "keys", headDim]);
     graph.output("present.value", value, ["windows", kvHeads, "keys", headDim]);
@@ -182,12 +185,13 @@ function attention(
   return mixed;
 }
 
-/** What attention mixes: q, k and v as linears gave them, and the names of past keys and values, empty without. */
+/** What attention mixes: q, k and v as linears gave them, and the names of past keys and values and of a bias, empty without. */
 interface Mixing {
   readonly q: Value;
   readonly k: Value;
   readonly v: Value;
   readonly past: readonly Value[];
+  readonly bias: Value;
   readonly declare: Declare;
 }
 
@@ -201,18 +205,23 @@ interface Mixed {
 function fusedAttention(
   graph: Graph,
   { heads, kvHeads, headDim }: ModelSpec,
-  { q, k, v, past, declare }: Mixing,
+  { q, k, v, past, bias, declare }: Mixing,
 ): Mixed {
   const last = declare("last", ["windows"], "int32");
   const total = declare("total", [], "int32");
   const grouped = { kv_num_heads: kvHeads };
   // The fused operator leaves out what is masked; it wants head sizes that are multiples of 8.
   const [mixed, key, value] = headDim % 8 === 0
-    ? graph.ops("com.microsoft:GroupQueryAttention", [q, k, v, ...past, last, total], 3, {
-      num_heads: heads,
-      ...grouped,
-    })
-    : graph.ops("Attention", [q, k, v, "", ...past], 3, { is_causal: 1, q_num_heads: heads, ...grouped });
+    ? graph.ops(
+      "com.microsoft:GroupQueryAttention",
+      [q, k, v, ...past, last, total, ...bias === "" ? [] : ["", "", "", bias]],
+      3,
+      {
+        num_heads: heads,
+        ...grouped,
+      },
+    )
+    : graph.ops("Attention", [q, k, v, bias, ...past], 3, { is_causal: 1, q_num_heads: heads, ...grouped });
   return { mixed, key, value };
 }
 
@@ -220,7 +229,7 @@ function fusedAttention(
 function plainAttention(
   graph: Graph,
   { heads, kvHeads, headDim }: ModelSpec,
-  { q, k, v, past, declare }: Mixing,
+  { q, k, v, past, bias, declare }: Mixing,
 ): Mixed {
   // In shapes, 0 keeps a dimension.
   const split = (x: Value, count: number) =>
@@ -233,9 +242,11 @@ function plainAttention(
   const products = graph.op("MatMul", [grouped, graph.op("Transpose", [key], { perm: [0, 1, 3, 2] })]);
   const scores = graph.op("Reshape", [products, graph.integers([0, heads, -1, 0])]);
   // Keys that come after the query by n positions are masked by −n·1e30; all others by 0.
-  const ahead = graph.op("Sub", [declare("queries", ["length", 1]), declare("keys", [1, "keys"])]);
-  const mask = graph.op("Mul", [graph.op("Min", [ahead, graph.scalar(0)]), graph.scalar(1e30)]);
-  const weights = graph.op("Softmax", [graph.op("Add", [scores, mask])], { axis: -1 });
+  const causal = () => {
+    const ahead = graph.op("Sub", [declare("queries", ["length", 1]), declare("keys", [1, "keys"])]);
+    return graph.op("Mul", [graph.op("Min", [ahead, graph.scalar(0)]), graph.scalar(1e30)]);
+  };
+  const weights = graph.op("Softmax", [graph.op("Add", [scores, bias === "" ? causal() : bias])], { axis: -1 });
   const shared = graph.op("Reshape", [weights, graph.integers([0, kvHeads, -1, 0])]);
   const sums = graph.op("Reshape", [graph.op("MatMul", [shared, value]), graph.integers([0, heads, -1, headDim])]);
   const mixed = graph.op("Transpose", [sums], { perm: [0, 2, 1, 3] });

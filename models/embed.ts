@@ -9,7 +9,8 @@ import { embeddingShapes } from "./tensors.ts";
  *
  * @param weights the embedding's tensors by canonical name
  * @param ids token ids, windows × length
- * @param options `start`: position of each window's first token (default 0)
+ * @param options `start`: position of each window's first token (default 0); `positions` [windows, length] of all tokens, where they do
+ *   not follow one another
  * @returns windows × length × hidden
  * @throws {RangeError} an id outside the vocabulary, a position outside the table of learned ones, tensors of another size
  * @throws {InputError} windows longer than attention that slides sees
@@ -17,7 +18,11 @@ import { embeddingShapes } from "./tensors.ts";
 export function embed(
   spec: ModelSpec,
   weights: Readonly<Record<string, Float32Array>>,
-  { ids, windows, length, start = 0 }: { readonly ids: Int32Array; readonly start?: number } & Windows,
+  { ids, windows, length, start = 0, positions: own }: {
+    readonly ids: Int32Array;
+    readonly start?: number;
+    readonly positions?: Int32Array;
+  } & Windows,
 ): Float32Array {
   const { hidden, embedding, vocab, maxPositions, frame } = spec;
   if (ids.length !== windows * length) {
@@ -25,7 +30,8 @@ export function embed(
       `Cannot embed tokens as their number must be ${windows} × ${length}: current value is ${ids.length}`,
     );
   }
-  checkWindow(spec, start + length);
+  const end = own ? 1 + own.reduce((most, position) => Math.max(most, position), 0) : start + length;
+  checkWindow(spec, end);
   const bad = ids.find((id) => id < 0 || id >= vocab);
   if (bad !== undefined) {
     throw new RangeError(`Cannot embed tokens as ids must be from 0 to ${vocab - 1}: current value is ${bad}`);
@@ -53,15 +59,13 @@ export function embed(
   }
   if (frame.positions === null) return output;
   const positions = tensor(frame.positions.table);
-  if (start + length > maxPositions) {
+  if (end > maxPositions) {
     throw new RangeError(
-      `Cannot embed tokens as the model has ${maxPositions} positions: windows must not be longer, current length is ${
-        start + length
-      }`,
+      `Cannot embed tokens as the model has ${maxPositions} positions: texts must not be longer, current length is ${end}`,
     );
   }
   for (let at = 0; at < ids.length; at++) {
-    const row = (start + (at % length) + frame.positions.offset) * hidden;
+    const row = ((own ? own[at] : start + (at % length)) + frame.positions.offset) * hidden;
     for (let i = 0; i < hidden; i++) output[at * hidden + i] += positions[row + i];
   }
   return output;

@@ -10,6 +10,7 @@ import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } fro
 import { GatheredSums } from "./gathered_sums.ts";
 import { HeadEngine } from "./head_engine.ts";
 import { rotaryTables } from "./rotary.ts";
+import { type Segment, segmentBias, segmentPositions } from "./segments.ts";
 import { Sessions, type Tensors } from "./sessions.ts";
 import { similarity } from "./similarity.ts";
 import type { ModelSpec } from "./spec.ts";
@@ -35,12 +36,14 @@ interface States {
   readonly original?: Float32Array;
   /** After how many windows the sums are kept, ascending. */
   readonly marks?: readonly number[];
+  /** What the windows are of, where they are not one text each. */
+  readonly segments?: readonly Segment[];
 }
 
-/** Rotary tables (none where positions are learned), and the position of a run's first token. */
+/** Rotary tables (none where positions are learned), and the positions of a run's tokens, windows × length. */
 interface Positions {
   readonly tables: Tensors;
-  readonly start: number;
+  readonly of: Int32Array;
 }
 
 /** The engine of one model. */
@@ -63,9 +66,9 @@ export class Engine {
   openBlock(
     id: number,
     { weights, originals }: { readonly weights?: Weights; readonly originals?: Weights },
-    { cache = false, similarity = false, ...options }: BlockOptions,
+    { cache = false, similarity = false, segmented: biased = false, ...options }: BlockOptions,
   ): void {
-    const variant = { ...options, cache, fused: this.#options.fused };
+    const variant = { ...options, cache, biased, fused: this.#options.fused };
     const gathered = gatheredInputs(this.#spec, variant);
     const widths = new Map([...linearInputs(this.#spec)].filter(([input]) => gathered.includes(input)));
     this.#blocks.set(id, {
@@ -96,7 +99,7 @@ export class Engine {
 
   async #runBlock(
     block: OpenBlock,
-    { hidden, original, marks = [] }: States,
+    { hidden, original, marks = [], segments }: States,
     { windows, length }: Windows,
   ): Promise<BlockOutput> {
     const { variant } = block;
@@ -108,7 +111,10 @@ export class Engine {
     const second = original &&
       { input: original, ...(variant.original?.output ? { hidden: new Float32Array(original.length) } : {}) };
     const start = block.past?.length ?? 0;
-    const positions = this.#positions(start, length);
+    const positions = this.#positions(
+      segments ? segmentPositions(segments, { windows, length }) : counted({ windows, length, start }),
+      length,
+    );
     const batch = variant.cache ? windows : this.#batch(length, original ? 2 : 1);
     const width = length * this.#spec.hidden;
     for (let first = 0, count = 0; first < windows; first += count) {
@@ -120,7 +126,8 @@ export class Engine {
         ...block.weights,
         hidden: new Tensor("float32", hidden.subarray(...span), shape),
         ...causalFeeds(variant, { windows: count, length, start }),
-        ...this.#rotary(positions, { windows: count, length }),
+        ...(segments ? biasFeed(segments, { first, windows: count, length }) : {}),
+        ...this.#rotary(positions, { first, windows: count, length }),
       };
       const fetches: Record<string, Tensor | null> = {};
       if (output) fetches.output = new Tensor("float32", output.subarray(...span), shape);
@@ -193,24 +200,46 @@ export class Engine {
     return Math.max(1, Math.floor(this.#options.memoryBudget / (streams * perWindow)));
   }
 
-  /** Rotary tables and positions `start` to `start + length` − 1. */
-  #positions(start: number, length: number): Positions {
-    if (this.#spec.frame.positions !== null) return { tables: {}, start };
-    const { cos, sin } = rotaryTables(this.#spec, start + length);
-    const shape = [start + length, this.#spec.headDim / 2];
-    return { tables: { cos: new Tensor("float32", cos, shape), sin: new Tensor("float32", sin, shape) }, start };
+  /** Rotary tables up to the last of these positions. */
+  #positions(of: Int32Array, length: number): Positions {
+    if (this.#spec.frame.positions !== null) return { tables: {}, of };
+    const end = 1 + of.reduce((most, position) => Math.max(most, position), 0);
+    const half = this.#spec.headDim / 2, rows = Math.max(end, length);
+    const padded = (table: Float32Array) => {
+      // onnxruntime wants a row for each token, also where several have one position.
+      const values = new Float32Array(rows * half);
+      values.set(table);
+      return new Tensor("float32", values, [rows, half]);
+    };
+    const { cos, sin } = rotaryTables(this.#spec, end);
+    return { tables: { cos: padded(cos), sin: padded(sin) }, of };
   }
 
-  #rotary({ tables, start }: Positions, { windows, length }: Windows): Tensors {
+  #rotary({ tables, of }: Positions, { first, windows, length }: Windows & { readonly first: number }): Tensors {
     if (this.#spec.frame.positions !== null) return {};
-    const positions = BigInt64Array.from({ length: windows * length }, (_, i) => BigInt(start + (i % length)));
+    const positions = BigInt64Array.from(of.subarray(first * length, (first + windows) * length), BigInt);
     return { ...tables, positions: new Tensor("int64", positions, [windows, length]) };
   }
 }
 
+/** Positions of windows of one text each, `start` to `start + length` − 1. */
+function counted({ windows, length, start }: Windows & { readonly start: number }): Int32Array {
+  return Int32Array.from({ length: windows * length }, (_, i) => start + (i % length));
+}
+
+/** Who sees whom in the windows from `first` on. */
+function biasFeed(
+  segments: readonly Segment[],
+  { first, windows, length }: Windows & { readonly first: number },
+): Tensors {
+  const own = segments.filter(({ window }) => window >= first && window < first + windows);
+  const bias = segmentBias(own.map((each) => ({ ...each, window: each.window - first })), { windows, length });
+  return { bias: new Tensor("float32", bias, [windows, 1, length, length]) };
+}
+
 /** What tells attention which keys come before which query. */
 function causalFeeds(
-  { fused }: BlockVariant,
+  { fused, biased }: BlockVariant,
   { windows, length, start }: Windows & { readonly start: number },
 ): Tensors {
   const end = start + length;
@@ -220,6 +249,7 @@ function causalFeeds(
       total: new Tensor("int32", Int32Array.of(end), []),
     };
   }
+  if (biased) return {};
   return {
     queries: new Tensor("float32", Float32Array.from({ length }, (_, i) => start + i), [length, 1]),
     keys: new Tensor("float32", Float32Array.from({ length: end }, (_, i) => i), [1, end]),

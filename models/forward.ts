@@ -4,14 +4,23 @@
  * The caller brings the weights of one block at a time, so that a model larger than memory works.
  */
 import { embed } from "./embed.ts";
-import type { BlockOptions, BlockOutput, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import type { BlockOptions, BlockOutput, Choices, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import { type Segment, segmentPositions } from "./segments.ts";
 import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
 import type { TensorShapes } from "../checkpoints/read_tensors.ts";
 import { blockPrefix, blockShapes, headInputShapes, headShapes } from "./tensors.ts";
 import { Channel } from "./worker_channel.ts";
 
-export type { BlockOptions, BlockOutput, InputSums, MatrixSums, Similarity, Windows } from "./forward_protocol.ts";
+export type {
+  BlockOptions,
+  BlockOutput,
+  Choices,
+  InputSums,
+  MatrixSums,
+  Similarity,
+  Windows,
+} from "./forward_protocol.ts";
 
 /** Tensors by canonical name. */
 export type Weights = Readonly<Record<string, Float32Array>>;
@@ -26,11 +35,16 @@ export interface Forward {
   /**
    * Hidden states of token ids.
    * @param ids windows × length
+   * @param windows and the `segments` that they are of, where they are not one text each
    * @returns windows × length × hidden
-   * @throws {RangeError} ids or weights that do not fit the model
-   * @throws {InputError} windows longer than attention that slides sees
+   * @throws {RangeError} ids, segments or weights that do not fit the model
+   * @throws {InputError} texts longer than attention that slides sees
    */
-  embed(weights: Weights, ids: Int32Array, windows: Windows): Promise<Float32Array>;
+  embed(
+    weights: Weights,
+    ids: Int32Array,
+    windows: Windows & { readonly segments?: readonly Segment[] },
+  ): Promise<Float32Array>;
   /**
    * Opens one block.
    * @param block 0-based index
@@ -67,11 +81,16 @@ export interface BlockRun {
    * Runs the block, and adds to what is gathered.
    * @param hidden windows × length × hidden; moved to the worker, and handed back as `input`
    * @param windows and the `original` model's hidden states, treated alike, where the block was opened for them; `marks`: after how many
-   *   of these windows, ascending, what is gathered is kept beside what comes of all (`gather: "full"`)
+   *   of these windows, ascending, what is gathered is kept beside what comes of all (`gather: "full"`); `segments` of these windows,
+   *   where the block was opened for them
    */
   run(
     hidden: Float32Array,
-    windows: Windows & { readonly original?: Float32Array; readonly marks?: readonly number[] },
+    windows: Windows & {
+      readonly original?: Float32Array;
+      readonly marks?: readonly number[];
+      readonly segments?: readonly Segment[];
+    },
   ): Promise<BlockOutput>;
   /** Replaces the weights (moved); without weights drops them, while cached keys and values stay. */
   setWeights(weights?: Weights): Promise<void>;
@@ -98,6 +117,12 @@ export interface HeadRun {
    * @param ids windows × length
    */
   loss(hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
+  /**
+   * What the head says of ids that may come next.
+   * @param hidden tokens × hidden; moved to the worker
+   * @param ids tokens × `perToken`
+   */
+  choose(hidden: Float32Array, ids: Int32Array, perToken: number): Promise<Choices>;
   /**
    * @param hidden tokens × hidden; moved to the worker
    * @returns tokens × vocab
@@ -151,6 +176,12 @@ export async function openForward(
         const states = own(hidden);
         return await channel.call("loss", { id, hidden: states, ids: ids.slice(), ...windows }, [states.buffer]);
       },
+      async choose(hidden, ids, perToken) {
+        checkHidden(spec, hidden, { windows: 1, length: ids.length / perToken });
+        checkVocabulary(spec, ids);
+        const states = own(hidden);
+        return await channel.call("choose", { id, hidden: states, ids: ids.slice(), perToken }, [states.buffer]);
+      },
       async logits(hidden) {
         checkHidden(spec, hidden, { windows: 1, length: hidden.length / spec.hidden });
         const states = own(hidden);
@@ -179,8 +210,9 @@ export async function openForward(
         finish: () => channel.call("finishHeadInput", { id }),
       };
     },
-    async embed(weights, ids, windows) {
-      return await Promise.resolve(embed(spec, weights, { ids, ...windows }));
+    async embed(weights, ids, { segments, ...windows }) {
+      const positions = segments && segmentPositions(segments, windows);
+      return await Promise.resolve(embed(spec, weights, { ids, positions, ...windows }));
     },
     async openBlock(block, weights, { move = false, originals, ...options }) {
       if (options.gather === "none" && !options.output) {
@@ -199,6 +231,9 @@ export async function openForward(
           `Cannot open block ${block} for its residual streams as sums are normalised there: nothing is plainly added`,
         );
       }
+      if (options.segmented && options.cache) {
+        throw new RangeError(`Cannot open block ${block} for segments with a cache: what is cached is one text`);
+      }
       if (options.similarity && !options.output) {
         throw new RangeError(
           `Cannot open block ${block} for its similarity as that is of its output: ask for output too`,
@@ -211,7 +246,7 @@ export async function openForward(
       const moved = move ? [...new Set([...buffersOf(local ?? {}), ...buffersOf(second ?? {})])] : [];
       await channel.call("openBlock", { id, weights: local, originals: second, options }, moved);
       return {
-        async run(hidden, { original, marks, ...windows }) {
+        async run(hidden, { original, marks, segments, ...windows }) {
           checkHidden(spec, hidden, windows);
           if (marks?.some((mark, i) => !(mark > (marks[i - 1] ?? 0) && mark <= windows.windows))) {
             throw new RangeError(
@@ -225,7 +260,17 @@ export async function openForward(
             );
           }
           if (original) checkHidden(spec, original, windows);
-          checkWindow(spec, windows.length);
+          if ((segments !== undefined) !== (options.segmented ?? false)) {
+            throw new RangeError(
+              `Cannot run block ${block} as it takes segments ${
+                options.segmented ? "of its windows: there are none" : "only when it is opened for them"
+              }`,
+            );
+          }
+          checkWindow(
+            spec,
+            segments ? 1 + segmentPositions(segments, windows).reduce((a, b) => Math.max(a, b), 0) : windows.length,
+          );
           if (options.cache && windows.windows !== 1) {
             throw new RangeError(
               `Cannot run block ${block} as a cached block takes 1 window: current value is ${windows.windows}`,
@@ -233,7 +278,7 @@ export async function openForward(
           }
           const states = own(hidden), second = original && own(original);
           const buffers = [states.buffer, ...(second ? [second.buffer] : [])];
-          const params = { id, hidden: states, original: second, marks, ...windows };
+          const params = { id, hidden: states, original: second, marks, segments, ...windows };
           return await channel.call("runBlock", params, buffers);
         },
         async setWeights(weights) {
@@ -299,6 +344,10 @@ function checkIds(spec: ModelSpec, ids: Int32Array, { windows, length }: Windows
       `Cannot measure the loss as there must be ${windows} × ${length} token ids, at least 2 a window: found ${ids.length}`,
     );
   }
+  checkVocabulary(spec, ids);
+}
+
+function checkVocabulary(spec: ModelSpec, ids: Int32Array): void {
   const bad = ids.find((id) => id < 0 || id >= spec.vocab);
   if (bad === undefined) return;
   throw new RangeError(`Cannot measure the loss as ids must be from 0 to ${spec.vocab - 1}: current value is ${bad}`);

@@ -1,5 +1,6 @@
 /** What the forward pass and its worker say to each other. */
 import type { Gather } from "./graph_parts.ts";
+import type { Segment } from "./segments.ts";
 import type { ModelSpec } from "./spec.ts";
 
 /** Sequences of equal length; hidden states are windows × length × hidden, row-major. */
@@ -10,6 +11,8 @@ export interface Windows {
 
 /** What a block is opened for. */
 export interface BlockOptions {
+  /** Whether runs say of which segments their windows are. Default: no; not with a cache. */
+  readonly segmented?: boolean;
   /** What is gathered about the inputs of the linears. */
   readonly gather: Gather;
   /** Whether hidden states come out; without them the block's last linear is not computed. */
@@ -78,6 +81,14 @@ export interface MatrixSums {
   readonly residual?: Float32Array;
 }
 
+/** What a head says of ids that may come next. */
+export interface Choices {
+  /** Natural logarithms of their probabilities, tokens × ids per token. */
+  readonly logLikelihoods: Float32Array;
+  /** The id of the largest logit after each token; of equals the first. */
+  readonly likeliest: Int32Array;
+}
+
 /**
  * onnxruntime's execution providers that forward passes can run on. Operators that one lacks onnxruntime computes on the
  * cpu: of the webgpu provider's only LogSoftmax, and the arithmetic of shapes.
@@ -118,6 +129,7 @@ export interface Calls {
       readonly hidden: Float32Array;
       readonly original?: Float32Array;
       readonly marks?: readonly number[];
+      readonly segments?: readonly Segment[];
     } & Windows;
     readonly result: BlockOutput;
   };
@@ -129,6 +141,15 @@ export interface Calls {
   loss: {
     readonly params: { readonly id: number; readonly hidden: Float32Array; readonly ids: Int32Array } & Windows;
     readonly result: Float64Array;
+  };
+  choose: {
+    readonly params: {
+      readonly id: number;
+      readonly hidden: Float32Array;
+      readonly ids: Int32Array;
+      readonly perToken: number;
+    };
+    readonly result: Choices;
   };
   logits: { readonly params: { readonly id: number; readonly hidden: Float32Array }; readonly result: Float32Array };
   openHeadInput: {

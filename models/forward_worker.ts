@@ -3,7 +3,7 @@
 /// <reference lib="deno.worker" />
 import { env, listSupportedBackends } from "onnxruntime-node";
 import { Engine } from "./engine.ts";
-import type { BlockOutput, MatrixSums, ProbeResult, Request, Response } from "./forward_protocol.ts";
+import type { BlockOutput, Choices, MatrixSums, ProbeResult, Request, Response } from "./forward_protocol.ts";
 import { probeProvider } from "./provider_probe.ts";
 
 let engine: Engine | undefined;
@@ -53,6 +53,8 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
       return engine.heads.open(params.id, params.weights), null;
     case "loss":
       return await engine.heads.loss(params.id, params.hidden, params.ids, params);
+    case "choose":
+      return await engine.heads.choose(params.id, params.hidden, params.ids, params.perToken);
     case "logits":
       return await engine.heads.logits(params.id, params.hidden);
     case "openHeadInput":
@@ -73,6 +75,8 @@ function buffers(result: Extract<Response, { result: unknown }>["result"]): Arra
   if (result === null || isSmall(result)) return [];
   const arrays = ArrayBuffer.isView(result)
     ? [result]
+    : isChoices(result)
+    ? [result.logLikelihoods, result.likeliest]
     : isBlockOutput(result)
     ? [result.input, result.hidden, result.original?.input, result.original?.hidden]
     : Object.values(result).flatMap((sums) => [sums.diagonal, ...[sums, ...sums.marks ?? []].flatMap(arraysOf)]);
@@ -85,6 +89,10 @@ function arraysOf({ upper, cross, residual }: MatrixSums): (Float32Array | undef
 
 function isBlockOutput(result: object): result is BlockOutput {
   return "input" in result && result.input instanceof Float32Array;
+}
+
+function isChoices(result: object): result is Choices {
+  return "likeliest" in result && result.likeliest instanceof Int32Array;
 }
 
 /** Whether a result holds no arrays of numbers. */

@@ -1,6 +1,6 @@
 /** Runs heads with onnxruntime, in chunks of tokens whose logits fit a memory budget. Meant for a worker, as the engine of blocks is. */
 import { Tensor } from "onnxruntime-node";
-import type { EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import type { Choices, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
 import { GatheredSums } from "./gathered_sums.ts";
 import { HEAD_INPUT, headGraph, headMomentsGraph } from "./head_graph.ts";
 import { floats, type Sessions, type Tensors, tensorsOf } from "./sessions.ts";
@@ -48,6 +48,23 @@ export class HeadEngine {
       }
     }
     return sums.map((sum) => sum / (length - 1));
+  }
+
+  /** Log-likelihood of each of `perToken` ids after each token, and the likeliest id there. */
+  async choose(id: number, hidden: Float32Array, ids: Int32Array, perToken: number): Promise<Choices> {
+    const session = await this.#sessions.open("choice", () => headGraph(this.#spec, "choice"));
+    const logLikelihoods = new Float32Array(ids.length), likeliest = new Int32Array(ids.length / perToken);
+    for (const { start, end, states } of this.#chunks(hidden)) {
+      const targets = BigInt64Array.from(ids.subarray(start * perToken, end * perToken), BigInt);
+      const result = await this.#sessions.run(session, {
+        ...this.#head(id),
+        hidden: states,
+        targets: new Tensor("int64", targets, [end - start, perToken]),
+      });
+      logLikelihoods.set(floats(result.loss).map((loss) => -loss), start * perToken);
+      likeliest.set(Int32Array.from(result.likeliest.data as BigInt64Array, Number), start);
+    }
+    return { logLikelihoods, likeliest };
   }
 
   /** Logits [tokens, vocab] of hidden states [tokens, hidden]. */

@@ -70,9 +70,9 @@ export class Graph {
   }
 
   /** Declares that `value` leaves the graph under `name`. */
-  output(name: string, value: Value, dimensions: readonly Dimension[]): void {
+  output(name: string, value: Value, dimensions: readonly Dimension[], type: ElementType = "float32"): void {
     this.#nodes.push(create(NodeProtoSchema, { opType: "Identity", input: [value], output: [name], name }));
-    this.#outputs.push(valueInfo(name, dimensions, "float32"));
+    this.#outputs.push(valueInfo(name, dimensions, type));
   }
 
   /** Adds a node whose one output leaves the graph as it is, so that it is written where the caller wants it. */
