@@ -21,7 +21,7 @@ const PROJECT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Rooms of this project: what lies in them is keyed by its place, and all else by its content. */
 export const ROOMS: ReadonlySet<string> = new Set(
-  ("telemetry files onnx recipes kernels hub checkpoints tokenizers datasets models layers inference export runner report stages pipeline " +
+  ("telemetry files onnx recipes kernels hub checkpoints tokenizers datasets models tasks layers inference export runner report stages pipeline " +
     "server cli fuzz bench").split(" "),
 );
 

@@ -10,6 +10,7 @@ import {
   type HiddenSource,
   isHeldOut,
   ORIGINAL_STREAM,
+  segmentsOf,
   storeHidden,
   type Windows,
 } from "./hidden_states.ts";
@@ -73,6 +74,7 @@ export async function passBlock(
     move: true,
     ...(inputs ? { inputs } : {}),
     ...(compared ? { similarity: true } : {}),
+    ...(text.segments ? { segmented: true } : {}),
     ...(original
       ? {
         original: { output: original.output !== undefined, residual: original.residual ?? false },
@@ -102,7 +104,8 @@ export async function passBlock(
     context.signal.throwIfAborted();
     const { hidden, ...beside } = await coming;
     const marks = kept.map((mark) => mark - batch.first).filter((mark) => mark > 0 && mark <= batch.windows);
-    const running = ahead(run.run(hidden, { windows: batch.windows, length: text.length, ...beside, marks }));
+    const of = { windows: batch.windows, length: text.length, ...segmentsOf(text, batch) };
+    const running = ahead(run.run(hidden, { ...of, ...beside, marks }));
     const next = cut[batch.index + 1];
     if (next) coming = ahead(states(next));
     if (before) await settle(before);

@@ -6,6 +6,7 @@
  */
 import type { ArtifactReader, ArtifactWriter } from "../runner/stage.ts";
 import type { Forward } from "../models/forward.ts";
+import type { Segment } from "../models/segments.ts";
 import type { ModelSpec } from "../models/spec.ts";
 
 /** Values of the widest activation that are computed at once: fixed, so that sums have one order on every machine. */
@@ -25,6 +26,8 @@ export interface Windows {
   readonly length: number;
   /** So many further windows behind them, on which is measured what comes of the others. Default: none. */
   readonly heldOut?: number;
+  /** What the windows are of, where they are not one text each; in their order. */
+  readonly segments?: readonly Segment[];
 }
 
 /** Consecutive windows that pass a block together. */
@@ -36,6 +39,27 @@ export interface Batch {
 
 /** The hidden states of one batch. */
 export type HiddenSource = (batch: Batch) => Promise<Float32Array>;
+
+/** The segments of a batch's windows, counted from its first; nothing where windows are one text each. */
+export function segmentsOf(
+  { segments }: Pick<Windows, "segments">,
+  { first, windows }: Pick<Batch, "first" | "windows">,
+): { readonly segments?: readonly Segment[] } {
+  if (segments === undefined) return {};
+  const from = firstOf(segments, first), end = firstOf(segments, first + windows);
+  return { segments: segments.slice(from, end).map((each) => ({ ...each, window: each.window - first })) };
+}
+
+/** Index of the first segment that is not before a window. */
+function firstOf(segments: readonly Segment[], window: number): number {
+  let low = 0, high = segments.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (segments[middle].window < window) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 /** Cuts windows into batches, and those held out into others behind them; depends on nothing but shapes. */
 export function batches(spec: ModelSpec, { windows, length, heldOut = 0 }: Windows): Batch[] {
@@ -82,7 +106,7 @@ export function embeddedHidden(
 ): HiddenSource {
   return ({ first, windows }) => {
     const ids = text.ids.slice(first * text.length, (first + windows) * text.length);
-    return forward.embed(weights, ids, { windows, length: text.length });
+    return forward.embed(weights, ids, { windows, length: text.length, ...segmentsOf(text, { first, windows }) });
   };
 }
 

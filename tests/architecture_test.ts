@@ -23,6 +23,7 @@ const ROOMS: readonly string[] = [
   "tokenizers",
   "datasets",
   "models",
+  "tasks",
   "layers",
   "inference",
   "export",
