@@ -12,7 +12,6 @@ import type { Json, JsonRecord } from "../files/json.ts";
 import type { Metrics } from "../report/mod.ts";
 import type { RunLock } from "../runner/lock.ts";
 import type { Recipe } from "../stages/schema.ts";
-import type { TextRequest } from "../stages/tools/text.ts";
 import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 
 const Hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -130,23 +129,27 @@ export function contentHash(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value, plain)).digest("hex");
 }
 
+/** The name of a task's questions among the texts: no text has a dot in its name. */
+export function taskText(task: string): string {
+  return `tasks.${task}`;
+}
+
 /**
  * The files of this machine that a run has read.
  *
  * @param weights hashes of the files that hold the weights, by their real paths
- * @param texts what identifies each text, by its name
+ * @param texts what identifies each text, and the file that it is read from, if any
  */
 export function inputFiles(
   recipe: Recipe,
   weights: ReadonlyMap<string, string>,
-  texts: readonly { readonly request: TextRequest; readonly identity: Json }[],
+  texts: readonly { readonly name: string; readonly identity: Json; readonly file: string | undefined }[],
 ): InputFile[] {
   const files = "path" in recipe.model ? modelFiles(recipe.model.path, weights) : [];
-  for (const { request: { name, dataset }, identity } of texts) {
-    if (typeof dataset === "string") continue;
-    const path = "windows" in dataset ? dataset.windows : dataset.text;
-    const { text } = identity as { readonly text: { readonly sha256: string } };
-    files.push({ of: name, name: basename(path), bytes: statSync(path).size, sha256: text.sha256 });
+  for (const { name, identity, file } of texts) {
+    if (file === undefined) continue;
+    const { text, questions = text } = identity as Readonly<Record<string, { readonly sha256: string }>>;
+    files.push({ of: name, name: basename(file), bytes: statSync(file).size, sha256: questions.sha256 });
   }
   return files;
 }

@@ -11,7 +11,7 @@ import { mapPaths } from "../recipes/paths.ts";
 import { canonicalJson } from "../runner/keys.ts";
 import { RecipeSchema } from "../stages/schema.ts";
 import type { Recipe } from "../stages/schema.ts";
-import type { InputFile, LockedInputs } from "./lock_record.ts";
+import { type InputFile, type LockedInputs, taskText } from "./lock_record.ts";
 import { PROJECT } from "./shareable_path.ts";
 
 /** Where inputs are looked for. */
@@ -132,6 +132,10 @@ export function otherVersions(locked: LockedInputs, now: LockedInputs): string[]
 
 /** Name of the text that a recipe's path leads to. */
 function textOf({ stages }: Recipe, [, stage, list, index]: readonly string[]): string {
+  if (stage === "evaluate" && list === "tasks") {
+    const entry = stages.evaluate?.tasks[Number(index)];
+    return taskText(typeof entry === "object" ? entry.name : `${entry}`);
+  }
   if (stage !== "evaluate" || list !== "perplexity") return "calibration";
   const entry = stages.evaluate?.perplexity[Number(index)];
   return typeof entry === "object" ? entry.name : `${entry}`;

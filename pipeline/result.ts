@@ -17,6 +17,7 @@ import {
   type PackedBlock,
   type Perplexity,
   type Roles,
+  type TaskResult,
 } from "../stages/artifacts.ts";
 import type { Planning } from "../stages/planning.ts";
 import type { Recipe } from "../stages/schema.ts";
@@ -79,20 +80,29 @@ export function resultInputs({ spec, roles }: Planning): OutputRef[] {
   ];
 }
 
-/** @throws {StepError} a perplexity is not a number, as outputs of the model are not finite */
-async function requireMeasured({ roles: { perplexity, feedback } }: Planning, context: FinishContext): Promise<void> {
+/** @throws {StepError} a perplexity or a likelihood is no number, as outputs of the model are not finite */
+async function requireMeasured(
+  { roles: { perplexity, tasks, feedback } }: Planning,
+  context: FinishContext,
+): Promise<void> {
   const remedies = {
     original: "it overflows before anything is compressed: evaluate it elsewhere, or give a checkpoint that runs",
     compressed: `raise ${feedback?.reads.damping ?? "the method's damping"}, or calibrate on more text`,
   };
-  for (const [name, of] of perplexity?.of ?? []) {
-    for (const variant of ["original", "compressed"] as const) {
-      const { lost } = (await context.input(of[variant])).value as Perplexity;
-      if (lost === undefined) continue;
+  for (const variant of ["original", "compressed"] as const) {
+    const fail = (name: string, lost: string) => {
       throw new StepError(
         `Cannot measure ${name} on the ${variant} model: outputs of ${lost} are not finite; the packed model and its ` +
           `report are in the run's folder; ${remedies[variant]}`,
       );
+    };
+    for (const [name, of] of perplexity?.of ?? []) {
+      const { lost } = (await context.input(of[variant])).value as Perplexity;
+      if (lost !== undefined) fail(name, lost);
+    }
+    for (const [name, of] of tasks?.of ?? []) {
+      const { lost } = (await context.input(of[variant])).value as TaskResult;
+      if (lost !== undefined) fail(name, `question ${lost + 1}`);
     }
   }
 }
@@ -111,6 +121,12 @@ async function measure(
     const after = (await context.input(compressed)).value as Perplexity;
     const [first, second] = [before, after].map(({ perplexity }) => Number(perplexity));
     perplexity[name] = { original: first, compressed: second, tokens: after.tokens };
+  }
+  const tasks: Record<string, Metrics["tasks"][string]> = {};
+  for (const [name, { original, compressed }] of roles.tasks?.of ?? []) {
+    const [before, after] = [await context.input(original), await context.input(compressed)]
+      .map(({ value }) => value as TaskResult);
+    tasks[name] = { ...accuracyOf(after), original: accuracyOf(before), items: after.items, cut: after.cut };
   }
   const layerErrors: { name: string; error: number; heldOut?: number }[] = [];
   const moved: { name: string; share: number; damping: number }[] = [];
@@ -136,6 +152,7 @@ async function measure(
     model: checkpoint.label,
     device,
     perplexity,
+    tasks,
     ...(keep === undefined ? {} : { keep }),
     ...(bits === undefined ? {} : { allocation: bits }),
     layerErrors,
@@ -146,6 +163,13 @@ async function measure(
     peakMemory: context.peakMemory,
     steps: context.steps,
   });
+}
+
+function accuracyOf({ acc, acc_norm }: TaskResult) {
+  return {
+    ...{ acc: acc.value, acc_stderr: acc.error },
+    ...(acc_norm === undefined ? {} : { acc_norm: acc_norm.value, acc_norm_stderr: acc_norm.error }),
+  };
 }
 
 /** Bits that were allocated, layer by layer and as the mean of each block. */

@@ -14,16 +14,18 @@ import type { Roles } from "../stages/artifacts.ts";
 import type { Planning, Stage } from "../stages/planning.ts";
 import { languageWith, type Recipe } from "../stages/schema.ts";
 import { codeOfTools, openTools, type ToolShelves } from "../stages/tools/mod.ts";
+import type { TaskRequest } from "../stages/tools/tasks.ts";
 import type { TextRequest } from "../stages/tools/text.ts";
 import { openWeights, type Weights } from "../stages/tools/weights.ts";
 import { storedTokenizer } from "../tokenizers/tokenizer.ts";
 import { codeOf, type CodeOptions } from "./code.ts";
 import { chooseDevice, chooseForward, type DeviceChoice } from "./device.ts";
 import { identify } from "./identities.ts";
-import { describedBy, inputFiles, versions } from "./lock_record.ts";
+import { describedBy, inputFiles, taskText, versions } from "./lock_record.ts";
 import { pluginOf, recordOf } from "./plugins.ts";
 import { resultInputs, writeResult } from "./result.ts";
 import { shareablePath, withoutFolders } from "./shareable_path.ts";
+import { openTasks } from "./tasks.ts";
 import { openTexts } from "./texts.ts";
 import { tuningFile } from "./tuning_file.ts";
 
@@ -89,7 +91,9 @@ export async function openSubject(
     if (roles.packed && checkpoint.tokenizer) storedTokenizer(checkpoint.tokenizer);
     const access = { hashes: steadyHashes(hashes), hub };
     const texts = await openTexts(requests, { checkpoint, spec, access, warn });
-    const length = Math.max(1, ...[...texts.values()].map(({ length }) => length));
+    const asked = named.flatMap(({ stage, settings }) => stage.tasks?.(settings) ?? []);
+    const tasks = await openTasks(asked, { checkpoint, access });
+    const length = Math.max(1, ...[...texts.values(), ...tasks.values()].map(({ length }) => length));
     const forward = await machine.chooseForward(spec, device, { wanted: options.forward, length });
     const { tools, close } = openTools({
       ...{ checkpoint, spec, access, weights, provider: forward.provider },
@@ -109,6 +113,11 @@ export async function openSubject(
       text(id) {
         const found = texts.get(id);
         if (found === undefined) throw new RangeError(`Cannot plan with text "${id}" as no stage has asked for it`);
+        return found;
+      },
+      task(id) {
+        const found = tasks.get(id);
+        if (found === undefined) throw new RangeError(`Cannot plan with task "${id}" as no stage asks it`);
         return found;
       },
       device: device.kind,
@@ -135,7 +144,20 @@ export async function openSubject(
     };
     const { schema } = languageWith(stages);
     const commit = purpose === "run" && "hub" in recipe.model ? await commitOf(recipe.model, hub) : undefined;
-    const opened = { recipe, schema, planning, weights, requests, record, warnings, code, commit, hashed, close };
+    const opened = {
+      recipe,
+      schema,
+      planning,
+      weights,
+      requests,
+      asked,
+      record,
+      warnings,
+      code,
+      commit,
+      hashed,
+      close,
+    };
     return makeSubject(opened, steps);
   } catch (error) {
     weights.close();
@@ -149,6 +171,7 @@ interface Opened {
   readonly planning: Planning;
   readonly weights: Weights;
   readonly requests: readonly TextRequest[];
+  readonly asked: readonly TaskRequest[];
   readonly record: DeviceRecord;
   readonly warnings: readonly string[];
   /** Hashes of code by what uses it. */
@@ -161,15 +184,19 @@ interface Opened {
 }
 
 function makeSubject(
-  { recipe, schema, planning, weights: { checkpoint }, requests, record, warnings, code, commit, hashed, close }:
+  { recipe, schema, planning, weights: { checkpoint }, requests, asked, record, warnings, code, commit, hashed, close }:
     Opened,
   steps: readonly Step[],
 ): Subject {
-  const { roles: { packed, perplexity, quantized }, identities } = planning;
-  const losses = [...perplexity?.of.values() ?? []].flatMap(({ original, compressed }) => [original, compressed]);
+  const { roles: { packed, perplexity, tasks, quantized }, identities } = planning;
+  const measured = [...perplexity?.of.values() ?? [], ...tasks?.of.values() ?? []]
+    .flatMap(({ original, compressed }) => [original, compressed]);
   const ids = new Set(steps.map(({ id }) => id));
-  const targets = [...(packed ? [packed.model] : []), ...losses].filter(({ step }) => ids.has(step));
-  const texts = requests.map((request) => ({ request, identity: planning.text(request.id).identity }));
+  const targets = [...(packed ? [packed.model] : []), ...measured].filter(({ step }) => ids.has(step));
+  const texts = [
+    ...requests.map(({ id, name, dataset }) => ({ name, identity: planning.text(id).identity, file: fileOf(dataset) })),
+    ...asked.map(({ id, name, file }) => ({ name: taskText(name), identity: planning.task(id).identity, file })),
+  ];
   return {
     method: quantized?.method ?? "none",
     model: checkpoint.label,
@@ -184,7 +211,7 @@ function makeSubject(
         ...describedBy(checkpoint),
       },
       files: inputFiles(recipe, hashed, texts),
-      texts: Object.fromEntries(texts.map(({ request: { name }, identity }) => [name, identity])),
+      texts: Object.fromEntries(texts.map(({ name, identity }) => [name, identity])),
       device: { ...record },
       deno: Deno.version.deno,
       ...versions(),
@@ -196,6 +223,11 @@ function makeSubject(
     finish: (context) => writeResult(planning, context, { checkpoint, device: record }),
     close,
   };
+}
+
+function fileOf(dataset: TextRequest["dataset"]): string | undefined {
+  if (typeof dataset === "string") return undefined;
+  return "windows" in dataset ? dataset.windows : dataset.text;
 }
 
 /** The commit that a model's revision is. */

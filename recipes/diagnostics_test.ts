@@ -248,16 +248,16 @@ error: unknown key \`windws\` in stages.calibrate.dataset
 2 errors`,
   },
   {
-    name: "what a later version will know",
-    text: `${model}${stages}  evaluate: { tasks: [boolq] }\n`,
+    name: "a task that there is not",
+    text: `${model}${stages}  evaluate: { tasks: [boolQ, rte] }\n`,
     wanted: `
-error: stages.evaluate.tasks cannot be a list
- --> my.yaml:6:22
+error: stages.evaluate.tasks.0 cannot be "boolQ" (text)
+ --> my.yaml:6:23
   |
-6 |   evaluate: { tasks: [boolq] }
-  |                      ^^^^^^^
-  = allowed: an empty list
-  = note: tasks are not available in this version`,
+6 |   evaluate: { tasks: [boolQ, rte] }
+  |                       ^^^^^ did you mean \`boolq\`?
+  = allowed: boolq, rte, hellaswag, winogrande, arc_easy, arc_challenge,
+             openbookqa, piqa, or a map with \`name\``,
   },
   {
     name: "inputs and targets that do not go together",

@@ -12,7 +12,13 @@ const measure = z.number().min(0);
 /** JSON has no number for what is too large, or none: words say it, and are read as these numbers. */
 const perplexity = z.union([measure, z.enum(["Infinity", "NaN"])]).transform(Number);
 const tally = z.int().min(0);
-const accuracy = { acc: z.number().min(0).max(1), acc_norm: z.number().min(0).max(1) };
+const share = z.number().min(0).max(1);
+const accuracy = {
+  acc: share.describe("Questions where the likeliest choice is the right one"),
+  acc_stderr: measure,
+  acc_norm: share.optional().describe("The same with log-likelihoods divided by the characters of the choices"),
+  acc_norm_stderr: measure.optional(),
+};
 
 /**
  * Checks that something is what a run writes to metrics.json.
@@ -48,9 +54,15 @@ export const Metrics = z.strictObject({
       tokens: tally.describe("Tokens in the windows it was measured on"),
     }),
   ).describe("By evaluation"),
-  tasks: z.record(z.string(), z.strictObject({ ...accuracy, original: z.strictObject(accuracy) })).describe(
-    "Zero-shot accuracies by task",
-  ),
+  tasks: z.record(
+    z.string(),
+    z.strictObject({
+      ...accuracy,
+      original: z.strictObject(accuracy).describe("Of the uncompressed model"),
+      items: tally.describe("Questions"),
+      cut: tally.describe("Of these, such with a choice that is longer than the model takes, cut on the left"),
+    }),
+  ).describe("Zero-shot accuracies by task, as lm-evaluation-harness has them, with standard errors"),
   keep: z.array(z.int().min(1)).optional().describe("N of M per transformer block, where the method prunes"),
   of: z.int().min(1).optional().describe("M of N:M, where it is the same in all layers"),
   allocation: z.strictObject({

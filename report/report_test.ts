@@ -6,7 +6,11 @@ import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.
 import { renderReport } from "./report.ts";
 
 const LOCK = 'version: 1\nmodel: "<b>&amp;"\n';
-const TASKS = { arc_easy: { acc: 0.512, acc_norm: 0.498, original: { acc: 0.601, acc_norm: 0.587 } } };
+const ARC = { acc: 0.601, acc_stderr: 0.01, acc_norm: 0.587, acc_norm_stderr: 0.012 };
+const TASKS = {
+  arc_easy: { ...ARC, acc: 0.512, acc_norm: 0.498, original: ARC, items: 2376, cut: 3 },
+  rte: { acc: 0.5, acc_stderr: 0.03, original: { acc: 0.6, acc_stderr: 0.03 }, items: 277, cut: 0 },
+};
 
 function render(metrics: Metrics): string {
   return renderReport({ metrics, recipe: RECIPE, lock: LOCK, events: EVENTS, environment: { Deno: "2.9.6" } });
@@ -38,7 +42,7 @@ Deno.test("renderReport() shows numbers of metrics.json only, each as its value 
   for (const element of page.querySelectorAll("data")) {
     const value = Number(element.getAttribute("value"));
     assert.ok(known.has(value), `${value} is not in metrics.json`);
-    const texts = [formatNumber, formatBits, formatBytes, formatSeconds, (x: number) => x.toFixed(3)].map((f) =>
+    const texts = [formatNumber, formatBits, formatBytes, formatSeconds, (x: number) => (100 * x).toFixed(1)].map((f) =>
       f(value)
     );
     assert.ok(texts.includes(element.textContent ?? ""), `${element.textContent} for ${value}`);

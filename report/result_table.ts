@@ -5,6 +5,7 @@ import { adviceOn } from "./held_out.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { sayPropagation } from "./propagation.ts";
+import { formatShare, sayCut, scoresOf } from "./task_scores.ts";
 
 /** Columns where nothing is said. */
 const WIDTH = 80;
@@ -42,7 +43,7 @@ export function renderResultTable(
   const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.05);
   return [
     ...perplexityLines(metrics, recipe.expect, { width, entry }),
-    ...taskLines(metrics, entry),
+    ...taskLines(metrics, { width, entry }),
     ...entry("bits", [`nominal ${formatBits(bits.nominal)} (${storing}as papers count)`]),
     ...entry("", [`stored ${formatBits(bits.stored.total)}${component ? ` = ${component}` : ""}`, ...others], " + "),
     ...entry("", [`whole model ${formatBits(bits.model)}`, ...parts]),
@@ -87,37 +88,65 @@ function allocationLines({ blocks, check }: NonNullable<Metrics["allocation"]>, 
   ];
 }
 
-/** A table; where the terminal is too narrow for one, entries. */
-function perplexityLines(
-  { perplexity }: Metrics,
-  expect: Expectations | undefined,
-  { width, entry }: { readonly width: number; readonly entry: Entry },
-): string[] {
+function perplexityLines({ perplexity }: Metrics, expect: Expectations | undefined, room: Room): string[] {
   const rows = Object.entries(perplexity).map(([name, { original, compressed, tokens }]) => ({
     name,
     cells: [original, compressed, tokens].map(formatNumber),
     verdict: expectation(compressed, expect?.[name]),
   }));
+  return columns("perplexity", ["before", "after", "tokens"], rows, room);
+}
+
+function taskLines({ tasks }: Metrics, room: Room): string[] {
+  const rows = scoresOf(tasks).map(({ task, metric, original, compressed, items }) => ({
+    name: metric === "acc" ? task : "  acc_norm",
+    cells: [
+      formatShare(original),
+      formatShare(compressed),
+      items === undefined || metric !== "acc" ? "" : formatNumber(items),
+    ],
+  }));
+  const cut = sayCut(tasks);
+  return [
+    ...columns("tasks, %", ["before", "after", "questions"], rows, room),
+    ...(cut === undefined ? [] : room.entry("", [cut])),
+  ];
+}
+
+interface Room {
+  readonly width: number;
+  readonly entry: Entry;
+}
+
+/** A table; where the terminal is too narrow for one, entries. */
+function columns(
+  title: string,
+  heads: readonly string[],
+  rows: readonly { readonly name: string; readonly cells: readonly string[]; readonly verdict?: string }[],
+  { width, entry }: Room,
+): string[] {
   if (rows.length === 0) return [];
-  const heads = ["before", "after", "tokens"];
   const needed = Math.max(...[heads, ...rows.map(({ cells }) => cells)].flat().map((text) => text.length + 2));
   const column = Math.min(Math.max(NUMBER, needed), Math.floor((width - INDENT) / heads.length));
   if (column < needed) {
     return rows.flatMap(({ name, cells, verdict }) => [
-      ...entry("perplexity", [name]),
-      ...entry("", [...cells.map((cell, i) => `${heads[i]} ${cell}`), ...(verdict === undefined ? [] : [verdict])]),
+      ...entry(title, [name.trim()]),
+      ...entry("", [
+        ...cells.flatMap((cell, i) => cell === "" ? [] : [`${heads[i]} ${cell}`]),
+        ...(verdict === undefined ? [] : [verdict]),
+      ]),
     ]);
   }
   const line = (label: string, cells: readonly string[]) =>
     pad(label, INDENT) + cells.map((cell) => cell.padStart(column)).join("");
-  const lines = [line("perplexity", heads)];
+  const lines = [line(title, heads)];
   for (const { name, cells, verdict } of rows) {
     const label = `  ${name}`;
     const fits = textWidth(label) < INDENT;
     if (!fits) lines.push(...broken(label, width));
     const numbers = line(fits ? label : "", cells);
     const beside = verdict !== undefined && textWidth(numbers) + 3 + textWidth(verdict) <= width;
-    lines.push(beside ? `${numbers}   ${verdict}` : numbers);
+    lines.push(beside ? `${numbers}   ${verdict}` : numbers.trimEnd());
     if (verdict !== undefined && !beside) lines.push(...entry("", [verdict]));
   }
   return lines;
@@ -130,12 +159,6 @@ function expectation(value: number, expected: Expectation | undefined): string |
     ? `${off < 0 ? "−" : "+"}${(100 * Math.abs(off)).toFixed(1)} % of`
     : `${formatNumber(value)} for`;
   return `${by} ${formatNumber(expected.value)}: ${meets(value, expected) ? "met" : "NOT met"}`;
-}
-
-function taskLines({ tasks }: Metrics, entry: Entry): string[] {
-  return Object.entries(tasks).flatMap(([name, { acc, acc_norm, original }]) =>
-    entry(name, [`acc ${acc.toFixed(3)}, was ${original.acc.toFixed(3)}`, `norm ${acc_norm.toFixed(3)}`])
-  );
 }
 
 /** What is set whole, and what joins it to its neighbour on the same line. */

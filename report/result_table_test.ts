@@ -4,6 +4,9 @@ import { buildMetrics } from "./metrics.ts";
 import { FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { renderResultTable } from "./result_table.ts";
 
+const SCORES = { acc: 0.5, acc_stderr: 0.0102, acc_norm: 0.5, acc_norm_stderr: 0.0102 };
+const TASK = { ...SCORES, original: { ...SCORES, acc: 0.6, acc_norm: 0.6 }, items: 2376, cut: 3 };
+
 Deno.test("renderResultTable() shows before and after, both counts of bits, and where time went", () => {
   assert.deepEqual(renderResultTable(buildMetrics(FACTS), RECIPE), [
     "perplexity         before      after     tokens",
@@ -58,12 +61,18 @@ Deno.test("renderResultTable() stays within 80 columns for large models and long
     perplexity: { ["a-very-long-name-".repeat(6)]: { original: 1e7, compressed: 1e9, tokens: 1e9 } },
     layerErrors: [{ name: "model.decoder.layers.0.".repeat(5), error: 0.5 }],
     seconds: { total: 86_400, stages: { "coarse-search": 0.001, spbo: 86_000 } },
-    tasks: { arc_easy: { acc: 0.5, acc_norm: 0.5, original: { acc: 0.6, acc_norm: 0.6 } } },
+    tasks: { arc_easy: TASK },
   });
   const lines = renderResultTable(metrics, RECIPE);
   for (const line of lines) assert.ok(line.length <= 80, line);
   assert.ok(!lines.join("\n").includes("coarse-search"), "stages that took nothing are left out");
-  assert.ok(lines.join("\n").includes("arc_easy      acc 0.500, was 0.600"));
+  const at = lines.findIndex((line) => line.startsWith("tasks, %"));
+  assert.deepEqual(lines.slice(at, at + 4), [
+    "tasks, %            before       after   questions",
+    "  arc_easy      60.0 ± 1.0  50.0 ± 1.0       2,376",
+    "    acc_norm    60.0 ± 1.0  50.0 ± 1.0",
+    "              cut on the left, as too long: 3 of 2376 in arc_easy",
+  ]);
 });
 
 Deno.test("renderResultTable() says when an expectation is not met", () => {
@@ -120,7 +129,7 @@ Deno.test("renderResultTable() stays within any width, whatever the numbers, nam
     ["long-name-".repeat(9)]: { original: 1e9, compressed: 1e12, tokens: 1e11 },
     heldout: { original: 1, compressed: Infinity, tokens: 1 },
   };
-  const tasks = { ["task-".repeat(12)]: { acc: 0.5, acc_norm: 0.5, original: { acc: 0.6, acc_norm: 0.6 } } };
+  const tasks = { ["task-".repeat(12)]: TASK };
   const layers = ["模型.層.0.投影", "model.👩‍💻.0.e\u0301tude_projection_of_many_letters", "x".repeat(99)];
   for (const width of [40, 60, 80]) {
     for (const layer of layers) {

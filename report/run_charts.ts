@@ -18,18 +18,24 @@ import { componentsOf, type Metrics } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber } from "./numbers.ts";
 import { partColour } from "./plot.ts";
 import { datum } from "./tables.ts";
+import { taskChart } from "./task_chart.ts";
 
 const REDUNDANCY_NOTE =
   "How alike a block's inputs and outputs are: blocks that change little keep fewer weights, or bits.";
 
 /** All charts of a run that has ended, with their captions. */
 export function runCharts(metrics: Metrics, gathered: Gathered): Html {
-  const { perplexity, seconds } = metrics;
+  const { perplexity, tasks, seconds } = metrics;
   return chartGrid([
     ...(Object.keys(perplexity).length === 0 ? [] : [{
       title: "Perplexity",
       chart: (width?: number) => perplexityChart(metrics, width),
       caption: "Lower is better. Measured on the decoded packed model.",
+    }]),
+    ...(Object.keys(tasks).length === 0 ? [] : [{
+      title: "Zero-shot accuracy",
+      chart: (width?: number) => taskChart(metrics, width),
+      caption: "In percent, with standard errors; higher is better.",
     }]),
     bitsFigure(metrics),
     ...layerFigures(metrics),

@@ -6,6 +6,7 @@ import { type Content, type Html, markup } from "./markup.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatNumber, formatSeconds } from "./numbers.ts";
 import { describeReason, describeTrouble, STATES } from "./reasons.ts";
+import { formatShare, scoresOf, type Shown } from "./task_scores.ts";
 
 /**
  * A number that is also readable by programs.
@@ -30,20 +31,17 @@ export function perplexityTable({ perplexity }: Metrics, expected: Expectations 
   return table("Perplexity", columns, rows);
 }
 
-/** Zero-shot accuracies. */
+/** Zero-shot accuracies, in percent. */
 export function taskTable({ tasks }: Metrics): Html {
-  const share = (value: number) => datum(value, value.toFixed(3));
-  return table(
-    "Tasks",
-    ["Task", "Original", "Compressed", "Original, norm.", "Compressed, norm."],
-    Object.entries(tasks).map(([name, { acc, acc_norm, original }]) => [
-      name,
-      share(original.acc),
-      share(acc),
-      share(original.acc_norm),
-      share(acc_norm),
-    ]),
-  );
+  const part = (value: number) => datum(value, formatShare({ value }));
+  // A mean over tasks is none of a run's numbers, but made of them.
+  const share = ({ value, error }: Shown["original"]) =>
+    error === undefined ? formatShare({ value }) : markup`${part(value)} ± ${part(error)}`;
+  const tally = (value: number | undefined) => value === undefined ? "" : datum(value, formatNumber(value));
+  const rows = scoresOf(tasks).map(({ task, metric, original, compressed, items, cut }) => [
+    ...[task, metric, share(original), share(compressed), tally(items), tally(cut)],
+  ]);
+  return table("Tasks", ["Task", "Score, %", "Original", "Compressed", "Questions", "Cut on the left"], rows);
 }
 
 /** Stored bits by component, and the nominal number. */

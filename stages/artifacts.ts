@@ -9,6 +9,7 @@ import type { JsonRecord } from "../files/json.ts";
 import type { JsonNumber } from "../files/json_number.ts";
 import type { ChosenPropagation, LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
+import type { TaskScores } from "../tasks/score.ts";
 
 /** One stream of hidden states in an artifact. */
 export interface StreamRef {
@@ -112,6 +113,11 @@ export interface Roles {
     /** By text and variant. */
     readonly of: ReadonlyMap<string, { readonly original: OutputRef; readonly compressed: OutputRef }>;
   };
+  /** Scores of zero-shot tasks. */
+  readonly tasks: {
+    /** By task and variant. */
+    readonly of: ReadonlyMap<string, { readonly original: OutputRef; readonly compressed: OutputRef }>;
+  };
 }
 
 /** Name of something that is handed on. */
@@ -185,6 +191,15 @@ export type Perplexity = {
   readonly tokens: number;
   /** First part of the model whose outputs are not finite, in words. */
   readonly lost?: string;
+};
+
+/** Scores of one model on one zero-shot task. */
+export type TaskResult = TaskScores & {
+  readonly items: number;
+  /** Questions of which a choice is longer than the model takes, and was cut on the left. */
+  readonly cut: number;
+  /** Index of the first question where outputs of the model are not finite. */
+  readonly lost?: number;
 };
 
 /** The allocation, where it says how many weights are kept. */

@@ -9,9 +9,12 @@ import type { ModelSpec } from "../models/spec.ts";
 import { error, type Rule } from "../recipes/language.ts";
 import { nearest } from "../recipes/suggest.ts";
 import { count } from "../recipes/words.ts";
+import { tasks } from "../tasks/mod.ts";
 import { Dataset, TEXTS } from "./dataset_schema.ts";
+import { scoresOf, taskSteps } from "./evaluate_tasks.ts";
 import { lossOf, textSteps } from "./evaluate_text.ts";
 import type { Stage } from "./planning.ts";
+import type { TaskRequest } from "./tools/tasks.ts";
 import type { TextRequest } from "./tools/text.ts";
 
 /** Text to measure perplexity on. */
@@ -26,10 +29,29 @@ const Evaluation = z.union([
 ]);
 type Evaluation = z.infer<typeof Evaluation>;
 
+/** A zero-shot task. */
+const names = tasks.map(({ name }) => name);
+const Asked = z.union([
+  z.enum(names),
+  z.strictObject({
+    name: z.enum(names).describe("The task"),
+    data: z.string().min(1).meta({ path: true }).optional().describe(
+      "A .parquet, .jsonl or .json file in the dataset's own form, relative to the recipe; default: the dataset on the hub",
+    ),
+    limit: count(1, 10_000_000).optional().describe(
+      "Ask only so many of the first questions; default: `limit` of the stage",
+    ),
+  }),
+]);
+type Asked = z.infer<typeof Asked>;
+
 const Params = z.strictObject({
   perplexity: z.array(Evaluation).default(["wikitext2"]).describe("Texts to measure, on the packed model"),
-  tasks: z.array(z.string()).max(0, "tasks are not available in this version").default([])
-    .describe("Zero-shot tasks; none in this version"),
+  tasks: z.array(Asked).default([]).describe("Zero-shot tasks to ask both models, as lm-evaluation-harness does"),
+  limit: count(1, 10_000_000).optional().describe("Ask only so many of the first questions of each task; default: all"),
+  fewshot: z.literal(0, "tasks are asked without examples (zero-shot): only 0 is there").default(0).describe(
+    "Examples before each question: none",
+  ),
 });
 type Params = z.infer<typeof Params>;
 
@@ -38,6 +60,7 @@ export type EvaluateParams = Params;
 
 const NAME = "evaluate";
 const EVALUATIONS = `stages.${NAME}.perplexity`;
+const TASKS = `stages.${NAME}.tasks`;
 
 const rules: readonly Rule[] = [
   {
@@ -49,6 +72,18 @@ const rules: readonly Rule[] = [
         const path = [...EVALUATIONS.split("."), String(index)];
         if (typeof evaluations[index] !== "string") path.push("name");
         return [error(path, `evaluation \`${name}\` is listed twice`, { note: "names are the keys of metrics.json" })];
+      });
+    },
+  },
+  {
+    reads: [TASKS],
+    check({ value }) {
+      const asked = value<readonly Asked[]>(TASKS) ?? [], names = asked.map(nameOf);
+      return names.flatMap((name, index) => {
+        if (names.indexOf(name) === index) return [];
+        const path = [...TASKS.split("."), String(index)];
+        if (typeof asked[index] !== "string") path.push("name");
+        return [error(path, `task \`${name}\` is listed twice`, { note: "names are the keys of metrics.json" })];
       });
     },
   },
@@ -74,26 +109,48 @@ export const evaluate: Stage<Params> = {
   summary: "Measures the original and the packed model",
   params: Params,
   rules,
-  makes: ["perplexity"],
+  makes: ["perplexity", "tasks"],
   needs: ["packed"],
   texts: ({ perplexity }, spec) => perplexity.map((entry, index) => requestOf(entry, index, spec)),
-  offer: ({ perplexity }, spec) => ({
+  tasks: requestsOf,
+  offer: ({ perplexity, tasks }, spec) => ({
     perplexity: {
       of: new Map(perplexity.map((entry) => {
         const name = nameOf(entry);
         return [name, { original: lossOf(name, "original", spec), compressed: lossOf(name, "compressed", spec) }];
       })),
     },
+    tasks: {
+      of: new Map(tasks.map((entry) => {
+        const name = nameOf(entry);
+        return [name, { original: scoresOf(name, "original", spec), compressed: scoresOf(name, "compressed", spec) }];
+      })),
+    },
   }),
-  plan(planning, { perplexity }) {
+  plan(planning, settings) {
     const { spec, roles: { packed } } = planning;
     if (packed === undefined) return [];
-    return perplexity.flatMap((entry, index) => textSteps(planning, requestOf(entry, index, spec), packed));
+    return [
+      ...settings.perplexity.flatMap((entry, index) => textSteps(planning, requestOf(entry, index, spec), packed)),
+      ...requestsOf(settings).flatMap((request) => taskSteps(planning, request, packed)),
+    ];
   },
 };
 
-function nameOf(evaluation: Evaluation): string {
+function nameOf(evaluation: Evaluation | Asked): string {
   return typeof evaluation === "string" ? evaluation : evaluation.name;
+}
+
+function requestsOf({ tasks, limit: most }: Params): TaskRequest[] {
+  return tasks.map((entry, index) => {
+    const name = nameOf(entry),
+      { data, limit = most } = typeof entry === "string" ? {} as Partial<Exclude<Asked, string>> : entry;
+    return {
+      ...{ id: `${NAME}.tasks.${name}`, name, path: `${TASKS}.${index}` },
+      ...(data === undefined ? {} : { file: data }),
+      ...(limit === undefined ? {} : { limit }),
+    };
+  });
 }
 
 function requestOf(

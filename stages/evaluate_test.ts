@@ -53,6 +53,7 @@ async function measure(outputs: Outputs): Promise<Json> {
     identities: { blocks: ["0", "1", "2"], embedding: "e", head: "h", rest: "r", companions: "c" },
     architecture: null,
     text: () => ({ identity: null, windows: WINDOWS, length: LENGTH }),
+    task: () => ({ identity: null, items: 0, windows: 0, length: 0 }),
     device: "cpu",
     forward: { provider: "cpu", why: "there is no other" },
     roles: {
@@ -68,7 +69,9 @@ async function measure(outputs: Outputs): Promise<Json> {
     use: () => ({ tools, code: "" }),
   };
   const perplexity = [{ name: "text", dataset: { windows: "w", tensor: "t" } }];
-  const steps = evaluate.plan(planning, { perplexity, tasks: [] }).filter(({ id }) => id.includes("original"));
+  const steps = evaluate.plan(planning, { perplexity, tasks: [], fewshot: 0 }).filter(({ id }) =>
+    id.includes("original")
+  );
   const values = new Map<string, Json>(), files = new Map<string, Readonly<Record<string, Tensor>>>();
   const ids: Tensor = { dtype: "I32", shape: [WINDOWS, LENGTH], data: new Int32Array(WINDOWS * LENGTH) };
   files.set("evaluate.text.windows/ids.safetensors", { ids });

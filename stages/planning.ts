@@ -9,6 +9,7 @@ import type { Role, Roles } from "./artifacts.ts";
 import type { Rule } from "../recipes/language.ts";
 import type { Json, Step } from "../runner/stage.ts";
 import type { ProviderChoice } from "../models/provider.ts";
+import type { TaskRequest } from "./tools/tasks.ts";
 import type { TextRequest } from "./tools/text.ts";
 import type { Tools } from "./tools/mod.ts";
 
@@ -32,6 +33,16 @@ export interface TextFacts {
   readonly length: number;
 }
 
+/** What is known of one task before its questions are made. */
+export interface TaskFacts {
+  /** What identifies the questions and their token ids; never a path. */
+  readonly identity: Json;
+  /** Expected questions, windows, and tokens in each, for estimates. */
+  readonly items: number;
+  readonly windows: number;
+  readonly length: number;
+}
+
 /** A recipe, opened. */
 export interface Planning {
   readonly spec: Spec;
@@ -40,6 +51,8 @@ export interface Planning {
   readonly architecture: Json;
   /** What is known of a text that a stage has asked for. @throws {RangeError} none has */
   text(name: string): TextFacts;
+  /** What is known of a task that a stage asks. @throws {RangeError} none does */
+  task(id: string): TaskFacts;
   /** Where kernels run: `Device.kind`. */
   readonly device: "cpu" | "webgpu";
   /** onnxruntime's execution provider of forward passes. */
@@ -87,6 +100,8 @@ export interface Stage<P = unknown> {
   readonly budget?: string;
   /** Texts that it reads. */
   texts?(settings: P, spec: Spec): readonly TextRequest[];
+  /** Tasks that it asks. */
+  tasks?(settings: P): readonly TaskRequest[];
   /** Where what it hands on will be. */
   offer(settings: P, spec: Spec): Partial<Roles>;
   /** Whether the model fits. @throws {InputError} */

@@ -4,7 +4,7 @@ import type { Role } from "./artifacts.ts";
 import type { Stage } from "./planning.ts";
 
 /** What a run is for: these need no taker. */
-const RESULTS: readonly Role[] = ["packed", "perplexity"];
+const RESULTS: readonly Role[] = ["packed", "perplexity", "tasks"];
 
 /** What a run cannot do without. */
 const RESULT: Role = "packed";

@@ -11,7 +11,8 @@ import { winogrande } from "./winogrande.ts";
 
 export { describeItems, type ItemsFrom, type LoadedItems, loadItems } from "./items.ts";
 export { type EncodedChoice, encodeItem, type EncodeOptions } from "./encode.ts";
-export { type Answer, type Score, scoreItems, type TaskScores } from "./score.ts";
+export { characters } from "./python_text.ts";
+export { type Answer, type Asked, type Score, scoreItems, type TaskScores } from "./score.ts";
 export type { Choice, Item, Task } from "./task.ts";
 
 /** All tasks, in the order of the tables in papers. */

@@ -42,7 +42,7 @@ export function capitalize(text: string): string {
 const TITLES: ReadonlyMap<string, string> = new Map([["ǆ", "ǅ"], ["ǉ", "ǈ"], ["ǌ", "ǋ"], ["ǳ", "ǲ"]]);
 
 /** `len(str)`: characters, each of one or two of JavaScript's units. */
-export function length(text: string): number {
+export function characters(text: string): number {
   let count = 0;
   for (const _character of text) count++;
   return count;

@@ -1,6 +1,11 @@
 /** From log-likelihoods to what is told of a task, as lm-evaluation-harness makes it. */
-import { length } from "./python_text.ts";
-import type { Item } from "./task.ts";
+/** What of a question scores are made of. */
+export interface Asked {
+  /** Index of the right choice. */
+  readonly gold: number;
+  /** Of what each choice says, how many there are. */
+  readonly characters: ArrayLike<number>;
+}
 
 /** What a model says of one choice. */
 export interface Answer {
@@ -11,18 +16,18 @@ export interface Answer {
 }
 
 /** A share of questions, with its standard error: that of a sample's mean, 0 of fewer than two questions. */
-export interface Score {
+export type Score = {
   readonly value: number;
   readonly error: number;
-}
+};
 
 /** What comes of a task. */
-export interface TaskScores {
+export type TaskScores = {
   /** Questions where the likeliest choice is the right one. */
   readonly acc: Score;
   /** The same with each log-likelihood divided by the length of what the choice says, in characters. */
   readonly acc_norm?: Score;
-}
+};
 
 /**
  * Scores.
@@ -35,25 +40,25 @@ export interface TaskScores {
  * import assert from "node:assert/strict";
  * import { scoreItems } from "./score.ts";
  *
- * const item = { choices: [], gold: 1, texts: ["no", "certainly"] };
+ * const item = { gold: 1, characters: [2, 9] };
  * const answers = [-2, -3].map((logLikelihood) => ({ logLikelihood, greedy: false }));
  * const scores = scoreItems([item], [answers], { normalised: true });
  * assert.deepEqual(scores, { acc: { value: 0, error: 0 }, acc_norm: { value: 1, error: 0 } });
  * ```
  */
 export function scoreItems(
-  items: readonly Pick<Item, "gold" | "texts">[],
+  items: readonly Asked[],
   answers: readonly (readonly Answer[])[],
   { normalised }: { readonly normalised: boolean },
 ): TaskScores {
-  const right = (worth: (answer: Answer, text: string) => number) =>
+  const right = (worth: (answer: Answer, characters: number) => number) =>
     scoreOf(
-      items.map(({ gold, texts }, item) =>
-        largest(answers[item].map((answer, index) => worth(answer, texts[index]))) === gold ? 1 : 0
+      items.map(({ gold, characters }, item) =>
+        largest(answers[item].map((answer, index) => worth(answer, characters[index]))) === gold ? 1 : 0
       ),
     );
   const acc = right(({ logLikelihood }) => logLikelihood);
-  return normalised ? { acc, acc_norm: right(({ logLikelihood }, text) => logLikelihood / length(text)) } : { acc };
+  return normalised ? { acc, acc_norm: right(({ logLikelihood }, characters) => logLikelihood / characters) } : { acc };
 }
 
 function largest(values: readonly number[]): number {

@@ -69,10 +69,11 @@ const rows: readonly Row[] = [
   { what: "the tokenizer", file: "tokenizers/tokenizer.ts", cpu: EVERYTHING, webgpu: EVERYTHING },
   {
     what: "a stage",
-    file: "stages/evaluate.ts",
+    file: "stages/evaluate_text.ts",
     cpu: ["evaluate.heldout.compressed", ORIGINAL, "evaluate.heldout.windows"],
     webgpu: ["evaluate.heldout.compressed", ORIGINAL, "evaluate.heldout.windows"],
   },
+  { what: "a zero-shot task, where none is asked", file: "tasks/boolq.ts", cpu: NOTHING, webgpu: NOTHING },
   { what: "a kernel that no stage runs", file: "kernels/matvec/matvec.ts", cpu: NOTHING, webgpu: NOTHING },
   {
     what: "a new kernel",

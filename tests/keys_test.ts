@@ -12,7 +12,7 @@ import { loadRecipe } from "../pipeline/mod.ts";
 import { METHODS } from "../layers/find_method.ts";
 import { stages } from "../stages/mod.ts";
 import { type Machine, openSubject } from "../pipeline/subject.ts";
-import { temporaryFolder } from "./command_line_test_support.ts";
+import { project, temporaryFolder } from "./command_line_test_support.ts";
 import { models, type SmallRecipe, smallRecipe } from "./small_models_test_support.ts";
 import { main } from "../cli/main.ts";
 import { memoryTerminal } from "../cli/terminal_test_support.ts";
@@ -65,6 +65,11 @@ const PACKED = ["evaluate.heldout.compressed", "pack"];
 const QUANTIZED = [...PACKED, "spbo"].sort();
 const SEARCHED = [...QUANTIZED, "coarse-search"].sort();
 const CALIBRATED = [...SEARCHED, "calibrate", "calibrate.windows"].sort();
+const ASKED = ["evaluate.tasks.rte.compressed", "evaluate.tasks.rte.original", "evaluate.tasks.rte.questions"];
+const questions = (limit?: number) => ({
+  ...{ name: "rte", data: join(project, "tasks", "testdata", "rte.jsonl") },
+  ...(limit === undefined ? {} : { limit }),
+});
 const EVALUATED = ["evaluate.heldout.compressed", "evaluate.heldout.original", "evaluate.heldout.windows"];
 const NOTHING: readonly string[] = [];
 
@@ -245,6 +250,14 @@ const rows: readonly Row[] = [
     set: { "stages.evaluate.perplexity": [{ name: "heldout", dataset: heldout, samples: 4, length: 32 }] },
     keys: EVALUATED,
   },
+  {
+    on: { "stages.evaluate.tasks": [questions(4)] },
+    set: { "stages.evaluate.tasks": [questions(5)] },
+    keys: ASKED,
+  },
+  { on: { "stages.evaluate.tasks": [questions()] }, set: { "stages.evaluate.limit": 4 }, keys: ASKED },
+  // The limit of a task is its own.
+  { on: { "stages.evaluate.tasks": [questions(4)] }, set: { "stages.evaluate.limit": 5 }, keys: NOTHING },
   { set: { "stages.calibrate.dataset.shuffle": true }, keys: CALIBRATED },
   { set: { "stages.calibrate.dataset.skip": 1 }, keys: CALIBRATED },
   { set: { "stages.calibrate.held_out": 1 }, keys: CALIBRATED },
@@ -292,7 +305,7 @@ const rows: readonly Row[] = [
 ];
 
 /** Values that have one choice only in this version. */
-const FIXED = ["stages.evaluate.tasks"];
+const FIXED = ["stages.evaluate.fewshot"];
 
 Deno.test("content keys: each value of a recipe changes the keys of the steps it matters to, and no others", async () => {
   using temporary = temporaryFolder();

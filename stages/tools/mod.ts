@@ -10,7 +10,8 @@ import { type LayersTool, openLayersTool } from "./layers.ts";
 import { type ModelFileTool, openModelFileTool } from "./model_file.ts";
 import { openPackingTool, type PackingTool } from "./packing.ts";
 import { openShelf, type Shelf } from "./shelf.ts";
-import { openTextTool, type TextTool, type TextToolOptions } from "./text.ts";
+import { openTasksTool, type TasksTool, type TasksToolOptions } from "./tasks.ts";
+import { openTextTool, type TextTool } from "./text.ts";
 import type { Weights } from "./weights.ts";
 
 /** All tools, by the names of their files. */
@@ -21,6 +22,8 @@ export interface Tools {
   readonly weights: Weights;
   /** Token windows. */
   readonly text: TextTool;
+  /** Questions of zero-shot tasks. */
+  readonly tasks: TasksTool;
   /** What quantizes layers. */
   readonly layers: LayersTool;
   /** What packs and decodes layers. */
@@ -42,7 +45,7 @@ export function codeOfTools(
 }
 
 /** How tools are opened. */
-export interface ToolsOptions extends TextToolOptions {
+export interface ToolsOptions extends TasksToolOptions {
   readonly weights: Weights;
   /** onnxruntime's execution provider. */
   readonly provider: Provider;
@@ -94,6 +97,7 @@ export function openTools(
       forward,
       weights: options.weights,
       text: openTextTool(options),
+      tasks: openTasksTool(options),
       layers,
       packing: openPackingTool(device),
       model_file,
