@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { debugging, UsageError } from "./exit_codes.ts";
+import { giveUpRunning, launcher } from "./launch.ts";
 import { listenForInterruption } from "./interruption.ts";
-import { cacheOption, type CommandContext, runsOption, withOutputOptions } from "./options.ts";
+import { cacheOption, type CommandContext, parseWhole, runsOption, withOutputOptions } from "./options.ts";
 import { cacheFolder, projectFolder, runsFolder } from "./places.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,6 +15,8 @@ interface Options {
   readonly token?: string;
   readonly runs?: string;
   readonly cache?: string;
+  readonly allowRun?: boolean;
+  readonly jobs: number;
   readonly json?: boolean;
   readonly color?: boolean;
 }
@@ -27,7 +30,7 @@ const LEAST = 16;
 /** The command. */
 export function serveCommand(context: CommandContext): Command {
   return withOutputOptions(new Command("serve"))
-    .description("show runs, sweeps and the cache in the browser, live; it changes nothing")
+    .description("show runs, sweeps and the cache in the browser, live; it changes nothing, unless it may start runs")
     .addOption(new Option("--port <port>", "where to listen; 0: any that is free").argParser(parsePort).default(PORT))
     .addOption(
       new Option(
@@ -39,21 +42,32 @@ export function serveCommand(context: CommandContext): Command {
       new Option("--token <token>", `what to ask for, ${LEAST} characters or more (default: made up where needed)`),
     )
     .addOption(runsOption()).addOption(cacheOption())
+    .option("--allow-run", "let pages start, stop and go on with runs and sweeps; asks for a token in any case")
+    .addOption(
+      new Option("--jobs <number>", "with --allow-run: how many go on at once, the others wait").argParser(
+        parseWhole(1),
+      )
+        .default(1),
+    )
     .action((options: Options) => serve(options, context.terminal(options)));
 }
 
 async function serve(options: Options, terminal: Terminal): Promise<void> {
   const { host, port, json } = options;
   const local = isLoopback(host);
-  const token = tokenFor(options.token, local);
+  const token = tokenFor(options.token, local && !options.allowRun);
+  if (!options.allowRun) giveUpRunning();
   const interruption = listenForInterruption();
   // Other commands need not wait for it.
   const { buildApp } = await import("../server/app.ts");
+  const { Jobs } = await import("../server/jobs.ts");
+  const jobs = options.allowRun ? new Jobs({ launch: launcher(), limit: options.jobs }) : undefined;
   const app = buildApp({
     ...{ runs: runsFolder(options.runs), cache: cacheFolder(options.cache), version: versionOf() },
     ...(token === undefined ? {} : { token }),
-    // Behind a token, names do not matter: no other page has it.
-    ...(local && token === undefined ? { hosts: [...LOOPBACK, host.toLowerCase()] } : {}),
+    ...(jobs === undefined ? {} : { jobs }),
+    // Behind a token, names do not matter, as no other page has it; but for those who may start something.
+    ...(local && (token === undefined || jobs !== undefined) ? { hosts: [...LOOPBACK, host.toLowerCase()] } : {}),
     onError: (error) => terminal.note(debugging() ? Deno.inspect(error, { colors: false }) : `error: ${error.message}`),
   });
   try {
@@ -63,11 +77,19 @@ async function serve(options: Options, terminal: Terminal): Promise<void> {
         const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host === "0.0.0.0" ? hostName() : host;
         const url = `http://${name}:${port}/${token === undefined ? "" : `?token=${encodeURIComponent(token)}`}`;
         terminal.line(json ? JSON.stringify({ url }) : url);
-        if (!json) terminal.note("Ctrl-C ends it; runs go on.");
+        if (!json) {
+          terminal.note(
+            jobs === undefined
+              ? "Ctrl-C ends it; runs go on."
+              : "Ctrl-C ends it, and stops cleanly what was started here.",
+          );
+        }
         interruption.defer();
       },
     }, app.fetch);
     await server.finished;
+    if (jobs?.busy) terminal.note("Stopping what was started here; Ctrl-C again ends at once.");
+    await jobs?.close();
   } catch (error) {
     throw asUsageError(error, host, port) ?? error;
   } finally {

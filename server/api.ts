@@ -3,6 +3,8 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { AnswerSource } from "./answers.ts";
 import type { Live } from "./live.ts";
 import type { RecipeDesk } from "./recipe_desk.ts";
+import { addJobRoutes } from "./job_api.ts";
+import type { Jobs } from "./jobs.ts";
 import { addRecipeRoutes } from "./recipe_api.ts";
 import { addTextRoutes } from "./text_api.ts";
 import type { Writers } from "./writers.ts";
@@ -40,7 +42,12 @@ const LONGEST = 256 * 1024;
 /** The API below `/api`. */
 export function makeApi(
   source: AnswerSource,
-  { live, writers, desk }: { readonly live: Live; readonly writers: Writers; readonly desk: RecipeDesk },
+  { live, writers, desk, jobs }: {
+    readonly live: Live;
+    readonly writers: Writers;
+    readonly desk: RecipeDesk;
+    readonly jobs?: Jobs;
+  },
 ): OpenAPIHono {
   const api = new OpenAPIHono({
     defaultHook: (result, c) => {
@@ -176,6 +183,7 @@ export function makeApi(
   );
   addTextRoutes(api, writers);
   addRecipeRoutes(api, desk);
+  addJobRoutes(api, { ...(jobs === undefined ? {} : { jobs }), desk });
   api.doc31("/openapi.json", {
     openapi: "3.1.0",
     info: {

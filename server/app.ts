@@ -8,9 +8,11 @@ import { makeApi } from "./api.ts";
 import { readAssets } from "./assets.ts";
 import { Feed } from "./feed.ts";
 import { guard, type GuardOptions, headers } from "./guard.ts";
+import type { Jobs } from "./jobs.ts";
 import { Live } from "./live.ts";
 import { cachePage } from "./pages/cache_page.ts";
 import { comparePage } from "./pages/compare_page.ts";
+import { jobsPart, type JobsShown } from "./pages/job_parts.ts";
 import { layout } from "./pages/layout.ts";
 import { markup } from "../report/markup.ts";
 import { runPage, runParts } from "./pages/run_page.ts";
@@ -34,6 +36,8 @@ export interface AppOptions extends GuardOptions {
   readonly configs?: string;
   /** Where plans take kernels to run; default: auto. */
   readonly device?: DeskOptions["device"];
+  /** What starts runs; without it nothing is started or stopped. */
+  readonly jobs?: Jobs;
   /** Told of what was not foreseen, whole; who asks is told nothing of it. */
   readonly onError?: (error: Error) => void;
 }
@@ -64,13 +68,18 @@ const CONFIGS = fileURLToPath(new URL("../configs", import.meta.url));
  * ```
  */
 export function buildApp(
-  { runs, cache, version = "", configs = CONFIGS, device, onError = () => {}, ...who }: AppOptions,
+  { runs, cache, version = "", configs = CONFIGS, device, jobs, onError = () => {}, ...who }: AppOptions,
 ): Hono {
   const store = new RunStore(runs), feed = new Feed(store), assets = readAssets();
   const source = new AnswerSource({ store, cache, version }), writers = new Writers({ store, cache, onError });
-  const desk = new RecipeDesk({ configs, store, cache, ...(device === undefined ? {} : { device }) });
+  const desk = new RecipeDesk({ configs, store, runs, cache, ...(device === undefined ? {} : { device }) });
   // What is there is read before anyone waits for it.
   feed.position();
+  const shown = (made?: string): JobsShown | undefined => {
+    if (jobs === undefined) return undefined;
+    const making = made === undefined ? undefined : jobs.making(made);
+    return { list: jobs.list(), ...(making === undefined ? {} : { making }) };
+  };
   const app = new Hono();
   app.use(headers);
   app.use(guard(who));
@@ -82,7 +91,7 @@ export function buildApp(
   app.get("/", (c) => {
     // First, so that what changes meanwhile is told again rather than lost.
     const position = feed.position();
-    return c.html(runsPage(source.list(), { position }));
+    return c.html(runsPage(source.list(), { position, jobs: shown() }));
   });
   app.get("/parts/rows", (c) => {
     const ids = (c.req.queries("run") ?? []).slice(0, MOST_RUNS);
@@ -90,12 +99,16 @@ export function buildApp(
       ids.map((id) => source.summary(id)).filter((run) => run !== undefined).map((run) => runRow(run).html).join(""),
     );
   });
+  app.get("/parts/jobs", (c) => c.html(jobsPart(jobs?.list() ?? []).html));
   app.get("/parts/sweeps", (c) => c.html(sweepsPart(source.sweeps()).html));
   app.get("/runs/:run", (c) => {
     const id = c.req.param("run"), answer = source.answerRun(id);
     if (answer === undefined) return c.notFound();
     return c.html(
-      runPage(answer, source.recipe(id), { report: source.report(id) !== undefined, packed: store.hasModel(id) }),
+      runPage(answer, source.recipe(id), {
+        ...{ report: source.report(id) !== undefined, packed: store.hasModel(id) },
+        jobs: shown(id),
+      }),
     );
   });
   app.get("/runs/:run/try", async (c) => {
@@ -128,14 +141,14 @@ export function buildApp(
     return "missing" in found ? c.notFound() : c.html(comparePage(found));
   });
   app.get("/sweeps/:sweep", (c) => {
-    const record = source.sweep(c.req.param("sweep"));
-    return record === undefined ? c.notFound() : c.html(sweepPage(record));
+    const id = c.req.param("sweep"), record = source.sweep(id);
+    return record === undefined ? c.notFound() : c.html(sweepPage(record, shown(id)));
   });
   app.get("/recipes", (c) => c.html(recipesPage(desk.list())));
   app.get("/recipes/edit", async (c) => {
     const { file, run } = c.req.query();
     const id = file === undefined ? { run } : { file }, found = await desk.open(id);
-    return found === undefined ? c.notFound() : c.html(recipePage(found, id));
+    return found === undefined ? c.notFound() : c.html(recipePage(found, id, shown()));
   });
   app.get("/cache", async (c) => c.html(cachePage(await source.cache())));
   app.get("/assets/:name", (c) => {
@@ -146,7 +159,7 @@ export function buildApp(
     if (c.req.header("if-none-match") === asset.tag) return c.body(null, 304);
     return c.body(asset.body, 200, { "content-type": asset.type });
   });
-  app.route("/api", makeApi(source, { live: new Live(store, feed), writers, desk }));
+  app.route("/api", makeApi(source, { live: new Live(store, feed), writers, desk, ...(jobs ? { jobs } : {}) }));
 
   app.notFound((c) =>
     c.req.path.startsWith("/api/")

@@ -175,6 +175,9 @@ Deno.test("the API answers as OpenAPI says, and refuses what it cannot understan
     ...[
       "/cache",
       "/compare",
+      "/jobs",
+      "/jobs/{job}",
+      "/jobs/{job}/stop",
       "/live",
       "/recipes",
       "/recipes/check",

@@ -21,8 +21,8 @@ export interface GuardOptions {
 
 const COOKIE = "pbs2p-session";
 
-/** What is asked for by POST, as a question may be long; nothing else takes anything in. */
-const POSTS = /^\/api\/(runs\/[^/]+\/(packed|original)\/text|recipes\/(check|plan))$/;
+/** What is asked for by POST, as a question may be long, or as it starts or stops something; nothing else takes anything in. */
+const POSTS = /^\/api\/(runs\/[^/]+\/(packed|original)\/text|recipes\/(check|plan)|jobs|jobs\/[^/]+\/stop)$/;
 
 /** Headers of every answer. */
 export const headers: MiddlewareHandler = secureHeaders({

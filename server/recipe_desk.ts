@@ -1,8 +1,9 @@
 /**
  * Recipes that are being written: those of configs/ and of runs, checked and planned as their text is in memory. Of this disk recipes are
- * read below configs/ and nowhere else, whatever they extend; code that they name is not run; nothing is written but the cache's index.
+ * read below configs/ and nowhere else, whatever they extend; code that they name is not run; nothing is written but the cache's index, and
+ * texts that are started as they were edited.
  */
-import { lstatSync, readdirSync, realpathSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join, resolve, sep } from "node:path";
 import { InputError } from "../files/input_error.ts";
 import type { OpenOptions } from "../runner/stage.ts";
@@ -19,9 +20,12 @@ import { groupSteps } from "../report/plan_groups.ts";
 import { describePlace, STATES } from "../report/reasons.ts";
 import { makePlan, openCache } from "../runner/mod.ts";
 import { readLock } from "../runner/history.ts";
+import { sha256 } from "../runner/keys.ts";
 import { language, type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { redact } from "./redact.ts";
 import type { RecipeCheck, RecipeList, RecipePlan, RecipeSource, RecipeText } from "./recipe_schemas.ts";
+import type { JobWanted } from "./job_schemas.ts";
+import type { Wanted } from "./jobs.ts";
 import type { RunStore } from "./run_store.ts";
 
 /** Which recipe. */
@@ -32,6 +36,8 @@ export interface DeskOptions {
   /** Folder of recipes, absolute, within the project's. */
   readonly configs: string;
   readonly store: RunStore;
+  /** Folder of runs; absolute. */
+  readonly runs: string;
   /** Folder of the cache; absolute. */
   readonly cache: string;
   /** Where plans take kernels to run; default: auto. */
@@ -41,6 +47,8 @@ export interface DeskOptions {
 /** Something that goes on already. */
 export class PlanningError extends Error {}
 
+/** Folder below that of runs with the texts that were started as they were edited. */
+const STARTED = "started-recipes";
 /** Points of a sweep that are checked while somebody types. */
 const MOST_POINTS = 500;
 const NAME = /^(?:[\w-][\w.-]*\/){0,8}[\w-][\w.-]*\.ya?ml$/;
@@ -109,6 +117,55 @@ export class RecipeDesk {
     } finally {
       this.#planning = false;
     }
+  }
+
+  /**
+   * What a run or sweep of a recipe is as a command. A text that was edited is written to a file of its own, complete.
+   *
+   * @returns undefined where there is no such recipe, run or sweep
+   * @throws {RecipeError} when something is wrong with it, {InputError} when it cannot be started from here
+   */
+  async runnable({ file, run, sweep, text }: JobWanted): Promise<Wanted | undefined> {
+    const { store, cache, runs } = this.#options;
+    const folders = ["--runs", runs, "--cache", cache];
+    if (sweep !== undefined) return await this.#sweepAgain(sweep);
+    const source = await this.open({ file, run });
+    if (source === undefined) return undefined;
+    const edited = text !== undefined && text !== source.text, path = this.#fileOf({ file, run });
+    if (path === undefined) return undefined;
+    const loaded = await this.#load(path, text ?? source.text), { name } = loaded;
+    if (!edited && file !== undefined) {
+      return {
+        kind: "points" in loaded ? "sweep" : "run",
+        name,
+        args: [path, ...folders, ...("points" in loaded ? ["--yes"] : [])],
+      };
+    }
+    if ("points" in loaded) {
+      throw new InputError(
+        `Cannot start ${name}: a sweep that was edited is started from a file: save the text, and \`deno task sweep\` it`,
+      );
+    }
+    const lock = run === undefined || edited ? undefined : store.locate(run);
+    if (lock !== undefined) return { kind: "run", name, args: [lock, ...folders] };
+    const folder = join(runs, STARTED);
+    const complete = renderRecipe({ ...loaded.recipe, name }, { relativeTo: folder });
+    const place = join(folder, `${sha256(complete).slice(0, 16)}.yaml`);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(place, complete);
+    return { kind: "run", name, args: [place, ...folders] };
+  }
+
+  /** A sweep is gone on with by the recipe that it is of, as it was. */
+  async #sweepAgain(id: string): Promise<Wanted | undefined> {
+    const text = this.#options.store.sweepText(id);
+    if (text === undefined) return undefined;
+    for (const { file, sweep } of this.list().recipes) {
+      if (sweep && (await this.open({ file }))?.text === text) return await this.runnable({ file });
+    }
+    throw new InputError(
+      "Cannot go on with this sweep from here: no recipe of configs/ is as its was; `deno task sweep` goes on with it by its own file",
+    );
   }
 
   async #plan({ recipe, sources, name }: LoadedRecipe<Recipe>): Promise<RecipePlan> {

@@ -4,12 +4,13 @@
  */
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { stateOf } from "../files/file_state.ts";
 import { InputError } from "../files/input_error.ts";
 import { Metrics, totalError } from "../report/metrics.ts";
 import { JOURNAL, readSmallText } from "../runner/journal.ts";
 import { JournalFollower, type Told } from "../runner/journal_follower.ts";
-import { listSweeps, POINTS, SWEEP_RECORD, type SweepInfo, SWEEPS } from "../runner/sweep/sweep_folder.ts";
+import { listSweeps, POINTS, SWEEP_LOCK, SWEEP_RECORD, type SweepInfo, SWEEPS } from "../runner/sweep/sweep_folder.ts";
 import { redact } from "./redact.ts";
 import type { RunSummary } from "./schemas.ts";
 
@@ -123,6 +124,16 @@ export class RunStore {
   hasModel(id: string): boolean {
     const folder = this.locate(id);
     return folder !== undefined && lstatSync(join(folder, "model"), { throwIfNoEntry: false })?.isDirectory() === true;
+  }
+
+  /** The recipe's text of a sweep, as its lock has it. */
+  sweepText(id: string): string | undefined {
+    if (!NAME.test(id)) return undefined;
+    const folder = this.#inside([SWEEPS, id], SWEEP_LOCK);
+    const text = folder && readSmallText(join(folder, SWEEP_LOCK));
+    if (text === undefined) return undefined;
+    const { recipe }: { readonly recipe?: unknown } = parse(text) ?? {};
+    return typeof recipe === "string" ? recipe : undefined;
   }
 
   /** Sweeps, the newest first, and those that could not be read. */

@@ -67,6 +67,7 @@ const LONGER: Readonly<Record<string, string>> = {
   "runner/cache/cache.ts": "one cache is one thing: folders and index change together",
   "runner/run.ts": "one run is one state machine",
   "runner/run_test.ts": "one run is told in one place, as its states depend on each other",
+  "tests/keys_test.ts": "a row for every option of every stage",
 };
 
 /** Folders that hold nothing of the project's own, or records alone. */

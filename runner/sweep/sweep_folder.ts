@@ -47,7 +47,9 @@ export const [SWEEPS, POINTS] = ["sweeps", "points"];
 /** A sweep's record. */
 export const SWEEP_RECORD = "sweep.json";
 
-const SWEEP_LOCK = "sweep.lock.yaml", HELD = ".held";
+/** File with the recipe of a sweep and what its points are. */
+export const SWEEP_LOCK = "sweep.lock.yaml";
+const HELD = ".held";
 
 /** What is relied on when a sweep goes on. */
 const Record = z.looseObject({

@@ -10,9 +10,9 @@ const part = (name) => root.querySelector(`[data-${name}]`);
 const editor = new Editor(part("editor"));
 const problems = part("problems"), verdict = part("verdict"), caretPart = part("caret");
 const trouble = part("trouble"), planButton = part("plan"), revertButton = part("revert");
-const { file, recipeRun: run } = root.dataset;
+const { file, recipeRun } = root.dataset;
 const original = editor.text;
-const name = `pbs2p recipe ${file} ${run}`;
+const name = `pbs2p recipe ${file} ${recipeRun}`;
 // Before anything is waited for: what is typed meanwhile is not overwritten.
 const draft = sessionStorage.getItem(name);
 if (draft !== null && draft !== original) editor.text = draft;
@@ -32,7 +32,7 @@ const make = (name, properties = {}, children = []) => {
 
 /** The recipe as it is, as the server is asked. */
 export function wanted() {
-  return { ...(file === "" ? { run } : { file }), text: editor.text };
+  return { ...(file === "" ? { run: recipeRun } : { file }), text: editor.text };
 }
 
 /** Asks the server. @returns what it answers, or what is wrong */
@@ -100,6 +100,8 @@ async function check() {
   verdict.textContent = (counts.length === 0 ? "None: it can be run." : `${counts.join(", ")}.`) + sweep;
   verdict.dataset.state = errors > 0 ? "bad" : "";
   root.dataset.checked = errors > 0 ? "errors" : "well";
+  const runIt = part("run-it");
+  if (runIt !== null) runIt.disabled = errors > 0;
   sayCaret();
 }
 
@@ -218,11 +220,23 @@ async function plan() {
   part("plan-part").scrollIntoView({ block: "nearest" });
 }
 
+const runButton = part("run-it");
+/** Has the server run it, where it may. */
+async function run() {
+  if (runButton === null || runButton.disabled) return;
+  runButton.disabled = true;
+  const { start } = await import("./jobs.js");
+  await start(wanted(), (words) => part("plan-words").textContent = words);
+  runButton.disabled = root.dataset.checked === "errors";
+}
+runButton?.addEventListener("click", run);
+
 planButton.addEventListener("click", plan);
 root.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    plan();
+    if (event.shiftKey) run();
+    else plan();
   }
   if (event.key === "F8") {
     const spans = found.flatMap(({ span }) => span ?? []).sort((a, b) => a.from - b.from);

@@ -2,6 +2,7 @@
 import { type Html, markup } from "../../report/markup.ts";
 import type { RecipeId } from "../recipe_desk.ts";
 import type { RecipeList, RecipeSource } from "../recipe_schemas.ts";
+import { type JobsShown, workWords } from "./job_parts.ts";
 import { layout } from "./layout.ts";
 
 const FOLDERS: Readonly<Record<string, string>> = {
@@ -43,16 +44,18 @@ const KEYS = [
   ["F8", "go to the next problem"],
   ["Ctrl Enter", "plan"],
 ] as const;
+const RUN_KEY = ["Ctrl Shift Enter", "run"] as const;
 
-/** The editor. @param more what else can be done with the text */
-export function recipePage(source: RecipeSource, { file, run }: RecipeId, more: Html = markup``): string {
+/** The editor. @param jobs where the server may start runs */
+export function recipePage(source: RecipeSource, { file, run }: RecipeId, jobs?: JobsShown): string {
   const what = run === undefined
     ? markup`<p class="soft">${source.name}</p>`
     : markup`<p class="soft">as of run <a href="/runs/${run}">${source.name}</a></p>`;
   const title = file === undefined ? "Recipe" : file.slice(file.lastIndexOf("/") + 1);
   return layout({
     title,
-    ...{ place: "recipes", scripts: ["recipe.js"], keys: KEYS },
+    ...{ place: "recipes", scripts: ["recipe.js", ...(jobs ? ["jobs.js"] : [])] },
+    keys: jobs ? [...KEYS, RUN_KEY] : KEYS,
     body: markup`<div data-recipe data-file="${file ?? ""}" data-recipe-run="${run ?? ""}">
 <div class="title"><h1>${title}</h1>${what}<span class="actions"><button type="button" data-copy>Copy</button><button type="button" data-revert disabled>Revert</button></span></div>
 <div class="workbench">
@@ -72,7 +75,10 @@ export function recipePage(source: RecipeSource, { file, run }: RecipeId, more: 
 </div>
 </div>
 <p class="note">Ctrl-Space completes, Ctrl-Enter plans; Esc and then Tab leave the text. Nothing is saved: copy the text, or it stays in this tab.</p>
-<div class="tools"><button type="button" class="main" data-plan>Plan <kbd>Ctrl</kbd> <kbd>Enter</kbd></button>${more}<span class="soft" role="status" data-plan-words></span></div>
+<div class="tools"><button type="button" class="main" data-plan>Plan <kbd>Ctrl</kbd> <kbd>Enter</kbd></button>${
+      jobs && markup`<button type="button" data-run-it>Run <kbd>Ctrl</kbd> <kbd>Shift</kbd> <kbd>Enter</kbd></button>`
+    }<span class="soft" role="status" data-plan-words></span></div>
+${jobs && workWords}
 <p class="message bad" role="alert" data-trouble hidden></p>
 <section data-plan-part hidden><h2>Plan</h2><p data-plan-costs></p><p class="soft" data-plan-where></p><ul class="message" data-plan-warnings hidden></ul>
 <div class="scroll" role="region" aria-label="Steps of the plan" tabindex="0"><table class="list"><thead><tr><th scope="col" class="words">Steps</th><th scope="col" class="words">State</th><th scope="col">Time</th><th scope="col" class="words">Why</th></tr></thead><tbody data-plan-rows></tbody></table></div></section>

@@ -16,6 +16,7 @@ import {
   table,
 } from "../../report/tables.ts";
 import type { RecipeDetail, RunDetail } from "../schemas.ts";
+import { type JobsShown, workButton, workWords } from "./job_parts.ts";
 import { badge, layout, moment, progressBar, STATE_WORDS } from "./layout.ts";
 import { recipeSection } from "./recipe_section.ts";
 
@@ -35,24 +36,29 @@ const SECTIONS = [["steps", "Steps"], ["result", "Result"], ["blocks", "Blocks"]
 export function runPage(
   answer: RunAnswer,
   recipe: RecipeDetail | undefined,
-  { report, packed }: { readonly report: boolean; readonly packed: boolean },
+  { report, packed, jobs }: { readonly report: boolean; readonly packed: boolean; readonly jobs?: JobsShown },
 ): string {
   const { detail: { summary, position, stages } } = answer;
   const lanes = stages.length;
   return layout({
     title: `${summary.recipe} · ${summary.model}`,
-    ...{ place: "runs", scripts: ["run.js"], keys: KEYS },
+    ...{ place: "runs", scripts: ["run.js", ...(jobs ? ["jobs.js"] : [])], keys: KEYS },
     body: markup`<div data-run="${summary.id}" data-position="${position}" data-over="${
       summary.outcome === "unfinished" ? "" : "yes"
     }">
 <div class="title"><h1>${summary.recipe}</h1><p class="soft">${summary.run}</p><span class="actions">${
-      packed && markup`<a class="button" href="/runs/${summary.id}/try">Try</a>`
-    }${
+      // A point of a sweep is gone on with by its sweep.
+      !summary.id.includes(":") && workButton(jobs, {
+        again: { run: summary.id },
+        going: summary.outcome === "unfinished",
+        left: ["failed", "interrupted", "silent"].includes(summary.state),
+      })}${packed && markup`<a class="button" href="/runs/${summary.id}/try">Try</a>`}${
       recipe !== undefined && recipe.recipe !== null &&
       markup`<a class="button" href="/recipes/edit?run=${encodeURIComponent(summary.id)}">Edit recipe</a>`
     }${
       report && markup`<a class="button" href="/runs/${summary.id}/report">Report</a>`
     }<a class="button" href="/api/runs/${summary.id}">JSON</a></span></div>
+${jobs && workWords}
 ${headPart(answer.detail)}
 <nav class="sections" aria-label="Sections">${SECTIONS.map(([id, text]) => markup`<a href="#${id}">${text}</a>`)}</nav>
 <section id="steps"><h2>Steps</h2>

@@ -3,6 +3,7 @@ import { datum } from "../../report/tables.ts";
 import { type Content, type Html, markup } from "../../report/markup.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "../../report/numbers.ts";
 import type { RunList, RunSummary } from "../schemas.ts";
+import { jobsPart, type JobsShown, workWords } from "./job_parts.ts";
 import { badge, layout, moment, progressBar, shortId, STATE_WORDS } from "./layout.ts";
 
 const KEYS = [
@@ -139,12 +140,13 @@ function classes(words: boolean, spare: Column["spare"]): Html {
 /** The page. @param position of the list, to be told of changes from there on */
 export function runsPage(
   { runs, sweeps, unread }: RunList,
-  { position }: { readonly position: string },
+  { position, jobs }: { readonly position: string; readonly jobs?: JobsShown },
 ): string {
   return layout({
-    ...{ title: "Runs", place: "runs", scripts: ["runs.js"], keys: KEYS },
+    ...{ title: "Runs", place: "runs", scripts: ["runs.js", ...(jobs ? ["jobs.js"] : [])], keys: KEYS },
     body: markup`<div class="title"><h1>Runs</h1></div>
 ${unread.length > 0 && troubles(unread)}
+${jobs && markup`${workWords}${jobsPart(jobs.list)}`}
 <form action="/compare" method="get" data-runs data-position="${position}">
 <div class="tools">
 <input type="search" name="" data-filter placeholder="Filter by name, model, method, state" aria-label="Filter runs" autocomplete="off" spellcheck="false"><kbd class="hint" aria-hidden="true">/</kbd>

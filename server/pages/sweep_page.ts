@@ -6,6 +6,7 @@ import { type Content, type Html, markup } from "../../report/markup.ts";
 import { sweepPlots, sweepTiles } from "../../report/sweep_page.ts";
 import type { SweepRecord } from "../../runner/sweep/record.ts";
 import { runOfPoint } from "../answers.ts";
+import { type JobsShown, workButton, workWords } from "./job_parts.ts";
 import { badge, layout, moment } from "./layout.ts";
 
 const KEYS = [["j k", "next, previous point"], ["Enter", "open its run"], ["x", "select"], [
@@ -14,16 +15,19 @@ const KEYS = [["j k", "next, previous point"], ["Enter", "open its run"], ["x", 
 ], ["s", "sort by the next column"]] as const;
 
 /** The page. @param record without what must not leave the server */
-export function sweepPage(record: SweepRecord): string {
+export function sweepPage(record: SweepRecord, jobs?: JobsShown): string {
   const board = buildLeaderboard(record);
   const { rows, unfinished } = board;
   return layout({
-    ...{ title: record.name, place: "runs", scripts: ["sweep.js"], keys: KEYS },
+    ...{ title: record.name, place: "runs", scripts: ["sweep.js", ...(jobs ? ["jobs.js"] : [])], keys: KEYS },
     body: markup`<div class="title"${
       unfinished.some(({ state }) => state === "waiting") && markup` data-going="/api/sweeps/${record.sweep}"`
     }><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${moment(record.started)}. ${
       describeOriginals(board).map((line) => `${line}. `)
-    }</p><span class="actions"><a class="button" href="/api/sweeps/${record.sweep}">JSON</a></span></div>
+    }</p><span class="actions">${
+      workButton(jobs, { again: { sweep: record.sweep }, going: true, left: unfinished.length > 0 })
+    }<a class="button" href="/api/sweeps/${record.sweep}">JSON</a></span></div>
+${jobs && workWords}
 ${sweepTiles(record, board)}
 ${rows.length === 0 && markup`<p class="soft">No point has finished yet.</p>`}
 ${rows.length > 0 && markup`<section><h2>Leaderboard</h2>${leaderboard(record, board)}</section>`}
