@@ -17,6 +17,7 @@ export interface Told {
   readonly end: number;
 }
 
+const DECODER = new TextDecoder();
 /** Bytes that are read at once. */
 const PIECE = 1 << 20;
 /** Bytes of a line; the first, with all steps, is the longest. */
@@ -123,11 +124,11 @@ export class JournalFollower {
   }
 
   /** Takes in some bytes; a line that is not whole is kept for the next ones. */
-  #take(bytes: Uint8Array, told: Told[]): void {
+  #take(bytes: Uint8Array<ArrayBuffer>, told: Told[]): void {
     let from = 0;
     for (let to = bytes.indexOf(10); to >= 0; to = bytes.indexOf(10, from)) {
       const line = joined(this.#rest, bytes.subarray(from, to));
-      this.#rest = new Uint8Array();
+      if (this.#rest.length > 0) this.#rest = new Uint8Array();
       from = to + 1;
       const event = line.length === 0 ? undefined : this.#parse(line);
       this.#end += line.length + 1;
@@ -138,13 +139,14 @@ export class JournalFollower {
       this.#tracker.follow(event);
       told.push({ event, end: this.#end });
     }
-    this.#rest = joined(this.#rest, bytes.subarray(from));
+    // The caller reads the next bytes into the same place.
+    this.#rest = joined(this.#rest, bytes.slice(from));
     if (this.#rest.length > LONGEST) throw this.#damaged();
   }
 
-  #parse(line: Uint8Array): RunEvent {
+  #parse(line: Uint8Array<ArrayBuffer>): RunEvent {
     try {
-      return readEvent(new TextDecoder().decode(line));
+      return readEvent(DECODER.decode(line));
     } catch (error) {
       throw this.#damaged(error);
     }
@@ -156,7 +158,8 @@ export class JournalFollower {
   }
 }
 
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+function joined(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (a.length === 0) return b;
   const both = new Uint8Array(a.length + b.length);
   both.set(a);
   both.set(b, a.length);

@@ -82,6 +82,8 @@ export class RunStore {
   summary(id: string): RunSummary | undefined {
     const folder = this.locate(id);
     if (folder === undefined) return undefined;
+    // Whoever looks at the list looks at the newest next: their journals are read once for both.
+    if (!this.#known.has(id) && this.#open.size < MOST_OPEN) this.#tryOpen(id);
     const open = this.#open.get(id);
     const known = this.#known.get(id) ?? { follower: new JournalFollower(nameOf(id), folder) };
     this.#known.set(id, known);
@@ -109,6 +111,15 @@ export class RunStore {
     this.#open.set(id, run);
     for (const [oldest] of this.#open) if (this.#open.size > MOST_OPEN) this.#open.delete(oldest);
     return run;
+  }
+
+  /** Opens a run where that can be done; why it cannot is told by who asks for it. */
+  #tryOpen(id: string): void {
+    try {
+      this.open(id);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+    }
   }
 
   /** The folder of a run, where it is one that a link does not lead to. */
