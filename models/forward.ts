@@ -4,7 +4,15 @@
  * The caller brings the weights of one block at a time, so that a model larger than memory works.
  */
 import { embed } from "./embed.ts";
-import type { BlockOptions, BlockOutput, Choices, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import type {
+  BlockOptions,
+  BlockOutput,
+  Choices,
+  EngineOptions,
+  HeadComparison,
+  InputSums,
+  Windows,
+} from "./forward_protocol.ts";
 import { type Segment, segmentPositions } from "./segments.ts";
 import { checkWindow } from "./sliding_window.ts";
 import type { ModelSpec } from "./spec.ts";
@@ -16,6 +24,7 @@ export type {
   BlockOptions,
   BlockOutput,
   Choices,
+  HeadComparison,
   InputSums,
   MatrixSums,
   Similarity,
@@ -118,6 +127,17 @@ export interface HeadRun {
    */
   loss(hidden: Float32Array, ids: Int32Array, windows: Windows): Promise<Float64Array>;
   /**
+   * What this head says of the next tokens beside what the original model's says.
+   * @param hidden last hidden states of this model and of the original, each windows × length × hidden; moved to the worker
+   * @param ids windows × length
+   */
+  compare(
+    original: HeadRun,
+    hidden: readonly [Float32Array, Float32Array],
+    ids: Int32Array,
+    windows: Windows,
+  ): Promise<HeadComparison>;
+  /**
    * What the head says of ids that may come next.
    * @param hidden tokens × hidden; moved to the worker
    * @param ids tokens × `perToken`
@@ -163,18 +183,28 @@ export async function openForward(
   const channel = new Channel(new Worker(new URL("./forward_worker.ts", import.meta.url), { type: "module" }));
   await channel.call("open", { spec, options: { threads, provider, fused, memoryBudget } });
   let count = 0;
-  const inUse = new Set<number>();
+  const inUse = new Set<number>(), heads = new Map<HeadRun, number>();
 
   const openHead = async (weights: Weights): Promise<HeadRun> => {
     const id = count++;
     inUse.add(id);
     await channel.call("openHead", { id, weights: pick(headShapes(spec), weights) });
-    return {
+    const head: HeadRun = {
       async loss(hidden, ids, windows) {
         checkHidden(spec, hidden, windows);
         checkIds(spec, ids, windows);
         const states = own(hidden);
         return await channel.call("loss", { id, hidden: states, ids: ids.slice(), ...windows }, [states.buffer]);
+      },
+      async compare(original, hidden, ids, windows) {
+        const other = heads.get(original);
+        if (other === undefined) throw new RangeError("Cannot compare heads as the original's is none of this model");
+        for (const each of hidden) checkHidden(spec, each, windows);
+        checkIds(spec, ids, windows);
+        const states = [own(hidden[0]), own(hidden[1])] as const,
+          buffers = [...new Set(states.map(({ buffer }) => buffer))];
+        const params = { heads: [id, other] as const, hidden: states, ids: ids.slice(), ...windows };
+        return await channel.call("compareHeads", params, buffers);
       },
       async choose(hidden, ids, perToken) {
         checkHidden(spec, hidden, { windows: 1, length: ids.length / perToken });
@@ -190,8 +220,11 @@ export async function openForward(
       async close() {
         await channel.call("closeHead", { id });
         inUse.delete(id);
+        heads.delete(head);
       },
     };
+    heads.set(head, id);
+    return head;
   };
 
   return {

@@ -89,6 +89,17 @@ export interface Choices {
   readonly likeliest: Int32Array;
 }
 
+/** What two heads say of the next tokens: each windows × (length − 1). */
+export interface HeadComparison {
+  /** Negative log-likelihoods in nats, of the model and of the original. */
+  readonly loss: Float32Array;
+  readonly originalLoss: Float32Array;
+  /** KL(original ‖ model) in nats. */
+  readonly divergence: Float32Array;
+  /** 1 where both find the same token the likeliest. */
+  readonly same: Uint8Array;
+}
+
 /**
  * onnxruntime's execution providers that forward passes can run on. Operators that one lacks onnxruntime computes on the
  * cpu: of the webgpu provider's only LogSoftmax, and the arithmetic of shapes.
@@ -141,6 +152,14 @@ export interface Calls {
   loss: {
     readonly params: { readonly id: number; readonly hidden: Float32Array; readonly ids: Int32Array } & Windows;
     readonly result: Float64Array;
+  };
+  compareHeads: {
+    readonly params: {
+      readonly ids: Int32Array;
+      readonly heads: readonly [number, number];
+      readonly hidden: readonly [Float32Array, Float32Array];
+    } & Windows;
+    readonly result: HeadComparison;
   };
   choose: {
     readonly params: {

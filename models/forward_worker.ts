@@ -3,7 +3,15 @@
 /// <reference lib="deno.worker" />
 import { env, listSupportedBackends } from "onnxruntime-node";
 import { Engine } from "./engine.ts";
-import type { BlockOutput, Choices, MatrixSums, ProbeResult, Request, Response } from "./forward_protocol.ts";
+import type {
+  BlockOutput,
+  Choices,
+  HeadComparison,
+  MatrixSums,
+  ProbeResult,
+  Request,
+  Response,
+} from "./forward_protocol.ts";
 import { probeProvider } from "./provider_probe.ts";
 
 let engine: Engine | undefined;
@@ -53,6 +61,8 @@ async function answer(request: Request): Promise<Extract<Response, { result: unk
       return engine.heads.open(params.id, params.weights), null;
     case "loss":
       return await engine.heads.loss(params.id, params.hidden, params.ids, params);
+    case "compareHeads":
+      return await engine.heads.compare(params.heads, params.hidden, params.ids, params);
     case "choose":
       return await engine.heads.choose(params.id, params.hidden, params.ids, params.perToken);
     case "logits":
@@ -75,6 +85,8 @@ function buffers(result: Extract<Response, { result: unknown }>["result"]): Arra
   if (result === null || isSmall(result)) return [];
   const arrays = ArrayBuffer.isView(result)
     ? [result]
+    : isComparison(result)
+    ? [result.loss, result.originalLoss, result.divergence, result.same]
     : isChoices(result)
     ? [result.logLikelihoods, result.likeliest]
     : isBlockOutput(result)
@@ -89,6 +101,10 @@ function arraysOf({ upper, cross, residual }: MatrixSums): (Float32Array | undef
 
 function isBlockOutput(result: object): result is BlockOutput {
   return "input" in result && result.input instanceof Float32Array;
+}
+
+function isComparison(result: object): result is HeadComparison {
+  return "originalLoss" in result && result.originalLoss instanceof Float32Array;
 }
 
 function isChoices(result: object): result is Choices {

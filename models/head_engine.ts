@@ -1,8 +1,9 @@
 /** Runs heads with onnxruntime, in chunks of tokens whose logits fit a memory budget. Meant for a worker, as the engine of blocks is. */
 import { Tensor } from "onnxruntime-node";
-import type { Choices, EngineOptions, InputSums, Windows } from "./forward_protocol.ts";
+import type { Choices, EngineOptions, HeadComparison, InputSums, Windows } from "./forward_protocol.ts";
 import { GatheredSums } from "./gathered_sums.ts";
-import { HEAD_INPUT, headGraph, headMomentsGraph } from "./head_graph.ts";
+import { ORIGINAL } from "./block_graph.ts";
+import { HEAD_INPUT, headComparisonGraph, headGraph, headMomentsGraph } from "./head_graph.ts";
 import { floats, type Sessions, type Tensors, tensorsOf } from "./sessions.ts";
 import type { ModelSpec } from "./spec.ts";
 import { headInputShapes, headShapes } from "./tensors.ts";
@@ -48,6 +49,43 @@ export class HeadEngine {
       }
     }
     return sums.map((sum) => sum / (length - 1));
+  }
+
+  /**
+   * What two heads say of the next token of each but the last of a window's tokens.
+   *
+   * @param hidden last hidden states of a model, and those of the original of the same tokens
+   */
+  async compare(
+    [id, originalId]: readonly [number, number],
+    [hidden, original]: readonly [Float32Array, Float32Array],
+    ids: Int32Array,
+    { windows, length }: Windows,
+  ): Promise<HeadComparison> {
+    const session = await this.#sessions.open("comparison", () => headComparisonGraph(this.#spec));
+    const originals = Object.entries(this.#head(originalId)).map(([name, tensor]) => [`${ORIGINAL}${name}`, tensor]);
+    const per = length - 1, [loss, originalLoss, divergence] = [0, 1, 2].map(() => new Float32Array(windows * per));
+    const same = new Uint8Array(windows * per), width = this.#spec.hidden;
+    // Both logits, their logarithms and what comes of them are in memory at once.
+    for (const { start, end, states } of this.#chunks(hidden, 4)) {
+      const next = (i: number) => (start + i + 1) % length === 0 ? 0n : BigInt(ids[start + i + 1]);
+      const shape = [end - start, width];
+      const results = await this.#sessions.run(session, {
+        ...this.#head(id),
+        ...Object.fromEntries(originals),
+        hidden: states,
+        [`${ORIGINAL}hidden`]: new Tensor("float32", original.subarray(start * width, end * width), shape),
+        targets: new Tensor("int64", BigInt64Array.from({ length: end - start }, (_, i) => next(i)), [end - start, 1]),
+      });
+      const values = (name: string) => floats(results[name]);
+      const parts = [values("loss"), values(`${ORIGINAL}loss`), values("divergence"), values("same")];
+      for (let token = start; token < end; token++) {
+        if ((token + 1) % length === 0) continue;
+        const at = token - Math.floor(token / length), from = token - start;
+        [loss[at], originalLoss[at], divergence[at], same[at]] = parts.map((part) => part[from]);
+      }
+    }
+    return { loss, originalLoss, divergence, same };
   }
 
   /** Log-likelihood of each of `perToken` ids after each token, and the likeliest id there. */
@@ -130,10 +168,10 @@ export class HeadEngine {
   }
 
   /** Hidden states in chunks whose logits fit the budget. */
-  *#chunks(hidden: Float32Array): Generator<{ start: number; end: number; states: Tensor }> {
+  *#chunks(hidden: Float32Array, copies = 1): Generator<{ start: number; end: number; states: Tensor }> {
     const { vocab, hidden: width } = this.#spec;
     const tokens = hidden.length / width;
-    const step = Math.max(1, Math.floor(Math.min(LOGITS_BYTES, this.#options.memoryBudget) / (4 * vocab)));
+    const step = Math.max(1, Math.floor(Math.min(LOGITS_BYTES, this.#options.memoryBudget) / (4 * copies * vocab)));
     for (let start = 0; start < tokens; start += step) {
       const end = Math.min(tokens, start + step);
       const states = new Tensor("float32", hidden.subarray(start * width, end * width), [end - start, width]);

@@ -1,5 +1,6 @@
 /** The head as ONNX graphs whose weights are inputs: to logits, to what is made of them, and to what its matrix multiplies. */
 import { Graph, type Value } from "../onnx/graph.ts";
+import { ORIGINAL } from "./block_graph.ts";
 import { gatherInput, norm } from "./graph_parts.ts";
 import type { ModelSpec } from "./spec.ts";
 import { headInputShapes, headShapes } from "./tensors.ts";
@@ -29,6 +30,35 @@ export function headGraph(spec: ModelSpec, output: "logits" | "loss" | "choice")
   return graph.bytes();
 }
 
+/**
+ * The graph that compares what two heads say after the same tokens: `hidden` and the head's tensors, and the original model's after
+ * `original.`; `targets` [tokens, 1].
+ *
+ * Outputs, each [tokens, 1]: `loss`, and `original.loss`, the negative log-likelihoods of the targets; `divergence`, KL(original ‖ other)
+ * over the vocabulary; `same`, 1 where both find the same token the likeliest, else 0.
+ */
+export function headComparisonGraph(spec: ModelSpec): Uint8Array {
+  const graph = new Graph("heads"), shapes = headShapes(spec);
+  const targets = graph.input("targets", ["tokens", 1], "int64");
+  const [original, other] = [ORIGINAL, ""].map((stream) => {
+    for (const [name, shape] of shapes) graph.input(`${stream}${name}`, shape);
+    const head = `${stream}${spec.frame.head}`;
+    const logits = graph.op("Gemm", [headInput(graph, spec, stream), head], { transB: 1 });
+    const logs = graph.op("LogSoftmax", [logits], { axis: 1 });
+    const chosen = graph.op("GatherElements", [logs, targets], { axis: 1 });
+    graph.output(`${stream}loss`, graph.op("Neg", [chosen]), ["tokens", 1]);
+    return { logs, likeliest: graph.op("ArgMax", [logits], { axis: 1, keepdims: 1 }) };
+  });
+  const away = graph.op("Mul", [graph.op("Exp", [original.logs]), graph.op("Sub", [original.logs, other.logs])]);
+  graph.output("divergence", graph.op("ReduceSum", [away, graph.integers([1])], { keepdims: 1 }), ["tokens", 1]);
+  const same = graph.op("Equal", [original.likeliest, other.likeliest]);
+  graph.output("same", graph.op("Cast", [same], { to: FLOAT }), ["tokens", 1]);
+  return graph.bytes();
+}
+
+/** ONNX's number of float32. */
+const FLOAT = 1;
+
 /** The name under which what the head's matrix multiplies is gathered. */
 export const HEAD_INPUT = "head";
 
@@ -45,10 +75,10 @@ export function headMomentsGraph(spec: ModelSpec): Uint8Array {
   return graph.bytes();
 }
 
-/** What the head's matrix multiplies, from `hidden`. */
-function headInput(graph: Graph, spec: ModelSpec): Value {
+/** What the head's matrix multiplies, from `hidden`. @param stream what names begin with */
+function headInput(graph: Graph, spec: ModelSpec, stream = ""): Value {
   const { finalNorm, projections } = spec.frame;
-  const hidden = graph.input("hidden", ["tokens", spec.hidden]);
-  const x = finalNorm === null ? hidden : norm(graph, spec, hidden, finalNorm);
-  return projections ? graph.op("Gemm", [x, projections.out], { transB: 1 }) : x;
+  const hidden = graph.input(`${stream}hidden`, ["tokens", spec.hidden]);
+  const x = finalNorm === null ? hidden : norm(graph, spec, hidden, `${stream}${finalNorm}`);
+  return projections ? graph.op("Gemm", [x, `${stream}${projections.out}`], { transB: 1 }) : x;
 }

@@ -116,11 +116,17 @@ async function measure(
   },
 ): Promise<Metrics> {
   const perplexity: Record<string, Metrics["perplexity"][string]> = {};
-  for (const [name, { original, compressed }] of roles.perplexity?.of ?? []) {
+  for (const [name, { original, compressed, away }] of roles.perplexity?.of ?? []) {
     const before = (await context.input(original)).value as Perplexity;
     const after = (await context.input(compressed)).value as Perplexity;
     const [first, second] = [before, after].map(({ perplexity }) => Number(perplexity));
-    perplexity[name] = { original: first, compressed: second, tokens: after.tokens };
+    const errors: number[] = [];
+    for (const ref of away) errors.push(Number((await context.input(ref)).value ?? NaN));
+    perplexity[name] = {
+      ...{ original: first, compressed: second, tokens: after.tokens },
+      ...(after.divergence === undefined ? {} : { divergence: after.divergence }),
+      ...(errors.length > 0 && errors.every(Number.isFinite) ? { block_errors: errors } : {}),
+    };
   }
   const tasks: Record<string, Metrics["tasks"][string]> = {};
   for (const [name, { original, compressed }] of roles.tasks?.of ?? []) {

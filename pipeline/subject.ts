@@ -189,8 +189,13 @@ function makeSubject(
   steps: readonly Step[],
 ): Subject {
   const { roles: { packed, perplexity, tasks, quantized }, identities } = planning;
-  const measured = [...perplexity?.of.values() ?? [], ...tasks?.of.values() ?? []]
-    .flatMap(({ original, compressed }) => [original, compressed]);
+  const measured = [
+    ...[...perplexity?.of.values() ?? [], ...tasks?.of.values() ?? []].flatMap(({ original, compressed }) => [
+      original,
+      compressed,
+    ]),
+    ...[...perplexity?.of.values() ?? []].flatMap(({ away }) => away),
+  ];
   const ids = new Set(steps.map(({ id }) => id));
   const targets = [...(packed ? [packed.model] : []), ...measured].filter(({ step }) => ids.has(step));
   const texts = [

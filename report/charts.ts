@@ -241,6 +241,38 @@ export function redundancyChart(
   );
 }
 
+/** How far hidden states are from the original's after each block. */
+export function blockErrorChart(errors: readonly number[], width: number = WIDTH): Html {
+  const points = errors.map((error, block) => ({ block, error }));
+  return draw(
+    {
+      width,
+      height: 204,
+      marginTop: 28,
+      marginBottom: 42,
+      marginLeft: 46,
+      x: {
+        label: "block",
+        labelAnchor: "center",
+        labelOffset: 34,
+        labelArrow: "none",
+        ticks: Math.min(8, errors.length),
+      },
+      y: { label: "relative error", domain: [0, most(errors)], ticks: 5, labelArrow: "none", nice: true },
+      marks: [
+        Plot.ruleY([0]),
+        Plot.line(points, { x: "block", y: "error", stroke: "var(--accent)", strokeWidth: 1.5 }),
+        ...(points.length > MOST_COLUMNS ? [] : [Plot.dot(points, {
+          ...{ x: "block", y: "error", fill: "var(--accent)", r: 2.5 },
+          title: ({ block, error }) => `block ${block}: ${formatNumber(error)}`,
+        })]),
+      ],
+    },
+    "Error after each block",
+    points.map(({ block, error }) => `block ${block}: ${formatNumber(error)}`).join("; "),
+  );
+}
+
 /**
  * Memory of the process while it ran.
  *

@@ -7,6 +7,7 @@ import type { Json } from "../runner/stage.ts";
 import { axisNames, axisText } from "./axis_names.ts";
 import { Metrics, PARTS, totalError } from "./metrics.ts";
 import { paretoFront } from "./pareto.ts";
+import { meanAccuracy } from "./task_scores.ts";
 
 /** A number of points that repeat each other. */
 export interface Spread {
@@ -30,6 +31,10 @@ export interface Row {
   readonly method: string;
   /** By evaluation. */
   readonly perplexity: Readonly<Record<string, Spread>>;
+  /** Mean KL divergence of the next token from the original's, and the share with the same likeliest one, where it was looked at. */
+  readonly divergence: Readonly<Record<string, { readonly kl: Spread; readonly sameTop: Spread }>>;
+  /** Mean `acc` over the tasks that were asked; undefined where none was. */
+  readonly tasks?: Spread;
   /** Of the uncompressed model, by evaluation. */
   readonly original: Readonly<Record<string, number>>;
   /** Evaluations on whose Pareto front of perplexity and whole-file bits it is, among rows of its model. */
@@ -172,6 +177,7 @@ function rowOf(
     const bits = over(({ metrics }) => metrics.bits[part]);
     return bits === undefined ? [] : [[part, bits]];
   });
+  const asked = over(({ metrics }) => meanAccuracy(metrics.tasks)?.compressed);
   const sweep = over(({ point }) => point.seconds), alone = over(({ point }) => point.alone);
   return {
     label: sharedLabel(all.map(({ label }) => label)),
@@ -183,6 +189,14 @@ function rowOf(
     perplexity: Object.fromEntries(
       Object.keys(metrics.perplexity).map((name) => [name, among(({ perplexity }) => perplexity[name].compressed)]),
     ),
+    divergence: Object.fromEntries(
+      Object.keys(metrics.perplexity).flatMap((name) => {
+        const kl = over(({ metrics }) => metrics.perplexity[name]?.divergence?.kl.mean);
+        const sameTop = over(({ metrics }) => metrics.perplexity[name]?.divergence?.same_top);
+        return kl === undefined || sameTop === undefined ? [] : [[name, { kl, sameTop }]];
+      }),
+    ),
+    ...(asked === undefined ? {} : { tasks: asked }),
     original: Object.fromEntries(Object.entries(metrics.perplexity).map(([name, { original }]) => [name, original])),
     front: [],
     bits: {

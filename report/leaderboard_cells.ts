@@ -1,6 +1,7 @@
 /** The leaderboard's columns and cells in words, alike in the terminal, in Markdown and on the page. */
 import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
 import { axisText } from "./axis_names.ts";
+import { formatPercent } from "./divergence.ts";
 import { compressedParts, type Leaderboard, type Row, type Spread } from "./leaderboard.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds, formatSpread } from "./numbers.ts";
 
@@ -59,6 +60,28 @@ export function columnsOf({ axes, evaluations, originals, rows }: Leaderboard): 
           ({ perplexity }) => perplexity[name]?.mean,
         )
       ),
+      ...evaluations.filter((name) => rows.some(({ divergence }) => name in divergence)).flatMap((name) => [
+        column(
+          one ? "KL" : `KL, ${name}`,
+          `KL divergence of the next token from the original's, nats, mean over ${name}`,
+          ({ divergence }) => optional(divergence[name]?.kl, formatNumber),
+          ({ divergence }) => divergence[name]?.kl.mean,
+        ),
+        column(
+          one ? "top-1" : `top-1, ${name}`,
+          `Tokens after which both models find the same one the likeliest, %, ${name}`,
+          ({ divergence }) => optional(divergence[name]?.sameTop, formatPercent),
+          ({ divergence }) => divergence[name]?.sameTop.mean,
+        ),
+      ]),
+      ...(rows.some(({ tasks }) => tasks !== undefined)
+        ? [column(
+          "tasks",
+          "Zero-shot accuracy, %, mean over the tasks",
+          ({ tasks }) => optional(tasks, formatPercent),
+          ({ tasks }) => tasks?.mean,
+        )]
+        : []),
       column(
         "nominal",
         "Nominal bits per weight, as papers count",

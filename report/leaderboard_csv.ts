@@ -8,7 +8,8 @@ type Value = string | number | undefined;
 /**
  * Lines of CSV, a head first; each ends with the carriage return that, before the line feed, RFC 4180 asks for.
  *
- * Columns: `point`, `label`, `state`, one per axis by its path, `model`, `method`, `perplexity.NAME` and `original.NAME` per evaluation,
+ * Columns: `point`, `label`, `state`, one per axis by its path, `model`, `method`, `perplexity.NAME` and `original.NAME` per evaluation;
+ * where they were measured `kl.NAME` and `same_top.NAME` per evaluation, `acc.TASK`, `acc_norm.TASK` and `original_acc.TASK` per task;
  * `bits.nominal`, `bits.stored`, `bits.stored.PART` per component, `bits.embedding`, `bits.head`, `bits.model`, `bytes.packed`, `bytes.original`, `layer_error.mean`,
  * `layer_error.total`, `seconds.sweep`, `seconds.alone`, `peak_memory_bytes`, `run`, `exit`, `step`, `error`. What a point has not is empty.
  */
@@ -18,6 +19,9 @@ export function leaderboardCsv(record: SweepRecord): string[] {
   const head = [
     ...["point", "label", "state", ...record.axes.map((path) => `${AXIS}${path}`), "model", "method"],
     ...evaluations.flatMap((name) => [`perplexity.${name}`, `original.${name}`]),
+    ...["kl.", "same_top.", "acc.", "acc_norm.", "original_acc."].flatMap((prefix) =>
+      namesWith(prefix, rows).map((name) => `${prefix}${name}`)
+    ),
     ...["bits.nominal", "bits.stored", ...namesWith("bits.stored.", rows).map((name) => `bits.stored.${name}`)],
     ...[
       ...PARTS.map((part) => `bits.${part}`),
@@ -74,8 +78,13 @@ function fieldsOf(point: SweepPoint, axes: readonly string[]): Map<string, Value
   if (!read.success) return fields;
   const { perplexity, bits, bytes, ...metrics } = read.data;
   fields.set("model", metrics.model).set("method", metrics.method);
-  for (const [name, { original, compressed }] of Object.entries(perplexity)) {
+  for (const [name, { original, compressed, divergence }] of Object.entries(perplexity)) {
     fields.set(`perplexity.${name}`, compressed).set(`original.${name}`, original);
+    if (divergence) fields.set(`kl.${name}`, divergence.kl.mean).set(`same_top.${name}`, divergence.same_top);
+  }
+  for (const [name, { acc, acc_norm, original }] of Object.entries(metrics.tasks)) {
+    fields.set(`acc.${name}`, acc).set(`original_acc.${name}`, original.acc);
+    if (acc_norm !== undefined) fields.set(`acc_norm.${name}`, acc_norm);
   }
   fields.set("bits.nominal", bits.nominal).set("bits.stored", bits.stored.total).set("bits.model", bits.model);
   for (const part of PARTS) fields.set(`bits.${part}`, bits[part]);

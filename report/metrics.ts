@@ -52,6 +52,28 @@ export const Metrics = z.strictObject({
       original: perplexity.describe("Of the uncompressed model; `NaN` where its outputs are not finite"),
       compressed: perplexity.describe("Of the decoded packed model; `Infinity` where it is too large to be written"),
       tokens: tally.describe("Tokens in the windows it was measured on"),
+      divergence: z.strictObject({
+        tokens: tally.describe("Compared tokens"),
+        kl: z.strictObject({
+          ...{
+            mean: measure,
+            error: measure,
+            median: measure,
+            p90: measure,
+            p99: measure,
+            p999: measure,
+            max: measure,
+          },
+        }).describe(
+          "KL(original ‖ compressed) of the next token in nats: mean, its standard error, percentiles over tokens",
+        ),
+        same_top: share.describe("Tokens after which both models find the same one the likeliest"),
+        same_top_error: measure,
+        rms_change: share.describe("Root mean square of the change of the right token's probability"),
+      }).optional().describe("Of the compressed model's next tokens from the original's; missing in old runs"),
+      block_errors: z.array(measure).optional().describe(
+        "‖H − H₀‖ ÷ ‖H₀‖ of the hidden states after each block, H₀ the original's, over tokens of this text",
+      ),
     }),
   ).describe("By evaluation"),
   tasks: z.record(
@@ -203,8 +225,8 @@ export function buildMetrics(facts: ResultFacts): Metrics {
     model: facts.model,
     device: facts.device,
     perplexity: Object.fromEntries(
-      Object.entries(facts.perplexity).map(([name, { original, compressed, tokens }]) => [name, {
-        ...{ original: toJsonNumber(original), compressed: toJsonNumber(compressed), tokens },
+      Object.entries(facts.perplexity).map(([name, { original, compressed, ...rest }]) => [name, {
+        ...{ original: toJsonNumber(original), compressed: toJsonNumber(compressed), ...rest },
       }]),
     ),
     tasks: facts.tasks ?? {},

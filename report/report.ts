@@ -12,7 +12,9 @@ import { runCharts, sayAllocation } from "./run_charts.ts";
 import {
   allocationTable,
   bitsTable,
+  blockErrorTable,
   datum,
+  divergenceTable,
   errorTable,
   heldOutTable,
   perplexityTable,
@@ -36,6 +38,10 @@ export interface ReportContent {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+const DIVERGENCE_NOTE =
+  "KL divergence of the compressed model's next token from the original's, over all tokens that perplexity is of: its mean with the " +
+  "standard error, and what it stays below after so many of them. RMS Δp is of the right token's probability.";
+
 /**
  * Renders the report.
  *
@@ -52,6 +58,12 @@ export function renderReport(content: ReportContent): string {
     { title: "Charts", content: runCharts(metrics, gather(events)) },
     Object.keys(metrics.perplexity).length > 0 &&
     { title: "Perplexity", short: true, content: perplexityTable(metrics, recipe.expect) },
+    Object.values(metrics.perplexity).some(({ divergence }) => divergence !== undefined) && {
+      ...{ title: "Divergence from the original", short: true },
+      content: markup`<p>${DIVERGENCE_NOTE}</p>${divergenceTable(metrics)}${
+        fold("Hidden states after each block", blockErrorTable(metrics))
+      }`,
+    },
     Object.keys(metrics.tasks).length > 0 && { title: "Tasks", short: true, content: taskTable(metrics) },
     {
       ...{ title: "Bits per weight", tall: true },

@@ -1,6 +1,7 @@
 /** A run's result as lines for a terminal. */
 import { graphemes, textWidth } from "../files/text_width.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
+import { sayDivergence } from "./divergence.ts";
 import { adviceOn } from "./held_out.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
@@ -43,6 +44,7 @@ export function renderResultTable(
   const stages = Object.entries(seconds.stages).filter(([, spent]) => spent >= 0.05);
   return [
     ...perplexityLines(metrics, recipe.expect, { width, entry }),
+    ...divergenceLines(metrics, entry),
     ...taskLines(metrics, { width, entry }),
     ...entry("bits", [`nominal ${formatBits(bits.nominal)} (${storing}as papers count)`]),
     ...entry("", [`stored ${formatBits(bits.stored.total)}${component ? ` = ${component}` : ""}`, ...others], " + "),
@@ -95,6 +97,15 @@ function perplexityLines({ perplexity }: Metrics, expect: Expectations | undefin
     verdict: expectation(compressed, expect?.[name]),
   }));
   return columns("perplexity", ["before", "after", "tokens"], rows, room);
+}
+
+function divergenceLines({ perplexity }: Metrics, entry: Entry): string[] {
+  const texts = Object.entries(perplexity);
+  return texts.flatMap(([name, { divergence }]) =>
+    divergence === undefined
+      ? []
+      : entry("divergence", [...(texts.length > 1 ? [name] : []), ...sayDivergence(divergence)])
+  );
 }
 
 function taskLines({ tasks }: Metrics, room: Room): string[] {

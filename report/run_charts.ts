@@ -2,6 +2,7 @@
 import {
   allocationChart,
   bitsChart,
+  blockErrorChart,
   errorChart,
   keepChart,
   memoryChart,
@@ -32,6 +33,7 @@ export function runCharts(metrics: Metrics, gathered: Gathered): Html {
       chart: (width?: number) => perplexityChart(metrics, width),
       caption: "Lower is better. Measured on the decoded packed model.",
     }]),
+    ...blockErrorFigures(metrics),
     ...(Object.keys(tasks).length === 0 ? [] : [{
       title: "Zero-shot accuracy",
       chart: (width?: number) => taskChart(metrics, width),
@@ -68,6 +70,17 @@ export function chartsSoFar(gathered: Gathered): Html | undefined {
     ...processFigures(gathered),
   ];
   return figures.length === 0 ? undefined : chartGrid(figures);
+}
+
+/** How errors grow from block to block, text by text. */
+function blockErrorFigures({ perplexity }: Metrics): Figure[] {
+  return Object.entries(perplexity).flatMap(([name, { block_errors: errors }]) =>
+    errors === undefined ? [] : [{
+      title: `Error after each block${Object.keys(perplexity).length > 1 ? `, ${name}` : ""}`,
+      chart: (width?: number) => blockErrorChart(errors, width),
+      caption: "Of the hidden states, relative to the original model's: ‖H − H₀‖ ÷ ‖H₀‖ over tokens of the text.",
+    }]
+  );
 }
 
 function bitsFigure(metrics: Metrics): Figure {

@@ -1,5 +1,6 @@
 /** The report's tables: every number of metrics.json, and what each step did. */
 import type { RunEvent, StepSummary } from "../runner/events.ts";
+import { formatPercent, PERCENTILES } from "./divergence.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
 import { placeOf } from "./layer_names.ts";
 import { type Content, type Html, markup } from "./markup.ts";
@@ -29,6 +30,42 @@ export function perplexityTable({ perplexity }: Metrics, expected: Expectations 
   ]);
   const columns = ["Text", "Original", "Compressed", "Tokens", ...(expected === undefined ? [] : ["Expected"])];
   return table("Perplexity", columns, rows);
+}
+
+/** How far next tokens are from the original's; empty where nobody looked. */
+export function divergenceTable({ perplexity }: Metrics): Html {
+  const rows = Object.entries(perplexity).flatMap(([name, { divergence }]) => {
+    if (divergence === undefined) return [];
+    const { tokens, kl, same_top, same_top_error, rms_change } = divergence;
+    const number = (value: number) => datum(value, formatNumber(value));
+    const percent = (value: number) => datum(value, formatPercent(value));
+    return [[
+      name,
+      markup`${number(kl.mean)} ± ${number(kl.error)}`,
+      ...PERCENTILES.map(([key]) => number(kl[key])),
+      markup`${percent(same_top)} ± ${percent(same_top_error)}`,
+      percent(rms_change),
+      number(tokens),
+    ]];
+  });
+  const heads = [
+    ...["Text", "KL, nats a token", ...PERCENTILES.map(([, word]) => word.charAt(0).toUpperCase() + word.slice(1))],
+    ...["Same top token, %", "RMS Δp, %", "Tokens"],
+  ];
+  return rows.length === 0 ? markup`` : table("Divergence from the original", heads, rows);
+}
+
+/** How far hidden states are from the original's after each block; empty where nobody looked. */
+export function blockErrorTable({ perplexity }: Metrics): Html {
+  const texts = Object.entries(perplexity).filter(([, { block_errors }]) => block_errors !== undefined);
+  const blocks = Math.max(0, ...texts.map(([, { block_errors = [] }]) => block_errors.length));
+  const rows = Array.from({ length: blocks }, (_, block) => [
+    `${block}`,
+    ...texts.map(([, { block_errors = [] }]) => datum(block_errors[block], formatNumber(block_errors[block]))),
+  ]);
+  return rows.length === 0
+    ? markup``
+    : table("Error after each block", ["Block", ...texts.map(([name]) => name)], rows);
 }
 
 /** Zero-shot accuracies, in percent. */

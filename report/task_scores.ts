@@ -46,12 +46,21 @@ export function scoresOf(tasks: Metrics["tasks"]): Shown[] {
       compressed: { value: compressed.acc_norm, error: compressed.acc_norm_stderr },
     }]),
   ]);
-  const plain = shown.filter(({ metric }) => metric === "acc");
-  if (plain.length < 2) return shown;
-  const mean = (of: "original" | "compressed") => ({
-    value: plain.reduce((sum, score) => sum + score[of].value, 0) / plain.length,
-  });
-  return [...shown, { task: AVERAGE, metric: "acc", original: mean("original"), compressed: mean("compressed") }];
+  const mean = Object.keys(tasks).length < 2 ? undefined : meanAccuracy(tasks);
+  if (mean === undefined) return shown;
+  const [original, compressed] = [mean.original, mean.compressed].map((value) => ({ value }));
+  return [...shown, { task: AVERAGE, metric: "acc", original, compressed }];
+}
+
+/** Mean of `acc` over tasks, of both models; undefined without tasks. */
+export function meanAccuracy(
+  tasks: Metrics["tasks"],
+): { readonly original: number; readonly compressed: number } | undefined {
+  const all = Object.values(tasks),
+    mean = (of: (task: typeof all[number]) => number) => all.reduce((sum, task) => sum + of(task), 0) / all.length;
+  return all.length === 0
+    ? undefined
+    : { original: mean(({ original }) => original.acc), compressed: mean(({ acc }) => acc) };
 }
 
 /** A share in percent, with its standard error: `62.5 ± 12.1`. */

@@ -12,7 +12,7 @@ import { count } from "../recipes/words.ts";
 import { tasks } from "../tasks/mod.ts";
 import { Dataset, TEXTS } from "./dataset_schema.ts";
 import { scoresOf, taskSteps } from "./evaluate_tasks.ts";
-import { lossOf, textSteps } from "./evaluate_text.ts";
+import { awayOf, lossOf, textSteps } from "./evaluate_text.ts";
 import type { Stage } from "./planning.ts";
 import type { TaskRequest } from "./tools/tasks.ts";
 import type { TextRequest } from "./tools/text.ts";
@@ -47,6 +47,9 @@ type Asked = z.infer<typeof Asked>;
 
 const Params = z.strictObject({
   perplexity: z.array(Evaluation).default(["wikitext2"]).describe("Texts to measure, on the packed model"),
+  divergence: z.boolean().default(true).describe(
+    "Compare the packed model's next tokens with the original's on these texts (KL divergence), and hidden states after each block",
+  ),
   tasks: z.array(Asked).default([]).describe("Zero-shot tasks to ask both models, as lm-evaluation-harness does"),
   limit: count(1, 10_000_000).optional().describe("Ask only so many of the first questions of each task; default: all"),
   fewshot: z.literal(0, "tasks are asked without examples (zero-shot): only 0 is there").default(0).describe(
@@ -113,11 +116,12 @@ export const evaluate: Stage<Params> = {
   needs: ["packed"],
   texts: ({ perplexity }, spec) => perplexity.map((entry, index) => requestOf(entry, index, spec)),
   tasks: requestsOf,
-  offer: ({ perplexity, tasks }, spec) => ({
+  offer: ({ perplexity, tasks, divergence }, spec) => ({
     perplexity: {
       of: new Map(perplexity.map((entry) => {
         const name = nameOf(entry);
-        return [name, { original: lossOf(name, "original", spec), compressed: lossOf(name, "compressed", spec) }];
+        const away = divergence ? Array.from({ length: spec.blocks }, (_, block) => awayOf(name, block)) : [];
+        return [name, { original: lossOf(name, "original", spec), compressed: lossOf(name, "compressed", spec), away }];
       })),
     },
     tasks: {
@@ -131,7 +135,9 @@ export const evaluate: Stage<Params> = {
     const { spec, roles: { packed } } = planning;
     if (packed === undefined) return [];
     return [
-      ...settings.perplexity.flatMap((entry, index) => textSteps(planning, requestOf(entry, index, spec), packed)),
+      ...settings.perplexity.flatMap((entry, index) =>
+        textSteps(planning, requestOf(entry, index, spec), { packed, compared: settings.divergence })
+      ),
       ...requestsOf(settings).flatMap((request) => taskSteps(planning, request, packed)),
     ];
   },

@@ -34,6 +34,7 @@ function forwardOf({ blocks, losses }: Outputs): Forward {
     openHead: () =>
       Promise.resolve({
         loss: () => Promise.resolve(Float64Array.from(losses)),
+        compare: () => Promise.reject(new Error("not asked for")),
         choose: () => Promise.reject(new Error("not asked for")),
         logits: () => Promise.resolve(new Float32Array(0)),
         close: () => Promise.resolve(),
@@ -69,7 +70,7 @@ async function measure(outputs: Outputs): Promise<Json> {
     use: () => ({ tools, code: "" }),
   };
   const perplexity = [{ name: "text", dataset: { windows: "w", tensor: "t" } }];
-  const steps = evaluate.plan(planning, { perplexity, tasks: [], fewshot: 0 }).filter(({ id }) =>
+  const steps = evaluate.plan(planning, { perplexity, divergence: true, tasks: [], fewshot: 0 }).filter(({ id }) =>
     id.includes("original")
   );
   const values = new Map<string, Json>(), files = new Map<string, Readonly<Record<string, Tensor>>>();
@@ -81,20 +82,20 @@ async function measure(outputs: Outputs): Promise<Json> {
       progress: () => {},
       measure: () => {},
       input(name) {
-        const maker = step.inputs[name].step, value = values.get(maker) ?? null;
+        const { step: maker, output } = step.inputs[name], value = values.get(`${maker}.${output}`) ?? null;
         return Promise.resolve(
           { value, read: (file: string) => Promise.resolve(files.get(`${maker}/${file}`)) } as ArtifactReader,
         );
       },
-      output: (): ArtifactWriter => ({
-        value: (value) => void values.set(step.id, value),
+      output: (name): ArtifactWriter => ({
+        value: (value) => void values.set(`${step.id}.${name}`, value),
         path: (file) => file,
         write: (file, tensors) => Promise.resolve(void files.set(`${step.id}/${file}`, tensors)),
       }),
     };
     await step.run(context as StepContext);
   }
-  return values.get("evaluate.text.original[2]") ?? null;
+  return values.get("evaluate.text.original[2].loss") ?? null;
 }
 
 Deno.test("evaluate's last step hands on exp of the mean loss, in words where JSON has no such number", async () => {

@@ -1,11 +1,13 @@
 /** Perplexity of one text on the original model and on the packed one: steps block by block over all windows. */
 import { toJsonNumber } from "../files/json_number.ts";
+import type { HeadComparison } from "../models/forward.ts";
 import { blockShapes, embeddingShapes, headShapes } from "../models/tensors.ts";
 import type { Step, StepContext } from "../runner/stage.ts";
 import { from, type Perplexity, type Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
+import { comparedWindows, sampledBytes, SampledStates, sumUp } from "./compared_text.ts";
 import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
-import { embeddedHidden, storedHidden, storedWindows, storeWindows } from "./hidden_states.ts";
+import { type Batch, embeddedHidden, storedHidden, storedWindows, storeHidden, storeWindows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
 import type { Tools } from "./tools/mod.ts";
 import type { TextRequest } from "./tools/text.ts";
@@ -19,12 +21,26 @@ export function lossOf(name: string, variant: Variant, { blocks }: { readonly bl
   return from(stepOf(name, variant, blocks - 1), "loss");
 }
 
+/** Where it is how far the packed model's hidden states are from the original's after a block. */
+export function awayOf(name: string, block: number) {
+  return from(stepOf(name, "compressed", block), "away");
+}
+
+/** How a text is measured. */
+export interface TextOptions {
+  readonly packed: Roles["packed"];
+  /** Whether the models are compared token by token. */
+  readonly compared: boolean;
+}
+
 /** The steps that measure a text. */
-export function textSteps(planning: Planning, request: TextRequest, packed: Roles["packed"]): Step[] {
+export function textSteps(planning: Planning, request: TextRequest, options: TextOptions): Step[] {
   const blocks = Array.from({ length: planning.spec.blocks }, (_, block) => block);
   return [
     windowsStep(planning, request),
-    ...VARIANTS.flatMap((variant) => blocks.map((block) => blockStep(planning, { request, variant, block, packed }))),
+    ...VARIANTS.flatMap((variant) =>
+      blocks.map((block) => blockStep(planning, { request, variant, block, ...options }))
+    ),
   ];
 }
 
@@ -55,20 +71,20 @@ function windowsStep(planning: Planning, request: TextRequest): Step {
   };
 }
 
-interface BlockOf {
+interface BlockOf extends TextOptions {
   readonly request: TextRequest;
   readonly variant: Variant;
   readonly block: number;
-  readonly packed: Roles["packed"];
 }
 
-function blockStep(planning: Planning, { request, variant, block, packed }: BlockOf): Step {
+function blockStep(planning: Planning, { request, variant, block, packed, compared }: BlockOf): Step {
   const { spec } = planning, { name } = request;
-  const { tools, code, facts, inputs, weights } = variantBlock(planning, {
-    ...{ source: import.meta.url, variant, block, packed },
+  const { tools, code, facts, inputs, weights, original } = variantBlock(planning, {
+    ...{ source: import.meta.url, variant, block, packed, compared },
   });
-  const text = planning.text(request.id);
-  const last = block === spec.blocks - 1;
+  const text = planning.text(request.id), last = block === spec.blocks - 1;
+  const beside = compared && variant === "compressed", counterpart = stepOf(name, "original", block);
+  const kept = { windows: comparedWindows(spec, text), length: text.length };
   return {
     id: stepOf(name, variant, block),
     stage: NAME,
@@ -80,13 +96,29 @@ function blockStep(planning: Planning, { request, variant, block, packed }: Bloc
       windows: from(`${request.id}.windows`, "windows"),
       ...(block === 0 ? {} : { previous: from(stepOf(name, variant, block - 1), "hidden") }),
       ...inputs,
+      ...(beside ? { sample: from(counterpart, "sample") } : {}),
+      ...(beside && last ? { states: from(counterpart, "states") } : {}),
     },
-    outputs: last
-      ? { loss: { retain: "keep", bytes: 8 * text.windows + 1000 } }
-      : { hidden: { retain: "transient", bytes: hiddenBytes(spec, text) } },
+    outputs: {
+      ...(last
+        ? { loss: { retain: "keep", bytes: 8 * text.windows + 1000 } }
+        : { hidden: { retain: "transient", bytes: hiddenBytes(spec, text) } }),
+      ...(beside ? { away: { retain: "keep", bytes: 100 } } : {}),
+      ...(compared && !beside ? { sample: { retain: "keep", bytes: sampledBytes(spec) } } : {}),
+      ...(compared && !beside && last ? { states: { retain: "keep", bytes: hiddenBytes(spec, kept) } } : {}),
+    },
     estimate: { seconds: forwardSeconds(spec, text, false), memory: forwardMemory(spec, false) },
     async run(context) {
-      await pass(planning, tools, { context, block, last, weights: await weights(context) });
+      const read = await weights(context);
+      await pass(planning, tools, {
+        context,
+        block,
+        last,
+        weights: read,
+        compared,
+        ...(original ? { original } : {}),
+        beside,
+      });
     },
   };
 }
@@ -94,11 +126,15 @@ function blockStep(planning: Planning, { request, variant, block, packed }: Bloc
 async function pass(
   { spec }: Planning,
   tools: Pick<Tools, "forward">,
-  { context, block, last, weights: reader }: {
+  { context, block, last, weights: reader, compared, beside, original }: {
     readonly context: StepContext;
     readonly block: number;
     readonly last: boolean;
     readonly weights: WeightReader;
+    readonly compared: boolean;
+    /** Whether this is the model that is compared with the original. */
+    readonly beside: boolean;
+    readonly original?: () => WeightReader;
   },
 ): Promise<void> {
   const text = await storedWindows(await context.input("windows"));
@@ -111,37 +147,70 @@ async function pass(
   const look = (values: Float32Array | Float64Array, part: string) => {
     if (lost === undefined && !allFinite(values)) lost = part;
   };
+  const sample = compared ? new SampledStates(spec, text) : undefined;
   const weights = await reader.read(blockShapes(spec, block));
   const run = { forward, spec, text, source, block, weights };
+  const see = (batch: Batch, hidden: Float32Array) => {
+    look(hidden, `block ${block}`);
+    sample?.take(batch, hidden);
+  };
   if (!last) {
     const output = context.output("hidden");
     await passBlock({
       ...run,
       output,
-      each: async ({ index }, hidden) => {
-        if (index === 0) reader.ahead(blockShapes(spec, block + 1));
-        await Promise.resolve(look(hidden, `block ${block}`));
+      each: async (batch, hidden) => {
+        if (batch.index === 0) reader.ahead(blockShapes(spec, block + 1));
+        await Promise.resolve(see(batch, hidden));
       },
     }, context);
     output.value(lost === undefined ? null : { lost });
+    if (sample) await tellSample(context, sample, beside);
     return;
   }
   const head = await forward.openHead(await reader.read(headShapes(spec)));
-  const losses = new Float64Array(text.windows);
+  const other = original && await forward.openHead(await original().read(headShapes(spec)));
+  const states = beside ? storedHidden(await context.input("states")) : undefined;
+  const losses = new Float64Array(text.windows), parts: HeadComparison[] = [];
+  const keep = compared ? comparedWindows(spec, text) : 0;
   await passBlock({
     ...run,
-    each: async ({ first, windows }, hidden) => {
-      look(hidden, `block ${block}`);
-      const ids = text.ids.slice(first * text.length, (first + windows) * text.length);
-      losses.set(await head.loss(hidden, ids, { windows, length: text.length }), first);
+    each: async (batch, hidden) => {
+      see(batch, hidden);
+      const { first, windows } = batch, { length } = text, some = Math.max(0, Math.min(windows, keep - first));
+      const idsOf = (from: number, end: number) => text.ids.slice((first + from) * length, (first + end) * length);
+      const cut = (from: number, end: number) => hidden.slice(from * length * spec.hidden, end * length * spec.hidden);
+      if (compared && !beside && some > 0) {
+        await storeHidden(context.output("states"), { ...batch, windows: some }, cut(0, some), { length });
+      }
+      if (other !== undefined && states !== undefined && some > 0) {
+        const size = { windows: some, length };
+        const found = await head.compare(other, [cut(0, some), await states(batch)], idsOf(0, some), size);
+        parts.push(found);
+        for (let window = 0; window < some; window++) {
+          const of = found.loss.subarray(window * (length - 1), (window + 1) * (length - 1));
+          losses[first + window] = of.reduce((sum, loss) => sum + loss, 0) / (length - 1);
+        }
+        if (some === windows) return;
+        losses.set(
+          await head.loss(cut(some, windows), idsOf(some, windows), { windows: windows - some, length }),
+          first + some,
+        );
+      } else losses.set(await head.loss(hidden, idsOf(0, windows), { windows, length }), first);
     },
   }, context);
   await head.close();
+  await other?.close();
   look(losses, "the head");
+  if (sample) await tellSample(context, sample, beside);
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+  const divergence = parts.length > 0 && lost === undefined && parts.every(({ divergence }) => allFinite(divergence))
+    ? sumUp(parts)
+    : undefined;
   const value: Perplexity = {
     perplexity: toJsonNumber(lost === undefined ? Math.exp(mean) : NaN),
     tokens: text.windows * (text.length - 1),
+    ...(divergence === undefined ? {} : { divergence }),
     ...(lost === undefined ? {} : { lost }),
   };
   const writer = context.output("loss");
@@ -149,6 +218,23 @@ async function pass(
   writer.value(value);
   context.measure(value);
 }
+
+/** Of the original the sampled states are kept; of the other model, how far they are from those. */
+async function tellSample(context: StepContext, sample: SampledStates, beside: boolean): Promise<void> {
+  if (beside) {
+    const { sample: { data } } = await (await context.input("sample")).read(SAMPLE);
+    const away = sample.awayFrom(data as Float32Array);
+    context.output("away").value(Number.isFinite(away) ? away : null);
+    if (Number.isFinite(away)) context.measure({ away });
+    return;
+  }
+  const { values } = sample;
+  const output = context.output("sample");
+  await output.write(SAMPLE, { sample: { dtype: "F32", shape: [values.length], data: values } });
+  output.value(null);
+}
+
+const SAMPLE = "sample.safetensors";
 
 function allFinite(values: Float32Array | Float64Array): boolean {
   let sum = 0;

@@ -26,6 +26,8 @@ export interface VariantBlock {
   /** The packed model, where it is that. */
   readonly inputs: Readonly<Record<string, OutputRef>>;
   readonly weights: (context: StepContext) => Promise<WeightReader>;
+  /** The original's weights beside the packed model's, where they are read. */
+  readonly original?: () => WeightReader;
 }
 
 /**
@@ -35,8 +37,10 @@ export interface VariantBlock {
  */
 export function variantBlock(
   planning: Planning,
-  { source, variant, block, packed }: {
+  { source, variant, block, packed, compared = false }: {
     readonly source: string;
+    /** Whether the packed model's last block reads the original's head, too. */
+    readonly compared?: boolean;
     readonly variant: Variant;
     readonly block: number;
     readonly packed: Roles["packed"];
@@ -46,8 +50,15 @@ export function variantBlock(
   const facts = { architecture, provider: forward.provider };
   if (variant === "compressed") {
     const formats = quantized ? packed.formats(quantized.format) : [];
-    const { tools, code } = planning.use(source, ["forward", "model_file"], { formats });
-    return { tools, code, facts, inputs: { model: packed.model }, weights: (context) => packedReader(tools, context) };
+    const last = compared && block === spec.blocks - 1;
+    const { tools, code } = planning.use(source, ["forward", "model_file", ...(last ? ["weights"] as const : [])], {
+      formats,
+    });
+    return {
+      ...{ tools, code, inputs: { model: packed.model }, weights: (context) => packedReader(tools, context) },
+      facts: { ...facts, ...(last ? { original: identities.head } : {}) },
+      ...(last ? { original: () => originalReader(tools) } : {}),
+    };
   }
   const { tools, code } = planning.use(source, ["forward", "weights"]);
   const weights = {

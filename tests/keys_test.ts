@@ -65,6 +65,7 @@ const PACKED = ["evaluate.heldout.compressed", "pack"];
 const QUANTIZED = [...PACKED, "spbo"].sort();
 const SEARCHED = [...QUANTIZED, "coarse-search"].sort();
 const CALIBRATED = [...SEARCHED, "calibrate", "calibrate.windows"].sort();
+const DIVERGENCE = ["evaluate.heldout.compressed"];
 const ASKED = ["evaluate.tasks.rte.compressed", "evaluate.tasks.rte.original", "evaluate.tasks.rte.questions"];
 const questions = (limit?: number) => ({
   ...{ name: "rte", data: join(project, "tasks", "testdata", "rte.jsonl") },
@@ -258,6 +259,8 @@ const rows: readonly Row[] = [
   { on: { "stages.evaluate.tasks": [questions()] }, set: { "stages.evaluate.limit": 4 }, keys: ASKED },
   // The limit of a task is its own.
   { on: { "stages.evaluate.tasks": [questions(4)] }, set: { "stages.evaluate.limit": 5 }, keys: NOTHING },
+  // What is kept of the original beside its loss is part of what its steps make.
+  { set: { "stages.evaluate.divergence": false }, keys: DIVERGENCE },
   { set: { "stages.calibrate.dataset.shuffle": true }, keys: CALIBRATED },
   { set: { "stages.calibrate.dataset.skip": 1 }, keys: CALIBRATED },
   { set: { "stages.calibrate.held_out": 1 }, keys: CALIBRATED },
