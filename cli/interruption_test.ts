@@ -26,7 +26,8 @@ async function listening(...args: readonly string[]) {
 
 Deno.test({
   name: "one Ctrl-C that comes twice is one, and the next ends the process",
-  ignore: Deno.build.os === "windows" && (console.log("skipped: Windows does not send SIGINT to another process"), true),
+  ignore: Deno.build.os === "windows" &&
+    (console.log("skipped: Windows does not send SIGINT to another process"), true),
   async fn() {
     const { child, lines } = await listening("deferred");
     child.kill("SIGINT");
@@ -43,7 +44,8 @@ Deno.test({
 
 Deno.test({
   name: "Ctrl-C ends a process at once that has nothing to stop yet",
-  ignore: Deno.build.os === "windows" && (console.log("skipped: Windows does not send SIGINT to another process"), true),
+  ignore: Deno.build.os === "windows" &&
+    (console.log("skipped: Windows does not send SIGINT to another process"), true),
   async fn() {
     const { child, lines } = await listening();
     child.kill("SIGINT");
