@@ -17,18 +17,22 @@ export interface Interruption {
   stop(): void;
 }
 
+/** Milliseconds within which nobody presses Ctrl-C twice: `deno task` passes on what the terminal has told its command already. */
+const ECHO = 300;
+
 /** Listens for Ctrl-C; the process ends with code 130. */
 export function listenForInterruption({ onFirst, onEnd }: InterruptionHooks = {}): Interruption {
   const controller = new AbortController();
-  let deferred = false;
+  let deferred = false, first = -Infinity;
   const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
   const interrupt = (signal: string) => {
     // A terminal that closes says so more than once: the system does, and the shell.
-    if (signal === "SIGHUP" && controller.signal.aborted) return;
+    if (controller.signal.aborted && (signal === "SIGHUP" || performance.now() - first < ECHO)) return;
     if (!deferred || controller.signal.aborted) {
       onEnd?.();
       Deno.exit(130);
     }
+    first = performance.now();
     onFirst?.();
     controller.abort();
   };

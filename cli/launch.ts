@@ -42,7 +42,8 @@ function permissions(): string[] {
 function start(deno: string, args: readonly string[], tell: Parameters<Launch>[1]): ReturnType<Launch> {
   const child = new Deno.Command(deno, {
     ...{ args: [...args], cwd: projectFolder, stdin: "null", stdout: "piped", stderr: "piped" },
-    env: { NO_COLOR: "1" },
+    // Ctrl-C in the server's terminal is the server's: it would come twice otherwise, and the second ends a command at once.
+    ...{ detached: true, env: { NO_COLOR: "1" } },
   }).spawn();
   const send = (signal: Deno.Signal) => {
     try {

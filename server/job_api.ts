@@ -79,7 +79,11 @@ export function addJobRoutes(
   );
   api.openapi(
     createRoute({
-      ...{ method: "post", path: "/jobs/{job}/stop", summary: "Stops one cleanly; asked again, at once (--allow-run)" },
+      ...{
+        method: "post",
+        path: "/jobs/{job}/stop",
+        summary: "Stops one cleanly; asked again after 2 s, at once (--allow-run)",
+      },
       request: ofJob,
       responses: { 200: json(JobAnswer, "It stops"), ...refused },
     }),

@@ -34,6 +34,8 @@ export interface JobsOptions {
   readonly launch: Launch;
   /** So many at once; the others wait. */
   readonly limit: number;
+  /** Milliseconds that a job which was asked to stop has for it, whatever is asked meanwhile: a second click means no more than one. */
+  readonly patience?: number;
   /** Told whenever something has changed. */
   readonly onChange?: () => void;
 }
@@ -43,6 +45,8 @@ interface Job {
   readonly wanted: Wanted;
   state: JobAnswer["state"];
   command?: StartedCommand;
+  /** When it was asked to stop. */
+  asked?: number;
   /** Of the run or sweep, as addresses have it. */
   made?: string;
   exit?: number;
@@ -52,6 +56,8 @@ interface Job {
 
 /** Lines that are kept of what a command says beside its events, and characters of one. */
 const MOST_LINES = 60, LONGEST = 2000;
+/** Milliseconds in which a step may come to where it can stop. */
+const PATIENCE = 2000;
 /** Jobs that are remembered, and that may wait. */
 const MOST_JOBS = 50, MOST_WAITING = 20;
 
@@ -66,6 +72,7 @@ const EXITS: Readonly<Record<number, string>> = {
   7: "finished; the result misses what the recipe expects",
   8: "finished; points of the sweep failed",
   130: "stopped; it can go on where it ended",
+  137: "ended at once; it can go on where it ended",
 };
 
 /** More jobs than may wait. */
@@ -74,6 +81,7 @@ export class TooManyJobsError extends Error {}
 /** The jobs of one server. */
 export class Jobs {
   readonly #options: JobsOptions;
+  readonly #patience: number;
   /** The oldest first. */
   readonly #jobs = new Map<string, Job>();
   #count = 0;
@@ -81,6 +89,7 @@ export class Jobs {
 
   constructor(options: JobsOptions) {
     this.#options = options;
+    this.#patience = options.patience ?? PATIENCE;
   }
 
   /** Starts something, or lets it wait for its turn. @throws {TooManyJobsError} */
@@ -118,7 +127,7 @@ export class Jobs {
   }
 
   /**
-   * Asks a job to stop cleanly; asked once more it ends at once, and loses at most the step in progress.
+   * Asks a job to stop cleanly; asked once more after some seconds it ends at once, and loses at most the step in progress.
    *
    * @returns undefined where there is none
    */
@@ -130,8 +139,9 @@ export class Jobs {
       job.exit = 130;
     } else if (job.state === "running") {
       job.state = "stopping";
+      job.asked = performance.now();
       job.command?.interrupt();
-    } else if (job.state === "stopping") job.command?.kill();
+    } else if (job.state === "stopping" && performance.now() - (job.asked ?? 0) >= this.#patience) job.command?.kill();
     this.#options.onChange?.();
     return answer(job);
   }

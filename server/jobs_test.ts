@@ -72,16 +72,21 @@ Deno.test("Jobs runs as many at once as it may, in the order in which they came;
   assert.equal(jobs.stop("99"), undefined);
 });
 
-Deno.test("Jobs ends at once what does not stop", async () => {
-  const jobs = new Jobs({ launch, limit: 1 });
+Deno.test("Jobs ends at once what does not stop, once it has had some time for it", async () => {
+  const jobs = new Jobs({ launch, limit: 1, patience: 200 });
   const { id } = jobs.start(run(LONG("one", true)));
   await until(() => jobs.making("one") !== undefined);
+  // A double click.
+  jobs.stop(id);
   jobs.stop(id);
   await pause(300);
   assert.equal(jobs.get(id)?.state, "stopping");
   jobs.stop(id);
   await until(() => jobs.get(id)?.state === "ended");
-  assert.notEqual(jobs.get(id)?.exit, 0);
+  const { exit, words } = jobs.get(id) ?? {};
+  if (Deno.build.os !== "windows") {
+    assert.deepEqual([exit, words], [137, "ended at once; it can go on where it ended"]);
+  }
 });
 
 Deno.test("Jobs stops everything when it is closed, and takes in no more than may wait", async () => {

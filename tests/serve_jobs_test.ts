@@ -33,6 +33,7 @@ interface Job {
   readonly run?: string;
   readonly sweep?: string;
   readonly exit?: number;
+  readonly words?: string;
   readonly log: readonly string[];
   readonly error?: string;
 }
@@ -48,7 +49,7 @@ function serving(folder: string, name: string, { allowed = true } = {}) {
   );
   writeFileSync(join(configs, "plugin.yaml"), stringify({ ...recipe(), use: ["./mine.ts"] }));
   writeFileSync(join(folder, "outside.yaml"), stringify(recipe()));
-  const jobs = allowed ? new Jobs({ launch: launcher(), limit: 1 }) : undefined;
+  const jobs = allowed ? new Jobs({ launch: launcher(), limit: 1, patience: 0 }) : undefined;
   const app = buildApp({
     ...{ runs, cache, configs, token: TOKEN, hosts: ["localhost"] },
     ...(jobs === undefined ? {} : { jobs }),
@@ -77,9 +78,18 @@ function serving(folder: string, name: string, { allowed = true } = {}) {
       await pause(50);
     }
   };
+  /** Waits until a job has done something. @returns its run */
+  const working = async (id: string): Promise<string> => {
+    const { run = "" } = await until(id, ({ run }) => run !== undefined), journal = join(runs, run, "events.ndjson");
+    for (let looks = 0; !existsSync(journal) || !readFileSync(journal, "utf8").includes("step-finished"); looks++) {
+      assert.ok(looks < 1200);
+      await pause(20);
+    }
+    return run;
+  };
   const ended = (id: string) => until(id, ({ state }) => state === "ended");
   const packed = (run = "") => readFileSync(join(runs, run, "model", "model.safetensors"));
-  return { runs, ask, post, start, until, ended, packed, jobs };
+  return { runs, ask, post, start, until, working, ended, packed, jobs };
 }
 
 Deno.test("a run is started from a page, stopped, and gone on with to the same bytes", async () => {
@@ -89,15 +99,7 @@ Deno.test("a run is started from a page, stopped, and gone on with to the same b
   assert.deepEqual([whole.exit, whole.log], [0, []]);
 
   const { id } = await here.start({ file: "small.yaml" });
-  const { run = "" } = await here.until(id, ({ run }) => run !== undefined);
-  const journal = () =>
-    existsSync(join(here.runs, run, "events.ndjson"))
-      ? readFileSync(join(here.runs, run, "events.ndjson"), "utf8")
-      : "";
-  for (let looks = 0; !journal().includes("step-finished"); looks++) {
-    assert.ok(looks < 1200);
-    await pause(20);
-  }
+  const run = await here.working(id);
   assert.match(
     await (await here.ask(`/runs/${run}`)).text(),
     new RegExp(`<button type="button" data-stop="${id}">Stop`),
@@ -108,7 +110,19 @@ Deno.test("a run is started from a page, stopped, and gone on with to the same b
 
   const page = await (await here.ask(`/runs/${run}`)).text();
   assert.match(page, /data-start="[^"]*"[^>]*>Go on</);
-  const again = await here.ended((await here.start({ run })).id);
+
+  // At once: nothing of it has a chance to put anything in order.
+  const killed = await here.start({ run });
+  const broken = await here.working(killed.id);
+  for (const state of ["stopping", "stopping"]) {
+    assert.equal((await (await here.post(`/api/jobs/${killed.id}/stop`)).json()).state, state);
+  }
+  const { exit, words } = await here.ended(killed.id);
+  // It may have stopped cleanly before it was told the second time.
+  assert.ok(exit === 137 || exit === 130, `${exit}`);
+  assert.match(words ?? "", /it can go on where it ended$/);
+
+  const again = await here.ended((await here.start({ run: broken })).id);
   assert.equal(again.exit, 0);
   assert.notEqual(again.run, run);
   assert.ok(here.packed(again.run).equals(there.packed(whole.run)));

@@ -1,6 +1,8 @@
 /** `task serve` as people start it, with the permissions of its task: it shows what another process does, and ends when it is told to. */
 import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { writeRunWithModel } from "../server/scene_test_support.ts";
 import { linesOf, runTask, startTask, temporaryFolder } from "./command_line_test_support.ts";
 import { tinyRecipe, writeTinyModel, writeTinyRecipe } from "./tiny_model_test_support.ts";
@@ -23,6 +25,13 @@ async function startServer(folder: string, ...args: readonly string[]) {
       return { code, err };
     },
   };
+}
+
+/** The journal of the only run in a folder of runs, as far as it has come. */
+function journalIn(runs: string): string {
+  const [run] = existsSync(runs) ? readdirSync(runs) : [];
+  const journal = join(runs, run ?? "", "events.ndjson");
+  return run !== undefined && existsSync(journal) ? readFileSync(journal, "utf8") : "";
 }
 
 Deno.test("serve shows a run of another process from its beginning to its end, and Ctrl-C ends it", async () => {
@@ -115,6 +124,33 @@ Deno.test("serve lets a run's models write, with the permissions of its task", a
   assert.deepEqual(texts, [[" of", " the", " United"], [" of", " the", " United"]]);
   const { code, err } = await server.end();
   assert.deepEqual([code, err], [0, ""]);
+});
+
+Deno.test({
+  name: "serve --allow-run starts a run for who has the token, and Ctrl-C stops it cleanly",
+  ignore: Deno.build.os === "windows" &&
+    (console.log("skipped: Windows does not send SIGINT to another process"), true),
+  async fn() {
+    using folder = temporaryFolder();
+    const server = await startServer(folder.path, "--allow-run"), { origin, searchParams } = new URL(server.url);
+    const headers = { "content-type": "application/json", authorization: `Bearer ${searchParams.get("token")}` };
+    const start = async (headers: Readonly<Record<string, string>>) =>
+      await fetch(`${origin}/api/jobs`, { method: "POST", headers, body: JSON.stringify({ file: "quickstart.yaml" }) });
+    const refused = await start({ ...headers, authorization: "" });
+    assert.equal(refused.status, 401);
+    await refused.body?.cancel();
+    const started = await start(headers);
+    assert.equal(started.status, 201);
+    await started.body?.cancel();
+    const journal = () => journalIn(join(folder.path, "runs"));
+    for (let looks = 0; !journal().includes('"type":"step-finished"'); looks++) {
+      assert.ok(looks < 1200, "nothing comes of it");
+      await pause(50);
+    }
+    const { code, err } = await server.end();
+    assert.deepEqual([code, err], [0, "Stopping what was started here; Ctrl-C again ends at once.\n"]);
+    assert.match(journal().trimEnd().split("\n").at(-1) ?? "", /"type":"run-interrupted"/);
+  },
 });
 
 Deno.test("serve refuses what it cannot do in one sentence", async () => {

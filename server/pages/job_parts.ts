@@ -21,7 +21,7 @@ const WORDS: Readonly<Record<JobAnswer["state"], string>> = {
 function stateOf({ state, exit }: JobAnswer): string {
   if (state === "stopping") return "running";
   if (state !== "ended") return state;
-  return exit === 0 || exit === 7 || exit === 8 ? "finished" : exit === 130 ? "interrupted" : "failed";
+  return exit === 0 || exit === 7 || exit === 8 ? "finished" : exit === 130 || exit === 137 ? "interrupted" : "failed";
 }
 
 /** A button that stops the job which makes what a page shows, or starts it again where it did not end well. */
