@@ -59,7 +59,7 @@ export function renderReport(content: ReportContent): string {
     Object.keys(metrics.perplexity).length > 0 &&
     { title: "Perplexity", short: true, content: perplexityTable(metrics, recipe.expect) },
     Object.values(metrics.perplexity).some(({ divergence }) => divergence !== undefined) && {
-      ...{ title: "Divergence from the original", short: true },
+      title: "Divergence from the original",
       content: markup`<p>${DIVERGENCE_NOTE}</p>${divergenceTable(metrics)}${
         fold("Hidden states after each block", blockErrorTable(metrics))
       }`,

@@ -78,7 +78,7 @@ export function taskTable({ tasks }: Metrics): Html {
   const rows = scoresOf(tasks).map(({ task, metric, original, compressed, items, cut }) => [
     ...[task, metric, share(original), share(compressed), tally(items), tally(cut)],
   ]);
-  return table("Tasks", ["Task", "Score, %", "Original", "Compressed", "Questions", "Cut on the left"], rows);
+  return table("Tasks", ["Task", "%", "Original", "Compressed", "Questions", "Cut"], rows);
 }
 
 /** Stored bits by component, and the nominal number. */

@@ -19,9 +19,11 @@ export function taskChart({ tasks }: Pick<Metrics, "tasks">, width: number = WID
       width,
       height: 24 + 46 * shown.length,
       marginLeft: 112,
+      // For the words behind the longest.
+      marginRight: 76,
       marginTop: 8,
       marginBottom: 8,
-      x: { axis: null, domain: [0, 1.35 * Math.max(...bars.map(end), 0.01)] },
+      x: { axis: null, domain: [0, Math.max(...bars.map(end), 0.01)] },
       y: { axis: null, domain: ["original", "compressed"] },
       fy: { label: null, domain: shown.map(({ task }) => task), tickSize: 0, padding: 0.25, axis: "left" },
       marks: [
