@@ -211,6 +211,16 @@ Deno.test("RunTracker runs a cached step again when its result was damaged", () 
   assert.equal(stages[0].now, "block 0");
 });
 
+Deno.test("RunTracker leaves no step running in a run that was interrupted", () => {
+  const tracker = new RunTracker();
+  tracker.follow(started);
+  tracker.follow({ type: "step-started", at: 0, step: "calibrate[1]", stage: "calibrate", block: 1 });
+  assert.equal(tracker.view(0).stages[0].now, "block 1");
+  tracker.follow({ type: "run-interrupted", at: 1, next: "the same command" });
+  const { done, stages, longest } = tracker.view(1);
+  assert.deepEqual([done, stages[0].now, longest], [1, undefined, undefined]);
+});
+
 Deno.test("plainProgress() prints a line for each step that ends, and remarks on the error output", () => {
   const terminal = memoryTerminal();
   const { onEvent } = plainProgress(terminal);

@@ -3,9 +3,10 @@ import { sharedPipeline } from "../pipeline/mod.ts";
 import type { LoadedSweep } from "../recipes/sweep.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { describeDevice } from "../report/reasons.ts";
+import { costOf, describeCost, lineOf } from "../report/sweep_cost.ts";
 import { openCache } from "../runner/mod.ts";
-import { countSteps, countWays, type PointShare, reachable, shareWork } from "../runner/sweep/sharing.ts";
-import { type PointWork, type SurveyedPoint, surveySweep } from "../runner/sweep/survey.ts";
+import { reachable, shareWork } from "../runner/sweep/sharing.ts";
+import { type PointWork, surveySweep } from "../runner/sweep/survey.ts";
 import type { Pipeline } from "../runner/stage.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { debugging, UsageError } from "./exit_codes.ts";
@@ -14,21 +15,6 @@ import { mirrorsOf } from "./mirrors.ts";
 import { cacheFolder } from "./places.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** Work of points that share what they can. */
-export interface SweepCost {
-  readonly points: number;
-  /** In how many ways they calibrate. */
-  readonly calibrations: number;
-  readonly steps: { readonly all: number; readonly different: number };
-  /** Steps that will run, and their seconds. */
-  readonly run: number;
-  readonly seconds: number;
-  /** Points that cannot be opened. */
-  readonly failed: number;
-  /** Whether what does not run may come from a mirror. */
-  readonly mirrored?: boolean;
-}
 
 /**
  * Prints the plan of a sweep.
@@ -104,35 +90,6 @@ export function openOptions(
   };
 }
 
-/** What points cost that share what they can. @param shares of those that can be opened, in their order */
-export function costOf(points: readonly SurveyedPoint[], shares: readonly PointShare[]): SweepCost {
-  const opened = points.flatMap(({ work }) => work ?? []);
-  return {
-    points: points.length,
-    calibrations: countWays(opened, "calibrate"),
-    steps: countSteps(opened),
-    run: shares.reduce((sum, { run }) => sum + run, 0),
-    seconds: shares.reduce((sum, { seconds }) => sum + seconds, 0),
-    failed: points.length - opened.length,
-  };
-}
-
-/** `9 points, 1 calibration, 41 of 270 steps shared, about 12 min`. */
-export function describeCost(
-  { points, calibrations, steps, run, seconds, failed, mirrored = false }: SweepCost,
-): string {
-  const count = (number: number, word: string) => `${number} ${word}${number === 1 ? "" : "s"}`;
-  return [
-    count(points, "point"),
-    ...(calibrations > 0 ? [count(calibrations, "calibration")] : []),
-    `${steps.all - steps.different} of ${steps.all} steps shared`,
-    ...(failed > 0 ? [`${failed} cannot run`] : []),
-    run === 0
-      ? (mirrored ? "all is cached or in the mirror" : "all is cached")
-      : `${run} to run, about ${formatSeconds(seconds)}`,
-  ].join(", ");
-}
-
 /** What the points of a sweep run on. */
 export function introduce(name: string, work: PointWork | undefined, width: number): string[] {
   if (work === undefined) return wrapText(name, width, "  ");
@@ -141,24 +98,4 @@ export function introduce(name: string, work: PointWork | undefined, width: numb
     ...wrapText(`${name}: ${model} on ${device.kind} (${device.name})`, width, "  "),
     ...describeDevice(device).flatMap((text) => wrapText(`  ${text}`, width, "    ")),
   ];
-}
-
-/** One point's line, for programs too. */
-interface PointLine extends Partial<PointShare> {
-  readonly id: string;
-  readonly label: string;
-  readonly values: Readonly<Record<string, unknown>>;
-  readonly state: "cannot run" | "cached" | "nothing to run" | "will run";
-  readonly error?: string;
-}
-
-function lineOf(
-  { id, label, values, failure }: SurveyedPoint,
-  share: PointShare | undefined,
-  mirrored: boolean,
-): PointLine {
-  if (share === undefined) return { id, label, values, state: "cannot run", error: failure?.message ?? "" };
-  // A point's share does not tell the cache from a mirror.
-  const there = mirrored ? "nothing to run" : "cached";
-  return { id, label, values, state: share.run === 0 ? there : "will run", ...share };
 }

@@ -87,6 +87,9 @@ export function gather(events: Iterable<RunEvent>): Gathered {
       began = event.at;
       for (const step of event.steps) steps.set(step.id, planned(step));
     }
+    if (event.type === "run-interrupted" || event.type === "run-failed") {
+      for (const step of steps.values()) leave(step);
+    }
     const trouble = describeTrouble(event);
     if (trouble !== undefined) warnings.push(trouble);
     if (event.type === "step-finished" && event.memory !== undefined) memory.push([event.at, event.memory]);
@@ -124,6 +127,14 @@ function follow(step: Writable<StepDetail>, event: RunEvent): void {
     Object.assign(step, { state: "done", seconds, bytes, ...(memory === undefined ? {} : { memory }) });
     delete step.note;
   }
+}
+
+/** What was being done when a run ended is still to be done. */
+function leave(step: Writable<StepDetail>): void {
+  if (step.state !== "running") return;
+  step.state = "waiting";
+  delete step.began;
+  delete step.note;
 }
 
 /** Values that steps measured, told apart by what they are. */

@@ -56,6 +56,12 @@ export class RunTracker {
       }
       return;
     }
+    // What was being done when a run ended is still to be done.
+    if (event.type === "run-interrupted" || event.type === "run-failed") {
+      for (const step of this.#steps.values()) {
+        if (step.progress === "running") Object.assign(step, { progress: "waiting", note: "" });
+      }
+    }
     if (!("step" in event)) return;
     const step = this.#steps.get(event.step);
     if (!step) return;

@@ -6,7 +6,7 @@ import { recipeJsonSchema } from "../recipes/json_schema.ts";
 import { RecipeSchema } from "../stages/schema.ts";
 import { redact } from "./redact.ts";
 import { PlanningError, type RecipeDesk } from "./recipe_desk.ts";
-import { RecipeCheck, RecipeList, RecipePlan, RecipeSource, RecipeText } from "./recipe_schemas.ts";
+import { RecipeCheck, RecipeList, RecipePlan, RecipeSource, RecipeText, SweepPlan } from "./recipe_schemas.ts";
 import { Problem } from "./schemas.ts";
 
 const json = <T extends z.ZodType>(schema: T, description: string) => ({
@@ -66,11 +66,11 @@ export function addRecipeRoutes(api: OpenAPIHono, desk: RecipeDesk): void {
       ...{
         method: "post",
         path: "/recipes/plan",
-        summary: "What a run of a text would do, why, and what it would cost",
+        summary: "What a run or sweep of a text would do, why, and what it would cost",
       },
       request: body,
       responses: {
-        200: json(RecipePlan, "The plan"),
+        200: json(z.union([RecipePlan, SweepPlan]), "The plan; of a sweep, its points with what they share"),
         ...refused,
         422: problem("Something is wrong with it, or with what it names"),
         429: problem("Another plan is being made"),

@@ -7,23 +7,20 @@ import { lstatSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "
 import { join, resolve, sep } from "node:path";
 import { InputError } from "../files/input_error.ts";
 import type { OpenOptions } from "../runner/stage.ts";
-import { pipeline, renderRecipe } from "../pipeline/mod.ts";
+import { renderRecipe } from "../pipeline/mod.ts";
 import { type Diagnostic, RecipeError } from "../recipes/diagnostics.ts";
 import type { RecipeLanguage } from "../recipes/language.ts";
 import { mapPaths } from "../recipes/paths.ts";
 import { decodeText, readText } from "../recipes/read_text.ts";
-import { type LoadedRecipe, readRecipe } from "../recipes/recipe.ts";
+import { readRecipe } from "../recipes/recipe.ts";
 import type { ReadRecipe } from "../recipes/recipe_files.ts";
 import { readSweep } from "../recipes/sweep.ts";
-import { formatRanges } from "../report/numbers.ts";
-import { groupSteps } from "../report/plan_groups.ts";
-import { describePlace, STATES } from "../report/reasons.ts";
-import { makePlan, openCache } from "../runner/mod.ts";
 import { readLock } from "../runner/history.ts";
 import { sha256 } from "../runner/keys.ts";
 import { language, type Recipe, RecipeSchema } from "../stages/schema.ts";
+import { planRecipe, planSweep } from "./recipe_plans.ts";
 import { redact } from "./redact.ts";
-import type { RecipeCheck, RecipeList, RecipePlan, RecipeSource, RecipeText } from "./recipe_schemas.ts";
+import type { RecipeCheck, RecipeList, RecipePlan, RecipeSource, RecipeText, SweepPlan } from "./recipe_schemas.ts";
 import type { JobWanted } from "./job_schemas.ts";
 import type { Wanted } from "./jobs.ts";
 import type { RunStore } from "./run_store.ts";
@@ -95,25 +92,21 @@ export class RecipeDesk {
   }
 
   /**
-   * What a run of a text would do.
+   * What a run or sweep of a text would do.
    *
    * @returns undefined where there is no such recipe
    * @throws {RecipeError} when something is wrong with it, {InputError} when its model or texts cannot be used, {PlanningError} when
    *   another plan is being made
    */
-  async plan(wanted: RecipeText): Promise<RecipePlan | undefined> {
+  async plan(wanted: RecipeText): Promise<RecipePlan | SweepPlan | undefined> {
     const file = this.#fileOf(wanted);
     if (file === undefined) return undefined;
     if (this.#planning) throw new PlanningError("Cannot plan now: another plan is being made; ask again in a moment");
     this.#planning = true;
     try {
-      const loaded = await this.#load(file, wanted.text);
-      if ("points" in loaded) {
-        throw new InputError(
-          `Cannot plan ${loaded.name} here: it is a sweep of ${loaded.points.length} points; \`deno task plan\` plans them`,
-        );
-      }
-      return await this.#plan(loaded);
+      const loaded = await this.#load(file, wanted.text), { cache, device = "auto" } = this.#options;
+      const places = { cache, device };
+      return "points" in loaded ? await planSweep(loaded, places) : await planRecipe(loaded, places);
     } finally {
       this.#planning = false;
     }
@@ -166,36 +159,6 @@ export class RecipeDesk {
     throw new InputError(
       "Cannot go on with this sweep from here: no recipe of configs/ is as its was; `deno task sweep` goes on with it by its own file",
     );
-  }
-
-  async #plan({ recipe, sources, name }: LoadedRecipe<Recipe>): Promise<RecipePlan> {
-    const { cache: folder, device = "auto" } = this.#options;
-    const cache = await openCache(folder), warnings: string[] = [];
-    const warn = (message: string) => void warnings.push(message);
-    try {
-      const subject = await pipeline.open(recipe, {
-        ...{ purpose: "plan", device, forward: "auto", cache: cache.folder, hashes: cache.fileHashes, warn },
-      });
-      try {
-        const { steps, totals: { run, cached, skip, seconds, memory, disk } } = await makePlan(subject, cache, {
-          ...{ recipe, sources, warn },
-        });
-        const groups = groupSteps(steps).map(({ name, blocks, state, why, seconds }) => ({
-          step: blocks.length > 0 ? `${name}[${formatRanges(blocks)}]` : name,
-          ...{ state, words: STATES[state], seconds: state === "run" ? seconds : 0, steps: Math.max(1, blocks.length) },
-          ...(why === undefined ? {} : { why }),
-        }));
-        const { model, method, device } = subject;
-        return redact({
-          ...{ recipe: name, model, method, device: describePlace(device), warnings, groups },
-          totals: { run, cached, skip, seconds, memory, disk },
-        });
-      } finally {
-        await subject.close();
-      }
-    } finally {
-      cache.close();
-    }
   }
 
   async #load(file: string, text: string) {

@@ -110,7 +110,7 @@ Deno.test("a text reads no file but recipes of configs/, and runs no code", asyn
   assert.deepEqual(desk.errors, []);
 });
 
-Deno.test("a plan says what a run of the text would do, why and at what cost; of sweeps and mistakes, why not", async () => {
+Deno.test("a plan says what a run of the text would do, why and at what cost; of mistakes, why not", async () => {
   using on = scene({ device: "cpu" });
   const plan = async (text: string) => {
     const answer = await on.post("/api/recipes/plan", { file: "quickstart.yaml", text });
@@ -128,10 +128,38 @@ Deno.test("a plan says what a run of the text would do, why and at what cost; of
   assert.equal(gone.status, 422);
   assert.match(gone.error, /^Cannot /);
   assert.ok(!gone.error.includes(CONFIGS));
-  const sweep = await plan("extends: ./quickstart-best.yaml\nmatrix: { stages.calibrate.seed: [1, 2] }\n");
-  assert.deepEqual([sweep.status, /it is a sweep of 2 points/.test(sweep.error)], [422, true]);
   const [one, other] = await Promise.all([plan(QUICKSTART), plan(QUICKSTART)]);
   assert.deepEqual([one.status, other.status].sort(), [200, 429]);
+  assert.deepEqual(on.errors, []);
+});
+
+Deno.test("the plan of a sweep says what its points will run and share, and which cannot run", async () => {
+  using on = scene({ device: "cpu" });
+  const plan = async (text: string) => {
+    const answer = await on.post("/api/recipes/plan", { file: "sweeps/keep.yaml", text });
+    return { status: answer.status, ...await answer.json() };
+  };
+  const { status, recipe, model, device, totals, words, points } = await plan(
+    "extends: ../quickstart.yaml\nmatrix: { stages.coarse-search.keep: [4, 5] }\n",
+  );
+  assert.deepEqual([status, recipe, model, totals.points, totals.failed], [200, "keep", "tiny-llama", 2, 0]);
+  assert.match(device, /^cpu/);
+  const [first, second] = points;
+  assert.deepEqual([first.state, first.run, first.rest], ["will run", 40, 0]);
+  assert.ok(second.run < 40 && second.rest === 40 - second.run && second.label !== first.label);
+  assert.equal(totals.run, first.run + second.run);
+  assert.match(words, /^2 points, 2 calibrations, 15 of 80 steps shared, 65 to run, about /);
+  const gone = await plan(
+    "extends: ../quickstart.yaml\nmatrix: { model.path: [../models/tiny-llama, ../models/gone] }\n",
+  );
+  assert.deepEqual([gone.status, gone.points.map(({ state }: { state: string }) => state)], [200, [
+    "will run",
+    "cannot run",
+  ]]);
+  assert.match(gone.points[1].error, /^Cannot /);
+  assert.ok(!JSON.stringify(gone).includes(CONFIGS));
+  const all = await plan("extends: ../quickstart.yaml\nmatrix: { model.path: [../models/gone] }\n");
+  assert.deepEqual([all.status, /^Cannot /.test(all.error)], [422, true]);
   assert.deepEqual(on.errors, []);
 });
 

@@ -56,6 +56,26 @@ export const RecipePlan = z.object({
 }).openapi("RecipePlan");
 export type RecipePlan = z.infer<typeof RecipePlan>;
 
+export const SweepPlan = z.object({
+  ...{ recipe: text, model: text, device: text },
+  warnings: z.array(text),
+  words: text.describe("The totals in words"),
+  totals: z.object({
+    ...{ points: tally, calibrations: tally.describe("In how many ways points calibrate") },
+    steps: z.object({ all: tally, different: tally }),
+    ...{ run: tally.describe("Steps that will run"), seconds: z.number().describe("Of the steps that run") },
+    failed: tally.describe("Points that cannot run"),
+  }),
+  points: z.array(z.object({
+    label: text,
+    state: z.enum(["cannot run", "cached", "nothing to run", "will run"]),
+    ...{ run: tally, rest: tally.describe("Steps that are cached, shared with points before, or not needed") },
+    seconds: z.number(),
+    error: text.optional().describe("Why it cannot run"),
+  })),
+}).openapi("SweepPlan");
+export type SweepPlan = z.infer<typeof SweepPlan>;
+
 export const RecipeList = z.object({
   recipes: z.array(z.object({ file: text, description: text.optional(), sweep: z.boolean() })),
 }).openapi("RecipeList");

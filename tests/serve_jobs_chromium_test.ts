@@ -48,8 +48,8 @@ Deno.test("runs are started, stopped and gone on with in Chromium, with the keyb
     assert.deepEqual(troubles, []);
     assert.deepEqual(faults, []);
     assert.deepEqual(seen, {
-      ...{ disabled: true, watched: "Stop", finished: "finished", listed: ["ended", "finished"], again: false },
-      ...{ stopped: "interrupted", offered: "Go on", gone: true },
+      ...{ disabled: true, watched: "Stop", finished: "finished", listed: ["finished", ""], again: false },
+      ...{ stopped: "interrupted", going: false, offered: "Go on", gone: true },
     });
   } finally {
     end.abort();

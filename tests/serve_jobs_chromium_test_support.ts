@@ -24,6 +24,8 @@ export interface Visited {
   /** Whether a finished run can be gone on with. */
   readonly again: boolean;
   readonly stopped: string;
+  /** Whether it shows a step as running. */
+  readonly going: boolean;
   readonly offered: string;
   /** Whether what was stopped has gone on in another run. */
   readonly gone: boolean;
@@ -92,6 +94,8 @@ async function visit(work: Visit): Promise<Visited> {
     await page.keyboard.press("S");
     await page.keyboard.press("Enter");
     await page.waitForSelector("[data-start]");
+    await page.waitForSelector("[data-legend] .badge");
+    const going = (await page.locator("[data-legend]").innerText()).includes("running");
     const stopped = await state(), offered = await page.locator("[data-start]").innerText();
     await look("stopped");
     await page.locator("[data-start]").focus();
@@ -99,7 +103,7 @@ async function visit(work: Visit): Promise<Visited> {
     await page.waitForURL((url) => url.href !== first && url.pathname.startsWith("/runs/"));
     await page.waitForSelector('[data-run][data-over="yes"] [data-part="head"] .badge[data-state="finished"]');
     const gone = await state() === "finished";
-    return { faults, troubles, disabled, watched, finished, listed, again, stopped, offered, gone };
+    return { faults, troubles, disabled, watched, finished, listed, again, stopped, going, offered, gone };
   } finally {
     await browser.close();
   }

@@ -187,7 +187,22 @@ editor.onChange = () => {
   else sessionStorage.setItem(name, editor.text);
 };
 
-/** Shows what a run would do. */
+/** A row of a plan: steps that are alike. */
+function ofSteps({ step, state, words, why, seconds: time }) {
+  const waits = state === "run";
+  return { what: step, state: waits ? "waiting" : state, words, time: waits ? time : undefined, why };
+}
+
+/** A row of a sweep's plan. */
+function ofPoint({ label, state, run, rest, seconds: time, error }) {
+  return {
+    ...{ what: label, words: state, time: run > 0 ? time : undefined },
+    state: state === "will run" ? "waiting" : error === undefined ? "cached" : "failed",
+    why: error ?? `${run} steps to run, ${rest} shared, cached or not needed`,
+  };
+}
+
+/** Shows what a run or sweep would do. */
 async function plan() {
   if (planButton.disabled) return;
   planButton.disabled = true;
@@ -198,22 +213,26 @@ async function plan() {
   complain(answer.error);
   part("plan-part").hidden = answer.error !== undefined;
   if (answer.error !== undefined) return;
-  const { totals: { run, cached, seconds: time, memory, disk }, groups, warnings, model, method, device } = answer;
-  part("plan-costs").textContent = run === 0
+  const { totals: { run, cached, seconds: time, memory, disk }, points, warnings, model, method, device } = answer;
+  part("plan-costs").textContent = points !== undefined
+    ? `${answer.words}.`
+    : run === 0
     ? `All is cached (${cached} steps): nothing to do.`
     : `${run} steps to run, ${cached} cached: about ${seconds(time)}, ${bytes(memory)} of memory and ${
       bytes(disk)
     } of disk at the peak.`;
-  part("plan-where").textContent = `${model} · ${method} · ${device}`;
+  part("plan-where").textContent = [model, method, device].filter((each) => each !== undefined).join(" · ");
   part("plan-warnings").hidden = warnings.length === 0;
   part("plan-warnings").replaceChildren(...warnings.map((text) => make("li", { textContent: text })));
-  part("plan-rows").replaceChildren(...groups.map(({ step, state, words, why, seconds: time }) => {
+  part("plan-head").textContent = points === undefined ? "Steps" : "Points";
+  const rows = points === undefined ? answer.groups.map(ofSteps) : points.map(ofPoint);
+  part("plan-rows").replaceChildren(...rows.map(({ what, state, words, time, why }) => {
     const badge = make("span", { className: "badge", textContent: words });
-    badge.dataset.state = state === "run" ? "waiting" : state;
+    badge.dataset.state = state;
     return make("tr", {}, [
-      make("td", { className: "words", textContent: step }),
+      make("td", { className: "words", textContent: what }),
       make("td", { className: "words" }, [badge]),
-      make("td", { textContent: state === "run" ? seconds(time) : "–" }),
+      make("td", { textContent: time === undefined ? "–" : seconds(time) }),
       make("td", { className: "words wrap", textContent: why ?? "" }),
     ]);
   }));

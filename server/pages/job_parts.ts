@@ -10,18 +10,19 @@ export interface JobsShown {
   readonly making?: JobAnswer;
 }
 
-const WORDS: Readonly<Record<JobAnswer["state"], string>> = {
-  waiting: "waiting",
-  running: "running",
-  stopping: "stopping",
-  ended: "ended",
-};
+/** A key of pages with a button that stops something. */
+export const STOP_KEY = ["S", "go to the button that stops it"] as const;
 
-/** How an ended job is coloured: as a run of that outcome is. */
-function stateOf({ state, exit }: JobAnswer): string {
-  if (state === "stopping") return "running";
-  if (state !== "ended") return state;
-  return exit === 0 || exit === 7 || exit === 8 ? "finished" : exit === 130 || exit === 137 ? "interrupted" : "failed";
+/** How a job is coloured, and what its state is called: as those of runs are. */
+function stateOf({ state, exit }: JobAnswer): readonly [state: string, word: string] {
+  if (state === "stopping") return ["running", state];
+  if (state !== "ended") return [state, state];
+  const outcome = exit === 0 || exit === 7 || exit === 8
+    ? "finished"
+    : exit === 130 || exit === 137
+    ? "interrupted"
+    : "failed";
+  return [outcome, outcome];
 }
 
 /** A button that stops the job which makes what a page shows, or starts it again where it did not end well. */
@@ -52,7 +53,7 @@ export function jobsPart(jobs: readonly JobAnswer[]): Html {
   const going = jobs.some(({ state }) => state !== "ended");
   return markup`<div data-part="jobs" data-going="${going ? "yes" : ""}">${
     jobs.length > 0 && markup`<section aria-labelledby="jobs-title"><h2 id="jobs-title">Started here</h2>
-<div class="scroll" role="region" aria-label="Started here" tabindex="0"><table class="list jobs"><thead><tr><th scope="col" class="words">State</th><th scope="col" class="words">What</th><th scope="col" class="words">What came of it</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead><tbody>${
+<div class="scroll" role="region" aria-label="Started here" tabindex="0"><table class="list jobs"><thead><tr><th scope="col" class="words">State</th><th scope="col" class="words">What</th><th scope="col" class="words">Remark</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead><tbody>${
       jobs.slice(0, 10).map(jobRow)
     }</tbody></table></div></section>`
   }</div>`;
@@ -64,8 +65,10 @@ function jobRow(job: JobAnswer): Html {
   const what = address === undefined ? name : markup`<a href="${address}">${name}</a>`;
   const said = log.length > 0 && (state === "ended" && job.exit !== 0 || state === "running" && address === undefined);
   return markup`<tr><td class="words">${
-    badge(stateOf(job), WORDS[state])
-  }</td><td class="words">${what} <span class="soft">${kind}</span></td><td class="words wrap">${words ?? ""}${
+    badge(...stateOf(job))
+  }</td><td class="words">${what} <span class="soft">${kind}</span></td><td class="words wrap">${
+    job.exit === 0 ? "" : words ?? ""
+  }${
     said &&
     markup`<details><summary>${log[log.length - 1].slice(0, 200)}</summary><pre tabindex="0">${
       log.join("\n")

@@ -16,7 +16,7 @@ import {
   table,
 } from "../../report/tables.ts";
 import type { RecipeDetail, RunDetail } from "../schemas.ts";
-import { type JobsShown, workButton, workWords } from "./job_parts.ts";
+import { type JobsShown, STOP_KEY, workButton, workWords } from "./job_parts.ts";
 import { badge, layout, moment, progressBar, STATE_WORDS } from "./layout.ts";
 import { recipeSection } from "./recipe_section.ts";
 
@@ -42,7 +42,7 @@ export function runPage(
   const lanes = stages.length;
   return layout({
     title: `${summary.recipe} · ${summary.model}`,
-    ...{ place: "runs", scripts: ["run.js", ...(jobs ? ["jobs.js"] : [])], keys: KEYS },
+    ...{ place: "runs", scripts: ["run.js", ...(jobs ? ["jobs.js"] : [])], keys: jobs ? [...KEYS, STOP_KEY] : KEYS },
     body: markup`<div data-run="${summary.id}" data-position="${position}" data-over="${
       summary.outcome === "unfinished" ? "" : "yes"
     }">

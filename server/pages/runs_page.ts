@@ -3,7 +3,7 @@ import { datum } from "../../report/tables.ts";
 import { type Content, type Html, markup } from "../../report/markup.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "../../report/numbers.ts";
 import type { RunList, RunSummary } from "../schemas.ts";
-import { jobsPart, type JobsShown, workWords } from "./job_parts.ts";
+import { jobsPart, type JobsShown, STOP_KEY, workWords } from "./job_parts.ts";
 import { badge, layout, moment, progressBar, shortId, STATE_WORDS } from "./layout.ts";
 
 const KEYS = [
@@ -143,7 +143,12 @@ export function runsPage(
   { position, jobs }: { readonly position: string; readonly jobs?: JobsShown },
 ): string {
   return layout({
-    ...{ title: "Runs", place: "runs", scripts: ["runs.js", ...(jobs ? ["jobs.js"] : [])], keys: KEYS },
+    ...{
+      title: "Runs",
+      place: "runs",
+      scripts: ["runs.js", ...(jobs ? ["jobs.js"] : [])],
+      keys: jobs ? [...KEYS, STOP_KEY] : KEYS,
+    },
     body: markup`<div class="title"><h1>Runs</h1></div>
 ${unread.length > 0 && troubles(unread)}
 ${jobs && markup`${workWords}${jobsPart(jobs.list)}`}

@@ -6,7 +6,7 @@ import { type Content, type Html, markup } from "../../report/markup.ts";
 import { sweepPlots, sweepTiles } from "../../report/sweep_page.ts";
 import type { SweepRecord } from "../../runner/sweep/record.ts";
 import { runOfPoint } from "../answers.ts";
-import { type JobsShown, workButton, workWords } from "./job_parts.ts";
+import { type JobsShown, STOP_KEY, workButton, workWords } from "./job_parts.ts";
 import { badge, layout, moment } from "./layout.ts";
 
 const KEYS = [["j k", "next, previous point"], ["Enter", "open its run"], ["x", "select"], [
@@ -19,7 +19,12 @@ export function sweepPage(record: SweepRecord, jobs?: JobsShown): string {
   const board = buildLeaderboard(record);
   const { rows, unfinished } = board;
   return layout({
-    ...{ title: record.name, place: "runs", scripts: ["sweep.js", ...(jobs ? ["jobs.js"] : [])], keys: KEYS },
+    ...{
+      title: record.name,
+      place: "runs",
+      scripts: ["sweep.js", ...(jobs ? ["jobs.js"] : [])],
+      keys: jobs ? [...KEYS, STOP_KEY] : KEYS,
+    },
     body: markup`<div class="title"${
       unfinished.some(({ state }) => state === "waiting") && markup` data-going="/api/sweeps/${record.sweep}"`
     }><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${moment(record.started)}. ${
