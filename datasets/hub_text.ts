@@ -5,10 +5,9 @@
  */
 import { createReadStream } from "node:fs";
 import { createGunzip } from "node:zlib";
-import { parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
 import { openFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
+import { readParquet } from "../files/parquet.ts";
 import { lookAt } from "../files/what_is_it.ts";
 import { type HubAccess, type HubFile, type HubRepo, listDataset } from "../hub/mod.ts";
 
@@ -161,14 +160,7 @@ export async function countDocuments(path: string, signal?: AbortSignal): Promis
 async function parquetColumn(path: string, column: string): Promise<readonly string[]> {
   const source = await openFile(path);
   try {
-    const rows = await parquetReadObjects({
-      file: {
-        byteLength: source.size,
-        slice: async (begin, end = source.size) => (await source.read(begin, end)).buffer,
-      },
-      columns: [column],
-      compressors,
-    });
+    const rows = await readParquet(source, { columns: [column] });
     return rows.map((row, number) => rowText(row, { path, number, column }));
   } catch (cause) {
     if (cause instanceof InputError) throw cause;

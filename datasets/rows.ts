@@ -1,8 +1,7 @@
 /** Rows of tables, as datasets of records have them: Parquet, JSON lines, or one JSON list. */
-import { parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
 import { openFile } from "../files/byte_source.ts";
 import { InputError } from "../files/input_error.ts";
+import { readParquet } from "../files/parquet.ts";
 import { readTextFile } from "../files/text_file.ts";
 import { lookAt } from "../files/what_is_it.ts";
 
@@ -62,14 +61,7 @@ export async function readRows(path: string, { limit = Infinity, label = path }:
 async function parquetRows(path: string, { limit, label }: Required<RowsOptions>): Promise<Row[]> {
   const source = await openFile(path);
   try {
-    const rows = await parquetReadObjects({
-      file: {
-        byteLength: source.size,
-        slice: async (begin, end = source.size) => (await source.read(begin, end)).buffer,
-      },
-      compressors,
-      ...(limit === Infinity ? {} : { rowEnd: limit }),
-    });
+    const rows = await readParquet(source, limit === Infinity ? {} : { limit });
     return rows.map((value, at) => record(value, `row ${at + 1}`, label));
   } catch (cause) {
     if (cause instanceof InputError) throw cause;

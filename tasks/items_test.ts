@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "../files/input_error.ts";
+import { type FakeHub, startFakeHub } from "../hub/fake_hub_test_support.ts";
 import { describeItems, loadItems, taskOf, tasks } from "./mod.ts";
 
 function testdata(name: string): string {
@@ -137,4 +139,38 @@ Deno.test("loadItems() refuses files that hold no rows", async () => {
   );
   await assert.rejects(loadItems(task, { file: testdata("nowhere.jsonl") }), /nowhere.jsonl/);
   await assert.rejects(loadItems(task, {}), /without access to a hub/);
+});
+
+Deno.test("loadItems() takes a task's rows from the hub's Parquet copy, and says what decides them", async () => {
+  const parquet = new Uint8Array(readFileSync(testdata("boolq.parquet"))), task = taskOf("boolq");
+  const other = { "boolq/train/0000.parquet": parquet.slice(1), "cb/validation/0000.parquet": parquet.slice(1) };
+  const add = (hub: FakeHub, files: Readonly<Record<string, Uint8Array>>) =>
+    hub.addRepo({ kind: "dataset", id: "aps/super_glue", files, revisions: ["refs/convert/parquet"] });
+  const cache = await Deno.makeTempDir();
+  try {
+    await using hub = startFakeHub();
+    const access = { cache, endpoint: hub.url, token: null };
+    add(hub, { ...other, "boolq/validation/0000.parquet": parquet });
+    const { items, places } = await loadItems(task, { hub: access });
+    assert.deepEqual(items, (await loadItems(task, { file: testdata("boolq.jsonl") })).items);
+    assert.equal(places[0], "row 1 of boolq/validation/0000.parquet");
+    const { identity } = await describeItems(task, { hub: access, limit: 3 });
+    assert.match(
+      JSON.stringify(identity),
+      /^\{"task":"boolq","dataset":"aps\/super_glue","files":\{"boolq\/validation\/0000.parquet":"[0-9a-f]{40,64}"\},"limit":3\}$/,
+    );
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+  const none = await Deno.makeTempDir();
+  try {
+    await using hub = startFakeHub();
+    add(hub, other);
+    await assert.rejects(
+      loadItems(task, { hub: { cache: none, endpoint: hub.url, token: null } }),
+      /has no Parquet file of its validation split in boolq/,
+    );
+  } finally {
+    await Deno.remove(none, { recursive: true });
+  }
 });
