@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { hashContent } from "../files/hash_content.ts";
 import { InputError } from "../files/input_error.ts";
-import { isObject } from "../files/json.ts";
+import { isObject, type JsonRecord } from "../files/json.ts";
 import { findPrivateText, type Private } from "../files/private_text.ts";
 import { parseJsonObject, readTextFile } from "../files/text_file.ts";
 import { downloadFile, type HubAccess, resolveModel } from "../hub/mod.ts";
@@ -185,14 +185,18 @@ function baseOf(model: unknown, fail: (why: string) => never): BaseModel | undef
 function textsOf({ texts, files }: LockedInputs, fail: (why: string) => never): Record<string, CardText> {
   return Object.fromEntries(
     Object.entries(texts).map(([name, identity]): [string, CardText] => {
-      const text = isObject(identity) && isObject(identity.text) ? identity.text : {};
+      const { text: said, questions }: JsonRecord = isObject(identity) ? identity : {};
+      const text = isObject(said) ? said : isObject(questions) ? questions : {};
       const hashes = isObject(text.files) ? Object.values(text.files) : [text.sha256];
       const pinned = hashes.length > 0 && hashes.every((hash) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(String(hash)));
       if (!pinned) fail(`its text ${name} is not pinned by hashes of its content; run it again`);
       const place = DATASETS.get(String(text.kind));
       if (place !== undefined) return [name, place];
       const file = files.find(({ of }) => of === name);
-      return [name, { type: name, ...(file === undefined ? {} : { file }) }];
+      return [name, {
+        type: typeof text.dataset === "string" ? text.dataset : name,
+        ...(file === undefined ? {} : { file }),
+      }];
     }),
   );
 }

@@ -4,9 +4,11 @@
  */
 import { stringify } from "yaml";
 import { type Expectations, meets } from "./expectation.ts";
+import { sayDivergence } from "./divergence.ts";
 import { markdownCode, markdownTable, markdownText } from "./markdown.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber } from "./numbers.ts";
+import { formatShare, sayCut, scoresOf } from "./task_scores.ts";
 
 /** Terms under which the base model may be used, as the hub's front matter says them. */
 export interface Licence {
@@ -82,26 +84,43 @@ export function renderModelCard(facts: CardFacts): string {
 }
 
 function frontMatter({ metrics, target, base, licence, texts }: CardFacts): Record<string, unknown> {
-  const results = Object.entries(metrics.perplexity).flatMap(([name, { original, compressed }]) => {
-    const { type, config, split } = texts[name] ?? { type: name };
-    // Front matter is read as JSON, which has no number for what is infinite or none; the text says it.
-    const values = [["compressed", compressed], ["original", original]] as const;
-    const finite = values.filter(([, value]) => Number.isFinite(value));
-    return finite.length === 0 ? [] : [{
-      task: { type: "text-generation" },
-      dataset: {
-        name,
-        type,
-        ...(config === undefined ? {} : { config }),
-        ...(split === undefined ? {} : { split }),
-      },
-      metrics: finite.map(([of, value]) => ({
-        type: "perplexity",
-        value: Number(formatNumber(value).replaceAll(",", "")),
-        name: of === "original" ? "Perplexity of the original model" : `Perplexity, compressed (${bitsOf(metrics)})`,
-      })),
-    }];
-  });
+  const results: Record<string, unknown>[] = Object.entries(metrics.perplexity).flatMap(
+    ([name, { original, compressed }]) => {
+      const { type, config, split } = texts[name] ?? { type: name };
+      // Front matter is read as JSON, which has no number for what is infinite or none; the text says it.
+      const values = [["compressed", compressed], ["original", original]] as const;
+      const finite = values.filter(([, value]) => Number.isFinite(value));
+      return finite.length === 0 ? [] : [{
+        task: { type: "text-generation" },
+        dataset: {
+          name,
+          type,
+          ...(config === undefined ? {} : { config }),
+          ...(split === undefined ? {} : { split }),
+        },
+        metrics: finite.map(([of, value]) => ({
+          type: "perplexity",
+          value: Number(formatNumber(value).replaceAll(",", "")),
+          name: of === "original" ? "Perplexity of the original model" : `Perplexity, compressed (${bitsOf(metrics)})`,
+        })),
+      }];
+    },
+  );
+  for (const [name, { original, items: _items, cut: _cut, ...compressed }] of Object.entries(metrics.tasks)) {
+    results.push({
+      task: { type: "multiple-choice" },
+      dataset: { name, type: texts[`tasks.${name}`]?.type ?? name },
+      metrics: [["compressed", compressed], ["original", original]].flatMap(([of, score]) => {
+        const { acc, acc_norm } = score as Pick<typeof original, "acc" | "acc_norm">, whose = `${of} model, zero-shot`;
+        return [
+          { type: "acc", value: Number(acc.toFixed(4)), name: `Accuracy of the ${whose}` },
+          ...(acc_norm === undefined
+            ? []
+            : [{ type: "acc_norm", value: Number(acc_norm.toFixed(4)), name: `Normalised accuracy of the ${whose}` }]),
+        ];
+      }),
+    });
+  }
   return {
     ...licence,
     library_name: "pbs2p",
@@ -158,10 +177,15 @@ function text(facts: CardFacts): string[] {
 }
 
 function results({ metrics, recipe: { expect = {} } }: CardFacts): string[] {
-  const named = Object.entries(metrics.perplexity), right = "right";
-  if (named.length === 0) return ["Nothing was measured on texts."];
+  const named = Object.entries(metrics.perplexity), right = "right", asked = taskResults(metrics);
+  if (named.length === 0) return asked.length > 0 ? asked : ["Nothing was measured on texts."];
   const expected = named.some(([name]) => expect[name] !== undefined);
-  return markdownTable(
+  const divergences = named.flatMap(([name, { divergence }]) =>
+    divergence === undefined
+      ? []
+      : ["", `Beside the original on ${markdownText(name)}: ${sayDivergence(divergence).join(", ")}.`]
+  );
+  const perplexities = markdownTable(
     [
       { head: "perplexity" },
       { head: "original", side: right },
@@ -177,6 +201,20 @@ function results({ metrics, recipe: { expect = {} } }: CardFacts): string[] {
       ];
     }),
   );
+  return [...perplexities, ...divergences, ...(asked.length > 0 ? ["", ...asked] : [])];
+}
+
+function taskResults({ tasks }: Metrics): string[] {
+  if (Object.keys(tasks).length === 0) return [];
+  const right = "right" as const;
+  const heads = [{ head: "zero-shot, %" }, { head: "" }, { head: "original", side: right }, {
+    head: "compressed",
+    side: right,
+  }];
+  const rows = scoresOf(tasks).map(({ task, metric, original, compressed }) => [
+    ...[task, metric, formatShare(original), formatShare(compressed)],
+  ]);
+  return [...markdownTable(heads, rows), ...(sayCut(tasks) === undefined ? [] : ["", `Questions ${sayCut(tasks)}.`])];
 }
 
 function verdict(value: number, expected: Expectations[string]): string {
@@ -241,10 +279,14 @@ function verification({ target, base, texts, code = [], metrics: { device } }: C
 }
 
 function limits({ perplexity, tasks }: Metrics): string[] {
-  const names = Object.keys(perplexity).map(markdownText).join(", ");
+  const list = (of: object) => Object.keys(of).map(markdownText).join(", "), asked = list(tasks);
+  const names = [list(perplexity), ...(asked === "" ? [] : [`zero-shot accuracy on ${asked}`])].filter((each) =>
+    each !== ""
+  )
+    .join(" and ");
   const measured = names === ""
     ? "Nothing"
-    : `Perplexity on ${names}, in the windows that the lock pins, and nothing else`;
+    : `${list(perplexity) === "" ? "" : "Perplexity on "}${names}, in the windows that the lock pins, and nothing else`;
   return [
     `- ${measured} was measured${
       Object.keys(tasks).length === 0 ? ": no tasks, no following of instructions, no safety" : ""

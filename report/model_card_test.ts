@@ -105,3 +105,30 @@ Deno.test("renderModelCard() lets no name or description be markup, nor end the 
   assert.deepEqual([rest.license, rest.license_name, rest.tags], ["other", evil, ["pbs2p", evil, "quantized"]]);
   assert.doesNotMatch(text.replaceAll(/`[^`\n]*`/g, ""), /<script|(?<!\\)\[x(?<!\\)\]|^---$|^# <|^license:/m);
 });
+
+Deno.test("renderModelCard() tells zero-shot accuracies, in percent for people and as shares for the hub", () => {
+  const rte = { acc: 0.5, acc_stderr: 0.03 }, piqa = { ...rte, acc_norm: 0.625, acc_norm_stderr: 0.02 };
+  const metrics = buildMetrics({
+    ...FACTS,
+    tasks: {
+      rte: { ...rte, original: { ...rte, acc: 0.75 }, items: 277, cut: 2 },
+      piqa: { ...piqa, original: piqa, items: 1838, cut: 0 },
+    },
+  });
+  const texts = { ...facts.texts, "tasks.rte": { type: "nyu-mll/glue" } };
+  const { index, text } = split(renderModelCard({ ...facts, metrics, texts }));
+  const [, asked, own] = index[0].results;
+  assert.deepEqual(asked, {
+    task: { type: "multiple-choice" },
+    dataset: { name: "rte", type: "nyu-mll/glue" },
+    metrics: [
+      { type: "acc", value: 0.5, name: "Accuracy of the compressed model, zero-shot" },
+      { type: "acc", value: 0.75, name: "Accuracy of the original model, zero-shot" },
+    ],
+  });
+  assert.deepEqual([own.dataset.type, own.metrics.length], ["piqa", 4]);
+  assert.match(text, /\| rte \| acc \| 75\.0 ± 3\.0 \| 50\.0 ± 3\.0 \|/);
+  assert.match(text, /\| average \| acc \| 62\.5 \| 50\.0 \|/);
+  assert.match(text, /Questions cut on the left, as too long: 2 of 277 in rte\./);
+  assert.match(text, /Perplexity on heldout and zero-shot accuracy on rte, piqa, in the windows/);
+});
