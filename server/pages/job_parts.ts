@@ -6,6 +6,8 @@ import { badge } from "./layout.ts";
 /** What a page knows of jobs; undefined where the server starts nothing. */
 export interface JobsShown {
   readonly list: readonly JobAnswer[];
+  /** Whether what the page shows was made here and is over, although it may not say so itself. */
+  readonly over: boolean;
   /** The job that makes what the page shows, while it does. */
   readonly making?: JobAnswer;
 }
