@@ -42,8 +42,9 @@ function permissions(): string[] {
 function start(deno: string, args: readonly string[], tell: Parameters<Launch>[1]): ReturnType<Launch> {
   const child = new Deno.Command(deno, {
     ...{ args: [...args], cwd: projectFolder, stdin: "null", stdout: "piped", stderr: "piped" },
+    // What it is given is given from the project's folder, wherever the server was started.
     // Ctrl-C in the server's terminal is the server's: it would come twice otherwise, and the second ends a command at once.
-    ...{ detached: true, env: { NO_COLOR: "1" } },
+    ...{ detached: true, env: { NO_COLOR: "1", INIT_CWD: projectFolder } },
   }).spawn();
   const send = (signal: Deno.Signal) => {
     try {

@@ -88,7 +88,7 @@ async function serve(options: Options, terminal: Terminal): Promise<void> {
       },
     }, app.fetch);
     await server.finished;
-    if (jobs?.busy) terminal.note("Stopping what was started here; Ctrl-C again ends at once.");
+    if (jobs?.busy) terminal.note("Stopping what was started here; Ctrl-C again does not wait for it.");
     await jobs?.close();
   } catch (error) {
     throw asUsageError(error, host, port) ?? error;

@@ -36,7 +36,8 @@ export function mapPaths<T>(
   return copy;
 }
 
-function isPath(schema: unknown): boolean {
+/** Whether a schema is of a path. */
+export function isPath(schema: unknown): boolean {
   const marked = (each: unknown) => each instanceof z.ZodType && each.meta()?.path === true;
   return marked(schema) || marked(unwrap(schema));
 }

@@ -78,7 +78,8 @@ export function buildApp(
   const shown = (made?: string): JobsShown | undefined => {
     if (jobs === undefined) return undefined;
     const making = made === undefined ? undefined : jobs.making(made);
-    return { list: jobs.list(), ...(making === undefined ? {} : { making }) };
+    const over = made !== undefined && jobs.isOver(made);
+    return { list: jobs.list(), over, ...(making === undefined ? {} : { making }) };
   };
   const app = new Hono();
   app.use(headers);

@@ -9,6 +9,11 @@ export const JobWanted = z.strictObject({
   run: id.optional().openapi({ description: "A run, whose recipe is run again: what is done is not made again" }),
   sweep: id.optional().openapi({ description: "A sweep of a recipe of configs/, which goes on where it ended" }),
   text: z.string().max(200_000).optional().openapi({ description: "The recipe's text, where it was edited" }),
+  set: z.array(z.strictObject({
+    path: z.string().regex(/^[^\s=]{1,200}$/).openapi({ description: "Such as `stages.spbo.iterations`" }),
+    value: z.json(),
+  })).max(100).optional().openapi({ description: "Values to set in it, as `--set` does; not of a sweep that goes on" }),
+  device: z.enum(["auto", "cpu", "webgpu"]).optional().openapi({ description: "Where kernels run; default: auto" }),
 }).openapi("JobWanted");
 export type JobWanted = z.infer<typeof JobWanted>;
 

@@ -126,6 +126,12 @@ export class Jobs {
     return job && answer(job);
   }
 
+  /** Whether a run or a sweep was made here, and is over, whatever it leaves to read: what is killed says no last word. */
+  isOver(made: string): boolean {
+    const own = [...this.#jobs.values()].filter((each) => each.made === made);
+    return own.length > 0 && own.every(({ state }) => state === "ended");
+  }
+
   /**
    * Asks a job to stop cleanly; asked once more after some seconds it ends at once, and loses at most the step in progress.
    *

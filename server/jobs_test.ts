@@ -62,6 +62,7 @@ Deno.test("Jobs runs as many at once as it may, in the order in which they came;
   const first = jobs.start(run(LONG("one"))), second = jobs.start(run(LONG("two"))), third = jobs.start(run(WELL));
   assert.deepEqual([second.state, third.state], ["waiting", "waiting"]);
   await until(() => jobs.making("one") !== undefined);
+  assert.equal(jobs.isOver("one"), false);
   assert.equal(jobs.stop(second.id)?.state, "ended");
   assert.equal(jobs.get(first.id)?.state, "running");
   assert.equal(jobs.stop(first.id)?.state, "stopping");
@@ -69,6 +70,7 @@ Deno.test("Jobs runs as many at once as it may, in the order in which they came;
   assert.deepEqual([first, second, third].map(({ id }) => jobs.get(id)?.exit), [130, 130, 0]);
   assert.equal(jobs.get(second.id)?.run, undefined);
   assert.equal(jobs.making("one"), undefined);
+  assert.deepEqual(["one", "a-run", "two"].map((made) => jobs.isOver(made)), [true, true, false]);
   assert.equal(jobs.stop("99"), undefined);
 });
 

@@ -4,19 +4,21 @@
  * texts that are started as they were edited.
  */
 import { lstatSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
-import { join, resolve, sep } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { InputError } from "../files/input_error.ts";
-import type { OpenOptions } from "../runner/stage.ts";
+import type { Json, OpenOptions } from "../runner/stage.ts";
 import { renderRecipe } from "../pipeline/mod.ts";
 import { type Diagnostic, RecipeError } from "../recipes/diagnostics.ts";
 import type { RecipeLanguage } from "../recipes/language.ts";
+import { moveRecipe } from "../recipes/move_recipe.ts";
 import { mapPaths } from "../recipes/paths.ts";
 import { decodeText, readText } from "../recipes/read_text.ts";
 import { readRecipe } from "../recipes/recipe.ts";
 import type { ReadRecipe } from "../recipes/recipe_files.ts";
-import { readSweep } from "../recipes/sweep.ts";
+import { type LoadedSweep, readSweep } from "../recipes/sweep.ts";
 import { readLock } from "../runner/history.ts";
-import { sha256 } from "../runner/keys.ts";
+import { canonicalJson, sha256 } from "../runner/keys.ts";
+import { identityOf } from "../runner/sweep/sweep_folder.ts";
 import { language, type Recipe, RecipeSchema } from "../stages/schema.ts";
 import { planRecipe, planSweep } from "./recipe_plans.ts";
 import { redact } from "./redact.ts";
@@ -118,28 +120,29 @@ export class RecipeDesk {
    * @returns undefined where there is no such recipe, run or sweep
    * @throws {RecipeError} when something is wrong with it, {InputError} when it cannot be started from here
    */
-  async runnable({ file, run, sweep, text }: JobWanted): Promise<Wanted | undefined> {
+  async runnable({ file, run, sweep, text, set = [], device }: JobWanted): Promise<Wanted | undefined> {
     const { store, cache, runs } = this.#options;
-    const folders = ["--runs", runs, "--cache", cache];
-    if (sweep !== undefined) return await this.#sweepAgain(sweep);
+    const folders = ["--runs", runs, "--cache", cache, ...(device === undefined ? [] : ["--device", device])];
+    const values = set.map(({ path, value }) => `${path}=${JSON.stringify(value)}`);
+    const settings = values.flatMap((each) => ["--set", each]);
+    if (sweep !== undefined) return await this.#sweepAgain(sweep, folders);
     const source = await this.open({ file, run });
     if (source === undefined) return undefined;
     const edited = text !== undefined && text !== source.text, path = this.#fileOf({ file, run });
     if (path === undefined) return undefined;
-    const loaded = await this.#load(path, text ?? source.text), { name } = loaded;
+    const loaded = await this.#load(path, text ?? source.text, values), { name } = loaded;
     if (!edited && file !== undefined) {
       return {
         kind: "points" in loaded ? "sweep" : "run",
         name,
-        args: [path, ...folders, ...("points" in loaded ? ["--yes"] : [])],
+        args: [path, ...folders, ...settings, ...("points" in loaded ? ["--yes"] : [])],
       };
     }
     if ("points" in loaded) {
-      throw new InputError(
-        `Cannot start ${name}: a sweep that was edited is started from a file: save the text, and \`deno task sweep\` it`,
-      );
+      const place = await this.#writeSweep(loaded, values);
+      return { kind: "sweep", name, args: [place, ...folders, ...settings, "--yes"] };
     }
-    const lock = run === undefined || edited ? undefined : store.locate(run);
+    const lock = run === undefined || edited || set.length > 0 ? undefined : store.locate(run);
     if (lock !== undefined) return { kind: "run", name, args: [lock, ...folders] };
     const folder = join(runs, STARTED);
     const complete = renderRecipe({ ...loaded.recipe, name }, { relativeTo: folder });
@@ -149,25 +152,62 @@ export class RecipeDesk {
     return { kind: "run", name, args: [place, ...folders] };
   }
 
-  /** A sweep is gone on with by the recipe that it is of, as it was. */
-  async #sweepAgain(id: string): Promise<Wanted | undefined> {
-    const text = this.#options.store.sweepText(id);
-    if (text === undefined) return undefined;
-    for (const { file, sweep } of this.list().recipes) {
-      if (sweep && (await this.open({ file }))?.text === text) return await this.runnable({ file });
+  /**
+   * Writes a sweep that was edited where it can be started, with its paths as they are stated from there.
+   *
+   * @returns its path
+   * @throws {InputError} when something else would come of it
+   */
+  async #writeSweep({ name, text, file, points }: LoadedSweep<Recipe>, set: readonly string[]): Promise<string> {
+    const place = this.#placeOf(text, file);
+    const moved = moveRecipe(text, { from: dirname(file), to: dirname(place), schema: language.schema });
+    const again = await this.#load(place, moved, set).catch((error) => {
+      if (error instanceof RecipeError) return undefined;
+      throw error;
+    });
+    const meant = (points: LoadedSweep<Recipe>["points"]) =>
+      // A recipe is plain data.
+      canonicalJson(points.map(({ recipe }) => recipe as unknown as Json));
+    if (again === undefined || !("points" in again) || meant(again.points) !== meant(points)) {
+      throw new InputError(
+        `Cannot start ${name} from here: its paths mean something else in another folder; save the text, and \`deno task sweep\` it`,
+      );
+    }
+    mkdirSync(dirname(place), { recursive: true });
+    writeFileSync(place, moved);
+    return place;
+  }
+
+  /** Where a sweep's text is put that is started: in a folder of its own, as its file is its name. */
+  #placeOf(text: string, file: string): string {
+    return join(this.#options.runs, STARTED, sha256(`${file}\n${text}`).slice(0, 16), basename(file));
+  }
+
+  /** A sweep is gone on with by the recipe that it is of, where that still asks for the same. */
+  async #sweepAgain(id: string, folders: readonly string[]): Promise<Wanted | undefined> {
+    const { store, runs, configs } = this.#options, lock = store.sweepLock(id);
+    if (lock === undefined) return undefined;
+    if (store.holdsSweep(id)) throw new InputError("Cannot go on with this sweep: it is going on already");
+    const shipped = this.list().recipes.filter(({ sweep }) => sweep).map(({ file }) => join(configs, file));
+    for (const place of [...shipped, ...startedSweeps(join(runs, STARTED))]) {
+      if (Deno.readTextFileSync(place) !== lock.text) continue;
+      const loaded = await this.#load(place, lock.text);
+      if ("points" in loaded && identityOf(loaded) === lock.identity) {
+        return { kind: "sweep", name: loaded.name, args: [place, ...folders, "--yes"] };
+      }
     }
     throw new InputError(
-      "Cannot go on with this sweep from here: no recipe of configs/ is as its was; `deno task sweep` goes on with it by its own file",
+      "Cannot go on with this sweep from here: no recipe of configs/ asks for what it did; the command that began it goes on with it",
     );
   }
 
-  async #load(file: string, text: string) {
+  async #load(file: string, text: string, set: readonly string[] = []) {
     const read: ReadRecipe = async (path) => {
       if (path === file) return decodeText(new TextEncoder().encode(text));
       if (this.#within(path)) return await readText(path);
       return { reason: "it lies outside of configs/", note: "`deno task plan` reads recipes from everywhere" };
     };
-    const options = { cwd: this.#project, read };
+    const options = { cwd: this.#project, read, set };
     return await readSweep(spoken, file, { ...options, most: MOST_POINTS }) ?? await readRecipe(spoken, file, options);
   }
 
@@ -223,6 +263,16 @@ export class RecipeDesk {
     }
     const absolute = mapPaths(parsed.data as Recipe, language.schema, (path) => resolve(folder, path));
     return { text: renderRecipe(absolute, { relativeTo: this.#options.configs }), name: nameOf(id) };
+  }
+}
+
+/** The sweeps that were started as they were edited. */
+function* startedSweeps(folder: string): Generator<string> {
+  for (const at of lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(folder) : []) {
+    if (!lstatSync(join(folder, at)).isDirectory()) continue;
+    for (const file of readdirSync(join(folder, at), { withFileTypes: true })) {
+      if (file.isFile()) yield join(folder, at, file.name);
+    }
   }
 }
 

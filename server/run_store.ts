@@ -10,7 +10,15 @@ import { InputError } from "../files/input_error.ts";
 import { Metrics, totalError } from "../report/metrics.ts";
 import { JOURNAL, readSmallText } from "../runner/journal.ts";
 import { JournalFollower, type Told } from "../runner/journal_follower.ts";
-import { listSweeps, POINTS, SWEEP_LOCK, SWEEP_RECORD, type SweepInfo, SWEEPS } from "../runner/sweep/sweep_folder.ts";
+import {
+  isHeld,
+  listSweeps,
+  POINTS,
+  SWEEP_LOCK,
+  SWEEP_RECORD,
+  type SweepInfo,
+  SWEEPS,
+} from "../runner/sweep/sweep_folder.ts";
 import { redact } from "./redact.ts";
 import type { RunSummary } from "./schemas.ts";
 
@@ -137,14 +145,20 @@ export class RunStore {
     return folder !== undefined && lstatSync(join(folder, "model"), { throwIfNoEntry: false })?.isDirectory() === true;
   }
 
-  /** The recipe's text of a sweep, as its lock has it. */
-  sweepText(id: string): string | undefined {
+  /** The recipe's text of a sweep, and what stands for all that it asks for, as its lock has them. */
+  sweepLock(id: string): { readonly text: string; readonly identity: string } | undefined {
     if (!NAME.test(id)) return undefined;
     const folder = this.#inside([SWEEPS, id], SWEEP_LOCK);
     const text = folder && readSmallText(join(folder, SWEEP_LOCK));
     if (text === undefined) return undefined;
-    const { recipe }: { readonly recipe?: unknown } = parse(text) ?? {};
-    return typeof recipe === "string" ? recipe : undefined;
+    const { recipe, identity }: { readonly recipe?: unknown; readonly identity?: unknown } = parse(text) ?? {};
+    return typeof recipe === "string" && typeof identity === "string" ? { text: recipe, identity } : undefined;
+  }
+
+  /** Whether a process goes on with a sweep. */
+  holdsSweep(id: string): boolean {
+    const folder = NAME.test(id) ? this.#inside([SWEEPS, id], SWEEP_LOCK) : undefined;
+    return folder !== undefined && isHeld(folder);
   }
 
   /** Sweeps, the newest first, and those that could not be read. */

@@ -48,7 +48,7 @@ Deno.test("runs are started, stopped and gone on with in Chromium, with the keyb
     assert.deepEqual(troubles, []);
     assert.deepEqual(faults, []);
     assert.deepEqual(seen, {
-      ...{ disabled: true, watched: "Stop", finished: "finished", listed: ["finished", ""], again: false },
+      ...{ disabled: true, watched: "Stop", finished: "finished", listed: ["finished", "small run"], again: false },
       ...{ stopped: "interrupted", going: false, offered: "Go on", gone: true },
     });
   } finally {

@@ -77,7 +77,7 @@ async function visit(work: Visit): Promise<Visited> {
     await page.waitForSelector('[data-part="jobs"] .badge[data-state="finished"]');
     const listed = [
       await page.locator(".jobs .badge").first().innerText(),
-      await page.locator(".jobs td:nth-child(3)").first().innerText(),
+      await page.locator(".jobs td:nth-child(2)").first().innerText(),
     ];
     await look("list");
 

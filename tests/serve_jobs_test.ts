@@ -1,6 +1,6 @@
 /** Runs that are started, stopped and gone on with from pages: real commands in processes of their own. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { stringify } from "yaml";
@@ -48,6 +48,7 @@ function serving(folder: string, name: string, { allowed = true } = {}) {
     stringify({ ...recipe(4), name: "sweep", matrix: { "stages.gptq.bits": [2, 3] } }),
   );
   writeFileSync(join(configs, "plugin.yaml"), stringify({ ...recipe(), use: ["./mine.ts"] }));
+  if (!existsSync(join(configs, "model"))) symlinkSync(models.llama, join(configs, "model"));
   writeFileSync(join(folder, "outside.yaml"), stringify(recipe()));
   const jobs = allowed ? new Jobs({ launch: launcher(), limit: 1, patience: 0 }) : undefined;
   const app = buildApp({
@@ -121,6 +122,7 @@ Deno.test("a run is started from a page, stopped, and gone on with to the same b
   // It may have stopped cleanly before it was told the second time.
   assert.ok(exit === 137 || exit === 130, `${exit}`);
   assert.match(words ?? "", /it can go on where it ended$/);
+  assert.match(await (await here.ask(`/runs/${broken}`)).text(), /data-start="[^"]*"[^>]*>Go on</);
 
   const again = await here.ended((await here.start({ run: broken })).id);
   assert.equal(again.exit, 0);
@@ -148,6 +150,24 @@ Deno.test("a text that was edited is run as it stands, a sweep is swept and gone
   assert.deepEqual(points.map(({ state }: { state: string }) => state), ["finished", "finished"]);
   const again = await here.ended((await here.start({ sweep: swept.sweep })).id);
   assert.deepEqual([again.exit, again.sweep], [0, swept.sweep]);
+
+  // Of another folder than its paths are relative to.
+  const text = "extends: ./sweep.yaml\nname: other\nmatrix: { stages.gptq.bits: [2], model.path: [./model] }\n";
+  const other = await here.ended((await here.start({ file: "sweep.yaml", text: text.replace("sweep", "small") })).id);
+  assert.equal(other.exit, 0, `${other.log}`);
+  const record = await (await here.ask(`/api/sweeps/${other.sweep}`)).json();
+  assert.deepEqual(record.points.map(({ state }: { state: string }) => state), ["finished"]);
+  const further = await here.ended((await here.start({ sweep: other.sweep })).id);
+  assert.deepEqual([further.exit, further.sweep], [0, other.sweep]);
+
+  // With a value that no recipe states it is another sweep, which only its own command goes on with.
+  const set = [{ path: "stages.evaluate.perplexity", value: [] }];
+  const valued = await here.ended((await here.start({ file: "sweep.yaml", set, device: "cpu" })).id);
+  assert.equal(valued.exit, 0, `${valued.log}`);
+  assert.notEqual(valued.sweep, swept.sweep);
+  const refused = await here.post("/api/jobs", { sweep: valued.sweep });
+  assert.equal(refused.status, 422);
+  assert.match((await refused.json()).error, /no recipe of configs\/ asks for what it did/);
 });
 
 const refused: readonly (readonly [string, unknown, number, RegExp])[] = [
@@ -166,11 +186,15 @@ const refused: readonly (readonly [string, unknown, number, RegExp])[] = [
   ],
   ["code that a recipe names", { file: "plugin.yaml" }, 422, /code that a recipe names is not run here/],
   [
-    "a sweep that was edited",
-    { file: "sweep.yaml", text: stringify({ ...recipe(), matrix: { "stages.gptq.bits": [1, 2] } }) },
+    "a value of a key that there is not",
+    { file: "small.yaml", set: [{ path: "stages.gptq.bit", value: 3 }] },
     422,
-    /a sweep that was edited is started from a file/,
+    /bit/,
   ],
+  ["code that is set", { file: "small.yaml", set: [{ path: "use", value: ["./mine.ts"] }] }, 422, /Cannot start this/],
+  ["another recipe that is set", { file: "small.yaml", set: [{ path: "extends", value: "x" }] }, 422, /cannot be set/],
+  ["what would be another option", { file: "small.yaml", set: [{ path: "a b", value: 1 }] }, 400, /Cannot understand/],
+  ["a device that there is not", { file: "small.yaml", device: "tpu" }, 400, /Cannot understand device/],
 ];
 
 for (const [what, wanted, status, says] of refused) {

@@ -148,7 +148,7 @@ Deno.test({
       await pause(50);
     }
     const { code, err } = await server.end();
-    assert.deepEqual([code, err], [0, "Stopping what was started here; Ctrl-C again ends at once.\n"]);
+    assert.deepEqual([code, err], [0, "Stopping what was started here; Ctrl-C again does not wait for it.\n"]);
     assert.match(journal().trimEnd().split("\n").at(-1) ?? "", /"type":"run-interrupted"/);
   },
 });

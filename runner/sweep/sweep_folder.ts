@@ -104,6 +104,13 @@ export function openSweepFolder(sweep: Sweep, { runsDir, keys, warn }: FolderOpt
   }
 }
 
+/** Whether a process has a sweep's folder for itself. */
+export function isHeld(path: string): boolean {
+  const lock = hold(path);
+  lock?.close();
+  return lock === undefined;
+}
+
 /**
  * The record in a sweep's folder.
  *
@@ -183,7 +190,7 @@ export function listSweeps(
 }
 
 /** What is asked for, whatever it is called. */
-function identityOf({ axes, points }: Sweep): string {
+export function identityOf({ axes, points }: Pick<Sweep, "axes" | "points">): string {
   return sha256(canonicalJson([
     [...axes],
     ...points.map(({ id, label, values, recipe: { name: _name, description: _words, ...recipe } }) => // A recipe is plain data.

@@ -69,7 +69,23 @@ addEventListener("click", async ({ target }) => {
   if (job.state === "stopping") button.textContent = "Stop at once";
   else button.hidden = true;
   await refresh();
+  await watch(job.id);
 });
+
+const watched = new Set();
+/** Shows how a job ends that was asked to stop: what is killed writes no last word that others could follow. */
+async function watch(id) {
+  if (watched.has(id)) return;
+  watched.add(id);
+  for (let state = ""; state !== "ended";) {
+    await pause(500);
+    const answer = await fetch(`/api/jobs/${id}`).catch(() => undefined);
+    if (!answer?.ok) return;
+    ({ state } = await answer.json());
+  }
+  if (document.querySelector('[data-part="jobs"]') === null) location.reload();
+  else await refresh();
+}
 
 /** Shows the list as it is now. */
 async function refresh() {

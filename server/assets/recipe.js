@@ -198,7 +198,7 @@ function ofPoint({ label, state, run, rest, seconds: time, error }) {
   return {
     ...{ what: label, words: state, time: run > 0 ? time : undefined },
     state: state === "will run" ? "waiting" : error === undefined ? "cached" : "failed",
-    why: error ?? `${run} steps to run, ${rest} shared, cached or not needed`,
+    why: error ?? `${run} to run, ${rest} shared, cached or not needed`,
   };
 }
 
@@ -225,6 +225,7 @@ async function plan() {
   part("plan-warnings").hidden = warnings.length === 0;
   part("plan-warnings").replaceChildren(...warnings.map((text) => make("li", { textContent: text })));
   part("plan-head").textContent = points === undefined ? "Steps" : "Points";
+  part("plan-why").textContent = points === undefined ? "Why" : "Steps";
   const rows = points === undefined ? answer.groups.map(ofSteps) : points.map(ofPoint);
   part("plan-rows").replaceChildren(...rows.map(({ what, state, words, time, why }) => {
     const badge = make("span", { className: "badge", textContent: words });

@@ -6,12 +6,14 @@ import { badge } from "./layout.ts";
 /** What a page knows of jobs; undefined where the server starts nothing. */
 export interface JobsShown {
   readonly list: readonly JobAnswer[];
+  /** Whether what the page shows was made here and is over, although it may not say so itself. */
+  readonly over: boolean;
   /** The job that makes what the page shows, while it does. */
   readonly making?: JobAnswer;
 }
 
 /** A key of pages with a button that stops something. */
-export const STOP_KEY = ["S", "go to the button that stops it"] as const;
+export const STOP_KEY = ["S", "go to what can be stopped"] as const;
 
 /** How a job is coloured, and what its state is called: as those of runs are. */
 function stateOf({ state, exit }: JobAnswer): readonly [state: string, word: string] {
@@ -53,7 +55,7 @@ export function jobsPart(jobs: readonly JobAnswer[]): Html {
   const going = jobs.some(({ state }) => state !== "ended");
   return markup`<div data-part="jobs" data-going="${going ? "yes" : ""}">${
     jobs.length > 0 && markup`<section aria-labelledby="jobs-title"><h2 id="jobs-title">Started here</h2>
-<div class="scroll" role="region" aria-label="Started here" tabindex="0"><table class="list jobs"><thead><tr><th scope="col" class="words">State</th><th scope="col" class="words">What</th><th scope="col" class="words">Remark</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead><tbody>${
+<div class="scroll" role="region" aria-label="Started here" tabindex="0"><table class="list jobs"><thead><tr><th scope="col" class="words">State</th><th scope="col" class="words">What</th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead><tbody>${
       jobs.slice(0, 10).map(jobRow)
     }</tbody></table></div></section>`
   }</div>`;
@@ -63,11 +65,13 @@ function jobRow(job: JobAnswer): Html {
   const { id, kind, name, state, run, sweep, words, log } = job;
   const address = run !== undefined ? `/runs/${run}` : sweep !== undefined ? `/sweeps/${sweep}` : undefined;
   const what = address === undefined ? name : markup`<a href="${address}">${name}</a>`;
-  const said = log.length > 0 && (state === "ended" && job.exit !== 0 || state === "running" && address === undefined);
+  // What ended well, or as it was asked to, needs no more words than that.
+  const said = log.length > 0 &&
+    (state === "running" && address === undefined || job.exit !== undefined && ![0, 130].includes(job.exit));
   return markup`<tr><td class="words">${
     badge(...stateOf(job))
-  }</td><td class="words">${what} <span class="soft">${kind}</span></td><td class="words wrap">${
-    job.exit === 0 ? "" : words ?? ""
+  }</td><td class="words wrap">${what} <span class="soft">${kind}</span>${
+    words !== undefined && job.exit !== 0 && markup`<p class="soft">${words}</p>`
   }${
     said &&
     markup`<details><summary>${log[log.length - 1].slice(0, 200)}</summary><pre tabindex="0">${

@@ -81,7 +81,7 @@ export function recipePage(source: RecipeSource, { file, run }: RecipeId, jobs?:
 ${jobs && workWords}
 <p class="message bad" role="alert" data-trouble hidden></p>
 <section data-plan-part hidden><h2>Plan</h2><p data-plan-costs></p><p class="soft" data-plan-where></p><ul class="message" data-plan-warnings hidden></ul>
-<div class="scroll" role="region" aria-label="Steps of the plan" tabindex="0"><table class="list"><thead><tr><th scope="col" class="words" data-plan-head>Steps</th><th scope="col" class="words">State</th><th scope="col">Time</th><th scope="col" class="words">Why</th></tr></thead><tbody data-plan-rows></tbody></table></div></section>
+<div class="scroll" role="region" aria-label="Steps of the plan" tabindex="0"><table class="list"><thead><tr><th scope="col" class="words" data-plan-head>Steps</th><th scope="col" class="words">State</th><th scope="col">Time</th><th scope="col" class="words" data-plan-why>Why</th></tr></thead><tbody data-plan-rows></tbody></table></div></section>
 </div>`,
   });
 }

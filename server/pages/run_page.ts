@@ -51,7 +51,8 @@ export function runPage(
       !summary.id.includes(":") && workButton(jobs, {
         again: { run: summary.id },
         going: summary.outcome === "unfinished",
-        left: ["failed", "interrupted", "silent"].includes(summary.state),
+        left: ["failed", "interrupted", "silent"].includes(summary.state) ||
+          summary.state === "running" && jobs?.over === true,
       })}${packed && markup`<a class="button" href="/runs/${summary.id}/try">Try</a>`}${
       recipe !== undefined && recipe.recipe !== null &&
       markup`<a class="button" href="/recipes/edit?run=${encodeURIComponent(summary.id)}">Edit recipe</a>`
