@@ -1,5 +1,6 @@
 /**
- * evaluate: perplexity of the original model and of the decoded packed file, block by block over all windows.
+ * evaluate: the original model beside the decoded packed file, block by block: perplexity and divergence on texts (`evaluate_text.ts`),
+ * and zero-shot tasks (`evaluate_tasks.ts`).
  *
  * Perplexity is exp of the mean over windows of the mean next-token loss inside a window. One that is not finite is a result like any
  * other: the steps go on, and tell the first part of the model whose outputs are not finite.
