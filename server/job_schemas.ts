@@ -11,7 +11,7 @@ export const JobWanted = z.strictObject({
   text: z.string().max(200_000).optional().openapi({ description: "The recipe's text, where it was edited" }),
   set: z.array(z.strictObject({
     path: z.string().regex(/^[^\s=]{1,200}$/).openapi({ description: "Such as `stages.spbo.iterations`" }),
-    value: z.json(),
+    value: z.unknown().refine((value) => value !== undefined, "must be given"),
   })).max(100).optional().openapi({ description: "Values to set in it, as `--set` does; not of a sweep that goes on" }),
   device: z.enum(["auto", "cpu", "webgpu"]).optional().openapi({ description: "Where kernels run; default: auto" }),
 }).openapi("JobWanted");

@@ -194,6 +194,7 @@ const refused: readonly (readonly [string, unknown, number, RegExp])[] = [
   ["code that is set", { file: "small.yaml", set: [{ path: "use", value: ["./mine.ts"] }] }, 422, /Cannot start this/],
   ["another recipe that is set", { file: "small.yaml", set: [{ path: "extends", value: "x" }] }, 422, /cannot be set/],
   ["what would be another option", { file: "small.yaml", set: [{ path: "a b", value: 1 }] }, 400, /Cannot understand/],
+  ["a path without a value", { file: "small.yaml", set: [{ path: "a" }] }, 400, /must be given/],
   ["a device that there is not", { file: "small.yaml", device: "tpu" }, 400, /Cannot understand device/],
 ];
 
