@@ -10,8 +10,11 @@ import { headInputShapes, headShapes } from "./tensors.ts";
 
 type Weights = Readonly<Record<string, Float32Array>>;
 
-/** Bytes of logits per call of the head, at most: more fall out of the processor's caches. */
+/** Bytes of logits per call of the head: more fall out of the processor's caches. */
 const LOGITS_BYTES = 32 * 1024 * 1024;
+
+/** Tokens per call, however large the vocabulary: with fewer, reading the head's matrix takes longer than its products. */
+const FEWEST_TOKENS = 64;
 
 /** The heads of one model. */
 export class HeadEngine {
@@ -66,8 +69,8 @@ export class HeadEngine {
     const originals = Object.entries(this.#head(originalId)).map(([name, tensor]) => [`${ORIGINAL}${name}`, tensor]);
     const per = length - 1, [loss, originalLoss, divergence] = [0, 1, 2].map(() => new Float32Array(windows * per));
     const same = new Uint8Array(windows * per), width = this.#spec.hidden;
-    // Both logits, their logarithms and what comes of them are in memory at once.
-    for (const { start, end, states } of this.#chunks(hidden, 4)) {
+    // The logits of both models.
+    for (const { start, end, states } of this.#chunks(hidden, 2)) {
       const next = (i: number) => (start + i + 1) % length === 0 ? 0n : BigInt(ids[start + i + 1]);
       const shape = [end - start, width];
       const results = await this.#sessions.run(session, {
@@ -171,7 +174,9 @@ export class HeadEngine {
   *#chunks(hidden: Float32Array, copies = 1): Generator<{ start: number; end: number; states: Tensor }> {
     const { vocab, hidden: width } = this.#spec;
     const tokens = hidden.length / width;
-    const step = Math.max(1, Math.floor(Math.min(LOGITS_BYTES, this.#options.memoryBudget) / (4 * copies * vocab)));
+    const each = 4 * copies * vocab,
+      bytes = Math.min(Math.max(LOGITS_BYTES, each * FEWEST_TOKENS), this.#options.memoryBudget);
+    const step = Math.max(1, Math.floor(bytes / each));
     for (let start = 0; start < tokens; start += step) {
       const end = Math.min(tokens, start + step);
       const states = new Tensor("float32", hidden.subarray(start * width, end * width), [end - start, width]);

@@ -46,7 +46,7 @@ function smallModel(spec: ModelSpec): ModelSpec {
   };
 }
 
-/** Hidden states, XᵀX of every input, logits and losses. */
+/** Hidden states, XᵀX of every input, logits, losses, and what a comparison of two heads gives. */
 async function results(spec: ModelSpec, provider: Provider): Promise<ArrayLike<number>[]> {
   const engine = new Engine(spec, { threads: 1, provider, fused: provider === "cpu", memoryBudget: Infinity });
   try {
@@ -59,8 +59,13 @@ async function results(spec: ModelSpec, provider: Provider): Promise<ArrayLike<n
     if (!hidden) throw new Error("Cannot compare providers as a block gave no output");
     const sums = Object.values(engine.finishBlock(0)).flatMap(({ upper }) => upper ? [upper] : []);
     engine.heads.open(1, waves(headShapes(spec)));
-    const ids = Int32Array.from({ length: tokens }, (_, i) => (7 * i) % spec.vocab);
-    return [hidden, ...sums, await engine.heads.logits(1, hidden), await engine.heads.loss(1, hidden, ids, WINDOWS)];
+    const ids = Int32Array.from({ length: tokens }, (_, i) => (7 * i) % spec.vocab), { heads } = engine;
+    // Near enough for both to find some of the tokens the likeliest.
+    const moved = wave(hidden.length, 3), other = hidden.map((value, i) => value + moved[i] / 8);
+    return [
+      ...[hidden, ...sums, await heads.logits(1, hidden), await heads.loss(1, hidden, ids, WINDOWS)],
+      ...Object.values(await heads.compare([1, 1], [hidden, other], ids, WINDOWS)),
+    ];
   } finally {
     await engine.close();
   }

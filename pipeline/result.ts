@@ -107,6 +107,8 @@ async function requireMeasured(
   }
 }
 
+type Divergence = NonNullable<Metrics["perplexity"][string]["divergence"]>;
+
 async function measure(
   { spec, roles }: Planning,
   context: FinishContext,
@@ -116,15 +118,15 @@ async function measure(
   },
 ): Promise<Metrics> {
   const perplexity: Record<string, Metrics["perplexity"][string]> = {};
-  for (const [name, { original, compressed, away }] of roles.perplexity?.of ?? []) {
+  for (const [name, { original, compressed, away, divergence }] of roles.perplexity?.of ?? []) {
     const before = (await context.input(original)).value as Perplexity;
     const after = (await context.input(compressed)).value as Perplexity;
     const [first, second] = [before, after].map(({ perplexity }) => Number(perplexity));
-    const errors: number[] = [];
+    const apart = divergence && (await context.input(divergence)).value as Divergence | null, errors: number[] = [];
     for (const ref of away) errors.push(Number((await context.input(ref)).value ?? NaN));
     perplexity[name] = {
       ...{ original: first, compressed: second, tokens: after.tokens },
-      ...(after.divergence === undefined ? {} : { divergence: after.divergence }),
+      ...(apart ? { divergence: apart } : {}),
       ...(errors.length > 0 && errors.every(Number.isFinite) ? { block_errors: errors } : {}),
     };
   }

@@ -194,7 +194,7 @@ function makeSubject(
       original,
       compressed,
     ]),
-    ...[...perplexity?.of.values() ?? []].flatMap(({ away }) => away),
+    ...[...perplexity?.of.values() ?? []].flatMap(({ away, divergence = [] }) => [away, divergence].flat()),
   ];
   const ids = new Set(steps.map(({ id }) => id));
   const targets = [...(packed ? [packed.model] : []), ...measured].filter(({ step }) => ids.has(step));

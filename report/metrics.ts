@@ -20,6 +20,26 @@ const accuracy = {
   acc_norm_stderr: measure.optional(),
 };
 
+const divergence = z.strictObject({
+  tokens: tally.describe("Compared tokens"),
+  kl: z.strictObject({
+    ...{ mean: measure, error: measure, median: measure, p90: measure, p99: measure, p999: measure, max: measure },
+  }).describe("KL(original ‖ compressed) of the next token in nats: mean, its standard error, percentiles over tokens"),
+  same_top: share.describe("Tokens after which both models find the same one the likeliest"),
+  same_top_error: measure,
+  mean_change: z.number().min(-1).max(1).optional().describe(
+    "Mean change of the right token's probability, compressed − original; missing in old runs",
+  ),
+  mean_change_error: measure.optional(),
+  rms_change: share.describe("Root mean square of the change of the right token's probability"),
+  histogram: z.array(z.strictObject({ below: measure, tokens: tally })).optional().describe(
+    "Tokens whose KL divergence is below this, and not below the one before",
+  ),
+  context: z.array(z.strictObject({ from: tally, to: tally, kl: measure })).optional().describe(
+    "Mean KL divergence after so many tokens of a window",
+  ),
+});
+
 /**
  * Checks that something is what a run writes to metrics.json.
  *
@@ -52,25 +72,9 @@ export const Metrics = z.strictObject({
       original: perplexity.describe("Of the uncompressed model; `NaN` where its outputs are not finite"),
       compressed: perplexity.describe("Of the decoded packed model; `Infinity` where it is too large to be written"),
       tokens: tally.describe("Tokens in the windows it was measured on"),
-      divergence: z.strictObject({
-        tokens: tally.describe("Compared tokens"),
-        kl: z.strictObject({
-          ...{
-            mean: measure,
-            error: measure,
-            median: measure,
-            p90: measure,
-            p99: measure,
-            p999: measure,
-            max: measure,
-          },
-        }).describe(
-          "KL(original ‖ compressed) of the next token in nats: mean, its standard error, percentiles over tokens",
-        ),
-        same_top: share.describe("Tokens after which both models find the same one the likeliest"),
-        same_top_error: measure,
-        rms_change: share.describe("Root mean square of the change of the right token's probability"),
-      }).optional().describe("Of the compressed model's next tokens from the original's; missing in old runs"),
+      divergence: divergence.optional().describe(
+        "Of the compressed model's next tokens from the original's; missing in old runs, and where outputs are not finite",
+      ),
       block_errors: z.array(measure).optional().describe(
         "‖H − H₀‖ ÷ ‖H₀‖ of the hidden states after each block, H₀ the original's, over tokens of this text",
       ),

@@ -10,7 +10,6 @@ import type { JsonNumber } from "../files/json_number.ts";
 import type { ChosenPropagation, LayerSettings, MethodSource } from "../layers/job.ts";
 import type { OutputRef } from "../runner/stage.ts";
 import type { TaskScores } from "../tasks/score.ts";
-import type { Divergence } from "./compared_text.ts";
 
 /** One stream of hidden states in an artifact. */
 export interface StreamRef {
@@ -111,11 +110,14 @@ export interface Roles {
   };
   /** Perplexities. */
   readonly perplexity: {
-    /** By text and variant; and how far hidden states are from the original's after each block, where that is looked at. */
-    readonly of: ReadonlyMap<
-      string,
-      { readonly original: OutputRef; readonly compressed: OutputRef; readonly away: readonly OutputRef[] }
-    >;
+    /** By text and variant; and where the models are compared how far hidden states and next tokens are from the original's. */
+    readonly of: ReadonlyMap<string, {
+      readonly original: OutputRef;
+      readonly compressed: OutputRef;
+      /** After each block. */
+      readonly away: readonly OutputRef[];
+      readonly divergence?: OutputRef;
+    }>;
   };
   /** Scores of zero-shot tasks. */
   readonly tasks: {
@@ -193,8 +195,6 @@ export type Perplexity = {
   readonly perplexity: JsonNumber;
   /** Predicted tokens. */
   readonly tokens: number;
-  /** Of the packed model, how far its next tokens are from the original's. */
-  readonly divergence?: Divergence;
   /** First part of the model whose outputs are not finite, in words. */
   readonly lost?: string;
 };

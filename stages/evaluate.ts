@@ -13,7 +13,7 @@ import { count } from "../recipes/words.ts";
 import { tasks } from "../tasks/mod.ts";
 import { Dataset, TEXTS } from "./dataset_schema.ts";
 import { scoresOf, taskSteps } from "./evaluate_tasks.ts";
-import { awayOf, lossOf, textSteps } from "./evaluate_text.ts";
+import { comparisonOf, lossOf, textSteps } from "./evaluate_text.ts";
 import type { Stage } from "./planning.ts";
 import type { TaskRequest } from "./tools/tasks.ts";
 import type { TextRequest } from "./tools/text.ts";
@@ -121,8 +121,8 @@ export const evaluate: Stage<Params> = {
     perplexity: {
       of: new Map(perplexity.map((entry) => {
         const name = nameOf(entry);
-        const away = divergence ? Array.from({ length: spec.blocks }, (_, block) => awayOf(name, block)) : [];
-        return [name, { original: lossOf(name, "original", spec), compressed: lossOf(name, "compressed", spec), away }];
+        const losses = { original: lossOf(name, "original", spec), compressed: lossOf(name, "compressed", spec) };
+        return [name, { ...losses, ...(divergence ? comparisonOf(name, spec) : { away: [] }) }];
       })),
     },
     tasks: {

@@ -21,9 +21,10 @@ export function lossOf(name: string, variant: Variant, { blocks }: { readonly bl
   return from(stepOf(name, variant, blocks - 1), "loss");
 }
 
-/** Where it is how far the packed model's hidden states are from the original's after a block. */
-export function awayOf(name: string, block: number) {
-  return from(stepOf(name, "compressed", block), "away");
+/** Where it is how far the packed model is from the original: its hidden states after each block, and its next tokens. */
+export function comparisonOf(name: string, { blocks }: { readonly blocks: number }) {
+  const steps = Array.from({ length: blocks }, (_, block) => stepOf(name, "compressed", block));
+  return { away: steps.map((step) => from(step, "away")), divergence: from(steps[blocks - 1], "divergence") };
 }
 
 /** How a text is measured. */
@@ -104,6 +105,7 @@ function blockStep(planning: Planning, { request, variant, block, packed, compar
         ? { loss: { retain: "keep", bytes: 8 * text.windows + 1000 } }
         : { hidden: { retain: "transient", bytes: hiddenBytes(spec, text) } }),
       ...(beside ? { away: { retain: "keep", bytes: 100 } } : {}),
+      ...(beside && last ? { divergence: { retain: "keep", bytes: 3000 } } : {}),
       ...(compared && !beside ? { sample: { retain: "keep", bytes: sampledBytes(spec) } } : {}),
       ...(compared && !beside && last ? { states: { retain: "keep", bytes: hiddenBytes(spec, kept) } } : {}),
     },
@@ -186,6 +188,7 @@ async function pass(
       if (other !== undefined && states !== undefined && some > 0) {
         const size = { windows: some, length };
         const found = await head.compare(other, [cut(0, some), await states(batch)], idsOf(0, some), size);
+        look(found.divergence, "the head");
         parts.push(found);
         for (let window = 0; window < some; window++) {
           const of = found.loss.subarray(window * (length - 1), (window + 1) * (length - 1));
@@ -204,19 +207,20 @@ async function pass(
   look(losses, "the head");
   if (sample) await tellSample(context, sample, beside);
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-  const divergence = parts.length > 0 && lost === undefined && parts.every(({ divergence }) => allFinite(divergence))
-    ? sumUp(parts)
-    : undefined;
   const value: Perplexity = {
     perplexity: toJsonNumber(lost === undefined ? Math.exp(mean) : NaN),
     tokens: text.windows * (text.length - 1),
-    ...(divergence === undefined ? {} : { divergence }),
     ...(lost === undefined ? {} : { lost }),
   };
   const writer = context.output("loss");
   await writer.write("loss.safetensors", { loss: { dtype: "F64", shape: [losses.length], data: losses } });
   writer.value(value);
-  context.measure(value);
+  const divergence = parts.length > 0 && lost === undefined ? sumUp(parts, text) : undefined;
+  if (beside) context.output("divergence").value(divergence ?? null);
+  context.measure({
+    ...value,
+    ...(divergence === undefined ? {} : { kl: divergence.kl.mean, same_top: divergence.same_top }),
+  });
 }
 
 /** Of the original the sampled states are kept; of the other model, how far they are from those. */
