@@ -241,8 +241,8 @@ export function redundancyChart(
   );
 }
 
-/** How far hidden states are from the original's after each block. */
-export function blockErrorChart(errors: readonly number[], width: number = WIDTH): Html {
+/** How far hidden states are from the original's after each block. @param title which no other chart of the page has */
+export function blockErrorChart(errors: readonly number[], title: string, width: number = WIDTH): Html {
   const points = errors.map((error, block) => ({ block, error }));
   return draw(
     {
@@ -268,7 +268,7 @@ export function blockErrorChart(errors: readonly number[], width: number = WIDTH
         })]),
       ],
     },
-    "Error after each block",
+    title,
     points.map(({ block, error }) => `block ${block}: ${formatNumber(error)}`).join("; "),
   );
 }

@@ -131,13 +131,25 @@ export function readEvidence(json: string, name: string): Evidence {
   throw new InputError(`Cannot read ${name} as a record of results: ${path.join(".") || "all of it"}: ${message}`);
 }
 
-/** Metrics without the lists per layer, which are most of them; their sum is kept. */
+/** Metrics without the lists per layer, which are most of them, and per block or token; the layers' sum is kept. */
 function slimMetrics({ metrics }: SweepPoint): { readonly metrics?: Json } {
   const read = Metrics.safeParse(metrics);
   if (!read.success) return {};
   const { mean } = read.data.layer_error;
-  const slim = { ...read.data, layer_error: { mean, total: totalError(read.data), layers: [] } };
+  const slim = {
+    ...read.data,
+    perplexity: Object.fromEntries(Object.entries(read.data.perplexity).map(([name, of]) => [name, slimText(of)])),
+    layer_error: { mean, total: totalError(read.data), layers: [] },
+  };
   return { metrics: JSON.parse(JSON.stringify(slim, sayNumbers)) as Json };
+}
+
+function slimText(
+  { block_errors: _errors, divergence, ...perplexity }: Metrics["perplexity"][string],
+): Metrics["perplexity"][string] {
+  if (divergence === undefined) return perplexity;
+  const { histogram: _histogram, context: _context, ...rest } = divergence;
+  return { ...perplexity, divergence: rest };
 }
 
 /** What a run's lock says of code, weights and versions; old or foreign locks may say less. */

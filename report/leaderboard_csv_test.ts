@@ -74,3 +74,10 @@ Deno.test("leaderboardCsv() does not take an axis for a column of its own name",
   assert.deepEqual([head.indexOf("run"), head.lastIndexOf("run") > 5], [3, true]);
   assert.deepEqual([row[3], row[4], row[head.lastIndexOf("run")]], ["mine", "[1,2]", "runs/a"]);
 });
+
+Deno.test("leaderboardCsv() has fields of divergence where a point was compared, empty elsewhere", () => {
+  const record = sweepOf([{ ...METHODS[0], kl: 0.5213 }, METHODS[1]]);
+  const [head, ...rows] = parseCsv(leaderboardCsv(record).map((line) => `${line}\n`).join(""));
+  const of = (name: string) => rows.map((row) => row[head.indexOf(name)]);
+  assert.deepEqual([of("kl.heldout"), of("same_top.heldout")], [["0.5213", ""], ["0.5969", ""]]);
+});

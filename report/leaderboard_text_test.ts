@@ -164,3 +164,21 @@ Deno.test("renderLeaderboard() writes Markdown in which names are no markup", ()
     "Bits per weight. nominal: as papers count; stored: 8 × bytes ÷ weights of the compressed layers; file: the same of the whole packed file.",
   ]);
 });
+
+Deno.test("renderLeaderboard() has columns of divergence where a row was compared, and says of which evaluation where there are more", () => {
+  const points = [{ ...METHODS[0], kl: 0.5213 }, METHODS[1]];
+  const lines = renderLeaderboard(sweepOf(points), { form: "terminal", width: 120 });
+  assert.deepEqual(lines.slice(3, 7).map((line) => line.slice(0, 52)), [
+    "  point       perplexity     KL  top-1  nominal  sto",
+    "────────────  ──────────  ─────  ─────  ───────  ───",
+    "* gptq-3           27.73      –      –     3.00    3",
+    "  pbs2p-4of8       34.38  0.521   59.7     0.53    3",
+  ]);
+  const two = [{ label: "a", kl: 0.25, perplexity: { heldout: 30, prose: 40 } }, {
+    label: "b",
+    perplexity: { heldout: 3, prose: 4 },
+  }];
+  const head = renderLeaderboard(sweepOf(two), { form: "markdown" }).find((line) => line.startsWith("| point")) ?? "";
+  assert.match(head, /\| heldout \| prose \| KL, heldout \| top-1, heldout \| KL, prose \| top-1, prose \| nominal \|/);
+  assert.doesNotMatch(renderLeaderboard(sweepOf(METHODS), { form: "markdown" }).join(), /KL|top-1/);
+});

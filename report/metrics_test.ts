@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { buildMetrics, componentsOf, Metrics, metricsJsonSchema, renderMetrics } from "./metrics.ts";
-import { FACTS, SCALED_SIGNS } from "./metrics_test_support.ts";
+import { DIVERGENCE, FACTS, SCALED_SIGNS } from "./metrics_test_support.ts";
 
 Deno.test("buildMetrics() makes what its own schema accepts, and only what DESIGN names", () => {
   const metrics = buildMetrics(FACTS);
@@ -117,4 +117,22 @@ Deno.test("Metrics reads metrics.json of a run before formats had names", () => 
 Deno.test("metrics.schema.json is the schema's; otherwise write metricsJsonSchema() to it", async () => {
   const committed = await readFile(new URL("./metrics.schema.json", import.meta.url), "utf8");
   assert.equal(committed.replaceAll("\r\n", "\n"), metricsJsonSchema());
+});
+
+Deno.test("Metrics take divergences as they are written now and as runs before had them, and none that cannot be", () => {
+  const { histogram: _histogram, context: _context, mean_change: _change, mean_change_error: _error, ...old } =
+    DIVERGENCE;
+  const of = (divergence: object) => {
+    const metrics = JSON.parse(JSON.stringify(buildMetrics(FACTS)));
+    metrics.perplexity.heldout = { ...metrics.perplexity.heldout, divergence, block_errors: [0.1, 0.2] };
+    return Metrics.safeParse(metrics).success;
+  };
+  assert.ok(of(DIVERGENCE) && of(old));
+  for (
+    const wrong of [{ same_top: 1.1 }, { mean_change: -1.5 }, { kl: { ...DIVERGENCE.kl, mean: -1 } }, { more: 1 }, {
+      tokens: 0.5,
+    }]
+  ) {
+    assert.ok(!of({ ...DIVERGENCE, ...wrong }), JSON.stringify(wrong));
+  }
 });

@@ -67,6 +67,15 @@ export const FACTS: ResultFacts = {
   steps: { run: 30, cached: 4 },
 };
 
+/** How far next tokens are from the original's. */
+export const DIVERGENCE: NonNullable<ResultFacts["perplexity"][string]["divergence"]> = {
+  tokens: 51_200,
+  kl: { mean: 0.5213, error: 0.0031, median: 0.3487, p90: 1.184, p99: 2.953, p999: 5.1172, max: 9.876 },
+  ...{ same_top: 0.5969, same_top_error: 0.0022, mean_change: -0.0447, mean_change_error: 0.0009, rms_change: 0.2013 },
+  histogram: [{ below: 0.1, tokens: 9_000 }, { below: 0.1778, tokens: 30_001 }, { below: 10, tokens: 12_199 }],
+  context: [{ from: 1, to: 1, kl: 0.91 }, { from: 2, to: 3, kl: 0.77 }, { from: 4, to: 7, kl: 0.515 }],
+};
+
 /** A packed model of another format than `FACTS` has. */
 export const SCALED_SIGNS: ResultFacts["packed"] = {
   formats: ["sign"],

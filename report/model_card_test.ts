@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseDocument } from "yaml";
 import { buildMetrics } from "./metrics.ts";
-import { FACTS } from "./metrics_test_support.ts";
+import { DIVERGENCE, FACTS } from "./metrics_test_support.ts";
 import { type CardFacts, renderModelCard } from "./model_card.ts";
 
 const facts: CardFacts = {
@@ -131,4 +131,13 @@ Deno.test("renderModelCard() tells zero-shot accuracies, in percent for people a
   assert.match(text, /\| average \| acc \| 62\.5 \| 50\.0 \|/);
   assert.match(text, /Questions cut on the left, as too long: 2 of 277 in rte\./);
   assert.match(text, /Perplexity on heldout and zero-shot accuracy on rte, piqa, in the windows/);
+});
+
+Deno.test("renderModelCard() tells the divergence from the original below the perplexities", () => {
+  const perplexity = { heldout: { ...FACTS.perplexity.heldout, divergence: DIVERGENCE } };
+  const { text } = split(renderModelCard({ ...facts, metrics: buildMetrics({ ...FACTS, perplexity }) }));
+  assert.match(
+    text,
+    /^Beside the original on heldout: KL 0\.521 nats a token, .* same top token 59\.7 %, RMS Δp 20\.1 %\.$/m,
+  );
 });

@@ -39,7 +39,7 @@ export function draw(options: Plot.PlotOptions, title: string, description: stri
   }
   svg.setAttribute("role", "img");
   // A chart may be on the page in two widths.
-  const id = `${title.toLowerCase().replaceAll(/[^a-z]+/g, "-")}${options.width === WIDE ? "-spread" : ""}`;
+  const id = `${title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}${options.width === WIDE ? "-spread" : ""}`;
   svg.setAttribute("aria-labelledby", `${id}-title ${id}-text`);
   for (const [tag, name, text] of [["desc", "text", description], ["title", "title", title]]) {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag, {});

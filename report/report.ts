@@ -14,6 +14,7 @@ import {
   bitsTable,
   blockErrorTable,
   datum,
+  divergenceDetails,
   divergenceTable,
   errorTable,
   heldOutTable,
@@ -39,8 +40,18 @@ export interface ReportContent {
 }
 
 const DIVERGENCE_NOTE =
-  "KL divergence of the compressed model's next token from the original's, over all tokens that perplexity is of: its mean with the " +
-  "standard error, and what it stays below after so many of them. RMS Δp is of the right token's probability.";
+  "KL divergence of the compressed model's next token from the original's, over so many of the tokens that perplexity is of: its mean with " +
+  "the standard error, and what it stays below after a share of them. Δp is what the right token's probability has changed by.";
+
+function divergenceSection(metrics: Metrics): Section {
+  const details = divergenceDetails(metrics);
+  return {
+    title: "Divergence from the original",
+    content: markup`<p>${DIVERGENCE_NOTE}</p>${divergenceTable(metrics)}${
+      details.length > 0 && fold("Tokens by divergence, and along windows", details)
+    }${fold("Hidden states after each block", blockErrorTable(metrics))}`,
+  };
+}
 
 /**
  * Renders the report.
@@ -58,12 +69,7 @@ export function renderReport(content: ReportContent): string {
     { title: "Charts", content: runCharts(metrics, gather(events)) },
     Object.keys(metrics.perplexity).length > 0 &&
     { title: "Perplexity", short: true, content: perplexityTable(metrics, recipe.expect) },
-    Object.values(metrics.perplexity).some(({ divergence }) => divergence !== undefined) && {
-      title: "Divergence from the original",
-      content: markup`<p>${DIVERGENCE_NOTE}</p>${divergenceTable(metrics)}${
-        fold("Hidden states after each block", blockErrorTable(metrics))
-      }`,
-    },
+    Object.values(metrics.perplexity).some(({ divergence }) => divergence !== undefined) && divergenceSection(metrics),
     Object.keys(metrics.tasks).length > 0 && { title: "Tasks", short: true, content: taskTable(metrics) },
     {
       ...{ title: "Bits per weight", tall: true },

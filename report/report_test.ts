@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DOMParser } from "linkedom";
 import { buildMetrics, type Metrics, type ResultFacts } from "./metrics.ts";
-import { EVENTS, FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
+import { DIVERGENCE, EVENTS, FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { renderReport } from "./report.ts";
 
@@ -269,4 +269,39 @@ Deno.test("renderReport() draws a thousand blocks in as many columns as a screen
   assert.ok(cells.length <= 2 * 160 && cells.length >= 2 * 120, `${cells.length}`);
   assert.ok(cells.some((cell) => cell.querySelector("title")?.textContent === "model.layers.888.mlp.down_proj: 0.900"));
   assert.match(page.body.textContent ?? "", /2000 layers in 1000 blocks; the largest error is 0\.900/);
+});
+
+Deno.test("renderReport() shows how far next tokens are from the original's: charts by text, tables with every number", () => {
+  const heldout = {
+    ...FACTS.perplexity.heldout,
+    divergence: DIVERGENCE,
+    block_errors: [0.11, 0.23, 0.31, 0.37, 0.41, 0.43],
+  };
+  const { histogram: _histogram, context: _context, mean_change: _change, mean_change_error: _error, ...old } =
+    DIVERGENCE;
+  const metrics = buildMetrics({
+    ...FACTS,
+    perplexity: { heldout, prose: heldout, old: { ...heldout, divergence: old } },
+  });
+  const page = parse(render(metrics));
+  const seen = new Set([...page.querySelectorAll("data")].map((element) => Number(element.getAttribute("value"))));
+  for (const value of numbersOf([DIVERGENCE, heldout.block_errors])) {
+    assert.ok(seen.has(value), `${value} is not on the page`);
+  }
+  const titles = [...page.querySelectorAll("figure figcaption, figure h3")].map(({ textContent }) => textContent ?? "")
+    .join("\n");
+  for (
+    const title of [
+      "KL divergence of tokens, heldout",
+      "KL divergence by context, prose",
+      "Error after each block, old",
+    ]
+  ) {
+    assert.ok(titles.includes(title), `${title} in ${titles}`);
+  }
+  assert.ok(!titles.includes("KL divergence of tokens, old"), "runs before kept no histogram");
+  const bars = parseNarrow(render(metrics)).querySelectorAll('svg g[data-mark="rect"] rect');
+  assert.equal(bars.length, 2 * DIVERGENCE.histogram!.length);
+  const ids = [...page.querySelectorAll("[id]")].map(({ id }) => id);
+  assert.equal(new Set(ids).size, ids.length);
 });

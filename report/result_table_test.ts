@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { textWidth } from "../files/text_width.ts";
 import { buildMetrics } from "./metrics.ts";
-import { FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
+import { DIVERGENCE, FACTS, RECIPE, SCALED_SIGNS } from "./metrics_test_support.ts";
 import { renderResultTable } from "./result_table.ts";
 
 const SCORES = { acc: 0.5, acc_stderr: 0.0102, acc_norm: 0.5, acc_norm_stderr: 0.0102 };
@@ -156,4 +156,19 @@ Deno.test("renderResultTable() says the error on windows held out, and what to r
   assert.match(linesOf(1.2), /^layer error {3}mean 0\.0789 \(held-out 0\.0946\),$/m);
   assert.match(linesOf(1.2), /^ {14}more calibration text would help: raise stages\.calibrate\.samples$/m);
   assert.doesNotMatch(linesOf(1.1), /would help/);
+});
+
+Deno.test("renderResultTable() tells the divergence from the original below perplexities, by text where there are more", () => {
+  const heldout = { ...FACTS.perplexity.heldout, divergence: DIVERGENCE };
+  const told = (perplexity: typeof FACTS.perplexity) =>
+    renderResultTable(buildMetrics({ ...FACTS, perplexity }), {}).filter((_, i, all) =>
+      i >= all.findIndex((line) => line.startsWith("divergence")) &&
+      i < all.findIndex((line) => line.startsWith("bits"))
+    );
+  assert.deepEqual(told({ heldout }), [
+    "divergence    KL 0.521 nats a token, median 0.349, 99 % 2.95,",
+    "              same top token 59.7 %, RMS Δp 20.1 %",
+  ]);
+  assert.match(told({ heldout, prose: heldout, old: FACTS.perplexity.heldout })[2], /^divergence +prose, KL 0\.521/);
+  assert.doesNotMatch(renderResultTable(buildMetrics(FACTS), {}).join("\n"), /divergence/);
 });

@@ -2,6 +2,7 @@
  * RESULTS.md, made from evidence and from numbers of others (`measured_elsewhere.ts`, `published.ts`): nothing in it is written by hand.
  * Comparisons with others are `results_beside.ts`.
  */
+import { formatPercent } from "./divergence.ts";
 import type { Evidence } from "./evidence.ts";
 import { buildLeaderboard, compressedParts, type Row, type Unfinished } from "./leaderboard.ts";
 import { describeSweep } from "./leaderboard_cells.ts";
@@ -28,7 +29,7 @@ export function renderResultsPage(evidence: readonly Evidence[]): string {
     board.unfinished.map((point) => ({ name: evidence.sweep.name, point }))
   );
   return [
-    ...INTRODUCTION,
+    ...introduction(models),
     ...models.flatMap(modelSection),
     ...(unfinished.length === 0 ? [] : unfinishedSection(unfinished)),
     ...publishedTables(),
@@ -36,20 +37,29 @@ export function renderResultsPage(evidence: readonly Evidence[]): string {
   ].join("\n") + "\n";
 }
 
-const INTRODUCTION: readonly string[] = [
-  "# Results",
-  "",
-  "Made by `deno task results` from the records in `results/`, never by hand; `deno task results --check` fails where this page is not what they make. " +
-  "`deno task results FOLDER…` keeps the records of sweeps and runs there first.",
-  "",
-  "- **nominal**: bits per weight as the method's paper counts them. **stored**: 8 × bytes ÷ weights of the compressed layers, which says what the nominal number leaves out. " +
-  "**file**: the same of the whole packed file, embeddings and all.",
-  "- **perplexity** is exp of the mean over windows of the mean next-token loss, of the model decoded from the packed file. A ± is the standard deviation over n points that differ in their seed.",
-  "- **layer error** is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), mean over the layers.",
-  "- **time** is that of all steps, shared ones too; ≥ where some came from a cache and only the others were timed.",
-  "- Rows stand by bits of the whole file. **Bold** rows are on the Pareto front of file and perplexity, over all tables of their model.",
-  "",
-];
+/** What columns mean; of divergence only where a row has any. */
+function introduction(models: readonly ModelResults[]): string[] {
+  const compared = models.some(({ entries }) => entries.some(({ row }) => Object.keys(row.divergence).length > 0));
+  return [
+    "# Results",
+    "",
+    "Made by `deno task results` from the records in `results/`, never by hand; `deno task results --check` fails where this page is not what they make. " +
+    "`deno task results FOLDER…` keeps the records of sweeps and runs there first.",
+    "",
+    "- **nominal**: bits per weight as the method's paper counts them. **stored**: 8 × bytes ÷ weights of the compressed layers, which says what the nominal number leaves out. " +
+    "**file**: the same of the whole packed file, embeddings and all.",
+    "- **perplexity** is exp of the mean over windows of the mean next-token loss, of the model decoded from the packed file. A ± is the standard deviation over n points that differ in their seed.",
+    ...(compared ? [DIVERGENCE] : []),
+    "- **layer error** is tr((W−Ŵ)H(W−Ŵ)ᵀ) / tr(WHWᵀ), mean over the layers.",
+    "- **time** is that of all steps, shared ones too; ≥ where some came from a cache and only the others were timed.",
+    "- Rows stand by bits of the whole file. **Bold** rows are on the Pareto front of file and perplexity, over all tables of their model.",
+    "",
+  ];
+}
+
+const DIVERGENCE =
+  "- **KL** is the mean divergence of the next token from the uncompressed model's, in nats; **top-1** is how often both find the same token " +
+  "the likeliest. – where nobody looked.";
 
 function modelSection(results: ModelResults): string[] {
   const { model, original, entries } = results;
@@ -92,12 +102,15 @@ function modelSection(results: ModelResults): string[] {
 function rowTable(entries: readonly Entry[], { evaluations }: ModelResults): string[] {
   const repeated = entries.some(({ row }) => row.of > 1), parts = compressedParts(entries.map(({ row }) => row));
   const right = (head: string) => ({ head, side: "right" } as const);
+  const compared = evaluations.filter((name) => entries.some(({ row }) => name in row.divergence));
+  const of = (name: string) => evaluations.length === 1 ? "" : `, ${name}`;
   return markdownTable(
     [
       { head: "row" },
       ...(repeated ? [right("n")] : []),
       ...["nominal", "stored", ...parts, "file", "size"].map(right),
       ...evaluations.map((name) => right(evaluations.length === 1 ? "perplexity" : name)),
+      ...compared.flatMap((name) => [right(`KL${of(name)}`), right(`top-1, %${of(name)}`)]),
       ...["layer error", "time"].map(right),
       { head: "on" },
     ],
@@ -110,6 +123,9 @@ function rowTable(entries: readonly Entry[], { evaluations }: ModelResults): str
       formatBytes(row.bytes.mean),
       ...evaluations.map((name) => row.perplexity[name]).map((value) =>
         value === undefined ? "–" : formatSpread(value.mean, value.sd)
+      ),
+      ...compared.map((name) => row.divergence[name]).flatMap((found) =>
+        found === undefined ? ["–", "–"] : [formatNumber(found.kl.mean), formatPercent(found.sameTop.mean)]
       ),
       formatNumber(row.layerError.mean.mean),
       timeOf(row),

@@ -205,7 +205,7 @@ Deno.test("renderResultsPage() shows means, spreads and n of points that repeat 
 
 Deno.test("makeEvidence() keeps metrics without their lists, hashes of code once, and no path, user or machine", () => {
   const points = [
-    { ...METHODS[0], values: { "model.path": "/home/me/models/m", extends: "../../home/me/x.yaml" } },
+    { ...METHODS[0], kl: 0.5213, values: { "model.path": "/home/me/models/m", extends: "../../home/me/x.yaml" } },
     { ...METHODS[4], error: 'Cannot read "/home/me/a b/m.safetensors": it is gone; see C:\\Users\\me\\log.txt' },
   ];
   const evidence = evidenceOf(points);
@@ -215,6 +215,8 @@ Deno.test("makeEvidence() keeps metrics without their lists, hashes of code once
   const [finished] = evidence.sweep.points;
   const { layer_error: error } = Metrics.parse(finished.metrics);
   assert.deepEqual([error.layers, error.total?.toFixed(4)], [[], "2.6376"]);
+  const { divergence } = Metrics.parse(finished.metrics).perplexity.heldout;
+  assert.deepEqual([divergence?.kl.mean, divergence?.histogram, divergence?.context], [0.5213, undefined, undefined]);
   assert.ok(text.length < 2 * 4000, `${text.length} letters for two points`);
   assert.deepEqual(Object.values(evidence.codes), [CODE]);
   assert.deepEqual(readEvidence(text, "x.json"), evidence);
@@ -233,4 +235,19 @@ Deno.test("readEvidence() names a file that is none, and what is wrong with it",
   for (const [text, message] of cases) {
     assert.throws(() => readEvidence(text, "x.json"), { name: "InputError", message });
   }
+});
+
+Deno.test("renderResultsPage() has columns of divergence in tables with rows that have it, and says what they are only then", () => {
+  const page = renderResultsPage([
+    evidenceOf([{ ...METHODS[0], kl: 0.5213 }, METHODS[1]]),
+    evidenceOf([METHODS[2]], { name: "older" }),
+  ]);
+  assert.match(page, /^\| row \|.* \| perplexity \| KL \| top-1, % \| layer error \|/m);
+  assert.deepEqual(rowsUnder(page, "methods").map((row) => row.slice(5, 9)), [
+    ["27.73", "–", "–", "0.0172"],
+    ["34.38", "0.521", "59.7", "0.0628"],
+  ]);
+  assert.deepEqual(rowsUnder(page, "Single runs")[0].slice(5, 7), ["48.88", "0.0950"]);
+  assert.match(page, /^- \*\*KL\*\* is the mean divergence/m);
+  assert.doesNotMatch(renderResultsPage([evidenceOf(METHODS)]), /KL|top-1/);
 });

@@ -11,6 +11,7 @@ import {
   timeChart,
 } from "./charts.ts";
 import { chartGrid, type Figure } from "./chart_grid.ts";
+import { divergenceFigures } from "./divergence_charts.ts";
 import type { Gathered } from "./gather.ts";
 import { sayHeldOut } from "./held_out.ts";
 import { HELD_OUT, heldOutByBlockChart, heldOutByKindChart, pairErrors, SAMPLES } from "./held_out_chart.ts";
@@ -33,6 +34,7 @@ export function runCharts(metrics: Metrics, gathered: Gathered): Html {
       chart: (width?: number) => perplexityChart(metrics, width),
       caption: "Lower is better. Measured on the decoded packed model.",
     }]),
+    ...divergenceFigures(metrics),
     ...blockErrorFigures(metrics),
     ...(Object.keys(tasks).length === 0 ? [] : [{
       title: "Zero-shot accuracy",
@@ -75,12 +77,18 @@ export function chartsSoFar(gathered: Gathered): Html | undefined {
 /** How errors grow from block to block, text by text. */
 function blockErrorFigures({ perplexity }: Metrics): Figure[] {
   return Object.entries(perplexity).flatMap(([name, { block_errors: errors }]) =>
-    errors === undefined ? [] : [{
-      title: `Error after each block${Object.keys(perplexity).length > 1 ? `, ${name}` : ""}`,
-      chart: (width?: number) => blockErrorChart(errors, width),
-      caption: "Of the hidden states, relative to the original model's: ‖H − H₀‖ ÷ ‖H₀‖ over tokens of the text.",
-    }]
+    errors === undefined
+      ? []
+      : [errorFigure(errors, `Error after each block${Object.keys(perplexity).length > 1 ? `, ${name}` : ""}`)]
   );
+}
+
+function errorFigure(errors: readonly number[], title: string): Figure {
+  return {
+    title,
+    chart: (width) => blockErrorChart(errors, title, width),
+    caption: "Of the hidden states, relative to the original model's: ‖H − H₀‖ ÷ ‖H₀‖ over tokens of the text.",
+  };
 }
 
 function bitsFigure(metrics: Metrics): Figure {

@@ -3,7 +3,7 @@ import type { SweepPoint, SweepRecord } from "../runner/sweep/record.ts";
 import { toJsonNumber } from "../files/json_number.ts";
 import type { Json } from "../runner/stage.ts";
 import { buildMetrics } from "./metrics.ts";
-import { FACTS } from "./metrics_test_support.ts";
+import { DIVERGENCE, FACTS } from "./metrics_test_support.ts";
 
 /** What a test says of a point; all else is `FACTS`. */
 export type TestPoint = Partial<Omit<SweepPoint, "metrics">> & {
@@ -16,6 +16,8 @@ export type TestPoint = Partial<Omit<SweepPoint, "metrics">> & {
   readonly perplexity?: number | Readonly<Record<string, number>>;
   /** The uncompressed model's, on all evaluations. */
   readonly original?: number;
+  /** Mean KL divergence, on all evaluations. */
+  readonly kl?: number;
   /** Stored bits of what is counted apart; default: the embedding's of `FACTS`. */
   readonly apart?: Readonly<Record<string, number>>;
   /** Mean error of the layers. */
@@ -102,7 +104,7 @@ export const METHODS: readonly TestPoint[] = [
 ];
 
 function pointOf(
-  { label, model, nominal, stored, perplexity, original = 24.898, apart, layerError, name = FACTS.model, ...point }:
+  { label, model, nominal, stored, perplexity, original = 24.898, kl, apart, layerError, name = FACTS.model, ...point }:
     TestPoint,
   place: number,
 ): SweepPoint {
@@ -118,7 +120,10 @@ function pointOf(
     perplexity: evaluations === undefined ? FACTS.perplexity : Object.fromEntries(
       Object.entries(evaluations).map((
         [name, compressed],
-      ) => [name, { original, compressed, tokens: 51_200 }]),
+      ) => [name, {
+        ...{ original, compressed, tokens: 51_200 },
+        ...(kl === undefined ? {} : { divergence: { ...DIVERGENCE, kl: { ...DIVERGENCE.kl, mean: kl } } }),
+      }]),
     ),
     packed: {
       ...FACTS.packed,

@@ -36,7 +36,7 @@ export function perplexityTable({ perplexity }: Metrics, expected: Expectations 
 export function divergenceTable({ perplexity }: Metrics): Html {
   const rows = Object.entries(perplexity).flatMap(([name, { divergence }]) => {
     if (divergence === undefined) return [];
-    const { tokens, kl, same_top, same_top_error, rms_change } = divergence;
+    const { tokens, kl, same_top, same_top_error, mean_change, mean_change_error, rms_change } = divergence;
     const number = (value: number) => datum(value, formatNumber(value));
     const percent = (value: number) => datum(value, formatPercent(value));
     return [[
@@ -44,15 +44,35 @@ export function divergenceTable({ perplexity }: Metrics): Html {
       markup`${number(kl.mean)} ± ${number(kl.error)}`,
       ...PERCENTILES.map(([key]) => number(kl[key])),
       markup`${percent(same_top)} ± ${percent(same_top_error)}`,
+      mean_change === undefined || mean_change_error === undefined
+        ? "–"
+        : markup`${percent(mean_change)} ± ${percent(mean_change_error)}`,
       percent(rms_change),
       number(tokens),
     ]];
   });
   const heads = [
     ...["Text", "KL, nats a token", ...PERCENTILES.map(([, word]) => word.charAt(0).toUpperCase() + word.slice(1))],
-    ...["Same top token, %", "RMS Δp, %", "Tokens"],
+    ...["Same top token, %", "Mean Δp, %", "RMS Δp, %", "Tokens"],
   ];
   return rows.length === 0 ? markup`` : table("Divergence from the original", heads, rows);
+}
+
+/** Tokens by how far they are from the original's, and how that changes along windows; empty where nobody looked. */
+export function divergenceDetails({ perplexity }: Metrics): Html[] {
+  const number = (value: number) => datum(value, formatNumber(value));
+  return Object.entries(perplexity).flatMap(([name, { divergence }]) => {
+    if (divergence?.histogram === undefined || divergence.context === undefined) return [];
+    const below = divergence.histogram.map(({ below, tokens }) => [number(below), number(tokens)]);
+    const seen = divergence.context.map(({ from, to, kl }) => [
+      from === to ? number(from) : markup`${number(from)} to ${number(to)}`,
+      number(kl),
+    ]);
+    return [
+      table(`KL divergence of tokens, ${name}`, ["KL below, nats", "Tokens"], below),
+      table(`KL divergence by context, ${name}`, ["Tokens seen", "KL, nats a token"], seen),
+    ];
+  });
 }
 
 /** How far hidden states are from the original's after each block; empty where nobody looked. */
