@@ -41,3 +41,13 @@ export function forwardMemory(spec: Spec, gather: boolean): number {
   const grams = gather ? gramSizes(spec).reduce((sum, size) => sum + 8 * size * size, 0) : 0;
   return 2e8 + 8 * linearWeights(spec) + 8 * ACTIVATION_VALUES * 4 + grams;
 }
+
+/** Seconds of the head over some windows, to losses. */
+export function headSeconds({ vocab, embedding }: Spec, { windows, length }: TextSize): number {
+  return 2 * windows * length * vocab * embedding / ASSUMED_RATE;
+}
+
+/** Bytes of the head's matrix. */
+export function headMemory({ vocab, embedding }: Spec): number {
+  return 4 * vocab * embedding;
+}

@@ -6,7 +6,7 @@ import type { Step, StepContext } from "../runner/stage.ts";
 import { from, type Perplexity, type Roles } from "./artifacts.ts";
 import { passBlock } from "./block_pass.ts";
 import { comparedWindows, sampledBytes, SampledStates, sumUp } from "./compared_text.ts";
-import { forwardMemory, forwardSeconds, hiddenBytes } from "./costs.ts";
+import { forwardMemory, forwardSeconds, headMemory, headSeconds, hiddenBytes } from "./costs.ts";
 import { type Batch, embeddedHidden, storedHidden, storedWindows, storeHidden, storeWindows } from "./hidden_states.ts";
 import type { Planning } from "./planning.ts";
 import type { Tools } from "./tools/mod.ts";
@@ -109,7 +109,12 @@ function blockStep(planning: Planning, { request, variant, block, packed, compar
       ...(compared && !beside ? { sample: { retain: "keep", bytes: sampledBytes(spec) } } : {}),
       ...(compared && !beside && last ? { states: { retain: "keep", bytes: hiddenBytes(spec, kept) } } : {}),
     },
-    estimate: { seconds: forwardSeconds(spec, text, false), memory: forwardMemory(spec, false) },
+    estimate: {
+      seconds: forwardSeconds(spec, text, false) + (last ? headSeconds(spec, text) : 0) +
+        (beside && last ? headSeconds(spec, kept) : 0),
+      // Heads are there beside the block, whose outputs they take.
+      memory: forwardMemory(spec, false) + (last ? headMemory(spec) : 0) + (beside && last ? headMemory(spec) : 0),
+    },
     async run(context) {
       const read = await weights(context);
       await pass(planning, tools, {

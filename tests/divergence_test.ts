@@ -70,6 +70,13 @@ Deno.test("a packed model's next tokens and hidden states are compared with the 
     const rising = [kl.median, kl.p90, kl.p99, kl.p999, kl.max];
     assert.deepEqual(rising, rising.toSorted((a, b) => a - b));
     assert.ok(kl.mean > 0 && kl.mean < kl.max && kl.error < kl.mean && same_top > 0 && same_top < 1);
+    const { histogram = [], context = [] } = divergence;
+    assert.equal(histogram.reduce((sum, { tokens }) => sum + tokens, 0), heldout.tokens);
+    const last = histogram.at(-1)?.below ?? NaN;
+    assert.ok(kl.max < last && kl.max >= last / 10 ** 0.25);
+    assert.deepEqual(context.map(({ from, to }) => [from, to]).slice(-2), [[16, 31], [32, 63]]);
+    const mean = context.reduce((sum, { from, to, kl }) => sum + (to - from + 1) * kl, 0) / 63;
+    assert.ok(Math.abs(mean / kl.mean - 1) < 1e-9, `${mean}, not ${kl.mean}`);
   }
   const [far, near] = [coarse, fine].map(({ metrics }) => metrics.perplexity.heldout);
   assert.ok((near.divergence?.kl.mean ?? NaN) < 0.5 * (far.divergence?.kl.mean ?? NaN));
@@ -83,4 +90,27 @@ Deno.test("a packed model's next tokens and hidden states are compared with the 
   assert.equal(without.metrics.perplexity.heldout.block_errors, undefined);
   // The head's product is another graph: the last digits may differ.
   assert.ok(Math.abs(without.metrics.perplexity.heldout.compressed / far.compressed - 1) < 1e-6);
+});
+
+Deno.test("where a cache has only the original's loss, comparing runs the original again, to the same result", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  cutModel(models.llama, join(folder, "model"), 2);
+  const without = await measure(folder, 3, { divergence: false });
+  assert.equal(without.metrics.perplexity.heldout.divergence, undefined);
+  const { metrics: { perplexity: { heldout } }, ran } = await measure(folder, 3);
+  assert.deepEqual(
+    ran.filter((id) => id.includes("original")),
+    [0, 1].map((block) => `evaluate.heldout.original[${block}]`),
+  );
+  assert.equal(heldout.original, without.metrics.perplexity.heldout.original);
+  assert.equal(heldout.divergence?.tokens, heldout.tokens);
+});
+
+Deno.test("a model in eight bits is hardly away from the original", async () => {
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  cutModel(models.llama, join(folder, "model"), 1);
+  const { metrics: { perplexity: { heldout } } } = await measure(folder, 8);
+  assert.ok((heldout.divergence?.kl.mean ?? NaN) < 1e-3 && (heldout.divergence?.same_top ?? NaN) > 0.95);
 });
