@@ -3,8 +3,10 @@ import { basename, extname, join, relative } from "node:path";
 import { Command } from "commander";
 import { InputError } from "../files/input_error.ts";
 import { parseJsonObject, readTextFile } from "../files/text_file.ts";
+import { gather } from "../report/gather.ts";
 import { meets, Metrics, renderResultTable } from "../report/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
+import { JOURNAL, readJournal } from "../runner/journal.ts";
 import { executeRun, makePlan, openCache, type RunResult } from "../runner/mod.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import {
@@ -164,7 +166,8 @@ async function conclude(
   else {
     if (metrics) {
       terminal.line();
-      for (const line of renderResultTable(metrics, recipe, { width: terminal.width })) terminal.line(line);
+      const { steps } = gather(readJournal(join(folder, JOURNAL)));
+      for (const line of renderResultTable(metrics, recipe, { width: terminal.width, steps })) terminal.line(line);
     }
     if (outcome === "finished") {
       const { fetched = 0 } = steps;

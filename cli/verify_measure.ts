@@ -1,14 +1,15 @@
 /** `verify --evaluate-only`: measures the packed model of a run's folder again, by itself. */
 import { join } from "node:path";
 import { checkTexts } from "../pipeline/locked_inputs.ts";
-import type { LockedOutcome } from "../pipeline/lock_record.ts";
+import { type LockedMetrics, taskText } from "../pipeline/lock_record.ts";
 import { openMeasurement } from "../pipeline/measure_packed.ts";
 import { checkFiles, checkMetrics } from "../pipeline/verdict.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { wrapText } from "../report/text_table.ts";
 import { executeRun, makePlan, type RunEvent } from "../runner/mod.ts";
-import type { Perplexity } from "../stages/artifacts.ts";
+import type { OutputRef } from "../runner/stage.ts";
+import type { Perplexity, TaskResult } from "../stages/artifacts.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { debugging } from "./exit_codes.ts";
 import { deviceOf, inputsNow, settle } from "./locks.ts";
@@ -27,7 +28,11 @@ export async function measureAgain(
   const { evaluate } = loaded.recipe.stages, { data } = options;
   // Neither the original model nor the calibration text is needed, so neither is looked for.
   const alone: Recipe = { model: { path: folder }, stages: evaluate === undefined ? {} : { evaluate } };
-  const read = new Set(evaluate?.perplexity.map((each) => typeof each === "string" ? each : each.name));
+  const nameOf = (each: string | { readonly name: string }) => typeof each === "string" ? each : each.name;
+  const read = new Set([
+    ...evaluate?.perplexity.map(nameOf) ?? [],
+    ...evaluate?.tasks.map((task) => taskText(nameOf(task))) ?? [],
+  ]);
   const inputs = { ...claim.inputs, files: claim.inputs.files.filter(({ of }) => read.has(of)) };
   const recipe = await settle({ ...loaded, recipe: alone }, { ...claim, inputs }, {
     ...{ data, hashes: known.fileHashes, purpose: "run" },
@@ -61,17 +66,25 @@ export async function measureAgain(
     });
     output.check();
     if (result.outcome !== "finished") return tellStopped(result, terminal);
-    const measured = new Map<string, Perplexity>();
-    for (const [name, { step, output }] of measurement.losses) {
-      const key = plan.graph.get(step)?.outputs[output];
-      if (key !== undefined) measured.set(name, cache.read(key).value as Perplexity);
-    }
-    const metrics = claim.outcome.metrics ?? NONE;
-    const now = Object.entries(metrics.perplexity).map(([name, before]) => [name, {
+    const read = <T>(of: ReadonlyMap<string, OutputRef>, name: string): T | undefined => {
+      const { step, output } = of.get(name) ?? {};
+      const key = step === undefined || output === undefined ? undefined : plan.graph.get(step)?.outputs[output];
+      return key === undefined ? undefined : cache.read(key).value as T;
+    };
+    const metrics = claim.outcome.metrics ?? NONE, { losses, scores } = measurement;
+    const perplexity = Object.entries(metrics.perplexity).map(([name, before]) => [name, {
       ...before,
-      compressed: Number(measured.get(name)?.perplexity ?? NaN),
+      compressed: Number(read<Perplexity>(losses, name)?.perplexity ?? NaN),
     }]);
-    const checks = checkMetrics(claim.outcome, { ...metrics, perplexity: Object.fromEntries(now) });
+    const tasks = Object.entries(metrics.tasks ?? {}).map(([name, before]) => {
+      const { acc, acc_norm } = read<TaskResult>(scores, name) ?? {};
+      const compressed = { acc: acc?.value ?? NaN, ...(acc_norm === undefined ? {} : { acc_norm: acc_norm.value }) };
+      return [name, { ...before, compressed }];
+    });
+    const checks = checkMetrics(claim.outcome, {
+      ...metrics,
+      ...{ perplexity: Object.fromEntries(perplexity), tasks: Object.fromEntries(tasks) },
+    });
     return {
       ...{ run: claim.label, mode: "measured again", steps: [], missing: [], notes: [], stoppedEarly: false },
       ...{ made: plan.totals.run, cached: 0 },
@@ -84,7 +97,7 @@ export async function measureAgain(
   }
 }
 
-const NONE: NonNullable<LockedOutcome["metrics"]> = {
+const NONE: LockedMetrics = {
   perplexity: {},
   bits: { nominal: 0, stored: 0, model: 0 },
   layer_error: 0,

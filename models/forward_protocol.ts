@@ -102,7 +102,7 @@ export interface HeadComparison {
 
 /**
  * onnxruntime's execution providers that forward passes can run on. Operators that one lacks onnxruntime computes on the
- * cpu: of the webgpu provider's only LogSoftmax, and the arithmetic of shapes.
+ * cpu: of the webgpu provider's only the arithmetic of shapes.
  */
 export type Provider = "cpu" | "webgpu" | "cuda" | "coreml" | "dml";
 

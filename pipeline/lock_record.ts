@@ -52,28 +52,42 @@ export const LockedInputs = z.looseObject({
 export type LockedInputs = z.infer<typeof LockedInputs>;
 
 const perplexity = z.union([z.number(), z.enum(["Infinity", "NaN"])]);
+const share = z.number().min(0).max(1);
+const accuracy = z.strictObject({ acc: share, acc_norm: share.optional() });
 /** What a lock says of the outcome besides the steps. */
 export const LockedOutcome = z.looseObject({
   model: z.record(z.string().regex(/^[A-Za-z0-9_][\w.-]*$/), z.strictObject({ bytes: Bytes, sha256: Hash })).default(
     {},
   ),
   metrics: z.strictObject({
-    perplexity: z.record(z.string(), z.strictObject({ original: perplexity, compressed: perplexity, tokens: Bytes })),
+    perplexity: z.record(
+      z.string(),
+      z.strictObject({
+        ...{ original: perplexity, compressed: perplexity, tokens: Bytes },
+        divergence: z.strictObject({ kl: z.number().min(0), same_top: share }).optional(),
+      }),
+    ),
+    tasks: z.record(z.string(), z.strictObject({ original: accuracy, compressed: accuracy, items: Bytes })).optional(),
     bits: z.strictObject({ nominal: z.number(), stored: z.number(), model: z.number() }),
     layer_error: z.number(),
   }).optional(),
   tolerance: z.strictObject({
     perplexity: z.record(z.string(), z.number().positive()),
+    divergence: z.number().positive().optional(),
+    tasks: z.record(z.string(), share).describe("Not relative: what an accuracy may differ by").optional(),
     bits: z.number().positive(),
     layer_error: z.number().positive(),
   }).optional(),
 });
 export type LockedOutcome = z.infer<typeof LockedOutcome>;
 
+/** Its measures. */
+export type LockedMetrics = NonNullable<LockedOutcome["metrics"]>;
+
 /** Relative tolerance of perplexities where a recipe does not say what it expects. */
 export const TOLERANCE = 0.01;
 
-/** Relative tolerance of bits and of the mean layer error. */
+/** Relative tolerance of bits, of the mean layer error, and of divergences, which follow from it. */
 const [BITS_TOLERANCE, ERROR_TOLERANCE] = [0.01, 0.05];
 
 /** What the parts of a lock say that `readLock` leaves to others. @throws {InputError} when they say something else */
@@ -181,22 +195,41 @@ export function outcomeFacts(
   packed: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>,
 ): JsonRecord {
   const within = Object.keys(metrics.perplexity).map((name) => [name, expect[name]?.within ?? TOLERANCE]);
+  const compared = Object.values(metrics.perplexity).some(({ divergence }) => divergence !== undefined);
+  // Elsewhere a question may fall the other way: what sampling alone would change is not told from that.
+  const tasks = Object.entries(metrics.tasks).map(([name, { acc_stderr }]) => [name, Math.min(1, acc_stderr)]);
   return {
     model: packed,
     metrics: lockedMetrics(metrics),
-    tolerance: { perplexity: Object.fromEntries(within), bits: BITS_TOLERANCE, layer_error: ERROR_TOLERANCE },
+    tolerance: {
+      perplexity: Object.fromEntries(within),
+      ...(compared ? { divergence: ERROR_TOLERANCE } : {}),
+      ...(tasks.length === 0 ? {} : { tasks: Object.fromEntries(tasks) }),
+      ...{ bits: BITS_TOLERANCE, layer_error: ERROR_TOLERANCE },
+    },
   };
 }
 
 /** Of metrics, what a lock keeps. */
-export function lockedMetrics({ perplexity, bits, layer_error }: Metrics): NonNullable<LockedOutcome["metrics"]> {
+export function lockedMetrics({ perplexity, tasks, bits, layer_error }: Metrics): LockedMetrics {
   const say = (value: number) => Number.isFinite(value) ? value : Number.isNaN(value) ? "NaN" : "Infinity";
-  const perplexities = Object.entries(perplexity).map(([name, { original, compressed, tokens }]) => [name, {
+  const perplexities = Object.entries(perplexity).map(([name, { original, compressed, tokens, divergence }]) => [name, {
     ...{ original: say(original), compressed: say(compressed), tokens },
+    ...(divergence === undefined ? {} : { divergence: { kl: divergence.kl.mean, same_top: divergence.same_top } }),
   }]);
+  const scores = Object.entries(tasks).map(([name, { original, items, ...compressed }]) => [
+    name,
+    { original: lockedAccuracy(original), compressed: lockedAccuracy(compressed), items },
+  ]);
   return {
     perplexity: Object.fromEntries(perplexities),
+    ...(scores.length === 0 ? {} : { tasks: Object.fromEntries(scores) }),
     bits: { nominal: bits.nominal, stored: bits.stored.total, model: bits.model },
     layer_error: layer_error.mean,
   };
+}
+
+/** Of a task's scores, what a lock keeps. */
+export function lockedAccuracy({ acc, acc_norm }: z.infer<typeof accuracy>): z.infer<typeof accuracy> {
+  return { acc, ...(acc_norm === undefined ? {} : { acc_norm }) };
 }

@@ -1,4 +1,4 @@
-/** Measures a packed model by itself, without the model that it was made from: the perplexities that its recipe asks for. */
+/** Measures a packed model by itself, without the model that it was made from: the perplexities and accuracies that its recipe asks for. */
 import { openPacked } from "../checkpoints/packed/open.ts";
 import { InputError } from "../files/input_error.ts";
 import type { OpenOptions, OutputRef, Subject } from "../runner/stage.ts";
@@ -18,6 +18,8 @@ export interface Measurement {
   readonly recipe: Recipe;
   /** Its perplexities, by text. */
   readonly losses: ReadonlyMap<string, OutputRef>;
+  /** Its scores, by zero-shot task. */
+  readonly scores: ReadonlyMap<string, OutputRef>;
 }
 
 /** Stands for the packed model among what stages hand on, as no step makes it. */
@@ -31,7 +33,7 @@ const NOWHERE = { model: { step: "pack", output: "model" }, formats: [] } as unk
  */
 export async function openMeasurement(recipe: Recipe, folder: string, options: OpenOptions): Promise<Measurement> {
   const { evaluate: settings } = recipe.stages;
-  if (settings === undefined || settings.perplexity.length === 0) {
+  if (settings === undefined || settings.perplexity.length + settings.tasks.length === 0) {
     throw new InputError("Cannot measure the packed model again as its recipe measures nothing: it has no `evaluate`");
   }
   let offered: Partial<Roles> = {};
@@ -46,6 +48,7 @@ export async function openMeasurement(recipe: Recipe, folder: string, options: O
   const measured: Recipe = { model: { path: folder }, stages: { evaluate: settings } };
   const machine = { chooseDevice, chooseForward, openWeights: async () => await weightsOf(await openPacked(folder)) };
   const subject = await openSubject([measuring as Stage], measured, options, machine);
-  const losses = [...offered.perplexity?.of ?? []].map(([name, { original }]): [string, OutputRef] => [name, original]);
-  return { subject, recipe: measured, losses: new Map(losses) };
+  const originals = (of: ReadonlyMap<string, { readonly original: OutputRef }> = new Map()) =>
+    new Map([...of].map(([name, { original }]) => [name, original]));
+  return { subject, recipe: measured, losses: originals(offered.perplexity?.of), scores: originals(offered.tasks?.of) };
 }

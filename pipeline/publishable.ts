@@ -91,7 +91,7 @@ export async function openPublishable(claim: RunClaim): Promise<Publishable> {
     if (!existsSync(join(folder, name))) fail(`${name} is not there any more; run the recipe again`);
   }
   const metrics = await readMetrics(join(folder, "metrics.json"), `metrics.json of ${label}`);
-  if (checkMetrics(outcome, lockedMetrics(metrics)).some(({ same }) => !same)) {
+  if (checkMetrics(outcome, lockedMetrics(metrics), { claimed: true }).some(({ same }) => !same)) {
     fail("metrics.json does not say what the lock says; run the recipe again");
   }
   const { name, description, expect, model, use } = lock.recipe;

@@ -134,7 +134,8 @@ async function measure(
   for (const [name, { original, compressed }] of roles.tasks?.of ?? []) {
     const [before, after] = [await context.input(original), await context.input(compressed)]
       .map(({ value }) => value as TaskResult);
-    tasks[name] = { ...accuracyOf(after), original: accuracyOf(before), items: after.items, cut: after.cut };
+    const { items, cut, tokens } = after;
+    tasks[name] = { ...accuracyOf(after), original: accuracyOf(before), items, cut, tokens };
   }
   const layerErrors: { name: string; error: number; heldOut?: number }[] = [];
   const moved: { name: string; share: number; damping: number }[] = [];

@@ -6,7 +6,7 @@ import { InputError } from "../files/input_error.ts";
 import { hashContent } from "../files/hash_content.ts";
 import type { Outcome } from "../runner/lock.ts";
 import { hashTensor } from "../runner/step_hashes.ts";
-import type { LockedOutcome } from "./lock_record.ts";
+import type { LockedMetrics, LockedOutcome } from "./lock_record.ts";
 import type { StepVerdict } from "./run_comparison.ts";
 
 /** A file of the packed model. */
@@ -43,8 +43,6 @@ export interface Evidence {
   /** Whether it was stopped where it first differed. */
   readonly stoppedEarly: boolean;
 }
-
-type Metrics = NonNullable<LockedOutcome["metrics"]>;
 
 /** Hashes the files that a lock names. @param folder of the packed model */
 export async function checkFiles(files: LockedOutcome["model"], folder: string): Promise<FileCheck[]> {
@@ -85,27 +83,70 @@ export async function changedPlanes(folder: string, steps: Outcome["steps"]): Pr
   }
 }
 
-/** Holds measures against those of a lock. @returns nothing where the lock has none */
-export function checkMetrics({ metrics, tolerance }: LockedOutcome, now: Metrics): MetricCheck[] {
+/**
+ * Holds measures against those of a lock.
+ *
+ * @param claimed whether `now` is what somebody says, in metrics.json: then it may say nothing that the lock does not know
+ * @returns nothing where the lock has none
+ */
+export function checkMetrics(
+  { metrics, tolerance }: LockedOutcome,
+  now: LockedMetrics,
+  { claimed = false } = {},
+): MetricCheck[] {
   if (metrics === undefined || tolerance === undefined) return [];
-  const check = (name: string, locked: number | string, measured: number | string, within: number): MetricCheck => {
-    const [before, after] = [Number(locked), Number(measured)],
-      same = before === after || Number.isNaN(before) && Number.isNaN(after);
-    const meets = same || Math.abs(after / before - 1) <= within || Math.abs(after - before) <= Number.EPSILON;
-    return { name, locked: before, now: after, within, same, meets };
-  };
-  const perplexities = Object.entries(metrics.perplexity).flatMap(([name, before]) => {
-    const after = now.perplexity[name], within = tolerance.perplexity[name] ?? 0;
+  const measured = new Map(measuresOf(now, tolerance).map((measure) => [measure.name, measure.value]));
+  const checks = measuresOf(metrics, tolerance).map(({ name, value: locked, within }): MetricCheck => {
+    const after = measured.get(name) ?? NaN;
+    const same = locked === after || Number.isNaN(locked) && Number.isNaN(after);
+    const meets = same || Math.abs(after / locked - 1) <= within || Math.abs(after - locked) <= Number.EPSILON;
+    return { name, locked, now: after, within, same, meets };
+  });
+  if (!claimed) return checks;
+  const known = new Set(checks.map(({ name }) => name));
+  const unknown = [...measured].filter(([name]) => !known.has(name)).map(([name, now]): MetricCheck => ({
+    ...{ name, locked: NaN, now, within: 0, same: false, meets: false },
+  }));
+  return [...checks, ...unknown];
+}
+
+interface Measure {
+  readonly name: string;
+  readonly value: number;
+  /** Relative tolerance. */
+  readonly within: number;
+}
+
+function measuresOf(
+  { perplexity, tasks = {}, bits, layer_error }: LockedMetrics,
+  tolerance: NonNullable<LockedOutcome["tolerance"]>,
+): Measure[] {
+  const perplexities = Object.entries(perplexity).flatMap(([name, { original, compressed, divergence }]): Measure[] => {
+    const within = tolerance.perplexity[name] ?? 0, apart = { within: tolerance.divergence ?? 0 };
     return [
-      check(`${name} before`, before.original, after?.original ?? NaN, within),
-      check(`${name} after`, before.compressed, after?.compressed ?? NaN, within),
+      { name: `${name} before`, value: Number(original), within },
+      { name: `${name} after`, value: Number(compressed), within },
+      ...(divergence === undefined ? [] : [
+        { name: `${name} KL`, value: divergence.kl, ...apart },
+        { name: `${name} same top`, value: divergence.same_top, ...apart },
+      ]),
     ];
   });
+  const accuracies = Object.entries(tasks).flatMap(([task, scores]) =>
+    ([["acc", task], ["acc_norm", `${task} norm`]] as const).flatMap(([score, name]) =>
+      ([["original", "before"], ["compressed", "after"]] as const).flatMap(([variant, when]): Measure[] => {
+        const value = scores[variant][score];
+        if (value === undefined) return [];
+        return [{ name: `${name} ${when}`, value, within: value > 0 ? (tolerance.tasks?.[task] ?? 0) / value : 0 }];
+      })
+    )
+  );
   return [
     ...perplexities,
-    check("stored bits", metrics.bits.stored, now.bits.stored, tolerance.bits),
-    check("bits, whole model", metrics.bits.model, now.bits.model, tolerance.bits),
-    check("layer error", metrics.layer_error, now.layer_error, tolerance.layer_error),
+    ...accuracies,
+    { name: "stored bits", value: bits.stored, within: tolerance.bits },
+    { name: "bits, whole model", value: bits.model, within: tolerance.bits },
+    { name: "layer error", value: layer_error, within: tolerance.layer_error },
   ];
 }
 

@@ -87,6 +87,7 @@ export const Metrics = z.strictObject({
       original: z.strictObject(accuracy).describe("Of the uncompressed model"),
       items: tally.describe("Questions"),
       cut: tally.describe("Of these, such with a choice that is longer than the model takes, cut on the left"),
+      tokens: tally.optional().describe("Of the windows in which they stand; missing in old runs"),
     }),
   ).describe("Zero-shot accuracies by task, as lm-evaluation-harness has them, with standard errors"),
   keep: z.array(z.int().min(1)).optional().describe("N of M per transformer block, where the method prunes"),

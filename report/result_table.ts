@@ -2,11 +2,13 @@
 import { graphemes, textWidth } from "../files/text_width.ts";
 import { type Expectation, type Expectations, meets } from "./expectation.ts";
 import { sayDivergence } from "./divergence.ts";
+import type { StepDetail } from "./gather.ts";
 import { adviceOn } from "./held_out.ts";
 import { componentsOf, type Metrics, PARTS } from "./metrics.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "./numbers.ts";
 import { sayPropagation } from "./propagation.ts";
 import { formatShare, sayCut, scoresOf } from "./task_scores.ts";
+import { sayTaskSpeed, taskSpeed } from "./task_speed.ts";
 
 /** Columns where nothing is said. */
 const WIDTH = 80;
@@ -23,13 +25,13 @@ type Entry = (label: string, parts: readonly string[], separator?: string) => st
  *
  * @param metrics of the run
  * @param recipe what it expects of the result
- * @param options `width`: columns of the terminal, 40 or more
+ * @param options `width`: columns of the terminal, 40 or more; `steps`: what its events say of steps, for how fast they were
  * @returns lines of at most `width` columns, without colour
  */
 export function renderResultTable(
   metrics: Metrics,
   recipe: { readonly expect?: Expectations },
-  { width = WIDTH }: { readonly width?: number } = {},
+  { width = WIDTH, steps = [] }: { readonly width?: number; readonly steps?: readonly StepDetail[] } = {},
 ): string[] {
   const entry: Entry = (label, parts, separator = ", ") => layOut(label, parts, { separator, width });
   const { bits, bytes, seconds, layer_error: error, keep, of, allocation, propagation } = metrics;
@@ -46,6 +48,7 @@ export function renderResultTable(
     ...perplexityLines(metrics, recipe.expect, { width, entry }),
     ...divergenceLines(metrics, entry),
     ...taskLines(metrics, { width, entry }),
+    ...speedLines(metrics, steps, entry),
     ...entry("bits", [`nominal ${formatBits(bits.nominal)} (${storing}as papers count)`]),
     ...entry("", [`stored ${formatBits(bits.stored.total)}${component ? ` = ${component}` : ""}`, ...others], " + "),
     ...entry("", [`whole model ${formatBits(bits.model)}`, ...parts]),
@@ -122,6 +125,11 @@ function taskLines({ tasks }: Metrics, room: Room): string[] {
     ...columns("tasks, %", ["before", "after", "questions"], rows, room),
     ...(cut === undefined ? [] : room.entry("", [cut])),
   ];
+}
+
+function speedLines(metrics: Metrics, steps: readonly StepDetail[], entry: Entry): string[] {
+  const said = sayTaskSpeed(taskSpeed(metrics, steps));
+  return said.length === 0 ? [] : entry("", said);
 }
 
 interface Room {

@@ -21,6 +21,7 @@ import { formatBits, formatBytes, formatNumber } from "./numbers.ts";
 import { partColour } from "./plot.ts";
 import { datum } from "./tables.ts";
 import { taskChart } from "./task_chart.ts";
+import { sayTaskSpeed, taskSpeed } from "./task_speed.ts";
 
 const REDUNDANCY_NOTE =
   "How alike a block's inputs and outputs are: blocks that change little keep fewer weights, or bits.";
@@ -28,6 +29,7 @@ const REDUNDANCY_NOTE =
 /** All charts of a run that has ended, with their captions. */
 export function runCharts(metrics: Metrics, gathered: Gathered): Html {
   const { perplexity, tasks, seconds } = metrics;
+  const asked = sayTaskSpeed(taskSpeed(metrics, gathered.steps)).join(", ");
   return chartGrid([
     ...(Object.keys(perplexity).length === 0 ? [] : [{
       title: "Perplexity",
@@ -39,7 +41,7 @@ export function runCharts(metrics: Metrics, gathered: Gathered): Html {
     ...(Object.keys(tasks).length === 0 ? [] : [{
       title: "Zero-shot accuracy",
       chart: (width?: number) => taskChart(metrics, width),
-      caption: "In percent, with standard errors; higher is better.",
+      caption: `In percent, with standard errors; higher is better.${asked && ` ${asked}.`}`,
     }]),
     bitsFigure(metrics),
     ...layerFigures(metrics),

@@ -204,6 +204,8 @@ export type TaskResult = TaskScores & {
   readonly items: number;
   /** Questions of which a choice is longer than the model takes, and was cut on the left. */
   readonly cut: number;
+  /** Tokens of the windows in which they stand. */
+  readonly tokens: number;
   /** Index of the first question where outputs of the model are not finite. */
   readonly lost?: number;
 };

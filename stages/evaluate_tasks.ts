@@ -218,11 +218,11 @@ async function hand(
     }
     return own;
   });
-  const { cut, items: count, normalised } = questions.value as Placed;
+  const { cut, items: count, normalised, placed } = questions.value as Placed;
   const lost = logLikelihoods.findIndex((value) => !Number.isFinite(value));
   const value: TaskResult = {
     ...scoreItems(items, said, { normalised }),
-    ...{ items: count, cut },
+    ...{ items: count, cut, tokens: placed },
     ...(lost < 0 ? {} : { lost: starts.findLastIndex((start) => start <= lost) }),
   };
   const writer = context.output("scores"), choices = logLikelihoods.length;
