@@ -17,7 +17,7 @@ import { layout } from "./pages/layout.ts";
 import { markup } from "../report/markup.ts";
 import { runPage, runParts } from "./pages/run_page.ts";
 import { runRow, runsPage, sweepsPart } from "./pages/runs_page.ts";
-import { sweepPage } from "./pages/sweep_page.ts";
+import { runningPart, sweepPage } from "./pages/sweep_page.ts";
 import { recipePage, recipesPage } from "./pages/recipes_page.ts";
 import { type DeskOptions, RecipeDesk } from "./recipe_desk.ts";
 import { redact } from "./redact.ts";
@@ -143,8 +143,10 @@ export function buildApp(
   });
   app.get("/sweeps/:sweep", (c) => {
     const id = c.req.param("sweep"), record = source.sweep(id);
-    return record === undefined ? c.notFound() : c.html(sweepPage(record, shown(id)));
+    if (record === undefined) return c.notFound();
+    return c.html(sweepPage(record, { running: store.runningPoints(id), jobs: shown(id) }));
   });
+  app.get("/parts/running/:sweep", (c) => c.html(runningPart(store.runningPoints(c.req.param("sweep"))).html));
   app.get("/recipes", (c) => c.html(recipesPage(desk.list())));
   app.get("/recipes/edit", async (c) => {
     const { file, run } = c.req.query();

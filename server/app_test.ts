@@ -229,6 +229,27 @@ Deno.test("the API answers as OpenAPI says, and refuses what it cannot understan
   assert.deepEqual(on.errors, []);
 });
 
+Deno.test("points of a sweep that go on are shown with it, in the list and on its page, and those that are over are not", async () => {
+  using on = scene();
+  const sweep = writeSweep(on.runs), points = join(on.runs, "sweeps", sweep, "points");
+  const read = async () => (await on.json("/api/runs")).sweeps[0].running;
+  assert.deepEqual(await read(), []);
+  const run = writeRun(points, 3, { recipe: "of-16", end: "unfinished", at: Date.now() - 15_000 });
+  writeRun(points, 4, { recipe: "killed", end: "unfinished", at: Date.now() - 3_600_000 });
+  const [going, ...others] = await read();
+  assert.deepEqual([going.id, going.state, going.progress.done, others], [`${sweep}:${run}`, "running", 15, []]);
+  assert.deepEqual((await on.json("/api/runs")).runs, [], "a point is no run of the list");
+  for (const path of ["/", "/parts/sweeps", `/sweeps/${sweep}`, `/parts/running/${sweep}`]) {
+    const page = await (await on.ask(path)).text();
+    assert.match(page, new RegExp(`<a href="/runs/${sweep}:${run}">of-16</a>`), path);
+    assert.match(page, /15\/30, [\d.]+ s left/, path);
+    assert.doesNotMatch(page, /killed/, path);
+  }
+  assert.match(await (await on.ask("/")).text(), /1 running/);
+  assert.doesNotMatch(await (await on.ask("/parts/running/none")).text(), /<table/);
+  assert.deepEqual(on.errors, []);
+});
+
 Deno.test("the API tells of real runs what the cache holds for them, and where their values are stated", async () => {
   using on = scene();
   const cache = await openCache(on.cache),

@@ -45,8 +45,13 @@ interface Known {
   result?: RunSummary["result"];
 }
 
+/** A sweep in the list. */
+export type KnownSweep = Omit<SweepInfo, "folder"> & { readonly running: RunSummary[] };
+
 /** Runs whose events are kept. */
 const MOST_OPEN = 4;
+/** Runs of points, the newest, that may be going on: more are never made at once. */
+const MOST_RUNNING = 8;
 /** Seconds without a word after which a run is taken for stopped: so many, or so many times what its step was to take. */
 const SILENCE = 60, PATIENCE = 5;
 /** Names of folders, as `makeRunId` gives them. */
@@ -162,13 +167,32 @@ export class RunStore {
   }
 
   /** Sweeps, the newest first, and those that could not be read. */
-  sweeps(): { readonly sweeps: Omit<SweepInfo, "folder">[]; readonly unread: Unread[] } {
+  sweeps(): { readonly sweeps: KnownSweep[]; readonly unread: Unread[] } {
     const unread: Unread[] = [];
     const sweeps = listSweeps(
       this.#runsDir,
       (name, { message }) => unread.push({ name, why: redact(message) }),
-    ).map(({ folder: _folder, ...info }) => info);
+    ).map(({ folder: _folder, ...info }) => {
+      const { finished, ...others } = info.points, left = Object.values(others).some((count) => count > 0);
+      return { ...info, running: left ? this.runningPoints(info.sweep) : [] };
+    });
     return { sweeps, unread };
+  }
+
+  /** The runs of a sweep's points that go on, the newest first. */
+  runningPoints(sweep: string): RunSummary[] {
+    const folder = this.locateSweep(sweep);
+    if (folder === undefined) return [];
+    return namesIn(join(folder, POINTS)).slice(0, MOST_RUNNING).flatMap((name) => {
+      try {
+        const summary = this.summary(`${sweep}:${name}`);
+        return summary?.state === "running" ? [summary] : [];
+      } catch (error) {
+        // What is damaged does not go on.
+        if (error instanceof InputError) return [];
+        throw error;
+      }
+    });
   }
 
   /** The folder of a sweep. */

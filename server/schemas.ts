@@ -119,6 +119,7 @@ export const RunList = z.object({
   sweeps: z.array(z.object({
     ...{ sweep: text, name: text, started: moment, seconds },
     points: z.object({ finished: tally, failed: tally, interrupted: tally, waiting: tally }),
+    running: z.array(RunSummary).describe("Runs of points that go on; such points are waiting ones in the counts"),
   })),
   unread: z.array(z.object({ name: text, why: text })).describe("Runs and sweeps that cannot be read"),
 }).openapi("RunList");

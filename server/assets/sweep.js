@@ -1,5 +1,5 @@
 /** A sweep: its leaderboard and its plots point at each other. */
-import { onKey } from "./app.js";
+import { onKey, replaceParts } from "./app.js";
 import { sortable, walkable } from "./table.js";
 
 const form = document.querySelector("[data-leaderboard]");
@@ -54,14 +54,17 @@ if (form !== null) {
 // A sweep that goes on is shown as it is by now, unless that would lose what is selected.
 const going = document.querySelector("[data-going]");
 if (going !== null) {
-  const address = going.dataset.going;
+  const address = going.dataset.going, part = going.dataset.running;
   const states = async () => {
     const answer = await fetch(address).catch(() => undefined);
     return answer?.ok ? JSON.stringify((await answer.json()).points.map(({ state }) => state)) : undefined;
   };
   const before = await states();
   setInterval(async () => {
-    if (document.hidden || document.querySelector("input:checked")) return;
+    if (document.hidden) return;
+    const running = await fetch(part).catch(() => undefined);
+    if (running?.ok) replaceParts(await running.text());
+    if (document.querySelector("input:checked")) return;
     const now = await states();
     if (now !== undefined && now !== before) location.reload();
   }, 3000);

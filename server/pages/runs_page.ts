@@ -108,7 +108,8 @@ function perplexityCell(result: RunSummary["result"]): Content {
   return markup`<span title="${name}: ${text(original)} before">${text(compressed)}</span>`;
 }
 
-function stepsCell({ id, state, progress: { done, total, left }, steps }: RunSummary): Content {
+/** How far a run is. */
+export function stepsCell({ id, state, progress: { done, total, left }, steps }: RunSummary): Content {
   if (state !== "running") {
     return markup`<span title="${steps.run} run, ${steps.cached} cached">${done}/${total}</span>`;
   }
@@ -188,14 +189,20 @@ export function sweepsPart(sweeps: RunList["sweeps"]): Html {
 }
 
 function sweepTable(sweeps: RunList["sweeps"]): Html {
-  const row = ({ sweep, name, started, seconds, points }: RunList["sweeps"][number]) => {
-    const total = Object.values(points).reduce((a, b) => a + b);
-    const others = (["failed", "interrupted", "waiting"] as const).filter((state) => points[state] > 0)
-      .map((state) => badge(state, `${points[state]} ${state}`));
+  const row = ({ sweep, name, started, seconds, points, running }: RunList["sweeps"][number]) => {
+    const total = Object.values(points).reduce((a, b) => a + b), waiting = Math.max(0, points.waiting - running.length);
+    const counts = { running: running.length, ...points, waiting };
+    const others = (["running", "failed", "interrupted", "waiting"] as const).filter((state) => counts[state] > 0)
+      .map((state) => badge(state, `${counts[state]} ${state}`));
+    const spent = seconds + Math.max(0, ...running.map(({ seconds }) => seconds));
     return markup`<tr>
 <td class="words"><a href="/sweeps/${sweep}" title="${sweep}">${name}</a></td>
-<td>${points.finished}/${total}</td><td class="words">${others.length === 0 ? badge("finished") : others}</td>
-<td class="spare-1">${datum(seconds, formatSeconds(seconds))}</td><td class="spare-1">${moment(started)}</td></tr>\n`;
+<td>${points.finished}/${total}</td><td class="words">${others.length === 0 ? badge("finished") : others}${
+      running.map((run) =>
+        markup`<span class="under"><a href="/runs/${run.id}">${run.recipe}</a> ${stepsCell(run)}</span>`
+      )
+    }</td>
+<td class="spare-1">${datum(spent, formatSeconds(spent))}</td><td class="spare-1">${moment(started)}</td></tr>\n`;
   };
   return markup`<section><h2>Sweeps</h2>
 <div class="scroll" role="region" aria-label="Sweeps" tabindex="0"><table class="list compact">

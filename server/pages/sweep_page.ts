@@ -3,19 +3,30 @@ import { buildLeaderboard, type Leaderboard, type Row } from "../../report/leade
 import { BITS_NOTE, columnsOf, describeOrder, describeOriginals, isMarked } from "../../report/leaderboard_cells.ts";
 import { describeUnfinished } from "../../report/leaderboard_text.ts";
 import { type Content, type Html, markup } from "../../report/markup.ts";
+import { formatSeconds } from "../../report/numbers.ts";
 import { sweepPlots, sweepTiles } from "../../report/sweep_page.ts";
+import { datum } from "../../report/tables.ts";
 import type { SweepRecord } from "../../runner/sweep/record.ts";
 import { runOfPoint } from "../answers.ts";
+import type { RunSummary } from "../schemas.ts";
 import { type JobsShown, STOP_KEY, workButton, workWords } from "./job_parts.ts";
 import { badge, layout, moment } from "./layout.ts";
+import { stepsCell } from "./runs_page.ts";
 
 const KEYS = [["j k", "next, previous point"], ["Enter", "open its run"], ["x", "select"], [
   "c",
   "compare what is selected",
 ], ["s", "sort by the next column"]] as const;
 
+/** What a sweep's page shows besides its record. */
+export interface SweepShown {
+  /** Runs of points that go on. */
+  readonly running: readonly RunSummary[];
+  readonly jobs?: JobsShown;
+}
+
 /** The page. @param record without what must not leave the server */
-export function sweepPage(record: SweepRecord, jobs?: JobsShown): string {
+export function sweepPage(record: SweepRecord, { running, jobs }: SweepShown): string {
   const board = buildLeaderboard(record);
   const { rows, unfinished } = board;
   return layout({
@@ -26,7 +37,8 @@ export function sweepPage(record: SweepRecord, jobs?: JobsShown): string {
       keys: jobs ? [...KEYS, STOP_KEY] : KEYS,
     },
     body: markup`<div class="title"${
-      unfinished.some(({ state }) => state === "waiting") && markup` data-going="/api/sweeps/${record.sweep}"`
+      unfinished.some(({ state }) => state === "waiting") &&
+      markup` data-going="/api/sweeps/${record.sweep}" data-running="/parts/running/${record.sweep}"`
     }><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${moment(record.started)}. ${
       describeOriginals(board).map((line) => `${line}. `)
     }</p><span class="actions">${
@@ -34,11 +46,26 @@ export function sweepPage(record: SweepRecord, jobs?: JobsShown): string {
     }<a class="button" href="/api/sweeps/${record.sweep}">JSON</a></span></div>
 ${jobs && workWords}
 ${sweepTiles(record, board)}
+${runningPart(running)}
 ${rows.length === 0 && markup`<p class="soft">No point has finished yet.</p>`}
 ${rows.length > 0 && markup`<section><h2>Leaderboard</h2>${leaderboard(record, board)}</section>`}
 ${unfinished.length > 0 && markup`<section><h2>Not finished</h2>${unfinishedTable(record, board)}</section>`}
 ${rows.length > 0 && markup`<section data-plots><h2>Plots</h2>${sweepPlots(board)}</section>`}`,
   });
+}
+
+/** Points that go on, which are fetched anew while the page is open. */
+export function runningPart(running: readonly RunSummary[]): Html {
+  const row = (run: RunSummary) =>
+    markup`<tr><td class="words"><a href="/runs/${run.id}">${run.recipe}</a></td><td class="words">${
+      badge(run.state)
+    }</td><td>${stepsCell(run)}</td><td>${datum(run.seconds, formatSeconds(run.seconds))}</td></tr>`;
+  return markup`<div data-part="running">${
+    running.length > 0 &&
+    markup`<section><h2>Going on</h2><div class="scroll" role="region" aria-label="Points that go on" tabindex="0"><table class="list compact"><thead><tr><th scope="col" class="words">Point</th><th scope="col" class="words">State</th><th scope="col">Steps</th><th scope="col">Time</th></tr></thead><tbody>${
+      running.map(row)
+    }</tbody></table></div></section>`
+  }</div>`;
 }
 
 function leaderboard(record: SweepRecord, board: Leaderboard): Html {
