@@ -8,6 +8,7 @@ import { cacheOption, cacheSizeOption, type CommandContext, throttled, withOutpu
 import { cacheFolder } from "./places.ts";
 import { renderTable, wrapText } from "../report/text_table.ts";
 import type { Terminal } from "./terminal.ts";
+import { removeLeftovers, scratchBytes } from "./verify_scratch.ts";
 
 interface Options {
   readonly cache?: string;
@@ -91,7 +92,7 @@ function list(cache: ArtifactCache, { json }: Options, terminal: Terminal): void
 }
 
 function measure(cache: ArtifactCache, { json }: Options, terminal: Terminal): void {
-  const usage = cache.usage();
+  const usage = { ...cache.usage(), verify: scratchBytes(cache.folder) };
   if (json) return terminal.line(JSON.stringify(usage));
   const columns = [
     { head: "stage" },
@@ -110,18 +111,25 @@ function measure(cache: ArtifactCache, { json }: Options, terminal: Terminal): v
   for (const line of renderTable(columns, rows, { width: terminal.width })) terminal.line(line);
   const text = `${formatBytes(usage.bytes)} of ${formatBytes(usage.limit)}, and ${
     formatBytes(usage.downloads)
-  } of downloads`;
+  } of downloads${
+    usage.verify > 0 ? `, and ${formatBytes(usage.verify)} of \`verify\`, which \`cache gc\` removes` : ""
+  }`;
   for (const line of wrapText(text, terminal.width)) terminal.line(line);
   terminal.line(cache.folder);
 }
 
 function collect(cache: ArtifactCache, { json, dryRun = false }: Options, terminal: Terminal): void {
   const { evicted, bytes: freed, kept, pinned } = cache.collect({ dryRun });
-  if (json) return terminal.line(JSON.stringify({ evicted, bytes: freed, kept, pinned, dryRun }));
+  const verify = removeLeftovers(cache.folder, { dryRun });
+  if (json) return terminal.line(JSON.stringify({ evicted, bytes: freed, kept, pinned, verify, dryRun }));
   const verb = dryRun ? "would be removed" : "removed";
   const say = (text: string) => wrapText(text, terminal.width, "  ").forEach((line) => terminal.line(line));
   for (const { step, output, bytes: size } of evicted) say(`${step} ${output}  ${formatBytes(size)}`);
   say(`${evicted.length} artifacts (${formatBytes(freed)}) ${verb}; ${formatBytes(kept)} stay`);
+  if (verify.folders > 0) {
+    const of = verify.folders === 1 ? "1 verification" : `${verify.folders} verifications`;
+    say(`what ${of} left (${formatBytes(verify.bytes)}) ${verb}`);
+  }
   if (pinned > 0) say(`${formatBytes(pinned)} of these are needed by runs in progress`);
 }
 

@@ -10,9 +10,7 @@ import { checkFiles, checkMetrics } from "../pipeline/verdict.ts";
 import type { LoadedRecipe } from "../recipes/recipe.ts";
 import { formatSeconds } from "../report/numbers.ts";
 import { wrapText } from "../report/text_table.ts";
-import { asNoSpace } from "../runner/cache/no_space.ts";
 import { LOCK } from "../runner/journal.ts";
-import { asFolderError } from "../runner/run_errors.ts";
 import { executeRun, makePlan, openCache, type Plan, type RunEvent } from "../runner/mod.ts";
 import type { Recipe } from "../stages/schema.ts";
 import { UsageError } from "./exit_codes.ts";
@@ -32,6 +30,7 @@ import { cacheFolder } from "./places.ts";
 import { readMetrics, watchOutput } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
 import { type Claim, lookAt, openClaim, tellStopped, type VerifyOptions, type VerifyPlaces } from "./verify_claim.ts";
+import { holdScratch, scratchFolder } from "./verify_scratch.ts";
 import { measureAgain } from "./verify_measure.ts";
 import { conclude, describeStep, type Verification } from "./verify_words.ts";
 
@@ -97,7 +96,10 @@ async function verifyClaim(
   const loaded = await loadLocked(claim, options.allowPlugins ? { allowPlugins: true } : {});
   const own = !options.cached, scratch = scratchOf(claim, options);
   const resumed = existsSync(join(scratch, "cache"));
-  const held = hold(scratch);
+  const held = holdScratch(scratch);
+  if (held === undefined) {
+    throw new UsageError("Cannot verify this lock now, as another process does; wait for its end, or end it");
+  }
   const cache = own ? await openCache(join(scratch, "cache"), { size: Infinity }) : known;
   let found: Verification | number, useless = false;
   try {
@@ -125,21 +127,7 @@ function scratchOf(
 ): string {
   const what = JSON.stringify([evaluateOnly, cached, device, forward]);
   const id = createHash("sha256").update(readFileSync(file)).update(what).digest("hex").slice(0, 32);
-  return join(cacheFolder(cache), "verify", id);
-}
-
-/** Takes a folder for this process; the system gives it back however the process ends. @throws {UsageError} another has it */
-function hold(folder: string): Deno.FsFile {
-  let file: Deno.FsFile;
-  try {
-    Deno.mkdirSync(folder, { recursive: true });
-    file = Deno.openSync(join(folder, ".held"), { create: true, write: true });
-  } catch (error) {
-    throw asNoSpace(error, folder, 0) ?? asFolderError(error, folder, "--cache") ?? error;
-  }
-  if (file.tryLockSync(true)) return file;
-  file.close();
-  throw new UsageError("Cannot verify this lock now, as another process does; wait for its end, or end it");
+  return join(scratchFolder(cacheFolder(cache)), id);
 }
 
 /** Runs the recipe. @returns what came of it, or the exit code of a run that did not end */

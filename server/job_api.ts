@@ -60,7 +60,7 @@ export function addJobRoutes(
     async (c) => {
       if (jobs === undefined) return c.json(FORBIDDEN, 403);
       try {
-        const wanted = await desk.runnable(c.req.valid("json"));
+        const wanted = await desk.runnable(c.req.valid("json"), (run) => jobs.isOver(run));
         if (wanted === undefined) return c.json({ error: "Cannot find what is to be started" }, 404);
         return c.json(jobs.start(wanted), 201);
       } catch (error) {

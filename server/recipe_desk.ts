@@ -117,10 +117,14 @@ export class RecipeDesk {
   /**
    * What a run or sweep of a recipe is as a command. A text that was edited is written to a file of its own, complete.
    *
+   * @param isOver whether it is known that a run goes on no more, whatever its journal says last
    * @returns undefined where there is no such recipe, run or sweep
    * @throws {RecipeError} when something is wrong with it, {InputError} when it cannot be started from here
    */
-  async runnable({ file, run, sweep, text, set = [], device }: JobWanted): Promise<Wanted | undefined> {
+  async runnable(
+    { file, run, sweep, text, set = [], device }: JobWanted,
+    isOver: (run: string) => boolean = () => false,
+  ): Promise<Wanted | undefined> {
     const { store, cache, runs } = this.#options;
     const folders = ["--runs", runs, "--cache", cache, ...(device === undefined ? [] : ["--device", device])];
     const values = set.map(({ path, value }) => `${path}=${JSON.stringify(value)}`);
@@ -143,7 +147,14 @@ export class RecipeDesk {
       return { kind: "sweep", name, args: [place, ...folders, ...settings, "--yes"] };
     }
     const lock = run === undefined || edited || set.length > 0 ? undefined : store.locate(run);
-    if (lock !== undefined) return { kind: "run", name, args: [lock, ...folders] };
+    if (lock !== undefined) {
+      if (run !== undefined && !isOver(run) && store.summary(run)?.state === "running") {
+        throw new InputError(
+          "Cannot go on with this run: it goes on already; of one that was killed this is known after a minute",
+        );
+      }
+      return { kind: "run", name, args: [lock, ...folders] };
+    }
     const folder = join(runs, STARTED);
     const complete = renderRecipe({ ...loaded.recipe, name }, { relativeTo: folder });
     const place = join(folder, `${sha256(complete).slice(0, 16)}.yaml`);

@@ -115,6 +115,8 @@ Deno.test("a run is started from a page, stopped, and gone on with to the same b
   // At once: nothing of it has a chance to put anything in order.
   const killed = await here.start({ run });
   const broken = await here.working(killed.id);
+  const twice = await here.post("/api/jobs", { run: broken });
+  assert.deepEqual([twice.status, /it goes on already/.test((await twice.json()).error)], [422, true]);
   for (const state of ["stopping", "stopping"]) {
     assert.equal((await (await here.post(`/api/jobs/${killed.id}/stop`)).json()).state, state);
   }

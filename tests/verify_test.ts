@@ -135,9 +135,17 @@ Deno.test("verify goes on where it was interrupted, and with --cached says that 
   const held = Deno.openSync(join(folder, ".held"), { write: true });
   held.lockSync(true);
   assert.match((await verify(copy)).err, /Cannot verify this lock now, as another process does/);
+  const gc = (...more: readonly string[]) => command("cache", "gc", "--cache", join(copy.folder, "known"), ...more);
+  assert.doesNotMatch((await gc()).out, /verification/, "what another process is at work in stays");
   held.close();
+  const known = ["--cache", join(copy.folder, "known")];
+  assert.match((await command("cache", "du", ...known)).out, /[\d.]+ [KM]iB of `verify`, which `cache gc` removes/);
+  assert.match((await gc("--dry-run")).out, /^what 1 verification left \([\d.]+ [KM]iB\) would be removed$/m);
   // What is kept is what an interrupted one leaves.
   const again = await verify(copy);
   assert.match(again.out, /^0 steps to make again; 10 were made by the verify that was interrupted/m);
   assert.match(again.out, /^steps +10 made again; /m);
+  await verify(copy, "--keep");
+  assert.match((await gc()).out, /^what 1 verification left \([\d.]+ [KM]iB\) removed$/m);
+  assert.deepEqual(readdirSync(join(copy.folder, "known", "verify")), []);
 });

@@ -2,6 +2,7 @@
  * Artifacts on the disk: `artifacts/ab/<key>/`, each made under `tmp/` and renamed, so that it is there in full or not at
  * all. Who may make or remove one, and when, is the cache's business (`cache.ts`).
  */
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { stateOf } from "../../files/file_state.ts";
 import type { Content } from "../../files/hash_content.ts";
@@ -190,13 +191,16 @@ export class ArtifactStore {
   }
 }
 
-/** Bytes of all files under a folder; 0 when there is none. */
+/** Bytes of all files under a folder; 0 when there is none, or of what goes meanwhile. */
 export function treeBytes(path: string): number {
-  if (!exists(path)) return 0;
   let bytes = 0;
-  for (const entry of Deno.readDirSync(path)) {
-    const inside = join(path, entry.name);
-    bytes += entry.isDirectory ? treeBytes(inside) : Deno.lstatSync(inside).size;
+  try {
+    for (const entry of Deno.readDirSync(path)) {
+      const inside = join(path, entry.name);
+      bytes += entry.isDirectory ? treeBytes(inside) : lstatSync(inside, { throwIfNoEntry: false })?.size ?? 0;
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return bytes;
 }
