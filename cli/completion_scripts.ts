@@ -161,21 +161,24 @@ complete -o default -F _pbs2p_deno deno
 
 function zsh(tree: Node, options: ScriptOptions): string {
   return `#compdef pbs2p
-# Completes pbs2p in zsh. Made by \`pbs2p completion zsh\`.
+# Completes pbs2p, and its tasks after \`deno task\`, in zsh. Made by \`pbs2p completion zsh\`.
 ${tables(tree, options)}
 _pbs2p_offer() {
   case "\${1%% *}" in
     words) compadd -- \${=1#words } ;;
     run) compadd -- \${(f)"$(_pbs2p_runs "$2")"}; _files -/ ;;
     model) compadd -- \${(f)"$(_pbs2p_runs "$2")"}; _files -g '*.gguf' ;;
-    recipe) _files -g '*.(yaml|yml)' ;;
+    recipe) _files -g '*.(yaml|yml)' ||
+      # A recipe that is not here is looked for in the project, as the program does.
+      { [[ -n $PREFIX ]] && _files -W "$_pbs2p_project" -g '*.(yaml|yml)'; } ;;
     folder) _files -/ ;;
   esac
 }
-_pbs2p() {
+# Completes from the word at index $1 on, the first that is a command's name.
+_pbs2p_from() {
   local at="" kind="" runs="" word cur="\${words[CURRENT]}"
   local -i i
-  for ((i = 2; i < CURRENT; i++)); do
+  for ((i = $1; i < CURRENT; i++)); do
     word="\${words[i]}"
     if [[ $word == -* ]]; then
       kind="$(_pbs2p_value "$at" "$word")"
@@ -193,33 +196,46 @@ _pbs2p() {
   else _pbs2p_offer "$(_pbs2p_argument "$at")" "$runs"
   fi
 }
-compdef _pbs2p pbs2p
+_pbs2p() { _pbs2p_from 2; }
+# After \`deno task\`, where this project's tasks are meant; everything else of deno is completed as before.
+[[ \${_comps[deno]} == _pbs2p_deno ]] || _pbs2p_deno_before="\${_comps[deno]}"
+_pbs2p_deno() {
+  if [[ \${words[2]} == task && $CURRENT -ge 3 && $PWD/deno.json -ef $_pbs2p_project/deno.json ]]; then
+    if ((CURRENT == 3)); then compadd -- \${=_pbs2p_tasks}
+    elif [[ \${words[3]} == pbs2p ]]; then _pbs2p_from 4
+    elif [[ " $_pbs2p_tasks " == *" \${words[3]} "* ]]; then _pbs2p_from 3
+    fi
+  elif [[ -n $_pbs2p_deno_before ]]; then "$_pbs2p_deno_before" "$@"
+  else _default
+  fi
+}
+compdef _pbs2p_deno deno
+# In a folder of $fpath this file is a function, which is called for what is to be completed.
+if [[ \${funcstack[1]} == _pbs2p ]]; then _pbs2p "$@"; else compdef _pbs2p pbs2p; fi
 `;
 }
 
-function fish(tree: Node, { project }: ScriptOptions): string {
+function fish(tree: Node, { project, tasks }: ScriptOptions): string {
   const lines: string[] = [];
   for (const { path, commands, flags, argument } of nodesOf(tree)) {
-    const here = `-n ${fishQuote(`_pbs2p_at ${fishQuote(path)}`)}`;
-    for (const each of commands) {
-      lines.push(`complete -c pbs2p -f ${here} -a ${each.path.split(" ").at(-1)} -d ${fishQuote(each.about)}`);
-    }
+    const add = (rest: string) =>
+      lines.push(`complete -c pbs2p -c deno -n ${fishQuote(`_pbs2p_at ${fishQuote(path)}`)} ${rest}`);
+    for (const each of commands) add(`-f -a ${each.path.split(" ").at(-1)} -d ${fishQuote(each.about)}`);
     for (const { names, about, value } of flags) {
-      const named = names.map((name) => name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`).join(
-        " ",
-      );
-      lines.push(`complete -c pbs2p ${here} ${named} -d ${fishQuote(about)}${value ? ` -x${fishValue(value)}` : ""}`);
+      const named = names.map((name) => name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`);
+      add(`${named.join(" ")} -d ${fishQuote(about)}${value ? ` -x${fishValue(value)}` : ""}`);
     }
-    if (argument) lines.push(`complete -c pbs2p -f ${here}${fishValue(argument)}`);
+    if (argument) add(`-f${fishValue(argument)}`);
   }
   const known = [...nodesOf(tree)].map(({ path }) => fishQuote(path)).join(" ");
   const valued = [
     ...new Set([...nodesOf(tree)].flatMap(({ flags }) => flags.flatMap(({ names, value }) => value ? names : []))),
   ];
-  return `# Completes pbs2p in fish. Made by \`pbs2p completion fish\`.
+  return `# Completes pbs2p, and its tasks after \`deno task\`, in fish. Made by \`pbs2p completion fish\`.
 set -g _pbs2p_project ${fishQuote(project)}
 set -g _pbs2p_known ${known}
 set -g _pbs2p_valued ${valued.join(" ")}
+set -g _pbs2p_tasks ${tasks.join(" ")}
 if not type -q pbs2p
     function pbs2p
         deno task --quiet --config $_pbs2p_project/deno.json pbs2p $argv
@@ -231,21 +247,57 @@ function _pbs2p_runs
     echo last
     test -d $folder; and ls -1 $folder 2>/dev/null | string match -r '^[0-9][A-Za-z0-9._-]*\$'
 end
-function _pbs2p_at -a wanted
+# Folders, and files with an ending; a recipe that is not here is looked for in the project, as the program does.
+function _pbs2p_named -a ending
+    __fish_complete_suffix .$ending | string match -r '.*(?:/|\\.(?:'$ending'))(?:\\t.*)?$'
+end
+function _pbs2p_files -a ending
+    set -l found (_pbs2p_named $ending)
+    set -l typed (commandline -ct)
+    set -l here $PWD
+    if test -z "$found" -a -n "$typed"; and builtin cd $_pbs2p_project 2>/dev/null
+        set found (_pbs2p_named $ending)
+        builtin cd $here
+    end
+    test -n "$found"; and string join \\n -- $found
+end
+# The words of pbs2p's own, whichever way it is called; fails where they are another's.
+function _pbs2p_words
     set -l words (commandline -opc)
+    if test "$words[1]" = deno
+        test (count $words) -ge 3; and test "$words[2]" = task; and _pbs2p_is_here; or return 1
+        set -e words[1..2]
+        test "$words[1]" = pbs2p; and set -e words[1]
+        string join \\n -- $words
+    else
+        string join \\n -- $words[2..-1]
+    end
+    return 0
+end
+function _pbs2p_is_here
+    test -e deno.json; and test (realpath deno.json) = (realpath $_pbs2p_project/deno.json)
+end
+function _pbs2p_at -a wanted
+    set -l words (_pbs2p_words); or return 1
     set -l at
     set -l skip 0
-    for word in $words[2..-1]
+    for word in $words
         if test $skip = 1
             set skip 0
         else if contains -- $word $_pbs2p_valued
             set skip 1
-        else if contains -- (string join ' ' $at $word) $_pbs2p_known
-            set -a at $word
+        else
+            set -l longer $at $word
+            contains -- "$longer" $_pbs2p_known; and set at $longer
         end
     end
-    test (string join ' ' $at) = "$wanted"
+    test "$at" = "$wanted"
 end
+function _pbs2p_is_task
+    set -l words (commandline -opc)
+    test "$words" = 'deno task'; and _pbs2p_is_here
+end
+complete -c deno -f -n _pbs2p_is_task -a "$_pbs2p_tasks"
 ${lines.join("\n")}
 `;
 }
@@ -257,9 +309,9 @@ function fishValue(value: Kind): string {
     case "run":
       return " -a '(_pbs2p_runs; __fish_complete_directories)'";
     case "model":
-      return " -a '(_pbs2p_runs; __fish_complete_directories; __fish_complete_suffix .gguf)'";
+      return " -a '(_pbs2p_runs; _pbs2p_files gguf)'";
     case "recipe":
-      return " -a '(__fish_complete_suffix .yaml)'";
+      return " -a '(_pbs2p_files yaml)'";
     case "folder":
       return " -a '(__fish_complete_directories)'";
     case "text":

@@ -118,6 +118,95 @@ Deno.test("readTree() and the scripts know every option of every command, and qu
   }
 });
 
+/** What fish offers for a line that ends in the middle of a word, without what it says of it. */
+async function offeredByFish(line: string, { script, cwd }: { readonly script: string; readonly cwd: string }) {
+  const { stdout, stderr } = await new Deno.Command("fish", {
+    args: ["--no-config", "-c", `source ${script}; complete -C '${line}'`],
+    ...{ cwd, env: { PBS2P_RUNS: "" } },
+  }).output();
+  assert.equal(new TextDecoder().decode(stderr), "");
+  return new TextDecoder().decode(stdout).trimEnd().split("\n").map((each) => each.split("\t")[0]);
+}
+
+/** Presses Tab behind a line, in a zsh of its own, and keeps what its completion adds. */
+const TAB = String.raw`
+zmodload zsh/zpty
+zpty shell zsh -f -i
+ask() { zpty -w shell "$1"; }
+ask "PS1= PS2= RPS1="
+ask "autoload -Uz compinit; compinit -u -D"
+ask "$1"
+ask 'compadd() { if [[ \${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return $?; fi
+  local -a hits; builtin compadd -A hits "$@"; print -rl -- $hits >>"'$3'"; builtin compadd "$@" }'
+ask 'tab() { zle complete-word; print END >>"'$3'" }; zle -N tab; bindkey "^I" tab; print READY'
+zpty -r -m shell out '*READY*READY*'
+zpty -w -n shell "$2"$'\t'
+for i in {1..200}; do grep -q END "$3" 2>/dev/null && break; sleep 0.05; done
+zpty -d shell
+`.replaceAll("\\$", "$");
+
+/** As `offeredByFish`, of zsh. @param script what it is told first */
+async function offeredByZsh(line: string, { script, cwd }: { readonly script: string; readonly cwd: string }) {
+  const hits = await Deno.makeTempFile();
+  try {
+    const { stderr } = await new Deno.Command("zsh", {
+      args: ["-f", "-c", TAB, "zsh", script, line, hits],
+      ...{ cwd, env: { PBS2P_RUNS: "", TERM: "dumb" } },
+    }).output();
+    assert.equal(new TextDecoder().decode(stderr), "");
+    const lines = (await Deno.readTextFile(hits)).split("\n");
+    assert.ok(lines.includes("END"), `${line}: nothing came of Tab`);
+    return [...new Set(lines.filter((each) => each !== "" && each !== "END"))];
+  } finally {
+    await Deno.remove(hits);
+  }
+}
+
+const offered = { fish: offeredByFish, zsh: offeredByZsh } as const;
+
+for (const shell of ["fish", "zsh"] as const) {
+  Deno.test({
+    name: `in ${shell}, commands, options, choices, stages, recipes and runs are completed`,
+    ignore: !isInstalled(shell) && (console.log(`skipped: ${shell} is not installed`), true),
+    fn: async () => {
+      const folder = await Deno.makeTempDir(), file = join(folder, "_pbs2p");
+      try {
+        writeFileSync(file, scripts.get(shell) ?? "");
+        mkdirSync(join(folder, "here", "recipes"), { recursive: true });
+        for (const name of ["mine.yaml", "recipes/yours.yml", "words.txt"]) {
+          writeFileSync(join(folder, "here", name), "");
+        }
+        const autoload = `fpath=(${folder} $fpath); compinit -u -D`;
+        const cases: readonly (readonly [string, readonly string[], cwd?: string])[] = [
+          ["pbs2p r", ["results", "run", "runs"]],
+          ["pbs2p cache ", ["du", "export", "gc", "ls", "verify"]],
+          ["pbs2p run --devi", ["--device"]],
+          ["pbs2p run x.yaml --device ", ["auto", "cpu", "webgpu"]],
+          ["pbs2p run --set cache --until ca", ["calibrate"]],
+          ["pbs2p bench k", ["kernels"]],
+          ["deno task pl", ["plan"]],
+          ["deno task cache v", ["verify"]],
+          ["deno task pbs2p cache v", ["verify"]],
+          ["pbs2p run m", ["mine.yaml"], join(folder, "here")],
+          ["pbs2p runs show las", ["last"], join(folder, "here")],
+        ];
+        const told = shell === "zsh" ? [`source ${file}`, autoload] : [file];
+        for (const script of told) {
+          for (const [line, wanted, cwd = project] of cases) {
+            // What is read from a folder of functions knows `deno task` once pbs2p was completed.
+            if (script === autoload && line.startsWith("deno")) continue;
+            assert.deepEqual((await offered[shell](line, { script, cwd })).sort(), wanted, line);
+          }
+          const there = await offered[shell]("pbs2p run configs/quickstart-", { script, cwd: folder });
+          assert.deepEqual(there.map((each) => each.replace("configs/", "")), ["quickstart-best.yaml"]);
+        }
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
 for (const shell of SHELLS) {
   const installed = isInstalled(shell);
   Deno.test({
