@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { whyFetchFailed } from "../files/failed_fetch.ts";
 import { InputError } from "../files/input_error.ts";
 import type { FileHashes } from "../files/file_hashes.ts";
 
@@ -154,7 +155,7 @@ export function unreachable(access: HubAccess, what: string, cause: unknown, at?
     );
   }
   return new UnreachableError(
-    `Cannot reach ${endpoint} for ${what}: ${cause instanceof Error ? cause.message : cause}; ` +
+    `Cannot reach ${endpoint} for ${what}: ${whyFetchFailed(cause)}; ` +
       "check the network, set HF_ENDPOINT to a mirror, or use a local folder",
     { cause },
   );

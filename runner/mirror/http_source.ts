@@ -3,6 +3,7 @@
  *
  * Nothing is sent but the path and the query of the mirror's own address; where a redirect leads gets neither.
  */
+import { whyFetchFailed } from "../../files/failed_fetch.ts";
 import { MirrorError, type MirrorSource } from "./source.ts";
 
 /** How a server is waited for. */
@@ -149,7 +150,5 @@ function translate(error: unknown, url: URL, signal: AbortSignal | undefined): u
     const [, host = url.hostname] = /access to "?([^":\s]+)/.exec(error.message) ?? [];
     return new MirrorError(`leads to ${host}, which this command may not reach: allow it by PBS2P_NET=,${host}`);
   }
-  const { message } = error instanceof Error ? error : new Error(String(error));
-  const why = message.replaceAll(/ ?for url \([^)]*\)/g, "").replaceAll(/https?:\/\/[^\s)]+/g, url.host);
-  return new MirrorError(`cannot be reached: ${why}`, { again: true });
+  return new MirrorError(`cannot be reached: ${whyFetchFailed(error)}`, { again: true });
 }
