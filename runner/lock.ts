@@ -124,10 +124,10 @@ function parse(text: string, fail: (why: string, cause?: unknown) => InputError)
     // An alias stands for what is written elsewhere: a run writes none, and some hundred could stand for gigabytes.
     tree = document.toJS({ maxAliasCount: 0 });
   } catch (error) {
-    throw fail(
-      `it is no YAML (${error instanceof Error ? error.message.split("\n")[0].replace(/[.:]$/, "") : error})`,
-      error,
-    );
+    const [said] = (error instanceof Error ? error.message : `${error}`).split("\n");
+    // The library tells of what is nested too deeply in the runtime's words.
+    if (/call stack/.test(said)) throw fail("it is nested more deeply than a run writes", error);
+    throw fail(`it is no YAML (${said.replace(/[.:]$/, "")})`, error);
   }
   if (typeof tree !== "object" || tree === null || Array.isArray(tree)) throw fail("it holds no map");
   if (!isSound(tree)) throw fail("it holds what no run writes");

@@ -2,11 +2,13 @@
 import type { Kind } from "../kind.ts";
 import { bin } from "./bin.ts";
 import { config } from "./config.ts";
+import { exported } from "./exported.ts";
 import { gguf } from "./gguf.ts";
 import { index } from "./index.ts";
 import { lock } from "./lock.ts";
 import { manifest } from "./manifest.ts";
 import { packed } from "./packed.ts";
+import { published } from "./published.ts";
 import { recipe } from "./recipe.ts";
 import { safetensors } from "./safetensors.ts";
 import { tokenizer } from "./tokenizer.ts";
@@ -25,4 +27,6 @@ export const kinds: readonly Kind[] = [
   packed,
   lock,
   manifest,
+  exported,
+  published,
 ];

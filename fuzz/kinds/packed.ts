@@ -36,21 +36,7 @@ const SAMPLES = ["enumerative", "bitmask", "sparse", "grid", "refined", "coded",
 export const packed: Kind = {
   name: "packed",
   async make(folder) {
-    for (const sample of SAMPLES) {
-      const compressed = Object.keys(SHAPES).filter((name) => name.endsWith("_proj.weight"));
-      const layers: (readonly [string, EncodedLayer])[] = [];
-      for (const [seed, name] of compressed.entries()) {
-        const [rows, cols] = SHAPES[name];
-        layers.push([name.slice(0, -".weight".length), await pack(sample, { rows, cols, groupSize: 16 }, seed)]);
-      }
-      await writePackedModel(join(folder, sample), {
-        layers,
-        others: Object.entries(smallTensors()).filter(([name]) => !compressed.includes(name)),
-        config: { ...await smallConfig(), quantization_config: { quant_method: "pbs2p" } },
-        tokenizer: { kind: "files", tokenizer: await smallTokenizer(), config: await smallTokenizerConfig() },
-        source: { label: "small", method: "pbs2p" },
-      });
-    }
+    for (const sample of SAMPLES) await writeSample(join(folder, sample), sample);
     return SAMPLES.map((name) => ({
       name,
       targets: [
@@ -76,6 +62,23 @@ export const packed: Kind = {
     }
   },
 };
+
+/** Writes a packed model. @param folder of its own */
+export async function writeSample(folder: string, sample: typeof SAMPLES[number]): Promise<void> {
+  const compressed = Object.keys(SHAPES).filter((name) => name.endsWith("_proj.weight"));
+  const layers: (readonly [string, EncodedLayer])[] = [];
+  for (const [seed, name] of compressed.entries()) {
+    const [rows, cols] = SHAPES[name];
+    layers.push([name.slice(0, -".weight".length), await pack(sample, { rows, cols, groupSize: 16 }, seed)]);
+  }
+  await writePackedModel(folder, {
+    layers,
+    others: Object.entries(smallTensors()).filter(([name]) => !compressed.includes(name)),
+    config: { ...await smallConfig(), quantization_config: { quant_method: "pbs2p" } },
+    tokenizer: { kind: "files", tokenizer: await smallTokenizer(), config: await smallTokenizerConfig() },
+    source: { label: "small", method: "pbs2p" },
+  });
+}
 
 /** A random layer as a sample packs it. */
 async function pack(
