@@ -152,11 +152,36 @@ export function describeSweep(record: SweepRecord): string {
   ].join("; ");
 }
 
-/** How many points failed, were interrupted or wait, in words. */
-export function statesOf({ points }: SweepRecord): string[] {
+/** How many points run, failed, were interrupted or wait, in words. @param running so many of those that wait in the record */
+export function statesOf({ points }: SweepRecord, running = 0): string[] {
   const count = (state: SweepPoint["state"]) => points.filter((point) => point.state === state).length;
-  return (["failed", "interrupted", "waiting"] as const).filter((state) => count(state) > 0)
-    .map((state) => `${count(state)} ${state}`);
+  const [failed, interrupted, waiting] = (["failed", "interrupted", "waiting"] as const).map(count);
+  return Object.entries(countRunning({ failed, interrupted, waiting }, running)).filter(([, count]) => count > 0)
+    .map(([state, count]) => `${count} ${state}`);
+}
+
+/**
+ * Points by what they do now. A record is written when a point ends: those that run are in it as what they were before, and counts do not
+ * say what that was. It is taken for interrupted where there are such, then for waiting.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { countRunning } from "./leaderboard_cells.ts";
+ *
+ * const now = countRunning({ failed: 1, interrupted: 1, waiting: 3 }, 2);
+ * assert.deepEqual(now, { running: 2, failed: 1, interrupted: 0, waiting: 2 });
+ * ```
+ */
+export function countRunning(
+  { failed, interrupted, waiting }: { readonly failed: number; readonly interrupted: number; readonly waiting: number },
+  running: number,
+): Readonly<Record<"running" | "failed" | "interrupted" | "waiting", number>> {
+  const again = Math.min(interrupted, running), first = Math.min(waiting, running - again);
+  return {
+    ...{ running, failed: Math.max(0, failed - (running - again - first)) },
+    ...{ interrupted: interrupted - again, waiting: waiting - first },
+  };
 }
 
 /** Seconds that the points would take one by one; undefined while not all are finished, as then nothing compares with it. */

@@ -50,14 +50,18 @@ ${describeOriginals(board).map((line) => `${line}. `)}</p>
 </header>`;
 }
 
-/** What became of a sweep, in a few numbers. */
-export function sweepTiles(record: SweepRecord, board: Leaderboard): Html {
-  const { points, seconds, steps } = record;
+/** What became of a sweep, in a few numbers. @param going how many points run now, and for how long the longest of them */
+export function sweepTiles(
+  record: SweepRecord,
+  board: Leaderboard,
+  going: { readonly running: number; readonly seconds: number } = { running: 0, seconds: 0 },
+): Html {
+  const { points, steps } = record, seconds = record.seconds + going.seconds;
   const finished = points.filter(({ state }) => state === "finished").length;
   const alone = secondsAlone(record);
   const [best, value] = bestOf(board);
   const tiles: [string, Content, Content][] = [
-    ["Points finished", `${finished} of ${points.length}`, statesOf(record).join(", ")],
+    ["Points finished", `${finished} of ${points.length}`, statesOf(record, going.running).join(", ")],
     ...(best === undefined ? [] : [[
       `Lowest perplexity, ${board.evaluations[0]}`,
       datum(value, formatNumber(value)),

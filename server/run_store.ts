@@ -173,7 +173,7 @@ export class RunStore {
       this.#runsDir,
       (name, { message }) => unread.push({ name, why: redact(message) }),
     ).map(({ folder: _folder, ...info }) => {
-      const { finished, ...others } = info.points, left = Object.values(others).some((count) => count > 0);
+      const { finished: _done, ...others } = info.points, left = Object.values(others).some((count) => count > 0);
       return { ...info, running: left ? this.runningPoints(info.sweep) : [] };
     });
     return { sweeps, unread };

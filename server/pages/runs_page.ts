@@ -1,4 +1,5 @@
 /** The list of runs and sweeps. */
+import { countRunning } from "../../report/leaderboard_cells.ts";
 import { datum } from "../../report/tables.ts";
 import { type Content, type Html, markup } from "../../report/markup.ts";
 import { formatBits, formatBytes, formatNumber, formatSeconds } from "../../report/numbers.ts";
@@ -190,16 +191,15 @@ export function sweepsPart(sweeps: RunList["sweeps"]): Html {
 
 function sweepTable(sweeps: RunList["sweeps"]): Html {
   const row = ({ sweep, name, started, seconds, points, running }: RunList["sweeps"][number]) => {
-    const total = Object.values(points).reduce((a, b) => a + b), waiting = Math.max(0, points.waiting - running.length);
-    const counts = { running: running.length, ...points, waiting };
-    const others = (["running", "failed", "interrupted", "waiting"] as const).filter((state) => counts[state] > 0)
-      .map((state) => badge(state, `${counts[state]} ${state}`));
+    const total = Object.values(points).reduce((a, b) => a + b);
+    const others = Object.entries(countRunning(points, running.length)).filter(([, count]) => count > 0)
+      .map(([state, count]) => badge(state, `${count} ${state}`));
     const spent = seconds + Math.max(0, ...running.map(({ seconds }) => seconds));
     return markup`<tr>
 <td class="words"><a href="/sweeps/${sweep}" title="${sweep}">${name}</a></td>
 <td>${points.finished}/${total}</td><td class="words">${others.length === 0 ? badge("finished") : others}${
       running.map((run) =>
-        markup`<span class="under"><a href="/runs/${run.id}">${run.recipe}</a> ${stepsCell(run)}</span>`
+        markup`<span class="below"><a href="/runs/${run.id}">${run.recipe}</a> ${stepsCell(run)}</span>`
       )
     }</td>
 <td class="spare-1">${datum(spent, formatSeconds(spent))}</td><td class="spare-1">${moment(started)}</td></tr>\n`;

@@ -28,7 +28,9 @@ export interface SweepShown {
 /** The page. @param record without what must not leave the server */
 export function sweepPage(record: SweepRecord, { running, jobs }: SweepShown): string {
   const board = buildLeaderboard(record);
-  const { rows, unfinished } = board;
+  const { rows } = board, names = new Set(running.map(({ recipe }) => recipe));
+  const unfinished = board.unfinished.filter(({ label }) => !names.has(label));
+  const spent = { running: running.length, seconds: Math.max(0, ...running.map(({ seconds }) => seconds)) };
   return layout({
     ...{
       title: record.name,
@@ -37,19 +39,18 @@ export function sweepPage(record: SweepRecord, { running, jobs }: SweepShown): s
       keys: jobs ? [...KEYS, STOP_KEY] : KEYS,
     },
     body: markup`<div class="title"${
-      unfinished.some(({ state }) => state === "waiting") &&
+      board.unfinished.some(({ state }) => state === "waiting") &&
       markup` data-going="/api/sweeps/${record.sweep}" data-running="/parts/running/${record.sweep}"`
     }><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${moment(record.started)}. ${
       describeOriginals(board).map((line) => `${line}. `)
     }</p><span class="actions">${
-      workButton(jobs, { again: { sweep: record.sweep }, going: true, left: unfinished.length > 0 })
+      workButton(jobs, { again: { sweep: record.sweep }, going: true, left: board.unfinished.length > 0 })
     }<a class="button" href="/api/sweeps/${record.sweep}">JSON</a></span></div>
 ${jobs && workWords}
-${sweepTiles(record, board)}
+${sweepTiles(record, board, spent)}
 ${runningPart(running)}
-${rows.length === 0 && markup`<p class="soft">No point has finished yet.</p>`}
 ${rows.length > 0 && markup`<section><h2>Leaderboard</h2>${leaderboard(record, board)}</section>`}
-${unfinished.length > 0 && markup`<section><h2>Not finished</h2>${unfinishedTable(record, board)}</section>`}
+${unfinished.length > 0 && markup`<section><h2>Not finished</h2>${unfinishedTable(record, unfinished)}</section>`}
 ${rows.length > 0 && markup`<section data-plots><h2>Plots</h2>${sweepPlots(board)}</section>`}`,
   });
 }
@@ -116,7 +117,7 @@ function finite(value: number | undefined): string {
   return value === undefined || Number.isNaN(value) ? "" : `${value}`;
 }
 
-function unfinishedTable(record: SweepRecord, { unfinished }: Leaderboard): Html {
+function unfinishedTable(record: SweepRecord, unfinished: Leaderboard["unfinished"]): Html {
   const rows = unfinished.map((point) => {
     const log = point.run === undefined
       ? ""
