@@ -69,8 +69,7 @@ export class HeadEngine {
     const originals = Object.entries(this.#head(originalId)).map(([name, tensor]) => [`${ORIGINAL}${name}`, tensor]);
     const per = length - 1, [loss, originalLoss, divergence] = [0, 1, 2].map(() => new Float32Array(windows * per));
     const same = new Uint8Array(windows * per), width = this.#spec.hidden;
-    // The logits of both models.
-    for (const { start, end, states } of this.#chunks(hidden, 2)) {
+    for (const { start, end, states } of this.#chunks(hidden)) {
       const next = (i: number) => (start + i + 1) % length === 0 ? 0n : BigInt(ids[start + i + 1]);
       const shape = [end - start, width];
       const results = await this.#sessions.run(session, {
@@ -170,11 +169,14 @@ export class HeadEngine {
     return head;
   }
 
-  /** Hidden states in chunks whose logits fit the budget. */
-  *#chunks(hidden: Float32Array, copies = 1): Generator<{ start: number; end: number; states: Tensor }> {
+  /**
+   * Hidden states in chunks whose logits, of two models, fit the budget. One model's are in chunks of the same size, as the last bits of
+   * exponentials depend on where the threads' parts of them end: a model has the loss by itself that it has beside another.
+   */
+  *#chunks(hidden: Float32Array): Generator<{ start: number; end: number; states: Tensor }> {
     const { vocab, hidden: width } = this.#spec;
     const tokens = hidden.length / width;
-    const each = 4 * copies * vocab,
+    const each = 4 * 2 * vocab,
       bytes = Math.min(Math.max(LOGITS_BYTES, each * FEWEST_TOKENS), this.#options.memoryBudget);
     const step = Math.max(1, Math.floor(bytes / each));
     for (let start = 0; start < tokens; start += step) {
