@@ -17,7 +17,8 @@ export async function readEnvironment(): Promise<Readonly<Record<string, string>
     System: `${Deno.build.os} ${Deno.build.arch}, ${Deno.osRelease()}`,
     Processor: `${processors[0]?.model.trim() ?? "unknown"}, ${processors.length} cores`,
     Memory: formatBytes(totalmem()),
-    Packages: Object.values(field(config, "imports") ?? {}).map((pinned) => `${pinned}`.replace("npm:", "")).join(", "),
+    Packages: Object.values(field(config, "imports") ?? {}).map(String).filter((pinned) => pinned.startsWith("npm:"))
+      .map((pinned) => pinned.slice("npm:".length)).join(", "),
   };
 }
 

@@ -20,7 +20,7 @@ export function taskChart({ tasks }: Pick<Metrics, "tasks">, width: number = WID
       height: 24 + 46 * shown.length,
       marginLeft: 112,
       // For the words behind the longest.
-      marginRight: 76,
+      marginRight: 94,
       marginTop: 8,
       marginBottom: 8,
       x: { axis: null, domain: [0, Math.max(...bars.map(end), 0.01)] },
