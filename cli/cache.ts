@@ -39,7 +39,11 @@ export function cacheCommand(context: CommandContext): Command {
     .addCommand(add("ls", "all artifacts", list))
     .addCommand(add("du", "bytes by stage", measure).addOption(cacheSizeOption()))
     .addCommand(
-      add("gc", "remove what is cheapest to make again, down to --cache-size; never what a run needs", collect)
+      add(
+        "gc",
+        "remove what is cheapest to make again, down to --cache-size, and what verify left; never what a run needs",
+        collect,
+      )
         .addOption(cacheSizeOption()).option("--dry-run", "only say what would go"),
     )
     .addCommand(
