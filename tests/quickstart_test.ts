@@ -30,8 +30,8 @@ const COMPONENTS = /\.(mask|signs|second_signs|segments|salient|scales)$/;
  * fingerprint, and the GPU's name: refactoring must not change a bit of them. Where numbers are meant to change, so do these.
  */
 const PINNED: Readonly<Record<string, string>> = {
-  "24.897913319872885 cpu": "c72bb0be2833db5b7b9ac882d4ffc047516d7a0b67ada96b49f4a2c018778f4b",
-  "24.897913319872885 llvmpipe (LLVM 15.0.6, 256 bits)":
+  "24.89791647862977 cpu": "c72bb0be2833db5b7b9ac882d4ffc047516d7a0b67ada96b49f4a2c018778f4b",
+  "24.89791647862977 llvmpipe (LLVM 15.0.6, 256 bits)":
     "a360c7f7e9bf4f4de1f8dd9f5b2418cf88b95762cc1dd9f3c8214563c51cf46a",
 };
 
