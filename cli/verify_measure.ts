@@ -66,7 +66,7 @@ export async function measureAgain(
     });
     output.check();
     if (result.outcome !== "finished") return tellStopped(result, terminal);
-    const read = <T>(of: ReadonlyMap<string, OutputRef>, name: string): T | undefined => {
+    const valueOf = <T>(of: ReadonlyMap<string, OutputRef>, name: string): T | undefined => {
       const { step, output } = of.get(name) ?? {};
       const key = step === undefined || output === undefined ? undefined : plan.graph.get(step)?.outputs[output];
       return key === undefined ? undefined : cache.read(key).value as T;
@@ -74,10 +74,10 @@ export async function measureAgain(
     const metrics = claim.outcome.metrics ?? NONE, { losses, scores } = measurement;
     const perplexity = Object.entries(metrics.perplexity).map(([name, before]) => [name, {
       ...before,
-      compressed: Number(read<Perplexity>(losses, name)?.perplexity ?? NaN),
+      compressed: Number(valueOf<Perplexity>(losses, name)?.perplexity ?? NaN),
     }]);
     const tasks = Object.entries(metrics.tasks ?? {}).map(([name, before]) => {
-      const { acc, acc_norm } = read<TaskResult>(scores, name) ?? {};
+      const { acc, acc_norm } = valueOf<TaskResult>(scores, name) ?? {};
       const compressed = { acc: acc?.value ?? NaN, ...(acc_norm === undefined ? {} : { acc_norm: acc_norm.value }) };
       return [name, { ...before, compressed }];
     });

@@ -133,11 +133,15 @@ function measuresOf(
     ];
   });
   const accuracies = Object.entries(tasks).flatMap(([task, scores]) =>
-    ([["acc", task], ["acc_norm", `${task} norm`]] as const).flatMap(([score, name]) =>
+    (["acc", "acc_norm"] as const).flatMap((score) =>
       ([["original", "before"], ["compressed", "after"]] as const).flatMap(([variant, when]): Measure[] => {
         const value = scores[variant][score];
         if (value === undefined) return [];
-        return [{ name: `${name} ${when}`, value, within: value > 0 ? (tolerance.tasks?.[task] ?? 0) / value : 0 }];
+        return [{
+          name: `${task} ${score} ${when}`,
+          value,
+          within: value > 0 ? (tolerance.tasks?.[task] ?? 0) / value : 0,
+        }];
       })
     )
   );

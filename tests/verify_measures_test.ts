@@ -32,12 +32,17 @@ Deno.test("verify holds accuracies and divergences against the lock, made again 
   const { path: run } = lastRun(join(folder, "runs"));
   const metricsFile = join(run, "metrics.json"), lockFile = join(run, "recipe.lock.yaml");
   const [metrics, lock] = [metricsFile, lockFile].map((file) => readFileSync(file, "utf8"));
-  const hellaswag = ["hellaswag before", "hellaswag after", "hellaswag norm before", "hellaswag norm after"];
+  const hellaswag = [
+    "hellaswag acc before",
+    "hellaswag acc after",
+    "hellaswag acc_norm before",
+    "hellaswag acc_norm after",
+  ];
 
   await test.step("made again", async () => {
     const { code, out } = await command("verify", run, ...cache);
     assert.equal(code, 0, out);
-    for (const name of ["heldout KL", "heldout same top", "rte before", "rte after", ...hellaswag]) {
+    for (const name of ["heldout KL", "heldout same top", "rte acc before", "rte acc after", ...hellaswag]) {
       assert.match(out, new RegExp(`^${name} +[\\d.]+ +[\\d.]+ +same$`, "m"));
     }
   });
@@ -45,7 +50,7 @@ Deno.test("verify holds accuracies and divergences against the lock, made again 
     rmSync(join(model, "model.safetensors"));
     const { code, out } = await command("verify", run, "--evaluate-only", ...cache);
     assert.equal(code, 0, out);
-    for (const name of ["heldout after", "rte after", hellaswag[1], hellaswag[3]]) {
+    for (const name of ["heldout after", "rte acc after", hellaswag[1], hellaswag[3]]) {
       assert.match(out, new RegExp(`^${name} .* same$`, "m"));
     }
     assert.doesNotMatch(out, /before|KL/);
@@ -64,8 +69,8 @@ Deno.test("verify holds accuracies and divergences against the lock, made again 
     const parsed = JSON.parse(metrics), { rte } = parsed.tasks, { heldout } = parsed.perplexity;
     const { divergence } = heldout, texts = parsed.perplexity;
     const claims: readonly (readonly [unknown, RegExp])[] = [
-      [{ ...parsed, tasks: { ...parsed.tasks, rte: { ...rte, acc: 1 } } }, /^rte after .*another$/m],
-      [{ ...parsed, tasks: { ...parsed.tasks, boolq: rte } }, /^boolq after .*another$/m],
+      [{ ...parsed, tasks: { ...parsed.tasks, rte: { ...rte, acc: 1 } } }, /^rte acc after .*another$/m],
+      [{ ...parsed, tasks: { ...parsed.tasks, boolq: rte } }, /^boolq acc after .*another$/m],
       [{ ...parsed, perplexity: { ...texts, wikitext: heldout } }, /^wikitext after .*another$/m],
       [
         { ...parsed, perplexity: { heldout: { ...heldout, divergence: { ...divergence, same_top: 1 } } } },

@@ -39,7 +39,7 @@ export function sweepPage(record: SweepRecord, { running, jobs }: SweepShown): s
       keys: jobs ? [...KEYS, STOP_KEY] : KEYS,
     },
     body: markup`<div class="title"${
-      board.unfinished.some(({ state }) => state === "waiting") &&
+      (running.length > 0 || board.unfinished.some(({ state }) => state === "waiting")) &&
       markup` data-going="/api/sweeps/${record.sweep}" data-running="/parts/running/${record.sweep}"`
     }><h1>${record.name}</h1><p class="soft">Sweep ${record.sweep}, ${moment(record.started)}. ${
       describeOriginals(board).map((line) => `${line}. `)
